@@ -1,0 +1,45 @@
+# make quickstart    set up, then run the first experiment to its verdict
+# make test          set up, then format, lint, types and tests: all that CI checks
+# make overhead      what the harness itself costs, as interleaved ratios; leave the machine alone meanwhile
+# make gpu           GPU tests and the evidence experiments, on a machine with a CUDA GPU
+#
+# PYTHON=python3 uses that Python as it is and installs nothing.
+
+VENV   := .venv
+PYTHON ?= $(VENV)/bin/python
+READY  := $(if $(filter $(VENV)/bin/python,$(PYTHON)),$(VENV)/ready)
+
+.PHONY: quickstart test format overhead gpu reference clean
+
+quickstart: $(READY)
+	$(PYTHON) bench/run_matrix.py experiments/quickstart.toml
+
+test: $(READY)
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m mypy
+	$(PYTHON) -m pytest -m "not gpu"
+
+format: $(READY)
+	$(PYTHON) -m ruff format .
+	$(PYTHON) -m ruff check --fix .
+
+overhead: $(READY)
+	$(PYTHON) -m pytest tests/overhead -s
+
+gpu: $(READY)
+	$(PYTHON) -m pytest -m gpu
+	$(PYTHON) bench/run_matrix.py experiments/gpu_evidence.toml
+
+reference: $(READY)
+	$(PYTHON) -c "from bench.store.columns import write_reference; write_reference()"
+
+$(VENV)/ready: requirements.txt requirements-dev.txt
+	test -x $(VENV)/bin/python || python3 -m venv $(VENV)
+	# uv unpacks and compiles in parallel: torch alone is 5 GB.
+	$(VENV)/bin/python -m pip install --quiet uv
+	$(VENV)/bin/python -m uv pip install --quiet --compile-bytecode --python $(VENV)/bin/python -r requirements.txt -r requirements-dev.txt
+	touch $@
+
+clean:
+	rm -rf $(VENV)

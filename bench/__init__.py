@@ -1,0 +1,1 @@
+"""Everything that measures: an experiment file goes in, Parquet comes out. Nothing here draws."""

@@ -1,0 +1,30 @@
+"""How a command of ours ends: exit codes and one-line errors, the same for all."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable
+
+import typer
+
+from bench.plan.errors import RequestError
+
+
+def run_command(main: Callable[..., int]) -> None:
+    """Run a typer command and exit with its code; 2 with one line on stderr for what a user can mend, 130 on Ctrl-C."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+    app.command()(main)
+    try:
+        sys.exit(app(standalone_mode=False))
+    except RequestError as e:
+        message = str(e)
+    except (KeyboardInterrupt, typer.Abort):
+        sys.exit(130)
+    except Exception as e:
+        if not hasattr(e, "format_message"):  # A usage error has it; anything else is ours, and worth a traceback.
+            raise
+        message = f"{e.format_message()} Try --help."
+    print(message, file=sys.stderr)
+    sys.exit(2)

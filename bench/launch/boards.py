@@ -1,0 +1,134 @@
+"""Which boards this machine has: GPUs by NVML, in the order and selection of CUDA_VISIBLE_DEVICES; else the CPU.
+
+NVML ignores CUDA_VISIBLE_DEVICES, so it is applied here. Boards are known by UUID from then on.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from bench.plan.board import Board
+from bench.plan.errors import RequestError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Boards:
+    """The boards to use, all of one model, and those left aside."""
+
+    used: tuple[Board, ...]
+    ignored: tuple[Board, ...] = ()
+    """Visible boards of another model: a comparison never spans two models."""
+
+
+def find_boards(environ: Mapping[str, str], nvml: ModuleType | Any | None = None) -> tuple[Board, ...]:
+    """Return the visible boards.
+
+    Args:
+        environ: `CUDA_VISIBLE_DEVICES` (indices or UUIDs, or empty for none) selects GPUs;
+            `AMPBENCH_CPU_BOARDS=n` makes a machine without GPUs pretend to have n boards that share its cores,
+            for trying out queues. Rows of simulated boards say so.
+        nvml: stands in for pynvml in tests.
+
+    Raises:
+        RequestError: CUDA_VISIBLE_DEVICES or AMPBENCH_CPU_BOARDS name what is not there.
+    """
+    gpus = _visible(_gpus(nvml), environ.get("CUDA_VISIBLE_DEVICES"))
+    if gpus:
+        return gpus
+    text = environ.get("AMPBENCH_CPU_BOARDS", "1")
+    if not text.isdigit() or not 1 <= int(text) <= 1024:
+        raise RequestError(f"AMPBENCH_CPU_BOARDS={text}: say how many boards to simulate, as in 2, or unset it")
+    count = int(text)
+    return tuple(Board(board_id=f"cpu:{i}/{count}" if count > 1 else "cpu") for i in range(count))
+
+
+def choose_boards(boards: Sequence[Board], gpus: str | None) -> Boards:
+    """Choose by `--gpus`: `all`, or indices and UUIDs as CUDA_VISIBLE_DEVICES writes them.
+
+    Without a choice the most common model is used, the first seen on a tie, and the rest is ignored.
+
+    Raises:
+        RequestError: no such board, or boards of several models were chosen by name.
+    """
+    if gpus in (None, "", "all"):
+        models = Counter(board.name for board in boards)
+        common = models.most_common(1)[0][0]
+        return Boards(
+            used=tuple(b for b in boards if b.name == common),
+            ignored=tuple(b for b in boards if b.name != common),
+        )
+    assert gpus is not None
+    known = ", ".join(f"{i} ({board})" for i, board in enumerate(boards))
+    used: list[Board] = []
+    for word in gpus.split(","):
+        board = _pick(boards, word.strip())
+        if board is None:
+            raise RequestError(f"--gpus {gpus}: no board {word.strip()!r} here; choose from {known}")
+        if board not in used:
+            used.append(board)
+    if len({board.name for board in used}) > 1:
+        raise RequestError(f"--gpus {gpus}: boards of different models cannot be compared; choose one model of {known}")
+    return Boards(used=tuple(used), ignored=tuple(b for b in boards if b not in used))
+
+
+def _gpus(nvml: Any | None) -> tuple[Board, ...]:
+    """All GPUs that NVML knows, in PCI order; none where there is no driver."""
+    if nvml is None:
+        import pynvml as nvml
+    try:
+        nvml.nvmlInit()
+    except nvml.NVMLError:
+        return ()
+    try:
+        driver = _text(nvml.nvmlSystemGetDriverVersion())
+        handles = [nvml.nvmlDeviceGetHandleByIndex(i) for i in range(nvml.nvmlDeviceGetCount())]
+        return tuple(
+            Board(
+                board_id=_text(nvml.nvmlDeviceGetUUID(handle)),
+                name=_text(nvml.nvmlDeviceGetName(handle)),
+                driver=driver,
+                power_cap_w=_power_cap_w(nvml, handle),
+            )
+            for handle in handles
+        )
+    finally:
+        nvml.nvmlShutdown()
+
+
+def _visible(boards: tuple[Board, ...], variable: str | None) -> tuple[Board, ...]:
+    """Apply CUDA_VISIBLE_DEVICES: its order counts, and the first unknown entry hides itself and all after it."""
+    if variable is None or not boards:
+        return boards
+    chosen: list[Board] = []
+    for word in variable.split(","):
+        board = _pick(boards, word.strip())
+        if board is None:
+            if word.strip() not in ("", "-1", "NoDevFiles"):
+                known = ", ".join(f"{i} = {b.board_id}" for i, b in enumerate(boards))
+                raise RequestError(f"CUDA_VISIBLE_DEVICES={variable}: no GPU {word.strip()!r}; there are {known}")
+            break
+        chosen.append(board)
+    return tuple(chosen)
+
+
+def _pick(boards: Sequence[Board], word: str) -> Board | None:
+    """Find a board by index or by the beginning of its id."""
+    if word.isdigit():
+        return boards[int(word)] if int(word) < len(boards) else None
+    matches = [board for board in boards if word and board.board_id.startswith(word)]
+    return matches[0] if len(matches) == 1 else None
+
+
+def _power_cap_w(nvml: Any, handle: Any) -> float | None:
+    try:
+        return float(nvml.nvmlDeviceGetEnforcedPowerLimit(handle)) / 1e3
+    except nvml.NVMLError:
+        return None
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else value

@@ -1,0 +1,120 @@
+"""What a person sees while cells run: a live line a board on a terminal, plain lines in a log.
+
+A redraw happens only when a worker speaks, at most once a second: a spinner would compute beside the measurement.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
+
+from bench.plan.board import Board
+from bench.store.run import Run
+
+LOG_EVERY_S = 30.0
+"""Between two plain lines of the same cell."""
+
+PLAIN: dict[str, Any] = {"highlight": False, "markup": False, "soft_wrap": True}
+"""Print a line as it is: a log that is wrapped at 80 columns cannot be searched."""
+
+COLOURS = {"ok": "green", "unsupported": "yellow", "excluded": "yellow"}
+
+
+class Progress:
+    """Context that shows a matrix at work; a `Watcher` of `run_groups`."""
+
+    def __init__(self, console: Console, *, num_cells: int, log_every_s: float = LOG_EVERY_S) -> None:
+        self.console = console
+        self.num_cells = num_cells
+        self.log_every_s = log_every_s
+        self.num_ended = 0
+        self._begun_s = time.monotonic()
+        self._shown_s = 0.0
+        self._facts: dict[Board, dict[str, Any]] = {}
+        self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
+
+    def __enter__(self) -> Progress:
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live:
+            self._live.stop()
+
+    def started(self, run: Run) -> None:
+        """Show the cell on its board's line."""
+        self._facts[run.board] = {"run": run, "phase": "start", "begun_s": time.monotonic(), "logged_s": None}
+        self._refresh()
+
+    def told(self, run: Run, facts: Mapping[str, Any]) -> None:
+        """Show a phase or a speed."""
+        line = self._facts[run.board]
+        line |= facts
+        if facts.get("phase") == "waiting":
+            self.console.print(f"{run.cell}: waiting for {run.board}, held by {facts['holder']}", **PLAIN)
+        elif not self._live and "images_per_s" in facts and facts.get("phase") != "done":
+            now = time.monotonic()
+            if line["logged_s"] is None or now - line["logged_s"] >= self.log_every_s:
+                line["logged_s"] = now
+                self.console.print(f"        {_line(line)}", **PLAIN)
+        self._refresh()
+
+    def ended(self, run: Run, facts: Mapping[str, Any]) -> None:
+        """Print a line that stays."""
+        self.num_ended += 1
+        self._facts.pop(run.board, None)
+        status = str(facts.get("status", "ok"))
+        text = Text(f"{self.num_ended:>4}/{self.num_cells} {str(run.cell):<34} ")
+        text.append(f"{status:<12}", style=COLOURS.get(status, "red"))
+        text.append(" ".join(_numbers(facts)) if status == "ok" else str(facts.get("because")))
+        self.console.print(text, **PLAIN)
+        self._refresh(force=True)
+
+    def _refresh(self, *, force: bool = False) -> None:
+        now = time.monotonic()
+        if self._live and (force or now - self._shown_s >= 1):
+            self._shown_s = now
+            self._live.update(Group(*(Text(_line(line)) for line in self._facts.values()), self._total()), refresh=True)
+
+    def _total(self) -> Text:
+        passed_s = time.monotonic() - self._begun_s
+        text = f"{self.num_ended} of {self.num_cells} cells, {_clock(passed_s)}"
+        if self.num_ended:
+            text += f", about {_clock(passed_s / self.num_ended * (self.num_cells - self.num_ended))} to go"
+        return Text(text, style="bold")
+
+
+def _line(facts: Mapping[str, Any]) -> str:
+    run = facts["run"]
+    parts = [f"{run.board}:", str(run.cell), facts["phase"]]
+    if facts.get("share"):
+        share, passed_s = facts["share"], time.monotonic() - facts["begun_s"]
+        bar = ("#" * round(20 * share)).ljust(20, ".")
+        parts.append(f"[{bar}] of {run.cell.epochs} epochs, {_clock(passed_s / share * (1 - share))} left")
+    return " ".join([*parts, *_numbers(facts)])
+
+
+def _numbers(facts: Mapping[str, Any]) -> list[str]:
+    parts = []
+    if facts.get("images_per_s") is not None:
+        parts.append(f"{facts['images_per_s']:>9,.0f} images/s")
+    memory = facts.get("steady_peak_bytes") or facts.get("memory_bytes")
+    if memory:
+        parts.append(f"{memory / 2**20:>6,.0f} MiB")
+    if facts.get("test_accuracy") is not None:
+        parts.append(f"{facts['test_accuracy']:>6.1%}")
+    if facts.get("cell_s") is not None:
+        parts.append(f"{facts['cell_s']:>6.1f} s")
+    return parts
+
+
+def _clock(seconds: float) -> str:
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02}:{second:02}"

@@ -1,0 +1,186 @@
+"""From a plan to its joined results: find what is missing, run it on the boards, join, report."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from bench.launch.boards import choose_boards, find_boards
+from bench.launch.progress import PLAIN, Progress
+from bench.measure.machine import environment_id, git_state, machine_of, refused_switch
+from bench.plan.board import Board
+from bench.plan.cell import Cell
+from bench.plan.errors import RequestError, did_you_mean
+from bench.plan.matrix import Plan
+from bench.store.folder import ROOT, Folder
+
+WANDB_TIMEOUT_S = 120.0
+"""For logging all runs of a matrix offline and sending them; then it is left to `wandb sync`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Options:
+    """Where a plan runs and who listens; nothing here changes a value."""
+
+    results: Path | None = None
+    gpus: str | None = None
+    again: Sequence[str] = ()
+    """Statuses whose cells are run again."""
+    mixed: bool = False
+    wandb: bool = False
+    log_every_s: float = 30.0
+
+
+def sweep(plan: Plan, cells: Sequence[Cell], options: Options, console: Console) -> int:
+    """Run the cells that have no record, join all of the plan's, and print the verdict.
+
+    Returns:
+        The exit code: 0 when done, failed cells included; 130 when interrupted.
+
+    Raises:
+        RequestError: before anything is started.
+    """
+    folder = Folder.of(plan, options.results)
+    boards = choose_boards(find_boards(os.environ), options.gpus)
+    refused = refused_switch(os.environ)
+    if refused:
+        raise RequestError(refused)
+    done = folder.done(plan.cells)
+    todo = [cell for cell in cells if cell.cell_id not in done]
+    if options.again:
+        todo = _with_again(folder, plan, cells, todo, options.again)
+    if boards.ignored:
+        console.print(f"Using {boards.used[0].name}; ignored: {', '.join(map(str, boards.ignored))}", **PLAIN)
+    if todo and not options.mixed:
+        _refuse_mixing(plan, folder, boards.used[0])
+    with folder.lock():
+        commit, dirty = git_state()
+        folder.write_plan(plan, command=_command(), git_commit=commit, git_dirty=dirty)
+    interrupted = False
+    if todo:
+        interrupted = not _run(plan, folder, todo, boards.used, options, console)
+    changed = _join(plan, folder)
+    num_other = folder.num_other_runs(plan.cells)
+    if num_other:
+        console.print(f"{num_other} runs of earlier plans stay in {folder.path / 'runs'}, outside the tables", **PLAIN)
+    if interrupted:
+        kept = len(folder.done(plan.cells))
+        console.print(f"Interrupted: {kept} of {len(plan.cells)} cells are kept. To go on: {_command()}", **PLAIN)
+        return 130
+    if options.wandb and todo:
+        from bench.sinks.wandb import publish
+
+        console.print(publish(folder.path, [cell.run_folder for cell in todo], timeout_s=WANDB_TIMEOUT_S), **PLAIN)
+    _report(folder, console, changed=changed, mixed=options.mixed)
+    return 0
+
+
+def _run(
+    plan: Plan, folder: Folder, todo: Sequence[Cell], boards: Sequence[Board], options: Options, console: Console
+) -> bool:
+    """Run the cells; return False if a person interrupted."""
+    # Imported only when there is work: the fork server then loads torch beside our own imports.
+    from bench.launch.local import run_groups, start_fork_server
+
+    context = start_fork_server()
+    from bench.launch.backstop import Backstop
+    from bench.store.join import joined_rows
+    from bench.store.run import Run
+
+    order = {cell.cell_id: i for i, cell in enumerate(plan.cells, 1)}
+    groups: dict[str, list[Run]] = {}
+    for cell in todo:
+        run = Run(
+            folder=folder.run_path(cell),
+            cell=cell,
+            measure=plan.experiment.measure,
+            budget=plan.experiment.budget,
+            board=boards[0],
+            order=order[cell.cell_id],
+            command=_command(),
+            again=bool(options.again),
+        )
+        groups.setdefault(cell.group_id, []).append(run)
+    ids = {cell.cell_id for cell in todo}
+    earlier = joined_rows(folder, ["cell_id", "status", "because", *todo[0].settings]) if not options.again else []
+    try:
+        with Progress(console, num_cells=len(todo), log_every_s=options.log_every_s) as progress:
+            finished = run_groups(
+                list(groups.values()),
+                boards,
+                context=context,
+                watcher=progress,
+                backstop=Backstop(row for row in earlier if row["cell_id"] not in ids),
+                board_hours=plan.experiment.budget.gpu_hours,
+            )
+    except KeyboardInterrupt:
+        return False
+    if not finished:
+        console.print(f"gpu_hours = {plan.experiment.budget.gpu_hours:g} are used up; raise it in [budget] to go on", **PLAIN)
+    return True
+
+
+def _join(plan: Plan, folder: Folder) -> bool:
+    from bench.store.join import join
+
+    return join(plan, folder)
+
+
+def _with_again(
+    folder: Folder, plan: Plan, cells: Sequence[Cell], todo: Sequence[Cell], again: Sequence[str]
+) -> list[Cell]:
+    """Add the cells whose record has one of these statuses, in the plan's order."""
+    from bench.store.columns import STATUSES
+    from bench.store.join import joined_rows
+
+    for status in again:
+        if status not in STATUSES:
+            raise RequestError(f"--again {status}: no such status. {did_you_mean(status, STATUSES)}")
+    _join(plan, folder)
+    statuses = {row["cell_id"]: row["status"] for row in joined_rows(folder, ["cell_id", "status"])}
+    ids = {cell.cell_id for cell in todo}
+    return [cell for cell in cells if cell.cell_id in ids or statuses.get(cell.cell_id) in again]
+
+
+def _refuse_mixing(plan: Plan, folder: Folder, board: Board) -> None:
+    """Refuse to add rows of another machine, version or method to those that are there."""
+    if not folder.done(plan.cells):
+        return
+    from bench.store.columns import METHOD_VERSION
+    from bench.store.join import joined_rows
+
+    _join(plan, folder)
+    ours = machine_of(board.name, board.driver, simulated_boards=board.num_sharing)
+    wanted = environment_id(ours, METHOD_VERSION)
+    for row in joined_rows(folder, ["environment_id", "status", "machine", "torch", "python", "method_version"]):
+        if row["status"] == "ok" and row["environment_id"] != wanted:
+            raise RequestError(
+                f"{folder.path} holds rows of {row['machine']} with torch {row['torch']}, Python {row['python']}, "
+                f"method {row['method_version']}; here are {ours.machine}, torch {ours.torch}, Python {ours.python}, "
+                f"method {METHOD_VERSION}: give --results DIR for a folder of its own, or --mixed to insist"
+            )
+
+
+def _report(folder: Folder, console: Console, *, changed: bool, mixed: bool) -> None:
+    """Draw the report in a process of its own if anything changed, and print its summary."""
+    summary = folder.path / "summary.txt"
+    if changed or not summary.exists():
+        command = [sys.executable, "-m", "visualize.report", str(folder.path), *["--mixed"] * mixed]
+        result = subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        if result.returncode:
+            console.print(result.stderr.strip(), style="red", **PLAIN)
+            console.print(f"The tables are whole; to draw them again: python -m visualize.report {folder.path}", **PLAIN)
+            return
+    console.print(summary.read_text().rstrip(), **PLAIN)
+
+
+def _command() -> str:
+    """Return the command as a person would type it again."""
+    return shlex.join(["python", os.path.relpath(sys.argv[0], ROOT), *sys.argv[1:]])

@@ -1,0 +1,1 @@
+"""Instruments, one question a file. They do not know of one another; the worker composes them."""

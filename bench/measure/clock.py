@@ -1,0 +1,141 @@
+"""How long a block of steps took: the sample of every speed.
+
+A block is k consecutive steps, k chosen so that it lasts at least 200 ms. At its border the stream gets a CUDA
+event (the CPU reads perf_counter) and nobody waits: a block is read when the next one has been queued, so the
+GPU always has work. Only during warm-up, which is no sample, is each block read at once.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Mark:
+    """A moment, in wall time and on the device's stream."""
+
+    wall_s: float
+    event: torch.cuda.Event | None
+
+    @classmethod
+    def now(cls, device: torch.device) -> Mark:
+        """Mark this place in the stream without waiting for it."""
+        event = None
+        if device.type == "cuda":
+            event = torch.cuda.Event(enable_timing=True)
+            event.record()
+        return cls(wall_s=time.perf_counter(), event=event)
+
+    def wait(self) -> None:
+        """Wait until the device has passed this mark."""
+        if self.event is not None:
+            self.event.synchronize()
+
+    def device_s_until(self, end: Mark) -> float:
+        """Return the device's time between two marks, in seconds; waits for the second."""
+        end.wait()
+        if self.event is None or end.event is None:
+            return end.wall_s - self.wall_s
+        return self.event.elapsed_time(end.event) / 1e3
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Block:
+    """A block that the device has finished."""
+
+    epoch: int
+    num_steps: int
+    num_skipped: int
+    device_s: float
+    wall_s: float
+    images_per_s: float
+    last_loss: float
+    """Of the block's last step: a loss that is not finite ends the cell here, not at the end of an epoch."""
+    calibrating: bool
+    """Whether the block's length was still being sought."""
+
+
+class BlockClock:
+    """Cuts a stream of steps into blocks. `open`, then `count` every step; finished blocks gather in `blocks`."""
+
+    def __init__(self, device: torch.device, *, batch_size: int, block_s: float) -> None:
+        self.device = device
+        self.batch_size = batch_size
+        self.block_s = block_s
+        self.blocks: list[Block] = []
+        self.warming_up = True
+        """Whether each block is read as soon as it ends."""
+        self._steps_per_block = 1
+        self._calibrating = True
+        self._pending: tuple[Mark, Mark, Tensor, int, int] | None = None
+        self._skipped = 0.0
+
+    def open(self, epoch: int) -> None:
+        """Start the clock: nothing before this moment is billed to the next block."""
+        self._epoch = epoch
+        self._num_steps = 0
+        self._start = Mark.now(self.device)
+
+    def count(self, loss: Tensor, num_skipped: Tensor, *, steps_left: int) -> bool:
+        """Count a step that was just queued; return whether it ended a block.
+
+        Args:
+            loss: scalar of this step, on the device.
+            num_skipped: scalar, steps skipped so far, on the device.
+            steps_left: until the clock will be stopped; a remainder too short for a block joins the last one.
+        """
+        self._num_steps += 1
+        if steps_left and (self._num_steps < self._steps_per_block or steps_left < self._steps_per_block):
+            return False
+        tally_2 = torch.stack((loss.float(), num_skipped))
+        if self.device.type == "cuda":
+            # To pinned memory, in stream order: valid once `end` has passed, and nobody waits for it.
+            tally_2 = torch.empty(2, pin_memory=True).copy_(tally_2, non_blocking=True)
+        end = Mark.now(self.device)
+        self.settle()
+        self._pending = (self._start, end, tally_2, self._num_steps, self._epoch)
+        if self.warming_up or not steps_left:
+            self.settle()
+        self._num_steps, self._start = 0, end
+        return True
+
+    def settle(self) -> None:
+        """Read the block that was queued last, waiting for the device if it is still at it."""
+        if self._pending is None:
+            return
+        start, end, tally_2, num_steps, epoch = self._pending
+        self._pending = None
+        device_s = start.device_s_until(end)
+        last_loss, skipped = tally_2.tolist()
+        self.blocks.append(
+            Block(
+                epoch=epoch,
+                num_steps=num_steps,
+                num_skipped=round(skipped - self._skipped),
+                device_s=device_s,
+                wall_s=end.wall_s - start.wall_s,
+                images_per_s=num_steps * self.batch_size / device_s,
+                last_loss=last_loss,
+                calibrating=self._calibrating,
+            )
+        )
+        self._skipped = skipped
+        if self._calibrating:
+            self._calibrate(num_steps, device_s)
+
+    def end_calibration(self) -> None:
+        """Accept the present block length, because an epoch holds no longer one."""
+        self._calibrating = False
+
+    def _calibrate(self, num_steps: int, device_s: float) -> None:
+        if device_s >= self.block_s:
+            self._calibrating = False
+        else:
+            # At most fourfold: the first steps also allocate and tune, and say little of the later ones.
+            wanted = math.ceil(num_steps * min(4.0, 1.1 * self.block_s / device_s))
+            self._steps_per_block = max(num_steps + 1, wanted)

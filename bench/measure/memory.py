@@ -1,0 +1,84 @@
+"""How much memory, by which instrument: peaks that can be reset between warm-up and steady state."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Protocol
+
+import torch
+
+
+class Memory(Protocol):
+    """A high-water mark in bytes."""
+
+    instrument: str
+    """Recorded beside every number: two instruments are never compared."""
+
+    def reset_peak(self) -> None:
+        """Begin a new high-water mark at the present level."""
+
+    def peak_bytes(self) -> int:
+        """Return the high-water mark since the last reset."""
+
+    def reserved_bytes(self) -> int | None:
+        """Return the most that the allocator held since the last reset; None where there is no such thing."""
+
+
+class CudaMemory:
+    """torch's caching allocator: what tensors occupied, without CUDA's own context."""
+
+    instrument = "cuda_allocator"
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+
+    def reset_peak(self) -> None:
+        """Begin a new high-water mark."""
+        torch.cuda.reset_peak_memory_stats(self.device)
+
+    def peak_bytes(self) -> int:
+        """Return max_memory_allocated."""
+        return torch.cuda.max_memory_allocated(self.device)
+
+    def reserved_bytes(self) -> int | None:
+        """Return max_memory_reserved."""
+        return torch.cuda.max_memory_reserved(self.device)
+
+
+class ResidentMemory:
+    """The kernel's VmHWM of this process: tensors, but also code and libraries (see baseline_bytes)."""
+
+    instrument = "rss"
+
+    def reset_peak(self) -> None:
+        """Begin a new high-water mark (proc(5), clear_refs, value 5); some sandboxes do not allow it."""
+        try:
+            Path("/proc/self/clear_refs").write_text("5")
+        except OSError:
+            pass
+
+    def peak_bytes(self) -> int:
+        """Return VmHWM."""
+        found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+        assert found, "Linux's /proc/self/status has VmHWM"
+        return int(found[1]) * 1024
+
+    def reserved_bytes(self) -> int | None:
+        """Return None: the C library does not say what it holds."""
+        return None
+
+
+def memory_of(device: torch.device) -> Memory:
+    """Return the instrument for a device."""
+    return CudaMemory(device) if device.type == "cuda" else ResidentMemory()
+
+
+OUT_OF_MEMORY = ("DefaultCPUAllocator", "can't allocate memory", "CUDA out of memory", "bad allocation", "std::bad_alloc")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that memory ran out: on a CPU torch raises a plain RuntimeError."""
+    if isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in OUT_OF_MEMORY)

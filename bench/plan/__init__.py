@@ -1,0 +1,1 @@
+"""What to run: an experiment file becomes cells in an order. Nothing here imports torch."""

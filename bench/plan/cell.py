@@ -1,0 +1,152 @@
+"""A cell: everything that decides what one training is, and nothing about where or when it runs."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Gt, Le, Lt
+
+from bench.plan.recipe import RECIPES, LossScale, LossScaleText, Recipe
+
+Positive = Annotated[int, Ge(1)]
+NonNegative = Annotated[int, Ge(0)]
+
+PRECISION_FIELDS = ("precision", "loss_scale")
+"""What may differ between the cells of one group."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One point of the matrix. Every field may be an axis, and every default is written out in the record."""
+
+    model: str
+    """A name of `models.NAMES`, `torchvision:NAME`, `timm:NAME` or `package.module:factory`."""
+    data: str
+    """`digits`, `cifar10`, `cifar100`, `synthetic` or `folder:PATH`."""
+    precision: Recipe
+    """The recipe; a file and the command line give its name."""
+    batch_size: Positive
+    """Images a step."""
+
+    seed: NonNegative = 0
+    """Of the initial weights, the order of the images and the augmentation."""
+    round: NonNegative = 0
+    """Repetition of a timing in a process of its own; 0 for a training."""
+    epochs: NonNegative = 0
+    """0 measures speed and memory only."""
+
+    optimizer: Literal["sgd", "nesterov", "adam", "adamw"] = "sgd"
+    """`nesterov` is SGD with Nesterov momentum."""
+    learning_rate: Annotated[float, Gt(0)] = 0.01
+    """Before the schedule."""
+    momentum: Annotated[float, Ge(0), Lt(1)] = 0.9
+    """Of SGD; Adam and AdamW keep torch's betas."""
+    weight_decay: Annotated[float, Ge(0)] = 5e-4
+    """L2 for SGD and Adam, decoupled for AdamW."""
+    optimizer_impl: Literal["fused", "foreach"] = "fused"
+    """torch's implementation; fused ones unscale gradients inside their kernel, without a wait."""
+    schedule: Literal["constant", "cosine", "warmup_multistep"] = "cosine"
+    """Cosine to 0 over the run, stepped per epoch; or a linear warm-up per step, then steps at `milestones`."""
+    warmup_epochs: NonNegative = 1
+    """Of `warmup_multistep`: from 0.01 of the learning rate."""
+    milestones: tuple[Positive, ...] = (60, 120, 200, 260)
+    """Of `warmup_multistep`: the epochs at which the learning rate is multiplied by 0.1."""
+    loss_scale: LossScaleText | None = None
+    """`none`, `dynamic` or `static:N`; unset means the recipe's."""
+
+    image_size: Positive = 32
+    """Height and width in pixels; images of another size are resized when the data is prepared."""
+    augment: tuple[Literal["crop", "flip"], ...] = ("crop", "flip")
+    """On the device, batched: random crop with 4 pixels of padding, horizontal flip."""
+    drop_last: bool = True
+    """Whether an epoch's last, smaller batch is left out, so that every step is alike."""
+
+    channels_last: bool = True
+    """Whether 4-d weights and images are laid out NHWC in memory."""
+    cudnn_benchmark: bool = True
+    """Whether cuDNN tries its algorithms on the first step of a shape."""
+    reduced_precision_reductions: bool = True
+    """Whether 16-bit matrix products on CUDA may accumulate in less than fp32 (torch's default)."""
+    num_threads: Annotated[int, Ge(0), Le(1024)] = 0
+    """Of torch on the CPU; 0 means all cores of the board."""
+
+    @property
+    def resolved_loss_scale(self) -> str:
+        """The cell's own loss scale, else its recipe's."""
+        return self.loss_scale if self.loss_scale is not None else self.precision.loss_scale
+
+    @property
+    def scale(self) -> LossScale:
+        """The loss scale in numbers."""
+        return LossScale.parse(self.resolved_loss_scale)
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """Every field in plain JSON types, the loss scale resolved; the columns of a record that say what ran."""
+        plain = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        plain |= {"precision": self.precision.name, "loss_scale": self.resolved_loss_scale}
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in plain.items()}
+
+    @cached_property
+    def cell_id(self) -> str:
+        """16 hex digits over the fields that differ from their default: a new field keeps the old ids."""
+        return _digest(self._identity())
+
+    @cached_property
+    def group_id(self) -> str:
+        """The same for all cells that differ only in precision and round: those that are compared."""
+        return _digest({k: v for k, v in self._identity().items() if k not in (*PRECISION_FIELDS, "recipe", "round")})
+
+    @property
+    def run_folder(self) -> str:
+        """Name of the run's folder: readable first, unique by its last 8 characters."""
+        model = re.sub(r"[^A-Za-z0-9_.]+", "_", self.model)
+        return f"{model}-{self.precision}-b{self.batch_size}-s{self.seed}-{self.cell_id[:8]}"
+
+    @property
+    def study_name(self) -> str:
+        """The run's name in study S3: `Cifar10-VGG19-e200-b256-bf16-amp-lossscale`."""
+        recipe = self.precision
+        dtype = "tf32" if recipe.tf32 and recipe.compute == "fp32" else recipe.compute
+        parts = [self.data.partition(":")[0].capitalize(), self.model, f"e{self.epochs}", f"b{self.batch_size}", dtype]
+        return "-".join(parts + ["amp"] * recipe.autocast + ["lossscale"] * (self.scale.mode != "none"))
+
+    def __str__(self) -> str:
+        text = f"{self.model} {self.precision} b{self.batch_size} s{self.seed}"
+        return f"{text} r{self.round}" if self.round else text
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields, the recipe written out, so that a worker needs no experiment file."""
+        return {**self.settings, "loss_scale": self.loss_scale, "precision": dataclasses.asdict(self.precision)}
+
+    @classmethod
+    def from_json(cls, plain: dict[str, Any]) -> Cell:
+        """Inverse of `to_json`."""
+        values = {key: tuple(value) if isinstance(value, list) else value for key, value in plain.items()}
+        return cls(**values | {"precision": Recipe(**plain["precision"])})
+
+    def _identity(self) -> dict[str, Any]:
+        recipe = self.precision
+        identity = {k: v for k, v in self.settings.items() if v != _DEFAULTS.get(k)}
+        if self.resolved_loss_scale == recipe.loss_scale:
+            del identity["loss_scale"]
+        if recipe != RECIPES.get(recipe.name):
+            identity["recipe"] = dataclasses.asdict(recipe)
+        return identity
+
+
+_DEFAULTS = {
+    f.name: list(f.default) if isinstance(f.default, tuple) else f.default
+    for f in dataclasses.fields(Cell)
+    if f.default is not dataclasses.MISSING
+}
+
+
+def _digest(identity: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]

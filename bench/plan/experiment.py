@@ -1,0 +1,280 @@
+"""An experiment file: read, checked to the last key, and handed on as tables of values.
+
+    question = "..."            what the matrix is to answer
+    [matrix]                    one axis a line; the first varies slowest
+    [fixed]                     the fields of `Cell` that do not vary
+    [[exclude]] [[include]]     cells taken out, with a reason; cells added
+    [precision.NAME]            a recipe of one's own
+    [measure] [budget]          how long to time, and when to stop
+
+Every error is a `RequestError` of one line: file, table, key, value, reason, next move.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import tomllib
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import TypeAdapter, ValidationError
+
+from bench.plan.cell import Cell
+from bench.plan.errors import RequestError, did_you_mean
+from bench.plan.recipe import RECIPES, Recipe
+from bench.plan.source import check_data, check_model
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measure:
+    """`[measure]`: how a cell is timed. None of it changes what is trained."""
+
+    target_ci: Annotated[float, Gt(0), Lt(1)] = 0.005
+    """Stop timing when the 95 % interval of the mean is within this share of it; for cells with epochs = 0."""
+    rounds: Annotated[int, Ge(1), Le(1000)] = 1
+    """Fresh processes a cell is timed in; for cells with epochs = 0."""
+    block_ms: Annotated[float, Ge(1)] = 200.0
+    """A timing sample is the mean over a block of steps that lasts at least this long."""
+    max_timing_s: Annotated[float, Gt(0)] = 30.0
+    """Stop timing after this long whatever the interval; for cells with epochs = 0."""
+    max_warmup_s: Annotated[float, Gt(0)] = 60.0
+    """Call the speed steady after this long, and record that it was not."""
+    target_accuracy: Annotated[float, Gt(0), Le(1)] | None = None
+    """Share of the test images; the training time until it is reached becomes `time_to_accuracy_s`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Budget:
+    """`[budget]`: when to stop."""
+
+    minutes_per_cell: Annotated[float, Gt(0)] = 240.0
+    """A cell that takes longer is killed and recorded as `timeout`."""
+    gpu_hours: Annotated[float, Gt(0)] | None = None
+    """No cell is started once the boards have worked this long in all."""
+    memory_gib_per_cell: Annotated[float, Gt(0)] | None = None
+    """Limit of a worker's data segment on the CPU, so that a cell and not the machine runs out of memory."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """A checked experiment file. `fixed`, `matrix` and the rest hold valid values of fields of `Cell`."""
+
+    path: Path
+    question: str
+    text: str
+    fixed: dict[str, Any]
+    matrix: dict[str, list[dict[str, Any]]]
+    """Axis -> its points; a point is a table of fields, with one entry for a plain axis."""
+    exclude: list[tuple[dict[str, list[Any]], str]]
+    """Fields -> the values that match, and why those cells are left out."""
+    include: list[dict[str, Any]]
+    measure: Measure
+    budget: Budget
+
+    @property
+    def name(self) -> str:
+        """Stem of the file: the name of its results folder."""
+        return self.path.stem
+
+
+T = TypeVar("T")
+
+TABLES = ("question", "matrix", "fixed", "exclude", "include", "precision", "measure", "budget")
+FIELDS = tuple(f.name for f in dataclasses.fields(Cell) if f.name != "round")
+"""The words of `[fixed]` and `[matrix]`."""
+
+
+def read_experiment(path: Path) -> Experiment:
+    """Read and check an experiment file.
+
+    Raises:
+        RequestError: the file cannot be read, or anything in it is not what the format says.
+    """
+    return _Reader(path).read(_text_of(path))
+
+
+def parse_experiment(path: Path, text: str) -> Experiment:
+    """Check the text of an experiment; `path` names it in errors, and its stem names the results."""
+    return _Reader(path).read(text)
+
+
+def _text_of(path: Path) -> str:
+    """Return the text of an experiment file."""
+    if path.is_dir():
+        raise RequestError(f"{path}: is a folder; name the experiment file in it, as in experiments/quickstart.toml")
+    try:
+        return path.read_bytes().decode("utf-8")
+    except FileNotFoundError:
+        there = sorted(str(p) for p in path.parent.glob("*.toml"))
+        near = did_you_mean(str(path), there) if there else "Ours are in experiments/."
+        raise RequestError(f"{path}: no such file. {near}") from None
+    except OSError as e:
+        raise RequestError(f"{path}: cannot be read ({e.strerror}); mend its permissions") from None
+    except UnicodeDecodeError as e:
+        raise RequestError(f"{path}: is not UTF-8 (byte {e.start}); save it as UTF-8") from None
+
+
+@dataclass
+class _Reader:
+    path: Path
+    recipes: dict[str, Recipe] = field(default_factory=lambda: dict(RECIPES))
+
+    def error(self, place: str, reason: str) -> RequestError:
+        return RequestError(f"{self.path}, {place}: {reason}")
+
+    def read(self, text: str) -> Experiment:
+        try:
+            document = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as e:
+            raise RequestError(f"{self.path}: is not TOML: {e}; mend that line (https://toml.io)") from None
+        for key in document.keys() - set(TABLES):
+            raise self.error(f"top level, {key!r}", f"unknown key. {did_you_mean(key, TABLES)}")
+        question = document.get("question")
+        if not isinstance(question, str) or not question.strip():
+            raise self.error("top level, 'question'", 'missing; say in a sentence what is asked: question = "..."')
+        for name, row in self._table(document, "precision").items():
+            self.recipes[name] = self._recipe(name, row)
+        fixed = self._fields(self._table(document, "fixed"), "[fixed]")
+        matrix = {
+            axis: self._axis(axis, points, fixed) for axis, points in self._table(document, "matrix").items()
+        }
+        owners: dict[str, str] = {}
+        for axis, points in matrix.items():
+            for key in points[0]:
+                if key in owners:
+                    raise self.error(f"[matrix] {axis}", f"axis {owners[key]!r} sets {key!r} too; keep one of them")
+                owners[key] = axis
+        experiment = Experiment(
+            path=self.path,
+            question=question.strip(),
+            text=text,
+            fixed=fixed,
+            matrix=matrix,
+            exclude=[self._exclude(row, i) for i, row in enumerate(self._rows(document, "exclude"), 1)],
+            include=[self._fields(row, f"[[include]] {i}") for i, row in enumerate(self._rows(document, "include"), 1)],
+            measure=self._settings(Measure, self._table(document, "measure"), "[measure]"),
+            budget=self._settings(Budget, self._table(document, "budget"), "[budget]"),
+        )
+        missing = [f.name for f in dataclasses.fields(Cell) if f.default is dataclasses.MISSING]
+        for key in missing:
+            if key not in owners and key not in fixed:
+                raise self.error("[fixed]", f"{key!r} is missing; set it here, or make it an axis of [matrix]")
+        return experiment
+
+    def _table(self, document: dict[str, Any], name: str) -> dict[str, Any]:
+        table = document.get(name, {})
+        if not isinstance(table, dict):
+            raise self.error(f"'{name}'", f"{table!r} is no table; write it as [{name}]")
+        return table
+
+    def _rows(self, document: dict[str, Any], name: str) -> list[dict[str, Any]]:
+        rows = document.get(name, [])
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            raise self.error(f"[{name}]", f"each entry is a table of its own; write [[{name}]]")
+        return rows
+
+    def _recipe(self, name: str, row: Any) -> Recipe:
+        place = f"[precision.{name}]"
+        if name in RECIPES:
+            raise self.error(place, "is built in and stays what it is; choose another name")
+        if not isinstance(row, dict):
+            raise self.error(place, f"{row!r} is no table; say weights = ..., compute = ...")
+        if "name" in row:
+            raise self.error(f"{place} name", "the table's own name is the recipe's; drop the key")
+        return self._settings(Recipe, {"name": name, **row}, place)
+
+    def _axis(self, axis: str, points: Any, fixed: dict[str, Any]) -> list[dict[str, Any]]:
+        place = f"[matrix] {axis}"
+        if not isinstance(points, list):
+            raise self.error(place, f"{points!r} is no list; write [{points!r}], or move it to [fixed]")
+        if not points:
+            raise self.error(place, "is empty, so there would be no cell; give it a value or drop the line")
+        if all(isinstance(point, dict) for point in points):
+            tables = [self._fields(point, place) for point in points]
+            for table in tables:
+                if table.keys() != tables[0].keys() or not table:
+                    raise self.error(place, f"every point sets the same fields, at least one; {list(table)} differs")
+        else:
+            tables = [self._fields({axis: point}, "[matrix]") for point in points]
+        for key in tables[0].keys() & fixed.keys():
+            raise self.error(place, f"{key!r} stands in [fixed] too; keep one of them")
+        for i, table in enumerate(tables):
+            if table in tables[:i]:
+                raise self.error(place, f"{points[i]!r} stands there twice, so cells would be duplicates; drop one")
+        return tables
+
+    def _exclude(self, row: dict[str, Any], number: int) -> tuple[dict[str, list[Any]], str]:
+        place = f"[[exclude]] {number}"
+        because = row.get("because")
+        if not isinstance(because, str) or not because.strip():
+            raise self.error(place, "'because' is missing; say why, it is shown in tables and plots")
+        conditions = {
+            key: [self._fields({key: v}, place)[key] for v in (value if isinstance(value, list) else [value])]
+            for key, value in row.items()
+            if key != "because"
+        }
+        if not conditions:
+            raise self.error(place, "names no field, so it would drop every cell; say which, as in seed = 0")
+        return conditions, because.strip()
+
+    def _fields(self, table: dict[str, Any], place: str) -> dict[str, Any]:
+        """Check a table of `Cell` fields; lists become tuples and recipe names recipes."""
+        checked = {}
+        for key, value in table.items():
+            if key == "round":
+                raise self.error(f"{place} {key}", "rounds are set by [measure] rounds = n")
+            if key not in FIELDS:
+                raise self.error(f"{place} {key}", f"unknown key. {did_you_mean(key, FIELDS)}")
+            checked[key] = self._field(key, value, f"{place} {key}")
+        return checked
+
+    def _field(self, key: str, value: Any, place: str) -> Any:
+        if key == "precision":
+            if not isinstance(value, str) or value not in self.recipes:
+                raise self.error(place, f"{value!r} is no recipe. {did_you_mean(str(value), self.recipes)}")
+            return self.recipes[value]
+        checked = self._checked(Cell, key, value, place)
+        try:
+            if key == "model":
+                check_model(checked)
+            if key == "data":
+                check_data(checked)
+        except RequestError as e:
+            raise self.error(place, str(e)) from None
+        return checked
+
+    def _settings(self, kind: type[T], table: dict[str, Any], place: str) -> T:
+        """Check a table against a data class of ours."""
+        known = [f.name for f in dataclasses.fields(kind)]  # type: ignore[arg-type]
+        for key in table.keys() - set(known):
+            raise self.error(f"{place} {key}", f"unknown key. {did_you_mean(key, known)}")
+        return kind(**{key: self._checked(kind, key, value, f"{place} {key}") for key, value in table.items()})
+
+    def _checked(self, kind: type, key: str, value: Any, place: str) -> Any:
+        try:
+            as_tuple = tuple(value) if isinstance(value, list) else value
+            return _adapter(kind, key).validate_python(as_tuple, strict=True)
+        except ValidationError as e:
+            raise self.error(place, _explain(e, value)) from None
+
+
+@functools.cache
+def _adapter(kind: type, key: str) -> TypeAdapter[Any]:
+    return TypeAdapter(typing.get_type_hints(kind, include_extras=True)[key])
+
+
+def _explain(error: ValidationError, value: Any) -> str:
+    """Turn pydantic's first complaint into `value: reason; next move`."""
+    first = error.errors()[0]
+    kind, limits = first["type"], first.get("ctx", {})
+    if kind == "value_error":
+        return f"{value!r} {limits['error']}"
+    if kind == "literal_error":
+        words = [w.strip().strip("'") for w in str(limits["expected"]).replace(" or ", ", ").split(",")]
+        return f"{first['input']!r} is not known here. {did_you_mean(str(first['input']), words)}"
+    reason = first["msg"].removeprefix("Input should be ")
+    return f"{value!r} is {type(value).__name__}; it should be {reason}"

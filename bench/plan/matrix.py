@@ -1,0 +1,153 @@
+"""From an experiment to cells in the order they run.
+
+A cell is `[fixed]` plus one point of every axis. The first axis varies slowest. Cells that differ only
+in precision form a group; a group runs contiguously, so that what is compared shares the machine's mood,
+and its recipes rotate by seed and round, so that none is always the one on a cold board.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from bench.plan.cell import Cell
+from bench.plan.errors import RequestError, did_you_mean
+from bench.plan.experiment import FIELDS, Experiment
+from bench.plan.recipe import why_refused
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What is to be run, in order, and what is not, with the reason."""
+
+    experiment: Experiment
+    cells: tuple[Cell, ...]
+    """In order of execution."""
+    excluded: tuple[tuple[Cell, str], ...]
+    """Cells that `[[exclude]]` dropped, and why."""
+
+    @property
+    def groups(self) -> tuple[tuple[Cell, ...], ...]:
+        """The cells by group, in order of execution; a group is what one board runs from end to end."""
+        return tuple(_grouped(self.cells).values())
+
+
+def make_plan(experiment: Experiment) -> Plan:
+    """Expand the matrix.
+
+    Raises:
+        RequestError: a cell is refused or stands there twice, or an `[[exclude]]` matches nothing.
+    """
+    cells: list[Cell] = []
+    excluded: list[tuple[Cell, str]] = []
+    unused = set(range(len(experiment.exclude)))
+    for cell in _product(experiment):
+        matches = [i for i, (conditions, _) in enumerate(experiment.exclude) if _matches(cell, conditions)]
+        unused -= set(matches)
+        if matches:
+            excluded.append((cell, experiment.exclude[matches[0]][1]))
+        else:
+            cells.append(_accepted(cell, experiment, "[matrix]"))
+    for i in sorted(unused):
+        conditions = _words(experiment.exclude[i][0])
+        raise RequestError(f"{experiment.path}, [[exclude]] {i + 1}: {conditions} matches no cell; mend or drop it")
+    for i, fields in enumerate(experiment.include, 1):
+        added = Cell(**{**experiment.fixed, **_first_point(experiment), **fields})
+        added = _accepted(added, experiment, f"[[include]] {i}")
+        if any(added.cell_id == cell.cell_id for cell in cells):
+            raise RequestError(f"{experiment.path}, [[include]] {i}: {added} is in the matrix already; drop it")
+        cells.append(added)
+    if not cells:
+        raise RequestError(f"{experiment.path}, [[exclude]]: every cell is excluded; keep at least one")
+    cells = [replace(cell, round=r) for cell in cells for r in range(_rounds(cell, experiment))]
+    _refuse_twins(cells, experiment)
+    ordered = itertools.chain.from_iterable(_rotate(group) for group in _grouped(cells).values())
+    return Plan(experiment=experiment, cells=tuple(ordered), excluded=tuple(excluded))
+
+
+def narrow(plan: Plan, *, only: Sequence[str] = (), shard: tuple[int, int] = (0, 1)) -> tuple[Cell, ...]:
+    """Return the cells that match every `key=value[,value…]` of `only`, and the i-th of n shards of whole groups.
+
+    Raises:
+        RequestError: a condition that is no `key=value`, an unknown key, or one that matches no cell.
+    """
+    index, count = shard
+    cells = [cell for group in plan.groups[index::count] for cell in group]
+    for condition in only:
+        key, equals, values = condition.partition("=")
+        if not equals or not values:
+            raise RequestError(f"--only {condition}: write key=value, as in --only precision=bf16_amp,fp32")
+        if key not in (*FIELDS, "round"):
+            raise RequestError(f"--only {condition}: unknown key {key!r}. {did_you_mean(key, FIELDS)}")
+        wanted = set(values.split(","))
+        present = dict.fromkeys(_text(cell.settings[key]) for cell in plan.cells)
+        if not wanted & present.keys():
+            raise RequestError(f"--only {condition}: no cell has it; {key} takes {', '.join(present)} in this plan")
+        cells = [cell for cell in cells if _text(cell.settings[key]) in wanted]
+    return tuple(cells)
+
+
+def _product(experiment: Experiment) -> Iterator[Cell]:
+    for points in itertools.product(*experiment.matrix.values()):
+        yield Cell(**experiment.fixed, **{key: value for point in points for key, value in point.items()})
+
+
+def _accepted(cell: Cell, experiment: Experiment, place: str) -> Cell:
+    reason = why_refused(cell.precision, cell.resolved_loss_scale, cell.optimizer_impl)
+    if reason:
+        what = f"precision = '{cell.precision}', loss_scale = '{cell.resolved_loss_scale}'"
+        raise RequestError(f"{experiment.path}, {place} {what}: {reason}")
+    return cell
+
+
+def _first_point(experiment: Experiment) -> dict[str, Any]:
+    """An included cell that leaves an axis out takes the axis's first value."""
+    return {key: value for points in experiment.matrix.values() for key, value in points[0].items()}
+
+
+def _matches(cell: Cell, conditions: dict[str, list[Any]]) -> bool:
+    fields = {key: cell.resolved_loss_scale if key == "loss_scale" else getattr(cell, key) for key in conditions}
+    return all(fields[key] in values for key, values in conditions.items())
+
+
+def _rounds(cell: Cell, experiment: Experiment) -> int:
+    """A training is repeated by seeds; only a timing has rounds."""
+    return experiment.measure.rounds if cell.epochs == 0 else 1
+
+
+def _refuse_twins(cells: Iterable[Cell], experiment: Experiment) -> None:
+    seen: set[str] = set()
+    for cell in cells:
+        if cell.cell_id in seen:
+            scale = f" loss_scale={cell.resolved_loss_scale}"
+            raise RequestError(
+                f"{experiment.path}, [matrix]: {cell}{scale} comes twice once defaults are filled in; drop one of them"
+            )
+        seen.add(cell.cell_id)
+
+
+def _grouped(cells: Iterable[Cell]) -> dict[str, tuple[Cell, ...]]:
+    groups: dict[str, list[Cell]] = {}
+    for cell in cells:
+        groups.setdefault(cell.group_id, []).append(cell)
+    return {key: tuple(group) for key, group in groups.items()}
+
+
+def _rotate(group: Sequence[Cell]) -> Iterator[Cell]:
+    """Yield round by round; the recipe that opens a round moves on by one with each round and seed."""
+    for number in sorted({cell.round for cell in group}):
+        cells = [cell for cell in group if cell.round == number]
+        start = (number + cells[0].seed) % len(cells)
+        yield from cells[start:] + cells[:start]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "+".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _words(conditions: dict[str, list[Any]]) -> str:
+    return ", ".join(f"{key} = {' or '.join(map(str, values))}" for key, values in conditions.items())

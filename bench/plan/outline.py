@@ -1,0 +1,82 @@
+"""A plan in words: what would run, in which order, what would not and why, for how long and how large."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Collection, Iterator, Mapping, Sequence
+
+from bench.plan.cell import PRECISION_FIELDS, Cell
+from bench.plan.matrix import Plan
+
+MIB_PER_CELL = 0.1
+"""A run's folder with some thousand steps; tried: 40 to 150 kB."""
+
+
+def outline(plan: Plan, cells: Sequence[Cell], *, done: Collection[str], cell_s: Mapping[str, float]) -> Iterator[str]:
+    """Yield lines of text.
+
+    Args:
+        plan: the whole of it.
+        cells: those chosen on the command line, in order.
+        done: ids that have a record.
+        cell_s: id -> seconds that a finished cell took.
+    """
+    chosen = {cell.cell_id for cell in cells}
+    todo = [cell for cell in cells if cell.cell_id not in done]
+    yield plan.experiment.question
+    yield ""
+    narrowed = f", {len(cells)} of them chosen here" if len(cells) < len(plan.cells) else ""
+    yield f"{len(plan.cells)} cells in {len(plan.groups)} groups{narrowed}; a group runs contiguously, in this order:"
+    varying = _varying(plan.cells)
+    order = 0
+    for group in plan.groups:
+        words = " ".join(_with_mark(cell, done) for cell in group if cell.cell_id in chosen)
+        if words:
+            head = " ".join(f"{field}={group[0].settings[field]}" for field in varying)
+            yield f"  {order + 1:>4}  {head or group[0].model}:  {words}"
+        order += len(group)
+    if any(cell.cell_id in done for cell in cells):
+        yield "        (+ has a record and is not run again)"
+    if plan.excluded:
+        yield f"{len(plan.excluded)} excluded:"
+        for cell, because in plan.excluded:
+            yield f"        {cell}: {because}"
+    yield ""
+    yield f"To run: {len(todo)} cells, {_duration(plan, todo, cell_s)}, about {len(todo) * MIB_PER_CELL:.1f} MiB of disk."
+
+
+def _with_mark(cell: Cell, done: Collection[str]) -> str:
+    scale = f"/{cell.resolved_loss_scale}" if cell.loss_scale is not None else ""
+    name = f"{cell.precision}{scale}" + (f"/r{cell.round}" if cell.round else "")
+    return f"{name}+" if cell.cell_id in done else name
+
+
+def _varying(cells: Sequence[Cell]) -> list[str]:
+    """Return the fields besides precision that tell the groups apart."""
+    first = cells[0].settings
+    fields = [field for field in first if field not in (*PRECISION_FIELDS, "round")]
+    return [field for field in fields if any(cell.settings[field] != first[field] for cell in cells)]
+
+
+def _duration(plan: Plan, todo: Sequence[Cell], cell_s: Mapping[str, float]) -> str:
+    """Estimate from finished cells of the same recipe and batch size, else of any; else quote the budget."""
+    known: dict[tuple[object, ...], list[float]] = {}
+    for cell in plan.cells:
+        if cell_s.get(cell.cell_id) is not None:
+            for key in (_alike(cell), ()):
+                known.setdefault(key, []).append(cell_s[cell.cell_id])
+    if not known:
+        limit = plan.experiment.budget.minutes_per_cell
+        return f"no cell finished yet to estimate the time from (limit {limit:g} min a cell)"
+    seconds = sum(statistics.median(known.get(_alike(cell)) or known[()]) for cell in todo)
+    return f"about {_clock(seconds)} on one board, judged by {len(known[()])} finished cells"
+
+
+def _alike(cell: Cell) -> tuple[object, ...]:
+    return (cell.model, cell.data, cell.precision.name, cell.batch_size, cell.epochs)
+
+
+def _clock(seconds: float) -> str:
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours} h {minute:02} min" if hours else f"{minute} min {second:02} s"

@@ -1,0 +1,75 @@
+"""python bench/run_matrix.py experiments/quickstart.toml: run every cell of an experiment, then say what it shows."""
+
+import os
+import sys
+
+# Started by path, Python puts bench/ itself first on sys.path: `import bench` would fail, and a file of ours
+# could shadow a standard module. The repository takes its place, and one's own models are found from where one is.
+sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.append(os.getcwd())
+
+from pathlib import Path  # noqa: E402
+from typing import Annotated  # noqa: E402
+
+import typer  # noqa: E402
+
+from bench.command import run_command  # noqa: E402
+from bench.plan.errors import RequestError  # noqa: E402
+from bench.plan.experiment import read_experiment  # noqa: E402
+from bench.plan.matrix import make_plan, narrow  # noqa: E402
+
+
+def main(
+    file: Annotated[Path, typer.Argument(help="The experiment, as in experiments/quickstart.toml.")],
+    plan: Annotated[bool, typer.Option("--plan", help="Print what would run, and run nothing.")] = False,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="Run only cells with this value, as in precision=fp32,bf16_amp. Several narrow further."),
+    ] = None,
+    shard: Annotated[str, typer.Option(help="Run the i-th of n parts, as in 0/2; whole groups each.")] = "0/1",
+    again: Annotated[
+        list[str] | None, typer.Option(help="Run cells with this status again, as in crashed, timeout, oom.")
+    ] = None,
+    gpus: Annotated[str, typer.Option(help="Indices or UUIDs of the boards, as in 0,2.")] = "all",
+    results: Annotated[
+        Path | None, typer.Option(help="Folder for results; default results/ of the repository.")
+    ] = None,
+    mixed: Annotated[bool, typer.Option("--mixed", help="Join rows of different machines or versions.")] = False,
+    wandb: Annotated[
+        bool, typer.Option("--wandb", help="Log the finished runs to Weights & Biases; key from WANDB_API_KEY.")
+    ] = False,
+) -> int:
+    """Run every cell of an experiment file that has no record yet, each alone in a clean process.
+
+    Then join the records into Parquet, draw report.html and print the verdict. Interrupt it at any time: the
+    same command goes on where it was. Exit codes: 0 done (failed cells are results), 2 the request was wrong,
+    130 interrupted.
+    """
+    planned = make_plan(read_experiment(file))
+    cells = narrow(planned, only=only or (), shard=parse_shard(shard))
+    if plan:
+        from bench.plan.outline import outline
+        from bench.store.folder import Folder
+
+        folder = Folder.of(planned, results)
+        done, cell_s = folder.done(planned.cells), folder.stamp()["cell_s"]
+        sys.stdout.write("\n".join(outline(planned, cells, done=done, cell_s=cell_s)) + "\n")
+        return 0
+    from rich.console import Console
+
+    from bench.launch.sweep import Options, sweep
+
+    options = Options(results=results, gpus=gpus, again=tuple(again or ()), mixed=mixed, wandb=wandb)
+    return sweep(planned, cells, options, Console())
+
+
+def parse_shard(text: str) -> tuple[int, int]:
+    """Read `i/n`, with i from 0 to n - 1."""
+    index, slash, count = text.partition("/")
+    if not (slash and index.isdigit() and count.isdigit() and int(index) < int(count)):
+        raise RequestError(f"--shard {text}: write i/n with i from 0 to n-1, as in 0/2 and 1/2")
+    return int(index), int(count)
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,42 @@
+"""Files that a reader sees whole or not at all, even after a kill or a power cut."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+RECORD = "record.parquet"
+"""In a run's folder: its existence means *done*."""
+
+
+class replacing:
+    """Context that gives a temporary path beside `path`, and on success fsyncs and renames it into place."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+
+    def __enter__(self) -> Path:
+        return self.partial
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            self.partial.unlink(missing_ok=True)
+            return
+        descriptor = os.open(self.partial, os.O_RDONLY)
+        os.fsync(descriptor)
+        os.close(descriptor)
+        self.partial.replace(self.path)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file."""
+    with replacing(path) as partial:
+        partial.write_text(text)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file."""
+    write_text(path, json.dumps(value, indent=1))

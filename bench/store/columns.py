@@ -1,0 +1,222 @@
+"""Every column that is ever written: its type, unit, label and meaning, in one table per file.
+
+The unit, label and meaning travel in the Parquet field metadata; plots take their axis labels and
+`results/README.md` its text from there. A measurement that is missing is null, never 0 or -1.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import typing
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from bench.plan.cell import Cell
+
+METHOD_VERSION = 1
+"""Raised whenever a number is taken differently, so that old rows are not compared in silence."""
+
+STATUSES = (
+    "ok",
+    "oom",
+    "diverged",
+    "timeout",
+    "unsupported",
+    "throttled",
+    "crashed",
+    "failed",
+    "excluded",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of one table."""
+
+    name: str
+    type: pa.DataType
+    unit: str
+    """SI or `""` for a pure number or a word."""
+    label: str
+    """For an axis or a table head."""
+    meaning: str
+    """What was measured, and how."""
+
+    @property
+    def field(self) -> pa.Field:
+        """The Arrow field with unit, label and meaning as metadata."""
+        return pa.field(
+            self.name, self.type, metadata={"unit": self.unit, "label": self.label, "meaning": self.meaning}
+        )
+
+
+TEXT, INT, REAL, SINGLE, FLAG = pa.string(), pa.int64(), pa.float64(), pa.float32(), pa.bool_()
+
+
+def _meaning(name: str) -> str:
+    return f"`Cell.{name}` as it ran"
+
+
+def _settings() -> tuple[Column, ...]:
+    """Return a column for every field of `Cell`, its type read from the annotation."""
+    hints = typing.get_type_hints(Cell)
+    types = {int: INT, float: REAL, bool: FLAG}
+    columns = []
+    for f in dataclasses.fields(Cell):
+        kind = hints[f.name]
+        listed = typing.get_origin(kind) is tuple
+        element = typing.get_args(kind)[0] if listed else kind
+        base = types.get(element, TEXT)
+        columns.append(
+            Column(f.name, pa.list_(base) if listed else base, "", f.name.replace("_", " "), _meaning(f.name))
+        )
+    return tuple(columns)
+
+
+ID = Column("cell_id", TEXT, "", "cell", "Hash of the cell's fields that differ from their default")
+
+CELLS: tuple[Column, ...] = (
+    ID,
+    Column("group_id", TEXT, "", "group", "The same for cells that differ only in precision and round"),
+    Column("status", TEXT, "", "status", f"One of {' '.join(STATUSES)}"),
+    Column("because", TEXT, "", "because", "Why the status is not ok, in words; null when it is"),
+    *_settings(),
+    Column("study_name", TEXT, "", "S3 name", "Name of the run in study S3"),
+    Column("run_folder", TEXT, "", "folder", "Below runs/; null for an excluded cell"),
+    # What the precision did
+    Column("dtype_proof", TEXT, "", "dtypes seen", "Dtypes of the inputs of products and convolutions in step 1, by operator"),
+    Column("fp32_precision", TEXT, "", "fp32 precision", "Effective torch fp32_precision of CUDA matmul, conv, rnn and CPU products"),
+    Column("num_steps", INT, "", "steps", "Optimizer steps attempted"),
+    Column("num_skipped", INT, "", "skipped steps", "Steps that the loss scaler skipped after an overflow"),
+    Column("final_loss_scale", REAL, "", "final loss scale", "Factor on the loss after the last step; null without a scaler"),
+    # Speed
+    Column("images_per_s", REAL, "images/s", "throughput", "Median over the steady blocks without a skipped step, evaluation off the clock"),
+    Column("images_per_s_q1", REAL, "images/s", "throughput, lower quartile", "Of the same blocks"),
+    Column("images_per_s_q3", REAL, "images/s", "throughput, upper quartile", "Of the same blocks"),
+    Column("num_blocks", INT, "", "timing samples", "Blocks the throughput rests on"),
+    Column("step_ms", REAL, "ms", "step time", "Batch size over throughput"),
+    Column("ci_share", REAL, "", "95 % interval", "Half-width over mean, of the block means within this process; it only stops timing"),
+    Column("timing_stop", TEXT, "", "why timing stopped", "precise, noisy_stable, capped, or training (the run went to its end)"),
+    Column("warmup_steady", FLAG, "", "steady", "Whether the speed was flat when warm-up ended; false when it ran into its cap"),
+    Column("warmup_steps", INT, "", "warm-up steps", "Steps before the first timing sample"),
+    Column("gap_share", REAL, "", "gap", "Wall time of the timed blocks that the device did not work, as a share"),
+    # Time, apart
+    Column("startup_s", REAL, "s", "start-up", "From the worker's first line to the first step: data, model, device"),
+    Column("train_s", REAL, "s", "training", "Wall time of all steps, evaluation off the clock"),
+    Column("evaluate_s", REAL, "s", "evaluation", "Wall time of all evaluations"),
+    Column("cell_s", REAL, "s", "cell", "From the worker's first line to its record"),
+    Column("waited_s", REAL, "s", "waited", "For the board, while another worker held it"),
+    Column("time_to_accuracy_s", REAL, "s", "time to accuracy", "Training time until [measure] target_accuracy was first reached"),
+    Column("target_accuracy", REAL, "", "target accuracy", "[measure] target_accuracy"),
+    # Memory
+    Column("memory_instrument", TEXT, "", "memory instrument", "cuda_allocator, or rss: the process's resident set, code and libraries included"),
+    Column("startup_peak_bytes", INT, "bytes", "start-up peak memory", "Peak until warm-up ended, trial workspaces included"),
+    Column("steady_peak_bytes", INT, "bytes", "steady peak memory", "Peak over the training steps after warm-up"),
+    Column("peak_reserved_bytes", INT, "bytes", "peak reserved memory", "Held by the CUDA caching allocator; null on a CPU"),
+    Column("baseline_bytes", INT, "bytes", "baseline memory", "By the same instrument before the data and the model came"),
+    # Accuracy
+    Column("test_accuracy", REAL, "", "test accuracy", "Share of the test images after the final epoch; chance if the run diverged"),
+    Column("best_test_accuracy", REAL, "", "best test accuracy", "Over the epochs: chosen on the test set, so no estimate of accuracy"),
+    Column("test_loss", REAL, "", "test loss", "Mean cross-entropy after the final epoch"),
+    Column("macro_precision", REAL, "", "macro precision", "Mean over classes after the final epoch, scikit-learn's zero_division=0"),
+    Column("macro_recall", REAL, "", "macro recall", "Likewise"),
+    Column("macro_f1", REAL, "", "macro F1", "Likewise"),
+    Column("num_parameters", INT, "", "parameters", "Trainable"),
+    Column("num_train_images", INT, "", "training images", "In the data set"),
+    Column("num_test_images", INT, "", "test images", "In the data set"),
+    Column("num_classes", INT, "", "classes", "In the data set"),
+    Column("data_sha256", TEXT, "", "data checksum", "Over the decoded pixels and labels of both splits"),
+    # Where and when
+    Column("board", TEXT, "", "board", "cpu, a simulated cpu:i/n, or the UUID of the GPU"),
+    Column("environment_id", TEXT, "", "environment", "Hash of machine, versions and method; rows that differ in it are not compared"),
+    Column("machine", TEXT, "", "machine", "GPU name, or CPU name and core count"),
+    Column("driver", TEXT, "", "driver", "NVIDIA driver; null on a CPU"),
+    Column("cuda", TEXT, "", "CUDA", "That torch was built with; null on a CPU"),
+    Column("cudnn", TEXT, "", "cuDNN", "That torch runs; null on a CPU"),
+    Column("torch", TEXT, "", "torch", "Version"),
+    Column("python", TEXT, "", "Python", "Version"),
+    Column("cpu", TEXT, "", "CPU", "Model name"),
+    Column("num_cores", INT, "", "CPU cores", "That the process may use"),
+    Column("threads_used", INT, "", "threads", "torch.get_num_threads() in the worker"),
+    Column("power_cap_w", REAL, "W", "power cap", "Enforced limit of the board; null where NVML does not say"),
+    Column("switches", TEXT, "", "switches", "Environment variables that change speed or numerics, as JSON"),
+    Column("git_commit", TEXT, "", "commit", "Of ampbench; null outside a checkout"),
+    Column("git_dirty", FLAG, "", "uncommitted changes", "Whether tracked files differed from the commit"),
+    Column("command", TEXT, "", "command", "That started the run"),
+    Column("order", INT, "", "order", "Place in the plan's order of execution"),
+    Column("started_at", pa.timestamp("ms", tz="UTC"), "", "started", "When the worker began"),
+    Column("method_version", INT, "", "method", "Of the way numbers are taken"),
+)
+
+EPOCHS: tuple[Column, ...] = (
+    ID,
+    Column("epoch", INT, "", "epoch", "From 1"),
+    Column("learning_rate", REAL, "", "learning rate", "At the epoch's last step"),
+    Column("train_loss", REAL, "", "training loss", "Mean over the epoch's steps"),
+    Column("train_s", REAL, "s", "training time", "Since the first step, evaluation off the clock"),
+    Column("images_per_s", REAL, "images/s", "throughput", "Images of the epoch over its training time, whatever happened in it"),
+    Column("num_skipped", INT, "", "skipped steps", "In this epoch"),
+    Column("loss_scale", REAL, "", "loss scale", "After the epoch; null without a scaler"),
+    Column("test_accuracy", REAL, "", "test accuracy", "Share of the test images"),
+    Column("test_loss", REAL, "", "test loss", "Mean cross-entropy"),
+    Column("macro_precision", REAL, "", "macro precision", "Mean over classes"),
+    Column("macro_recall", REAL, "", "macro recall", "Mean over classes"),
+    Column("macro_f1", REAL, "", "macro F1", "Mean over classes"),
+)
+
+STEPS: tuple[Column, ...] = (
+    ID,
+    Column("step", INT, "", "step", "From 1"),
+    Column("epoch", INT, "", "epoch", "From 1"),
+    Column("loss", SINGLE, "", "training loss", "Of this step's batch, fp32"),
+)
+
+BLOCKS: tuple[Column, ...] = (
+    ID,
+    Column("block", INT, "", "block", "From 1"),
+    Column("epoch", INT, "", "epoch", "From 1"),
+    Column("num_steps", INT, "", "steps", "In the block"),
+    Column("num_skipped", INT, "", "skipped steps", "In the block; such a block is no timing sample"),
+    Column("device_s", REAL, "s", "device time", "CUDA events at the block's borders; perf_counter on a CPU"),
+    Column("wall_s", REAL, "s", "wall time", "perf_counter at the block's borders"),
+    Column("images_per_s", REAL, "images/s", "throughput", "Images of the block over its device time"),
+    Column("steady", FLAG, "", "steady", "False during warm-up"),
+)
+
+TABLES: dict[str, tuple[Column, ...]] = {"cells": CELLS, "epochs": EPOCHS, "steps": STEPS, "blocks": BLOCKS}
+"""Stem of the joined file -> its columns. In a run's folder `cells` has one row and is called `record`."""
+
+
+@functools.cache
+def schema(table: str) -> pa.Schema:
+    """Return the Arrow schema of a table."""
+    return pa.schema([column.field for column in TABLES[table]])
+
+
+REFERENCE_HEAD = """# Results
+
+`results/<experiment>/` is written by `bench/run_matrix.py`: `plan.json`, a folder a run below `runs/`, and the
+runs joined in the four tables below, keyed by `cell_id`. It is git-ignored but for `demo/` and small evidence
+of named machines. A measurement that is missing is null, never 0. Unit, label and meaning also travel in the
+metadata of each Parquet field.
+
+This page is generated from `bench/store/columns.py` by `make reference`.
+"""
+
+
+def reference() -> str:
+    """Return the column reference as Markdown: results/README.md."""
+    lines = [REFERENCE_HEAD]
+    for table, columns in TABLES.items():
+        lines += [f"## {table}.parquet", "", "| column | type | unit | meaning |", "|---|---|---|---|"]
+        lines += [f"| `{c.name}` | {c.type} | {c.unit} | {c.meaning} |" for c in columns]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def write_reference() -> None:
+    """Write results/README.md."""
+    (Path(__file__).resolve().parents[2] / "results" / "README.md").write_text(reference())

@@ -1,0 +1,113 @@
+"""An experiment's results folder: its plan, its runs, and what of them is done."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from bench.plan.cell import Cell
+from bench.plan.errors import RequestError
+from bench.plan.matrix import Plan
+from bench.store.atomic import RECORD, write_json
+
+ROOT = Path(__file__).resolve().parents[2]
+
+STAMP = ".joined.json"
+"""What the joined tables were made of, so that nothing is read when nothing changed, and how long cells took."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Folder:
+    """`results/<experiment>/`."""
+
+    path: Path
+
+    @classmethod
+    def of(cls, plan: Plan, results: Path | None) -> Folder:
+        """Return where a plan's results go; checks that no other experiment of the same stem lives there.
+
+        Raises:
+            RequestError: the folder holds the results of a file of the same name from another place.
+        """
+        folder = cls(path=(results or ROOT / "results") / plan.experiment.name)
+        source = _relative(plan.experiment.path)
+        said = folder.said_source()
+        if said not in (None, source):
+            raise RequestError(
+                f"{plan.experiment.path}: {folder.path} holds the results of {said}, another file of the same name; "
+                "rename one, or give --results DIR"
+            )
+        return folder
+
+    def run_path(self, cell: Cell) -> Path:
+        """Return the folder of a cell's run."""
+        return self.path / "runs" / cell.run_folder
+
+    def done(self, cells: Iterable[Cell]) -> dict[str, Path]:
+        """Return cell id -> record of the cells that have one."""
+        try:
+            present = {entry.name for entry in os.scandir(self.path / "runs")}
+        except FileNotFoundError:
+            return {}
+        paths = {c.cell_id: self.run_path(c) / RECORD for c in cells if c.run_folder in present}
+        return {cell_id: path for cell_id, path in paths.items() if path.exists()}
+
+    def num_other_runs(self, cells: Iterable[Cell]) -> int:
+        """Count runs on disk that the present plan does not hold."""
+        ours = {cell.run_folder for cell in cells}
+        try:
+            return sum(entry.name not in ours for entry in os.scandir(self.path / "runs") if entry.is_dir())
+        except FileNotFoundError:
+            return 0
+
+    def write_plan(self, plan: Plan, *, command: str, git_commit: str | None, git_dirty: bool | None) -> None:
+        """Write plan.json: every cell with its defaults, the file's text, and the commit."""
+        experiment = plan.experiment
+        self.path.mkdir(parents=True, exist_ok=True)
+        cells = [{"cell_id": c.cell_id, "run_folder": c.run_folder, **c.settings} for c in plan.cells]
+        write_json(
+            self.path / "plan.json",
+            {
+                "question": experiment.question,
+                "source": _relative(experiment.path),
+                "command": command,
+                "git_commit": git_commit,
+                "git_dirty": git_dirty,
+                "toml": experiment.text,
+                "cells": cells,
+                "excluded": [{**c.settings, "because": because} for c, because in plan.excluded],
+            },
+        )
+
+    def said_source(self) -> str | None:
+        """Return the experiment file that the folder belongs to, or None for a new folder."""
+        try:
+            plain: dict[str, Any] = json.loads((self.path / "plan.json").read_text())
+            return str(plain["source"])
+        except (OSError, ValueError, KeyError):
+            return None
+
+    def stamp(self) -> dict[str, Any]:
+        """Return what the joined tables were made of (`of`), and cell id -> seconds (`cell_s`)."""
+        try:
+            plain: dict[str, Any] = json.loads((self.path / STAMP).read_text())
+            return plain
+        except (OSError, ValueError):
+            return {"of": None, "cell_s": {}}
+
+    def lock(self) -> FileLock:
+        """Return the lock under which plan.json and the joined tables are written."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        return FileLock(self.path / ".lock")
+
+
+def _relative(path: Path) -> str:
+    """Name a file so that a moved checkout still knows it."""
+    absolute = path.resolve()
+    return str(absolute.relative_to(ROOT)) if absolute.is_relative_to(ROOT) else str(absolute)

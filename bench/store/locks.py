@@ -1,0 +1,63 @@
+"""Who may work now: one worker a board, one a run's folder. Locks are the kernel's, so a kill releases them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from bench.plan.board import Board
+
+
+def lock_folder() -> Path:
+    """Return the folder that all users of this machine share for the locks of its boards."""
+    folder = Path(os.environ.get("AMPBENCH_LOCKS") or Path(tempfile.gettempdir()) / "ampbench-locks")
+    folder.mkdir(parents=True, exist_ok=True)
+    with suppress(PermissionError):
+        folder.chmod(0o1777)
+    return folder
+
+
+@contextmanager
+def hold_run(folder: Path) -> Iterator[None]:
+    """Hold a run's folder; waits for a worker whose launcher was killed and that is about to die."""
+    with FileLock(folder / ".lock"):
+        yield
+
+
+@contextmanager
+def hold_board(board: Board, owner: str, waiting: Callable[[str], None]) -> Iterator[float]:
+    """Hold a board; yield the seconds waited for it. `waiting` is told once by whom it is held.
+
+    Two processes of two threads each on two cores run at a sixtieth of the speed of one, so the second waits.
+    """
+    path = lock_folder() / f"board-{re.sub('[^A-Za-z0-9-]', '_', board.board_id)}.lock"
+    holder = path.with_suffix(".holder")
+    started = time.monotonic()
+    lock = FileLock(path, mode=0o666)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        waiting(_holder_text(holder))
+        lock.acquire(poll_interval=0.05)
+    try:
+        with suppress(OSError):  # Only for the message: another user's file may be in the way.
+            holder.write_text(json.dumps({"pid": os.getpid(), "owner": owner}))
+        yield time.monotonic() - started
+    finally:
+        lock.release()
+
+
+def _holder_text(holder: Path) -> str:
+    try:
+        said = json.loads(holder.read_text())
+        return f"{said['owner']} (process {said['pid']})"
+    except (OSError, ValueError, KeyError):
+        return "another process"

@@ -1,0 +1,68 @@
+"""A run: a cell with a folder, a board and the way it is measured. Written as cell.json, read by the worker."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from bench.plan.board import Board
+from bench.plan.cell import Cell
+from bench.plan.experiment import Budget, Measure
+from bench.store.atomic import RECORD, write_json
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Run:
+    """All that a worker needs to know; it reads no experiment file."""
+
+    folder: Path
+    cell: Cell
+    measure: Measure
+    budget: Budget
+    board: Board
+    order: int
+    """Place in the plan's order of execution, from 1."""
+    command: str
+    """That started the matrix."""
+    again: bool = False
+    """Whether a record that is there already is to be replaced."""
+
+    @property
+    def record_path(self) -> Path:
+        """The file whose existence means *done*."""
+        return self.folder / RECORD
+
+    def save(self) -> None:
+        """Write cell.json into the run's folder."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        parts = {"measure": self.measure, "budget": self.budget, "board": self.board}
+        plain = {name: asdict(part) for name, part in parts.items()}
+        write_json(
+            self.folder / "cell.json",
+            {"cell": self.cell.to_json(), **plain, "order": self.order, "command": self.command, "again": self.again},
+        )
+
+    @classmethod
+    def load(cls, folder: Path) -> Run:
+        """Read cell.json.
+
+        Raises:
+            ValueError: there is none, or it is of another version of ampbench.
+        """
+        try:
+            plain = json.loads((folder / "cell.json").read_text())
+            return cls(
+                folder=folder,
+                cell=Cell.from_json(plain["cell"]),
+                measure=Measure(**plain["measure"]),
+                budget=Budget(**plain["budget"]),
+                board=Board(**plain["board"]),
+                order=plain["order"],
+                command=plain["command"],
+                again=plain["again"],
+            )
+        except (OSError, TypeError, KeyError, json.JSONDecodeError) as e:
+            raise ValueError(
+                f"{folder}: no cell.json that this version can read ({e}); start it by run_matrix.py"
+            ) from None

@@ -1,0 +1,68 @@
+"""Accuracy, loss and macro metrics over exactly the test set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+LossFunction = Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Evaluation:
+    """Shares in [0, 1] over the test set; macro = unweighted mean over the classes."""
+
+    test_accuracy: float
+    test_loss: float
+    macro_precision: float
+    macro_recall: float
+    macro_f1: float
+
+
+@torch.no_grad()
+def evaluate(
+    model: nn.Module,
+    x_NCHW: Tensor,
+    y_N: Tensor,
+    *,
+    prepare: Callable[[Tensor], Tensor],
+    loss_fn: LossFunction,
+    autocast: torch.autocast,
+    batch_size: int,
+    num_classes: int,
+) -> Evaluation:
+    """Evaluate in the recipe's own precision; `prepare` turns uint8 pixels into the model's input.
+
+    The confusion matrix and the loss stay on the device until the end: one wait an evaluation.
+    """
+    was_training = model.training
+    model.eval()
+    confusion_KK = torch.zeros(num_classes * num_classes, dtype=torch.int64, device=x_NCHW.device)
+    loss_sum = torch.zeros((), dtype=torch.float64, device=x_NCHW.device)
+    for x_BCHW, y_B in zip(x_NCHW.split(batch_size), y_N.split(batch_size), strict=True):
+        with autocast:
+            logits_BK = model(prepare(x_BCHW))
+        logits_BK = logits_BK.float()
+        loss_sum += loss_fn(logits_BK, y_B).double() * len(y_B)
+        confusion_KK += torch.bincount(y_B * num_classes + logits_BK.argmax(1), minlength=num_classes**2)
+    model.train(was_training)
+    return from_confusion(confusion_KK.view(num_classes, num_classes).cpu(), float(loss_sum) / len(y_N))
+
+
+def from_confusion(confusion_KK: Tensor, test_loss: float) -> Evaluation:
+    """Turn counts (true class, predicted class) into shares; 0 / 0 is 0, as in scikit-learn's zero_division=0."""
+    counts = confusion_KK.double()
+    hits_K = counts.diagonal()
+    precision_K = hits_K / counts.sum(0).clamp(min=1)
+    recall_K = hits_K / counts.sum(1).clamp(min=1)
+    f1_K = 2 * precision_K * recall_K / (precision_K + recall_K).clamp(min=1e-300)
+    return Evaluation(
+        test_accuracy=float(hits_K.sum() / counts.sum()),
+        test_loss=test_loss,
+        macro_precision=float(precision_K.mean()),
+        macro_recall=float(recall_K.mean()),
+        macro_f1=float(f1_K.mean()),
+    )

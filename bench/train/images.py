@@ -1,0 +1,220 @@
+"""Images, decoded once, kept as uint8 and mapped from a cache: no loader stands between data and GPU.
+
+A 2-worker PIL pipeline feeds about 18,000 images/s, which makes every fast precision look alike. Here the
+whole set moves to the device, and augmentation works on batches there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from filelock import FileLock
+from torch import Tensor
+
+from bench.plan.source import OTHER_DATA, folder_path
+
+CIFAR_MEAN, CIFAR_STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
+"""Channel statistics as study S3 and its successors print them."""
+
+NUM_SYNTHETIC = 2048
+"""Training images of `synthetic`; a quarter as many for the test."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Images:
+    """A data set in memory: (N, 3, H, W) uint8 pixels and (N,) int64 labels of both splits."""
+
+    train_x_NCHW: Tensor
+    train_y_N: Tensor
+    test_x_NCHW: Tensor
+    test_y_N: Tensor
+    num_classes: int
+    mean: tuple[float, float, float]
+    """Per channel, of pixels scaled to [0, 1]."""
+    std: tuple[float, float, float]
+    sha256: str
+    """Over pixels and labels of both splits."""
+
+    def to(self, device: torch.device) -> Images:
+        """Copy pixels and labels to a device."""
+        moved = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return Images(**{k: v.to(device) if isinstance(v, Tensor) else v for k, v in moved.items()})
+
+
+def load_images(name: str, image_size: int) -> Images:
+    """Load a data set by its name in an experiment file.
+
+    The first use decodes and writes the cache (`$AMPBENCH_CACHE`, else `~/.cache/ampbench`), under a lock;
+    later ones map it. A folder is decoded again when a file in it changed.
+
+    Raises:
+        ValueError: the data is not there, cannot be fetched, or is no image set; the message says what to do.
+    """
+    source, _, where = name.partition(":")
+    decode: Callable[[], tuple[np.ndarray, ...]]
+    if source == "folder":
+        folder = folder_path(where).resolve()
+        key, decode = f"folder-{_listing_digest(folder)}", lambda: _decode_folder(folder, image_size)
+    elif source in ("cifar10", "cifar100"):
+        key, decode = source, lambda: _decode_cifar(source)
+    else:
+        key, decode = source, {"digits": _decode_digits, "synthetic": _draw_synthetic}[source]
+    cached = cache_folder() / "images" / f"{key}-{image_size}"
+    cached.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{cached}.lock"):
+        if not (cached / "facts.json").exists():
+            _write_cache(cached, decode(), image_size, CIFAR_MEAN if source.startswith("cifar") else None)
+    facts = json.loads((cached / "facts.json").read_text())
+    # Copy-on-write maps: torch wants writable memory, and nobody writes.
+    arrays = {k: torch.from_numpy(np.load(cached / f"{k}.npy", mmap_mode="c")) for k in ARRAYS}
+    return Images(**arrays, **facts | {"mean": tuple(facts["mean"]), "std": tuple(facts["std"])})
+
+
+def cache_folder() -> Path:
+    """Return where decoded images and downloads are kept between runs."""
+    return Path(os.environ.get("AMPBENCH_CACHE") or Path.home() / ".cache" / "ampbench")
+
+
+ARRAYS = ("train_x_NCHW", "train_y_N", "test_x_NCHW", "test_y_N")
+
+
+def _write_cache(folder: Path, decoded: tuple[np.ndarray, ...], size: int, mean: tuple[float, ...] | None) -> None:
+    train_x, train_y, test_x, test_y = decoded
+    arrays = (_resize(train_x, size), train_y.astype(np.int64), _resize(test_x, size), test_y.astype(np.int64))
+    digest = hashlib.sha256()
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, array in zip(ARRAYS, arrays, strict=True):
+        digest.update(np.ascontiguousarray(array))
+        np.save(folder / f"{name}.npy", array)
+    facts: dict[str, Any] = {"num_classes": int(train_y.max()) + 1, "sha256": digest.hexdigest()}
+    if mean is not None:
+        facts |= {"mean": mean, "std": CIFAR_STD}
+    else:
+        pixels = arrays[0].astype(np.float64, copy=False)
+        facts["mean"] = (pixels.mean((0, 2, 3)) / 255).round(4).tolist()
+        facts["std"] = np.maximum(pixels.std((0, 2, 3)) / 255, 1e-3).round(4).tolist()
+    # The facts come last: their presence means that the arrays are whole.
+    partial = folder / "facts.json.partial"
+    partial.write_text(json.dumps(facts))
+    partial.replace(folder / "facts.json")
+
+
+def _resize(x_NCHW: np.ndarray, size: int) -> np.ndarray:
+    if x_NCHW.shape[2:] == (size, size):
+        return x_NCHW
+    x = torch.from_numpy(x_NCHW).float()
+    resized = F.interpolate(x, (size, size), mode="bilinear", antialias=True, align_corners=False)
+    return resized.round().clamp(0, 255).to(torch.uint8).numpy()
+
+
+def _decode_digits() -> tuple[np.ndarray, ...]:
+    """1,797 handwritten digits of 8x8 pixels that scikit-learn ships (UCI ML, test set of Alpaydin & Kaynak, 1998)."""
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    digits = load_digits()
+    x_N1HW = np.rint(digits.images[:, None] * (255 / 16)).astype(np.uint8)
+    train_x, test_x, train_y, test_y = train_test_split(
+        x_N1HW.repeat(3, axis=1), digits.target, test_size=360, stratify=digits.target, random_state=0
+    )
+    return train_x, train_y, test_x, test_y
+
+
+def _draw_synthetic() -> tuple[np.ndarray, ...]:
+    """Noise around one pattern a class: random bits, since zeros would run faster than data ever does."""
+    rng = np.random.default_rng(0)
+    pattern_KCHW = rng.integers(0, 256, (10, 3, 32, 32))
+
+    def draw(count: int) -> tuple[np.ndarray, np.ndarray]:
+        y_N = np.arange(count) % 10
+        noise = rng.integers(0, 256, (count, 3, 32, 32))
+        return ((pattern_KCHW[y_N] + noise) // 2).astype(np.uint8), y_N
+
+    return *draw(NUM_SYNTHETIC), *draw(NUM_SYNTHETIC // 4)
+
+
+def _decode_cifar(name: str) -> tuple[np.ndarray, ...]:
+    """CIFAR-10 or -100 (Krizhevsky, 2009) by torchvision: downloaded once with its md5 checked, then reused."""
+    from torchvision import datasets
+
+    root = cache_folder() / "downloads"
+    root.mkdir(parents=True, exist_ok=True)
+    kind = datasets.CIFAR10 if name == "cifar10" else datasets.CIFAR100
+    try:
+        train, test = (kind(root, train=split, download=True) for split in (True, False))
+    except (OSError, RuntimeError) as e:
+        raise ValueError(
+            f"data = '{name}': download from {kind.url} failed ({e}); put {kind.filename} into {root}, "
+            f"or use other data: {OTHER_DATA}"
+        ) from e
+    return (
+        train.data.transpose(0, 3, 1, 2),
+        np.array(train.targets),
+        test.data.transpose(0, 3, 1, 2),
+        np.array(test.targets),
+    )
+
+
+def _decode_folder(folder: Path, size: int) -> tuple[np.ndarray, ...]:
+    """Image folders train/CLASS/* and test/CLASS/*, the classes in alphabetical order."""
+    train_x, train_y, classes = _decode_split(folder / "train", size)
+    test_x, test_y, test_classes = _decode_split(folder / "test", size)
+    if classes != test_classes:
+        odd = sorted(set(classes) ^ set(test_classes))
+        raise ValueError(f"{folder}: train/ and test/ do not hold the same classes ({', '.join(odd)}); mend the folder")
+    return train_x, train_y, test_x, test_y
+
+
+def _decode_split(split: Path, size: int) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    from torchvision.datasets import ImageFolder
+
+    try:
+        images = ImageFolder(str(split), loader=lambda path: _decode_image(path, size))
+    except FileNotFoundError as e:
+        raise ValueError(f"{split}: {e}; put at least one image into every class folder") from None
+    if len(images.classes) < 2:
+        raise ValueError(f"{split}: a single class cannot be learnt; it needs two class folders or more")
+    x_NCHW = np.empty((len(images), 3, size, size), np.uint8)
+    shown = time.monotonic()
+    for i in range(len(images)):
+        x_NCHW[i] = images[i][0]
+        if time.monotonic() - shown > 2:
+            shown = time.monotonic()
+            print(f"decoding {split}: {i:,} of {len(images):,} images", file=sys.stderr, flush=True)
+    return x_NCHW, np.array(images.targets), images.classes
+
+
+def _decode_image(path: str, size: int) -> np.ndarray:
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as image:
+            rgb = image.convert("RGB")
+    except (UnidentifiedImageError, OSError) as e:
+        raise ValueError(f"{path}: no readable image ({e}); mend or remove it") from None
+    if rgb.size != (size, size):
+        rgb = rgb.resize((size, size), Image.Resampling.BILINEAR)
+    return np.asarray(rgb).transpose(2, 0, 1)
+
+
+def _listing_digest(folder: Path) -> str:
+    """Hash names, sizes and times of all files: cheap, and it changes whenever an image does."""
+    digest = hashlib.sha256()
+    for root, folders, files in os.walk(folder):
+        folders.sort()
+        for name in sorted(files):
+            stat = os.stat(os.path.join(root, name))
+            digest.update(f"{os.path.relpath(root, folder)}/{name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,72 @@
+"""The optimizer of a cell, with the defects of fused implementations met before they can bite."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import nn
+from torch.optim import SGD, Adam, AdamW, Optimizer
+
+from bench.plan.cell import Cell
+from bench.train.statuses import Unsupported
+
+
+def build_optimizer(model: nn.Module, cell: Cell) -> Optimizer:
+    """Build the optimizer over the parameters that train.
+
+    Raises:
+        Unsupported: torch's implementation does not update weights of this dtype on this device.
+    """
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    if cell.optimizer_impl == "fused":
+        require_working_fused(parameters, cell)
+    optimizer = _optimizer(parameters, cell)
+    zero_momentum(optimizer)
+    return optimizer
+
+
+def zero_momentum(optimizer: Optimizer) -> None:
+    """Give SGD its momentum buffers before the first step.
+
+    Fused SGD allocates them uninitialised in its first step and relies on filling them there; a loss scaler
+    that skips this very step leaves garbage for the second. From zeros the first step is bit-equal:
+    0 * momentum + gradient.
+    """
+    if isinstance(optimizer, SGD) and optimizer.defaults["momentum"]:
+        for group in optimizer.param_groups:
+            for p in group["params"]:
+                optimizer.state[p]["momentum_buffer"] = torch.zeros_like(p)
+
+
+def require_working_fused(parameters: Iterable[nn.Parameter], cell: Cell) -> None:
+    """Update one weight of each dtype and device once, and see whether it moved.
+
+    Fused SGD on the CPU leaves 16-bit weights untouched, without a word, on torch up to 2.13.
+    """
+    for dtype, device in {(p.dtype, p.device) for p in parameters}:
+        probe = nn.Parameter(torch.ones(8, dtype=dtype, device=device))
+        probe.grad = torch.ones_like(probe)
+        optimizer = _optimizer([probe], cell, learning_rate=0.5)
+        optimizer.step()
+        if bool((probe == 1).any()):
+            raise Unsupported(
+                f"fused {cell.optimizer} of torch {torch.__version__} does not update {dtype} weights on "
+                f"{device.type}; use optimizer_impl = 'foreach' or a newer torch"
+            )
+
+
+def _optimizer(parameters: list[nn.Parameter], cell: Cell, learning_rate: float | None = None) -> Optimizer:
+    impl = {cell.optimizer_impl: True}
+    lr = cell.learning_rate if learning_rate is None else learning_rate
+    if cell.optimizer in ("adam", "adamw"):
+        kind = Adam if cell.optimizer == "adam" else AdamW
+        return kind(parameters, lr=lr, weight_decay=cell.weight_decay, **impl)
+    return SGD(
+        parameters,
+        lr=lr,
+        momentum=cell.momentum,
+        weight_decay=cell.weight_decay,
+        nesterov=cell.optimizer == "nesterov",
+        **impl,
+    )

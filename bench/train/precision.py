@@ -1,0 +1,116 @@
+"""A recipe made effective: TF32 switches, weights cast, autocast, loss scaler. Data in, null objects out.
+
+Every recipe gets an autocast and a scaler; those it does not use are disabled and do nothing, so that the
+training step has no branch on the recipe.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.amp.grad_scaler import GradScaler
+
+from bench.plan.cell import Cell
+from bench.plan.recipe import LossScale, Recipe
+from bench.train.statuses import Unsupported
+
+DTYPES: dict[str, torch.dtype] = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+
+
+class Scaler(GradScaler):
+    """torch's GradScaler that also counts the steps it skips, on the device, and may hold its scale still."""
+
+    def __init__(self, scale: LossScale, device: torch.device) -> None:
+        super().__init__(device.type, enabled=scale.mode != "none", init_scale=scale.factor)
+        self.static_factor = scale.factor if scale.mode == "static" else None
+        self.num_skipped = torch.zeros((), device=device)
+        """Steps skipped so far: a scalar on the device, read only at block borders."""
+
+    def update(self, new_scale: float | Tensor | None = None) -> None:
+        """Count a skip, then adapt the scale; a static one goes back to its power of two."""
+        if not self.is_enabled():
+            return
+        for state in self._per_optimizer_states.values():
+            for found_inf in state["found_inf_per_device"].values():
+                self.num_skipped += found_inf
+        super().update(self.static_factor if new_scale is None else new_scale)
+
+    @property
+    def factor(self) -> float | None:
+        """The scale now, or None when disabled. Reading it waits for the device."""
+        return float(self.get_scale()) if self.is_enabled() else None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Precision:
+    """What a training step needs of a recipe."""
+
+    weights: torch.dtype
+    autocast: torch.autocast
+    scaler: Scaler
+
+
+def set_up_precision(cell: Cell, device: torch.device) -> Precision:
+    """Set torch's global switches for this process and return the autocast and scaler of the cell.
+
+    Raises:
+        Unsupported: the device cannot do what the recipe asks.
+    """
+    recipe = cell.precision
+    require_support(recipe, device)
+    set_fp32_precision(tf32=recipe.tf32)
+    matmul = torch.backends.cuda.matmul
+    matmul.allow_fp16_reduced_precision_reduction = cell.reduced_precision_reductions
+    matmul.allow_bf16_reduced_precision_reduction = cell.reduced_precision_reductions
+    torch.backends.cudnn.benchmark = cell.cudnn_benchmark
+    return Precision(
+        weights=DTYPES[recipe.weights],
+        autocast=torch.autocast(device.type, dtype=DTYPES[recipe.compute], enabled=recipe.autocast),
+        scaler=Scaler(cell.scale, device),
+    )
+
+
+def set_fp32_precision(*, tf32: bool) -> None:
+    """Switch TF32 on or off for products, convolutions and RNNs alike.
+
+    torch's own default is neither: convolutions run in TF32 and products do not. These two flags are the
+    one pair that works the same on torch 2.11 to 2.15; on 2.11 the newer global
+    `torch.backends.fp32_precision = "ieee"` leaves convolutions in TF32, and mixing both makes getters raise.
+    """
+    torch.backends.cuda.matmul.allow_tf32 = tf32
+    torch.backends.cudnn.allow_tf32 = tf32
+
+
+def fp32_precision() -> dict[str, str]:
+    """Read the effective precision of fp32 operators: `ieee`, `tf32`, or `none` where torch's default (IEEE) holds."""
+    backends: dict[str, Any] = {
+        "cuda.matmul": torch.backends.cuda.matmul,
+        "cudnn.conv": torch.backends.cudnn.conv,
+        "cudnn.rnn": torch.backends.cudnn.rnn,
+        "mkldnn.matmul": torch.backends.mkldnn.matmul,
+        "mkldnn.conv": torch.backends.mkldnn.conv,
+    }
+    return {name: str(backend.fp32_precision) for name, backend in backends.items()}
+
+
+def require_support(recipe: Recipe, device: torch.device) -> None:
+    """Raise Unsupported where the device would not run the recipe, or run it as something else in silence."""
+    if recipe.tf32 and device.type == "cpu":
+        raise Unsupported("TF32 is a mode of NVIDIA GPUs; a CPU has none")
+    if device.type != "cuda":
+        return
+    major, minor = torch.cuda.get_device_capability(device)
+    if recipe.tf32 and major < 8:
+        raise Unsupported(f"TF32 needs compute capability 8.0 (Ampere); this GPU has {major}.{minor}")
+    if "bf16" in (recipe.weights, recipe.compute) and not torch.cuda.is_bf16_supported(including_emulation=False):
+        raise Unsupported(f"bf16 needs compute capability 8.0 (Ampere); this GPU has {major}.{minor}")
+
+
+def cast_model(model: nn.Module, cell: Cell, device: torch.device) -> nn.Module:
+    """Move a model to the device, its floating weights and buffers to the recipe's dtype, its layout to the cell's."""
+    layout = torch.channels_last if cell.channels_last else torch.contiguous_format
+    model = model.to(device=device, dtype=DTYPES[cell.precision.weights])
+    return model.to(memory_format=layout)  # type: ignore[call-overload, no-any-return]

@@ -1,0 +1,11 @@
+"""Endings of a cell that are results and not errors of ours."""
+
+from __future__ import annotations
+
+
+class Unsupported(RuntimeError):
+    """This machine or this torch cannot do what the cell asks; the message says why."""
+
+
+class Diverged(RuntimeError):
+    """The loss is no longer finite; the message says where."""

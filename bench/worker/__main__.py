@@ -1,0 +1,28 @@
+"""python -m bench.worker RUN_DIR: run the cell that a launcher prepared there, by hand or by a scheduler."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from bench.store.run import Run
+from bench.worker.process import print_report, run_cell
+
+
+def main() -> int:
+    """Run one cell; exit 0 with a record, 2 if the folder is no run's."""
+    if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
+        print("usage: python -m bench.worker results/EXPERIMENT/runs/RUN", file=sys.stderr)
+        return 2
+    try:
+        run = Run.load(Path(sys.argv[1]))
+    except ValueError as e:
+        print(e, file=sys.stderr)
+        return 2
+    run_cell(run, print_report)
+    print(run.record_path)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

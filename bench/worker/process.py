@@ -1,0 +1,125 @@
+"""A worker's life: hold the run and the board, measure, and leave a record whatever happens short of a kill.
+
+The one `try` of the project that turns exceptions into statuses is in `run_cell`.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import sys
+import threading
+import time
+import traceback
+from datetime import UTC, datetime
+from multiprocessing import parent_process
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+import torch
+
+from bench.measure.machine import provenance, refused_switch
+from bench.measure.memory import is_out_of_memory
+from bench.store.columns import METHOD_VERSION
+from bench.store.locks import hold_board, hold_run
+from bench.store.record import write_run
+from bench.store.run import Run
+from bench.train.statuses import Diverged, Unsupported
+from bench.worker.session import Report, Session
+
+
+SHOWN = ("status", "because", "images_per_s", "test_accuracy", "steady_peak_bytes", "cell_s")
+"""What a launcher prints of a finished cell."""
+
+
+def serve(run: Run, messages: Connection) -> None:
+    """Entry of a forked worker: die with the launcher, write to log.txt, report through `messages`."""
+    os.setsid()
+    _die_with_parent()
+    log = os.open(run.folder / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    run_cell(run, lambda **facts: messages.send(facts))
+
+
+def run_cell(run: Run, report: Report) -> None:
+    """Run one cell to its record. A run that has one is left alone, unless it is to be run again."""
+    with hold_run(run.folder):
+        if run.record_path.exists() and not run.again:
+            return
+        owner = f"{run.cell} of {run.folder.parents[1].name}"
+        with hold_board(run.board, owner, lambda holder: report(phase="waiting", holder=holder)) as waited_s:
+            report(phase="start")
+            begun = time.perf_counter()
+            device = prepare_process(run)
+            session = Session(run.cell, run.measure, device, report)
+            row = provenance(run.board, METHOD_VERSION)
+            row |= {"order": run.order, "command": run.command, "started_at": datetime.now(UTC), "waited_s": waited_s}
+            if run.board.is_gpu:
+                row |= {"cuda": torch.version.cuda, "cudnn": str(torch.backends.cudnn.version())}
+            row |= dict(zip(("status", "because"), _measured(session), strict=True))
+            row |= session.row | {"cell_s": time.perf_counter() - begun}
+            if row["status"] == "diverged" and run.cell.epochs:
+                row["test_accuracy"] = 1 / row["num_classes"]
+            traces = {"epochs": session.epochs, "steps": session.steps, "blocks": session.block_rows()}
+            write_run(run.folder, run.cell, row, traces)
+            report(phase="done", **{key: row.get(key) for key in SHOWN})
+
+
+def _measured(session: Session) -> tuple[str, str | None]:
+    """Measure, and return how it ended: status and reason."""
+    try:
+        refused = refused_switch(os.environ)
+        if refused:
+            raise Unsupported(refused)
+        session.measure()
+    except Unsupported as e:
+        return "unsupported", str(e)
+    except Diverged as e:
+        return "diverged", str(e)
+    except Exception as e:
+        traceback.print_exc()
+        if is_out_of_memory(e):
+            return "oom", f"out of memory at batch size {session.cell.batch_size}: {_first_line(e)}"
+        return "failed", f"{type(e).__name__}: {_first_line(e)}"
+    return "ok", None
+
+
+def prepare_process(run: Run) -> torch.device:
+    """Set what belongs to the process: the visible GPU, threads, a memory limit. CUDA is not touched before."""
+    board = run.board
+    if board.is_gpu:
+        os.environ["CUDA_VISIBLE_DEVICES"] = board.board_id
+    cores = len(os.sched_getaffinity(0))
+    torch.set_num_threads(run.cell.num_threads or max(1, cores // board.num_sharing))
+    if run.budget.memory_gib_per_cell and not board.is_gpu:
+        limit = int(run.budget.memory_gib_per_cell * 2**30)
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    return torch.device("cuda", 0) if board.is_gpu else torch.device("cpu")
+
+
+def _die_with_parent() -> None:
+    """Kill this worker and all it started when the launcher ends, however it ends.
+
+    PR_SET_PDEATHSIG would not do: the parent in the kernel's eyes is the fork server, and that lives for as
+    long as a worker holds the pipe it listens on.
+    """
+    parent = parent_process()
+    assert parent is not None, "a forked worker has a parent"
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os.killpg(0, signal.SIGKILL)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else "no message"
+
+
+def print_report(**facts: Any) -> None:
+    """Tell a person at a terminal, for a worker started by hand."""
+    print(" ".join(f"{k}={v:,.0f}" if isinstance(v, float) else f"{k}={v}" for k, v in facts.items()), file=sys.stderr)

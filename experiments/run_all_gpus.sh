@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# experiments/run_all_gpus.sh FILE [options]: an experiment on all boards of this machine, one queue a board.
+set -euo pipefail
+if [[ $# -lt 1 ]]; then
+    echo "usage: experiments/run_all_gpus.sh FILE [options]" >&2
+    exit 2
+fi
+root=$(cd "$(dirname "$0")/.." && pwd)
+python=${PYTHON:-$root/.venv/bin/python}
+exec "$python" "$root/bench/run_matrix.py" "$@" --gpus all

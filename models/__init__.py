@@ -1,0 +1,44 @@
+"""The zoo: one file per family, after kuangliu/pytorch-cifar (MIT), for small images and 10 classes.
+
+`NAMES` is known without torch; `build` imports the family that it needs.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import nn
+
+FAMILIES: dict[str, tuple[str, ...]] = {
+    "lenet": ("LeNet",),
+    "vgg": ("VGG11", "VGG13", "VGG16", "VGG19"),
+    "resnet": ("ResNet18", "ResNet34", "ResNet50"),
+    "cifarnet": ("SmallCifarNet",),
+}
+"""Module -> the models it builds."""
+
+NAMES: dict[str, str] = {name: family for family, names in FAMILIES.items() for name in names}
+"""Model -> its module."""
+
+
+def build(name: str, *, num_classes: int = 10, input_shape: tuple[int, int, int] = (3, 32, 32)) -> nn.Module:
+    """Build a network with fresh weights from torch's current random state.
+
+    Args:
+        name: a key of `NAMES`, `torchvision:NAME`, `timm:NAME` or `package.module:factory`.
+        num_classes: K, the width of the head.
+        input_shape: (C, H, W) of the images that it will see.
+
+    Returns:
+        A module from images (N, C, H, W) to logits (N, K).
+
+    Raises:
+        ValueError: no such model, or one of a factory that says another input shape or number of classes.
+    """
+    if name in NAMES:
+        return importlib.import_module(f"models.{NAMES[name]}").build(name, num_classes)
+    if ":" in name:
+        return importlib.import_module("models.external").build(name, num_classes, input_shape)
+    raise ValueError(f"{name!r} is no model; known: {', '.join(NAMES)}")

@@ -1,0 +1,46 @@
+"""What all tests share: caches and locks of their own, one thread, and a way to write an experiment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# Before torch is imported: tests share the machine with whatever else runs on it, and a second OpenMP thread
+# that waits for a core makes a tiny net a hundred times slower.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep decoded images and board locks away from those of real runs."""
+    os.environ["AMPBENCH_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    os.environ["AMPBENCH_LOCKS"] = str(tmp_path_factory.mktemp("locks"))
+
+
+@pytest.fixture
+def experiment_file(tmp_path: Path) -> Callable[..., Path]:
+    """Return a function that writes a TOML file and returns its path."""
+
+    def write(text: str, name: str = "trial.toml") -> Path:
+        path = tmp_path / name
+        path.write_text(text)
+        return path
+
+    return write
+
+
+TINY = """
+question = "Does it work?"
+[matrix]
+precision = ["fp32", "bf16_amp"]
+[fixed]
+model = "LeNet"
+data = "synthetic"
+batch_size = 32
+num_threads = 1
+"""

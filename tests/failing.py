@@ -1,0 +1,75 @@
+"""Models that end badly, and one that does not: each is named in experiments as tests.failing:NAME."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import torch
+from torch import Tensor, nn
+
+
+class Tiny(nn.Module):
+    """A linear classifier of the mean colour; trains in no time."""
+
+    input_shape = (3, 32, 32)
+    num_classes = 10
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(3, 10)
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        return self.linear(x_NCHW.mean((2, 3)))
+
+
+class Raises(Tiny):
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        raise KeyError("a bug of one's own")
+
+
+class Hangs(Tiny):
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        time.sleep(3600)
+        return super().forward(x_NCHW)
+
+
+class Killed(Tiny):
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        os.kill(os.getpid(), signal.SIGSEGV)
+        return super().forward(x_NCHW)
+
+
+class Hungry(Tiny):
+    """Takes a gibibyte an image."""
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        waste = torch.ones(len(x_NCHW) * 2**28)
+        return super().forward(x_NCHW) + waste[0]
+
+
+class Slow(Tiny):
+    """Takes a while, so that a test can interrupt it."""
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        time.sleep(0.02)
+        return super().forward(x_NCHW)
+
+
+class OwnLoss(Tiny):
+    """Brings its loss."""
+
+    def loss(self, logits_NK: Tensor, y_N: Tensor) -> Tensor:
+        assert logits_NK.dtype == torch.float32
+        return nn.functional.cross_entropy(logits_NK, y_N, label_smoothing=0.5)
+
+
+class Shapeless(nn.Module):
+    """Does not say its shapes."""
+
+
+class Wide(Tiny):
+    """Says another input shape than the data has."""
+
+    input_shape = (3, 224, 224)
