@@ -11,17 +11,17 @@ from torch import Tensor, nn
 
 
 class Tiny(nn.Module):
-    """A linear classifier of the mean colour; trains in no time."""
+    """A linear classifier of every eighth pixel; trains in no time."""
 
     input_shape = (3, 32, 32)
     num_classes = 10
 
     def __init__(self) -> None:
         super().__init__()
-        self.linear = nn.Linear(3, 10)
+        self.linear = nn.Linear(48, 10)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
-        return self.linear(x_NCHW.mean((2, 3)))
+        return self.linear(x_NCHW[:, :, ::8, ::8].flatten(1))
 
 
 class Raises(Tiny):

@@ -5,10 +5,10 @@ NVML ignores CUDA_VISIBLE_DEVICES, so it is applied here. Boards are known by UU
 
 from __future__ import annotations
 
+import importlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any
 
 from bench.plan.board import Board
@@ -24,7 +24,7 @@ class Boards:
     """Visible boards of another model: a comparison never spans two models."""
 
 
-def find_boards(environ: Mapping[str, str], nvml: ModuleType | Any | None = None) -> tuple[Board, ...]:
+def find_boards(environ: Mapping[str, str], nvml: Any = None) -> tuple[Board, ...]:
     """Return the visible boards.
 
     Args:
@@ -36,7 +36,7 @@ def find_boards(environ: Mapping[str, str], nvml: ModuleType | Any | None = None
     Raises:
         RequestError: CUDA_VISIBLE_DEVICES or AMPBENCH_CPU_BOARDS name what is not there.
     """
-    gpus = _visible(_gpus(nvml), environ.get("CUDA_VISIBLE_DEVICES"))
+    gpus = _visible(_gpus(nvml or importlib.import_module("pynvml")), environ.get("CUDA_VISIBLE_DEVICES"))
     if gpus:
         return gpus
     text = environ.get("AMPBENCH_CPU_BOARDS", "1")
@@ -75,10 +75,8 @@ def choose_boards(boards: Sequence[Board], gpus: str | None) -> Boards:
     return Boards(used=tuple(used), ignored=tuple(b for b in boards if b not in used))
 
 
-def _gpus(nvml: Any | None) -> tuple[Board, ...]:
+def _gpus(nvml: Any) -> tuple[Board, ...]:
     """All GPUs that NVML knows, in PCI order; none where there is no driver."""
-    if nvml is None:
-        import pynvml as nvml
     try:
         nvml.nvmlInit()
     except nvml.NVMLError:

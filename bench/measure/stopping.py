@@ -20,10 +20,13 @@ STEADY_DRIFT = 0.02
 FIRST_CHECK = 8
 """Samples at the first look at the interval; later looks come at twice as many (fewer looks, less peeking)."""
 
-# Two-sided 95 % quantiles of Student's t for 1 … 30 degrees of freedom; the normal one beyond.
+# Two-sided 95 % quantiles of Student's t for 1 to 30 degrees of freedom; the normal one beyond.
 # A table, because scipy would cost every worker half a second to import.
-T_95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131)
-T_95 += (2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042)
+T_95 = [
+    *(12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228),
+    *(2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086),
+    *(2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042),
+]
 
 
 def ci_share(samples: Sequence[float]) -> float | None:

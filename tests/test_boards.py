@@ -1,0 +1,103 @@
+"""Boards by a fake NVML: selection, order, models, and the machine without any."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.launch.boards import choose_boards, find_boards
+from bench.plan.board import Board
+from bench.plan.errors import RequestError
+
+
+class FakeNvml:
+    """As many boards as names; the last one's power limit may not be read."""
+
+    class NVMLError(Exception):
+        pass
+
+    def __init__(self, names: list[str]) -> None:
+        self.names = names
+
+    def nvmlInit(self) -> None:  # noqa: N802
+        if not self.names:
+            raise self.NVMLError("no driver")
+
+    def nvmlShutdown(self) -> None:  # noqa: N802
+        pass
+
+    def nvmlSystemGetDriverVersion(self) -> bytes:  # noqa: N802
+        return b"580.1"
+
+    def nvmlDeviceGetCount(self) -> int:  # noqa: N802
+        return len(self.names)
+
+    def nvmlDeviceGetHandleByIndex(self, index: int) -> int:  # noqa: N802
+        return index
+
+    def nvmlDeviceGetUUID(self, handle: int) -> str:  # noqa: N802
+        return f"GPU-{handle:02}aa-bb"
+
+    def nvmlDeviceGetName(self, handle: int) -> str:  # noqa: N802
+        return self.names[handle]
+
+    def nvmlDeviceGetEnforcedPowerLimit(self, handle: int) -> int:  # noqa: N802
+        if handle == len(self.names) - 1:
+            raise self.NVMLError("not permitted")
+        return 700_000
+
+
+FOUR = FakeNvml(["RTX A6000", "RTX 3090", "RTX 3090", "RTX 3090"])
+
+
+def names(boards: tuple[Board, ...]) -> list[str]:
+    return [board.board_id for board in boards]
+
+
+def test_boards_are_known_by_uuid_and_a_power_limit_that_cannot_be_read_is_none() -> None:
+    boards = find_boards({}, FOUR)
+    assert names(boards) == ["GPU-00aa-bb", "GPU-01aa-bb", "GPU-02aa-bb", "GPU-03aa-bb"]
+    assert [board.power_cap_w for board in boards] == [700.0, 700.0, 700.0, None]
+    assert boards[0].driver == "580.1"
+
+
+@pytest.mark.parametrize(
+    ("variable", "expected"),
+    [
+        ("3,1", ["GPU-03aa-bb", "GPU-01aa-bb"]),
+        ("GPU-02", ["GPU-02aa-bb"]),
+        ("1,-1,2", ["GPU-01aa-bb"]),
+        ("", ["cpu"]),
+    ],
+)
+def test_cuda_visible_devices_selects_and_orders_by_index_or_uuid(variable: str, expected: list[str]) -> None:
+    assert names(find_boards({"CUDA_VISIBLE_DEVICES": variable}, FOUR)) == expected
+
+
+def test_an_unknown_device_is_named_with_those_that_exist() -> None:
+    with pytest.raises(RequestError, match="no GPU '7'; there are 0 = GPU-00aa-bb"):
+        find_boards({"CUDA_VISIBLE_DEVICES": "7"}, FOUR)
+
+
+def test_the_most_common_model_is_used_and_the_rest_is_reported() -> None:
+    chosen = choose_boards(find_boards({}, FOUR), None)
+    assert {board.name for board in chosen.used} == {"RTX 3090"}
+    assert names(chosen.ignored) == ["GPU-00aa-bb"]
+
+
+def test_gpus_chosen_by_hand_are_of_one_model() -> None:
+    boards = find_boards({}, FOUR)
+    assert names(choose_boards(boards, "0").used) == ["GPU-00aa-bb"]
+    assert names(choose_boards(boards, "2,GPU-03").used) == ["GPU-02aa-bb", "GPU-03aa-bb"]
+    with pytest.raises(RequestError, match="different models cannot be compared"):
+        choose_boards(boards, "0,1")
+    with pytest.raises(RequestError, match="no board '9' here; choose from 0"):
+        choose_boards(boards, "9")
+
+
+def test_without_a_gpu_the_cpu_is_the_board_and_may_be_shared_out() -> None:
+    none = FakeNvml([])
+    assert names(find_boards({}, none)) == ["cpu"]
+    assert names(find_boards({"AMPBENCH_CPU_BOARDS": "2"}, none)) == ["cpu:0/2", "cpu:1/2"]
+    assert find_boards({"AMPBENCH_CPU_BOARDS": "2"}, none)[0].num_sharing == 2
+    with pytest.raises(RequestError, match="say how many boards"):
+        find_boards({"AMPBENCH_CPU_BOARDS": "many"}, none)

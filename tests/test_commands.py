@@ -1,0 +1,73 @@
+"""run_one.py: the flags of study S3, and those combinations that it ran as something else."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from bench.plan.errors import RequestError
+from bench.run_one import recipe
+from tests.conftest import ROOT
+
+
+@pytest.mark.parametrize(
+    ("dtype", "amp", "scale", "becomes"),
+    [
+        ("fp32", False, False, "fp32"),
+        ("fp16", False, False, "fp16"),
+        ("fp16", False, True, "fp16_scaled"),
+        ("fp16", True, False, "fp16_amp"),
+        ("fp16", True, True, "fp16_amp_scaled"),
+        ("bf16", False, False, "bf16"),
+        ("bf16", True, False, "bf16_amp"),
+        ("bf16", True, True, "bf16_amp_scaled"),
+    ],
+)
+def test_the_flags_of_s3_become_recipes(dtype: str, amp: bool, scale: bool, becomes: str) -> None:
+    assert recipe(dtype, amp=amp, loss_scale=scale, tf32=False) == becomes
+
+
+@pytest.mark.parametrize(
+    ("dtype", "amp", "scale", "tf32", "said"),
+    [
+        ("fp32", False, True, False, "nothing to scale"),
+        ("fp32", True, True, False, "nothing to scale"),
+        ("fp32", True, False, False, "autocast to fp32 does nothing"),
+        ("bf16", False, True, False, "exponent range"),
+        ("bf16", False, False, True, "fp32 products only"),
+        ("fp64", False, False, False, "choose fp32, fp16 or bf16"),
+    ],
+)
+def test_what_s3_ran_in_silence_is_refused(dtype: str, amp: bool, scale: bool, tf32: bool, said: str) -> None:
+    with pytest.raises(RequestError, match=said):
+        recipe(dtype, amp=amp, loss_scale=scale, tf32=tf32)
+
+
+def test_tf32_is_a_flag_of_fp32() -> None:
+    assert recipe("fp32", amp=False, loss_scale=False, tf32=True) == "tf32"
+
+
+def test_one_cell_runs_from_flags_and_says_its_numbers(tmp_path: Path) -> None:
+    flags = "--model LeNet --data synthetic --dtype bf16 --amp --batch-size 256 --epochs 1 --num-threads 1 --progress-bar"
+    command = [sys.executable, "bench/run_one.py", *flags.split(), "--results", str(tmp_path)]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+    row = pq.read_table(tmp_path / "run_one" / "cells.parquet").to_pylist()[0]
+    assert (row["precision"], row["status"], row["batch_size"]) == ("bf16_amp", "ok", 256)
+    assert row["study_name"] == "Synthetic-LeNet-e1-b256-bf16-amp"
+    assert "images/s" in result.stdout
+    again = subprocess.run([*command, "--resume"], cwd=ROOT, capture_output=True, text=True)
+    assert "1/1" not in again.stdout, "a finished record is kept"
+
+
+def test_a_wrong_flag_is_one_line_and_exit_code_2() -> None:
+    for flags in (["--dtype", "bf16", "--loss-scale"], ["--model", "VGG18"], ["--batch-size", "none"]):
+        result = subprocess.run(
+            [sys.executable, "bench/run_one.py", *flags], cwd=ROOT, capture_output=True, text=True
+        )
+        assert result.returncode == 2
+        assert len(result.stderr.strip().splitlines()) == 1, result.stderr

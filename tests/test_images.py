@@ -1,0 +1,148 @@
+"""Data: what comes out of every source, and what is said of a broken one. No network."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from bench.train import images
+from bench.train.images import load_images
+
+
+def test_digits_are_real_images_split_once_and_for_all() -> None:
+    digits = load_images("digits", 32)
+    assert digits.train_x_NCHW.shape == (1437, 3, 32, 32)
+    assert digits.test_x_NCHW.shape == (360, 3, 32, 32)
+    assert digits.train_x_NCHW.dtype == torch.uint8
+    assert digits.train_x_NCHW.max() > 250
+    assert torch.bincount(digits.test_y_N).tolist() == [36, 36, 35, 37, 36, 37, 36, 36, 35, 36]
+    assert load_images("digits", 32).sha256 == digits.sha256
+
+
+def test_synthetic_images_are_random_bits_and_never_zeros() -> None:
+    synthetic = load_images("synthetic", 32)
+    assert synthetic.num_classes == 10
+    assert (synthetic.train_x_NCHW == 0).float().mean() < 0.01
+    assert synthetic.train_x_NCHW.float().std() > 40
+
+
+def make_folder(root: Path, *, size: tuple[int, int] = (32, 32), mode: str = "RGB") -> Path:
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 6), ("test", 3)):
+        for name in ("ant", "bee"):
+            folder = root / split / name
+            folder.mkdir(parents=True)
+            for i in range(count):
+                shape = size if mode == "L" else (*size, 3)
+                Image.fromarray(rng.integers(0, 256, shape, dtype=np.uint8), mode).save(folder / f"{i}.png")
+    return root
+
+
+def test_a_folder_is_decoded_once_and_again_when_an_image_changes(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "data")
+    first = load_images(f"folder:{folder}", 32)
+    assert first.train_x_NCHW.shape == (12, 3, 32, 32)
+    assert first.train_y_N.tolist() == [0] * 6 + [1] * 6
+    pixels = np.asarray(Image.open(folder / "train" / "ant" / "0.png")).transpose(2, 0, 1)
+    assert np.array_equal(first.train_x_NCHW[0].numpy(), pixels)
+    Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(folder / "train" / "ant" / "0.png")
+    assert load_images(f"folder:{folder}", 32).sha256 != first.sha256
+
+
+@pytest.mark.parametrize(("size", "mode"), [((20, 48), "RGB"), ((32, 32), "L")])
+def test_odd_sized_and_grayscale_images_become_rgb_squares(tmp_path: Path, size: tuple[int, int], mode: str) -> None:
+    folder = make_folder(tmp_path / "data", size=size, mode=mode)
+    assert load_images(f"folder:{folder}", 32).train_x_NCHW.shape == (12, 3, 32, 32)
+
+
+def _break(folder: Path, how: str) -> None:
+    ant = folder / "train" / "ant"
+    if how == "corrupt":
+        (ant / "0.png").write_bytes(b"no image")
+    elif how == "empty":
+        for path in ant.iterdir():
+            path.unlink()
+    elif how == "one class":
+        for split in ("train", "test"):
+            for path in (folder / split / "bee").iterdir():
+                path.unlink()
+            (folder / split / "bee").rmdir()
+    else:
+        (folder / "test" / "bee").rename(folder / "test" / "wasp")
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ("corrupt", r"0\.png: no readable image .*mend or remove it"),
+        ("empty", "ant.*put at least one image into every class folder"),
+        ("one class", "a single class cannot be learnt"),
+        ("other classes", r"do not hold the same classes \(bee, wasp\); mend"),
+    ],
+)
+def test_a_broken_folder_is_one_line_with_the_next_move(tmp_path: Path, how: str, said: str) -> None:
+    folder = make_folder(tmp_path / "data")
+    _break(folder, how)
+    with pytest.raises(ValueError, match=said):
+        load_images(f"folder:{folder}", 32)
+
+
+def make_cifar_archive(folder: Path) -> dict[str, str]:
+    """Write a cifar-10-python.tar.gz of 8 images a batch; return file name -> md5."""
+    rng = np.random.default_rng(0)
+    source = folder / "cifar-10-batches-py"
+    source.mkdir(parents=True)
+    names = [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]
+    for name in names:
+        batch = {"data": rng.integers(0, 256, (8, 3072), dtype=np.uint8), "labels": rng.integers(0, 10, 8).tolist()}
+        (source / name).write_bytes(pickle.dumps(batch))
+    (source / "batches.meta").write_bytes(pickle.dumps({"label_names": list("abcdefghij")}))
+    archive = folder / "cifar-10-python.tar.gz"
+    with tarfile.open(archive, "w:gz") as tar:
+        tar.add(source, arcname=source.name)
+    files = [archive, *source.iterdir()]
+    return {path.name: hashlib.md5(path.read_bytes()).hexdigest() for path in files}
+
+
+@pytest.fixture
+def tiny_cifar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    from torchvision.datasets import CIFAR10
+
+    monkeypatch.setenv("AMPBENCH_CACHE", str(tmp_path / "cache"))
+    md5 = make_cifar_archive(tmp_path / "server")
+    monkeypatch.setattr(CIFAR10, "url", f"file://{tmp_path}/server/cifar-10-python.tar.gz")
+    monkeypatch.setattr(CIFAR10, "tgz_md5", md5["cifar-10-python.tar.gz"])
+    monkeypatch.setattr(CIFAR10, "train_list", [[f"data_batch_{i}", md5[f"data_batch_{i}"]] for i in range(1, 6)])
+    monkeypatch.setattr(CIFAR10, "test_list", [["test_batch", md5["test_batch"]]])
+    monkeypatch.setattr(CIFAR10, "meta", {"filename": "batches.meta", "key": "label_names", "md5": md5["batches.meta"]})
+    return tmp_path / "server"
+
+
+def test_cifar10_is_downloaded_checked_and_reused(tiny_cifar: Path) -> None:
+    cifar = load_images("cifar10", 32)
+    assert cifar.train_x_NCHW.shape == (40, 3, 32, 32)
+    assert cifar.test_x_NCHW.shape == (8, 3, 32, 32)
+    assert cifar.mean == images.CIFAR_MEAN
+    for path in tiny_cifar.glob("*.tar.gz"):
+        path.unlink()
+    assert load_images("cifar10", 32).sha256 == cifar.sha256
+    assert load_images("cifar10", 16).train_x_NCHW.shape == (40, 3, 16, 16), "another size needs no second download"
+
+
+def test_a_download_that_fails_names_the_other_choices(tiny_cifar: Path) -> None:
+    (tiny_cifar / "cifar-10-python.tar.gz").unlink()
+    with pytest.raises(ValueError, match=r"download from .* failed .*put .* into .*'digits' and 'synthetic' need no"):
+        load_images("cifar10", 32)
+
+
+def test_an_archive_with_a_wrong_md5_is_not_used(tiny_cifar: Path) -> None:
+    (tiny_cifar / "cifar-10-python.tar.gz").write_bytes(b"tampered")
+    with pytest.raises(ValueError, match="failed"):
+        load_images("cifar10", 32)

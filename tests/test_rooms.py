@@ -1,0 +1,97 @@
+"""The rules of the house: who may import whom, and what never stands in it."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+# A room may import the rooms below it, and files of its own.
+BELOW: dict[str, set[str]] = {
+    "bench.plan": {"models"},
+    "bench.store": {"bench.plan"},
+    "bench.measure": {"bench.plan", "bench.store"},
+    "bench.train": {"bench.plan", "bench.store", "models"},
+    "bench.worker": {"bench.train", "bench.measure", "bench.store", "bench.plan"},
+    "bench.sinks": {"bench.store", "bench.plan"},
+    "bench.launch": {"bench.worker", "bench.measure", "bench.store", "bench.plan", "bench.sinks"},
+    "visualize": set(),
+    "models": set(),
+}
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+
+
+def room_of(module: str) -> str:
+    parts = module.split(".")
+    return ".".join(parts[:2]) if parts[0] == "bench" else parts[0]
+
+
+@pytest.mark.parametrize("room", BELOW)
+def test_an_arrow_only_points_down(room: str) -> None:
+    files = list((ROOT / room.replace(".", "/")).rglob("*.py"))
+    assert files
+    for path in files:
+        for module in imports(path):
+            target = room_of(module)
+            if target in BELOW and target != room:
+                assert target in BELOW[room], f"{path.relative_to(ROOT)} imports {module}"
+
+
+def test_instruments_do_not_know_of_one_another() -> None:
+    for path in (ROOT / "bench" / "measure").glob("*.py"):
+        own = [module for module in imports(path) if module.startswith("bench.measure")]
+        assert not own, f"{path.name} imports {own}"
+
+
+@pytest.mark.parametrize(
+    "module", ["bench.run_matrix", "bench.run_one", "bench.launch.local", "bench.store.join", "bench.launch.sweep"]
+)
+def test_no_command_launcher_or_store_imports_torch(module: str) -> None:
+    code = f"import sys, {module}; heavy = {{'torch', 'pandas', 'seaborn', 'wandb'}} & sys.modules.keys(); assert not heavy, heavy"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def test_visualize_imports_neither_torch_nor_bench() -> None:
+    code = "import sys, visualize.report; heavy = {'torch', 'bench'} & sys.modules.keys(); assert not heavy, heavy"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def tracked_text() -> Iterator[tuple[Path, str]]:
+    names = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\n")
+    for name in filter(None, names):
+        path = ROOT / name
+        if path.suffix in (".py", ".md", ".toml", ".txt", ".sh", ".ipynb", ".jinja", "") and path.is_file():
+            yield path, path.read_text(errors="replace")
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="needs the checkout's list of files")
+def test_no_secret_is_committed() -> None:
+    secret = re.compile(r"(api[_-]?key|token|secret)\W{1,4}[A-Za-z0-9_]{20,}|\b[0-9a-f]{40}\b", re.IGNORECASE)
+    for path, text in tracked_text():
+        assert not secret.search(text), path
+
+
+def test_no_file_is_much_over_200_lines() -> None:
+    for folder in ("bench", "models", "visualize"):
+        for path in (ROOT / folder).rglob("*.py"):
+            assert len(path.read_text().splitlines()) <= 290, path
+
+
+def test_the_column_reference_is_the_one_in_the_code() -> None:
+    from bench.store.columns import reference
+
+    assert (ROOT / "results" / "README.md").read_text() == reference(), "run: make reference"

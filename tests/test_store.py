@@ -1,0 +1,118 @@
+"""Records on disk: whole or absent, with units, joined to exactly the present plan."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from bench.plan.errors import RequestError
+from bench.plan.experiment import parse_experiment
+from bench.plan.matrix import Plan, make_plan
+from bench.store.atomic import replacing
+from bench.store.columns import CELLS, TABLES
+from bench.store.folder import Folder
+from bench.store.join import join, joined_rows
+from bench.store.record import write_run
+
+TEXT = """
+question = "Q?"
+[matrix]
+seed = [0, 1]
+precision = ["fp32", "bf16", "bf16_amp"]
+[fixed]
+model = "LeNet"
+data = "digits"
+batch_size = 32
+[[exclude]]
+precision = "bf16"
+seed = 1
+because = "known to fail"
+"""
+
+
+def plan_of(text: str = TEXT, path: Path = Path("trial.toml")) -> Plan:
+    return make_plan(parse_experiment(path, text))
+
+
+def finish(folder: Folder, plan: Plan, count: int) -> None:
+    for cell in plan.cells[:count]:
+        folder.run_path(cell).mkdir(parents=True, exist_ok=True)
+        steps = [{"step": 1, "epoch": 1, "loss": 2.5}, {"step": 2, "epoch": 1, "loss": 2.0}]
+        write_run(folder.run_path(cell), cell, {"status": "ok", "cell_s": 3.0}, {"steps": steps})
+
+
+def test_a_write_that_is_cut_short_leaves_no_file(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), replacing(tmp_path / "record.parquet") as partial:
+        partial.write_text("half")
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_column_is_refused(tmp_path: Path) -> None:
+    cell = plan_of().cells[0]
+    with pytest.raises(ValueError, match="'imagess'.* not in bench/store/columns.py; add them there"):
+        write_run(tmp_path, cell, {"imagess": 1}, {})
+
+
+def test_unit_label_and_meaning_travel_with_every_column(tmp_path: Path) -> None:
+    folder, plan = Folder(path=tmp_path), plan_of()
+    finish(folder, plan, 1)
+    join(plan, folder)
+    for table, columns in TABLES.items():
+        schema = pq.read_schema(tmp_path / f"{table}.parquet")
+        assert schema.names == [column.name for column in columns]
+        for column in columns:
+            metadata = schema.field(column.name).metadata
+            assert metadata[b"label"].decode() == column.label
+            assert metadata[b"unit"].decode() == column.unit
+    assert all(column.meaning for column in CELLS)
+
+
+def test_the_joined_tables_hold_the_plans_finished_and_excluded_cells(tmp_path: Path) -> None:
+    folder, plan = Folder(path=tmp_path), plan_of()
+    finish(folder, plan, 3)
+    assert join(plan, folder)
+    rows = joined_rows(folder, ["cell_id", "status", "because"])
+    assert sorted(row["status"] for row in rows) == ["excluded", "ok", "ok", "ok"]
+    assert {row["because"] for row in rows if row["status"] == "excluded"} == {"known to fail"}
+    assert pq.read_table(tmp_path / "steps.parquet").num_rows == 6
+    assert set(folder.stamp()["cell_s"].values()) == {3.0, None}
+
+
+def test_joining_again_reads_nothing_unless_something_changed(tmp_path: Path) -> None:
+    folder, plan = Folder(path=tmp_path), plan_of()
+    finish(folder, plan, 2)
+    assert join(plan, folder)
+    assert not join(plan, folder)
+    finish(folder, plan, 3)
+    assert join(plan, folder)
+
+
+def test_runs_of_an_earlier_plan_stay_on_disk_and_out_of_the_tables(tmp_path: Path) -> None:
+    folder, wide = Folder(path=tmp_path), plan_of()
+    finish(folder, wide, 5)
+    slim = plan_of(TEXT.replace("seed = [0, 1]", "seed = [0]").split("[[exclude]]")[0])
+    join(slim, folder)
+    assert len(joined_rows(folder, ["cell_id"])) == len(slim.cells) == 3
+    assert folder.num_other_runs(slim.cells) == 2
+
+
+def test_a_record_of_an_older_version_is_joined_with_nulls(tmp_path: Path) -> None:
+    folder, plan = Folder(path=tmp_path), plan_of()
+    finish(folder, plan, 1)
+    record = folder.run_path(plan.cells[0]) / "record.parquet"
+    old = pq.read_table(record).drop_columns(["gap_share"])
+    pq.write_table(old, record)
+    join(plan, folder)
+    assert joined_rows(folder, ["gap_share", "status"])[0] == {"gap_share": None, "status": "ok"}
+
+
+def test_another_file_of_the_same_name_may_not_take_over_a_folder(tmp_path: Path) -> None:
+    first = plan_of(path=tmp_path / "a" / "trial.toml")
+    folder = Folder.of(first, tmp_path / "results")
+    folder.write_plan(first, command="c", git_commit=None, git_dirty=None)
+    assert Folder.of(first, tmp_path / "results") == folder
+    with pytest.raises(RequestError, match="another file of the same name; rename one, or give --results"):
+        Folder.of(plan_of(path=tmp_path / "b" / "trial.toml"), tmp_path / "results")
