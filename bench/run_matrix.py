@@ -5,8 +5,9 @@ import sys
 
 # Started by path, Python puts bench/ itself first on sys.path: `import bench` would fail, and a file of ours
 # could shadow a standard module. The repository takes its place, and one's own models are found from where one is.
-sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path.append(os.getcwd())
+if __name__ == "__main__":
+    sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    sys.path.append(os.getcwd())
 
 from pathlib import Path  # noqa: E402
 from typing import Annotated  # noqa: E402

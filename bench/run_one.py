@@ -4,8 +4,9 @@ import os
 import sys
 
 # See run_matrix.py: bench/ must not stand first on the path.
-sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path.append(os.getcwd())
+if __name__ == "__main__":
+    sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    sys.path.append(os.getcwd())
 
 import json  # noqa: E402
 from pathlib import Path  # noqa: E402

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import pickle
 import tarfile
+import threading
+from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -112,17 +116,23 @@ def make_cifar_archive(folder: Path) -> dict[str, str]:
 
 
 @pytest.fixture
-def tiny_cifar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def tiny_cifar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Serve a tiny archive on the loopback; yield the folder that it lies in."""
     from torchvision.datasets import CIFAR10
 
     monkeypatch.setenv("AMPBENCH_CACHE", str(tmp_path / "cache"))
     md5 = make_cifar_archive(tmp_path / "server")
-    monkeypatch.setattr(CIFAR10, "url", f"file://{tmp_path}/server/cifar-10-python.tar.gz")
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=str(tmp_path / "server"))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setattr(CIFAR10, "url", f"http://127.0.0.1:{server.server_port}/cifar-10-python.tar.gz")
     monkeypatch.setattr(CIFAR10, "tgz_md5", md5["cifar-10-python.tar.gz"])
     monkeypatch.setattr(CIFAR10, "train_list", [[f"data_batch_{i}", md5[f"data_batch_{i}"]] for i in range(1, 6)])
     monkeypatch.setattr(CIFAR10, "test_list", [["test_batch", md5["test_batch"]]])
     monkeypatch.setattr(CIFAR10, "meta", {"filename": "batches.meta", "key": "label_names", "md5": md5["batches.meta"]})
-    return tmp_path / "server"
+    yield tmp_path / "server"
+    server.shutdown()
+    server.server_close()
 
 
 def test_cifar10_is_downloaded_checked_and_reused(tiny_cifar: Path) -> None:
