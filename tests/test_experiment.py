@@ -128,5 +128,8 @@ def test_every_field_of_a_cell_can_be_fixed_or_an_axis(experiment_file: Write) -
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "experiments").rglob("*.toml")), ids=lambda path: path.stem)
-def test_our_own_experiments_are_valid(path: Path) -> None:
+def test_our_own_experiments_are_valid(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for split in ("train", "test"):
+        (tmp_path / "cifar10-jpeg" / split).mkdir(parents=True)
     assert make_plan(read_experiment(path)).cells

@@ -40,7 +40,7 @@ def command(file: Path, *arguments: str) -> list[str]:
 
 def run(file: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command(file, *arguments), cwd=ROOT, env=os.environ | environ, capture_output=True, text=True, timeout=600
+        command(file, *arguments), cwd=ROOT, env=os.environ | environ, capture_output=True, text=True, timeout=1800
     )
 
 
@@ -63,7 +63,7 @@ def survivors(file: Path) -> list[psutil.Process]:
     return found
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 120) -> None:
+def wait_until(condition: Callable[[], object], seconds: float = 600) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
@@ -113,7 +113,7 @@ model = ["tests.failing:Hangs", "tests.failing:Killed", "tests.failing:Raises"]
 batch_size = 64
 because = "once is enough"
 [budget]
-minutes_per_cell = 0.2
+minutes_per_cell = 0.5
 memory_gib_per_cell = 6
 """
     )
@@ -125,7 +125,7 @@ memory_gib_per_cell = 6
         ("Hungry", 64, 0.01, "fp32"): ("oom", "not tried: batch size 32 ran out of memory"),
         ("Tiny", 32, 1e20, "fp32"): ("diverged", "the loss is (nan|inf) at step [0-9]+"),
         ("Tiny", 64, 1e20, "fp32"): ("diverged", "the loss is (nan|inf) at step [0-9]+"),
-        ("Hangs", 32, 0.01, "fp32"): ("timeout", "took longer than minutes_per_cell = 0.2"),
+        ("Hangs", 32, 0.01, "fp32"): ("timeout", "took longer than minutes_per_cell = 0.5"),
         ("Killed", 32, 0.01, "fp32"): ("crashed", "killed by SIGSEGV in phase warm-up; see log.txt"),
         ("Raises", 32, 0.01, "fp32"): ("failed", "KeyError: .*a bug of one's own"),
         ("Tiny", 32, 0.01, "tf32"): ("unsupported", "TF32 is a mode of NVIDIA GPUs"),
@@ -183,7 +183,7 @@ def test_a_kill_at_any_moment_loses_at_most_the_cell_in_flight(experiment_file: 
     file = experiment_file(SLOW)
     rng = random.Random(0)
     kept: dict[Path, int] = {}
-    for attempt in range(int(os.environ.get("AMPBENCH_TEST_KILLS", "3"))):
+    for attempt in range(int(os.environ.get("AMPBENCH_TEST_KILLS", "2"))):
         with started(file) as launcher:
             target = len(kept) + 1
             wait_until(lambda: len(records(file)) >= target or launcher.poll() is not None)  # noqa: B023
@@ -193,7 +193,7 @@ def test_a_kill_at_any_moment_loses_at_most_the_cell_in_flight(experiment_file: 
             os.kill(victim, signal.SIGKILL)
             if victim != launcher.pid:
                 launcher.send_signal(signal.SIGKILL)
-        wait_until(lambda: not survivors(file), 20)
+        wait_until(lambda: not survivors(file), 120)
         now = records(file)
         assert kept.items() <= now.items(), "a finished cell was run again"
         for path in now:
@@ -214,14 +214,14 @@ def test_ctrl_c_keeps_what_is_finished_says_how_to_go_on_and_exits_with_130(expe
     with started(file) as launcher:
         wait_until(lambda: len(records(file)) >= 1)
         launcher.send_signal(signal.SIGINT)
-        output, _ = launcher.communicate(timeout=60)
+        output, _ = launcher.communicate(timeout=300)
     assert launcher.returncode == 130, output
     assert "of 8 cells are kept. To go on: python bench/run_matrix.py" in output
     assert "Traceback" not in output
     kept = records(file)
     assert 1 <= len(kept) < 8
     assert len(rows_of(file)) == len(kept)
-    wait_until(lambda: not survivors(file), 20)
+    wait_until(lambda: not survivors(file), 120)
 
 
 def test_two_shards_on_two_boards_run_every_cell_once_and_join_without_a_further_step(experiment_file: Write) -> None:
@@ -238,7 +238,7 @@ def test_two_shards_on_two_boards_run_every_cell_once_and_join_without_a_further
         )
         for i in range(2)
     ]
-    outputs = [shell.communicate(timeout=600)[0] for shell in shells]
+    outputs = [shell.communicate(timeout=1800)[0] for shell in shells]
     assert [shell.returncode for shell in shells] == [0, 0], outputs
     rows = rows_of(file)
     assert len(rows) == 8
@@ -256,7 +256,7 @@ def test_a_second_worker_waits_for_the_one_cpu_and_says_for_whom(experiment_file
     with started(one) as first:
         wait_until(lambda: len(records(one)) >= 1)
         second = run(other, "--only", "batch_size=2048", "--only", "seed=0")
-        first.communicate(timeout=300)
+        first.communicate(timeout=1800)
     assert "waiting for cpu, held by tests.failing:Slow" in second.stdout, second.stdout
     assert "of one (process" in second.stdout
     assert second.returncode == 0

@@ -1,0 +1,43 @@
+"""Test accuracy per epoch: one colour a recipe, the band from the worst to the best seed."""
+
+from __future__ import annotations
+
+from matplotlib.axes import Axes
+
+from visualize.figures import bars, curves
+from visualize.frame import Results
+
+CAPTION = (
+    "Line: mean over seeds. Band: from the lowest to the highest seed. Inset: the last fifth, around where most "
+    "recipes end. Runs that did not come to their end are left out and named."
+)
+
+
+def draw_accuracy(results: Results, ax: Axes) -> Axes:
+    """Draw test accuracy in percent by epoch.
+
+    Args:
+        results: of one subject and batch size.
+        ax: drawn into, and returned.
+
+    Raises:
+        ValueError: several subjects or batch sizes.
+    """
+    ids = curves.trained(results)
+    rows = results.epochs[results.epochs["cell_id"].isin(ids)].dropna(subset=["test_accuracy"])
+    if rows.empty:
+        reason = "nothing was trained to its end" if (results.cells["epochs"] > 0).any() else "epochs = 0 times only"
+        return bars.say(ax, f"No test accuracy: {reason}.")
+    points = rows.assign(x=rows["epoch"], y=100 * rows["test_accuracy"])
+    curves.draw_curves(ax, points)
+    ax.set_xlabel(curves.x_label(results, results.label("epoch")))
+    ax.set_ylabel(results.label("test_accuracy", "%"))
+    return ax
+
+
+def describe_accuracy(results: Results) -> str:
+    """Say in words what the figure shows."""
+    ok = results.ok[results.ok["epochs"] > 0]
+    final = ok.groupby("recipe", observed=True)["test_accuracy"].mean().dropna()
+    ends = ", ".join(f"{recipe} {100 * value:.2f}" for recipe, value in final.items())
+    return f"Test accuracy by epoch. At the end, in percent: {ends}. {curves.left_out(results)}".strip()

@@ -1,0 +1,127 @@
+"""What accuracy and loss share: one line a recipe over its seeds, a zoom on the end, a note on what is left out."""
+
+from __future__ import annotations
+
+import textwrap
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from visualize import theme
+from visualize.figures import bars
+from visualize.frame import Results
+
+ZOOMED = 0.2
+"""Share of the run in the inset: of 200 epochs the last 40, as of 100 the last 20."""
+FEWEST = 10
+"""Points along a curve below which its end needs no zoom."""
+
+
+def trained(results: Results) -> list[str]:
+    """Return the ids of the cells whose curves may be drawn: trained, and to their end.
+
+    Raises:
+        ValueError: several subjects or batch sizes, which one axes cannot tell apart by colour.
+    """
+    for name, values in (("subject", results.subjects), ("batch_size", results.batch_sizes)):
+        if len(values) > 1:
+            raise ValueError(
+                f"a curve is drawn for one {name}, and there are {len(values)}: "
+                f"say results.where({name}={values[0]!r}) first"
+            )
+    return list(results.ok.loc[results.ok["epochs"] > 0, "cell_id"])
+
+
+def draw_curves(ax: Axes, points: pd.DataFrame) -> Axes:
+    """Draw mean and min-max band over the seeds of each recipe, and enlarge the end where the axes are emptiest.
+
+    Args:
+        ax: drawn into, and returned.
+        points: columns recipe, x, y; one row a seed and x.
+    """
+    frame = points.groupby(["recipe", "x"], observed=True)["y"].agg(["mean", "min", "max"]).reset_index()
+    _lines(ax, frame, marked=True)
+    ends = frame[frame["x"] > frame["x"].max() * (1 - ZOOMED)]
+    if frame["x"].nunique() >= FEWEST and len(ends):
+        zoom = ax.inset_axes(_emptiest(ax, frame))
+        _lines(zoom, ends, marked=False)
+        zoom.set_xlim(ends["x"].min(), ends["x"].max())
+        zoom.set_ylim(*_cluster(ends))
+        zoom.tick_params(labelsize=8, length=2)
+        zoom.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]))
+        zoom.set_facecolor("white")
+        zoom.patch.set_alpha(0.93)
+        for spine in zoom.spines.values():
+            spine.set_visible(True)
+        zoom.set_title("the end, enlarged", fontsize=8.5, fontweight="normal", color=theme.MUTED, pad=3)
+        ax.indicate_inset_zoom(zoom, edgecolor="#999999")
+    ax.xaxis.set_major_locator(MaxNLocator(8, integer=True, steps=[1, 2, 5, 10]))
+    bars.beside(ax)
+    return ax
+
+
+def x_label(results: Results, words: str) -> str:
+    """Return the label of the x axis, with the runs that are left out named beneath it."""
+    note = left_out(results)
+    return words + ("\n" + textwrap.fill(note, 90) if note else "")
+
+
+def left_out(results: Results) -> str:
+    """Name the recipes whose runs are not in the curves, and why; empty if all are."""
+    bad = results.cells[results.cells["status"] != "ok"]
+    parts = []
+    for recipe in theme.order(bad["recipe"]):
+        own = bad[bad["recipe"] == recipe]
+        for status, rows in own.groupby("status", sort=False):
+            seeds = ", ".join(str(seed) for seed in sorted(rows["seed"].unique()))
+            whole = len(rows) == (results.cells["recipe"] == recipe).sum()
+            parts.append(f"{recipe} ({status})" if whole else f"{recipe} seed {seeds} ({status})")
+    return f"Left out: {'; '.join(parts)}." if parts else ""
+
+
+def _lines(ax: Axes, frame: pd.DataFrame, *, marked: bool) -> None:
+    looks = theme.styles(frame["recipe"])
+    for k, (recipe, style) in enumerate(looks.items()):
+        own = frame[frame["recipe"] == recipe]
+        every = max(1, len(own) // 7)
+        ax.fill_between(
+            own["x"], own["min"], own["max"], color=style.colour, alpha=0.15 if len(looks) <= 4 else 0.08, linewidth=0
+        )
+        ax.plot(
+            own["x"],
+            own["mean"],
+            color=style.colour,
+            linestyle=style.linestyle,
+            linewidth=1.6,
+            marker=style.marker if marked or len(own) == 1 else None,
+            markersize=5,
+            markeredgecolor="white",
+            markeredgewidth=0.5,
+            markevery=((k * every) // max(1, len(looks)), every),
+            label=recipe,
+        )
+
+
+def _emptiest(ax: Axes, frame: pd.DataFrame) -> tuple[float, float, float, float]:
+    """Return the corner, as left, bottom, width and height in shares of the axes, that hides the fewest points."""
+    corners = [(0.44, 0.11, 0.53, 0.48), (0.44, 0.43, 0.53, 0.48), (0.12, 0.43, 0.53, 0.48), (0.12, 0.11, 0.53, 0.48)]
+    at = ax.transAxes.inverted().transform(ax.transData.transform(frame[["x", "mean"]].to_numpy()))
+
+    def hidden(corner: tuple[float, float, float, float]) -> int:
+        left, bottom, width, height = corner
+        across = (at[:, 0] > left - 0.08) & (at[:, 0] < left + width)
+        return int((across & (at[:, 1] > bottom - 0.05) & (at[:, 1] < bottom + height + 0.05)).sum())
+
+    return min(corners, key=hidden)
+
+
+def _cluster(ends: pd.DataFrame) -> tuple[float, float]:
+    """Return limits around where most recipes end: one that collapsed would flatten all the others."""
+    centre = ends.groupby("recipe", observed=True)["mean"].mean()
+    distance = (centre - centre.median()).abs()
+    near = centre[distance <= 6 * max(float(distance.median()), 1e-9)].index
+    own = ends[ends["recipe"].isin(near)]
+    low, high = float(own["min"].min()), float(own["max"].max())
+    room = 0.06 * (high - low) or 0.01 * abs(high) or 0.01
+    return low - room, high + room

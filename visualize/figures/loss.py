@@ -1,0 +1,70 @@
+"""Training loss over the steps, averaged over stretches of steps that the axis names."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from visualize.figures import bars, curves
+from visualize.frame import Results
+
+MOST_POINTS = 150
+"""A curve's points; more would be noise over noise at the size of a page."""
+CAPTION = (
+    "Point: mean loss over the stretch of steps that the axis names, each step counted once (no running mean). "
+    "Line and band: mean, lowest and highest seed."
+)
+
+
+def draw_loss(results: Results, ax: Axes) -> Axes:
+    """Draw the training loss by step.
+
+    Args:
+        results: of one subject and batch size.
+        ax: drawn into, and returned.
+
+    Raises:
+        ValueError: several subjects or batch sizes.
+    """
+    ids = curves.trained(results)
+    steps = results.steps if ids else pd.DataFrame({"cell_id": [], "loss": []})
+    steps = steps[steps["cell_id"].isin(ids)]
+    if steps["loss"].dropna().empty:
+        reason = "no loss was recorded" if ids else "nothing was trained to its end"
+        return bars.say(ax, f"No training loss: {reason}.")
+    points, stretch = stretches(steps)
+    curves.draw_curves(ax, points)
+    ax.set_ylim(bottom=0)
+    words = results.label("step") + (f" (each point the mean of {stretch:,} steps)" if stretch > 1 else "")
+    ax.set_xlabel(curves.x_label(results, words))
+    ax.set_ylabel(results.label("loss"))
+    return ax
+
+
+def stretches(steps: pd.DataFrame, most: int = MOST_POINTS) -> tuple[pd.DataFrame, int]:
+    """Average the loss over stretches of equal length.
+
+    Returns:
+        Columns recipe, x (last step of the stretch), y, one row a cell and stretch; and the stretch's length in steps.
+    """
+    length = math.ceil(steps["step"].max() / most)
+    cells, stretch = steps["cell_id"].cat.codes.to_numpy(), (steps["step"].to_numpy() - 1) // length
+    width = int(stretch.max()) + 1
+    place = cells * np.int64(width) + stretch
+    size = width * len(steps["cell_id"].cat.categories)
+    counts = np.bincount(place, minlength=size)
+    filled = np.flatnonzero(counts)
+    mean = np.bincount(place, weights=steps["loss"].to_numpy(), minlength=size)[filled] / counts[filled]
+    recipe_of = steps.drop_duplicates("cell_id").set_index("cell_id")["recipe"].astype(str)
+    ids = steps["cell_id"].cat.categories[filled // width]
+    points = pd.DataFrame({"recipe": recipe_of.loc[ids].to_numpy(), "x": (filled % width + 1) * length, "y": mean})
+    return points, length
+
+
+def describe_loss(results: Results) -> str:
+    """Say in words what the figure shows."""
+    recipes = ", ".join(dict.fromkeys(results.ok.loc[results.ok["epochs"] > 0, "recipe"].astype(str)))
+    return f"Training loss by step for {recipes}. {curves.left_out(results)}".strip()

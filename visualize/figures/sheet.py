@@ -1,0 +1,52 @@
+"""One or several panels of the same figure on a sheet, with one legend."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from visualize.figures.bars import legend_entries
+from visualize.frame import Results
+
+Draw = Callable[[Results, Axes], Axes]
+
+
+def panels(results: Results, *, by_batch_size: bool = False) -> dict[str, Results]:
+    """Return title -> results for the panels of one subject's sheet: one, or one a batch size as curves need."""
+    (subject,) = results.subjects
+    if not by_batch_size:
+        return {subject: results}
+    return {f"{subject}, batch {size}": results.where(batch_size=size) for size in results.batch_sizes}
+
+
+def sheet(draw: Draw, shown: dict[str, Results]) -> Figure:
+    """Draw every panel under its title.
+
+    Args:
+        draw: one of the `draw_*`.
+        shown: title -> the results of that panel, as `panels` returns them.
+    """
+    columns = min(2, len(shown))
+    lines = math.ceil(len(shown) / columns)
+    crowd = max(len(p.batch_sizes) * len(p.recipes) for p in shown.values())
+    width = min(13.0, max(8.6, 3.5 + 0.35 * crowd)) if columns == 1 else 13.0
+    fig, axes = plt.subplots(lines, columns, figsize=(width, 4.8 * lines), layout="constrained", squeeze=False)
+    for ax, (title, results) in zip(axes.flat, shown.items(), strict=False):
+        draw(results, ax)
+        ax.set_title(title)
+        if len(shown) > 1 and ax.get_legend():
+            ax.get_legend().remove()
+    spare = axes.flat[len(shown) :]
+    for ax in spare:
+        ax.set_axis_off()
+    entries = legend_entries(*axes.flat)
+    if len(shown) > 1 and entries:
+        if len(spare):
+            spare[0].legend(list(entries.values()), list(entries), loc="center left", fontsize=11)
+        else:
+            fig.legend(list(entries.values()), list(entries), loc="outside lower center", ncols=min(5, len(entries)))
+    return fig

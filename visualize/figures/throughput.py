@@ -1,0 +1,71 @@
+"""Training speed by batch size: the height is the median of the processes, and every process is a dot."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from visualize.figures import bars
+from visualize.frame import Results
+from visualize.statistics import t_interval
+from visualize.verdict import log_ratios, reference_of
+
+CAPTION = (
+    "Bar: median of the processes. Dot: one process. Line, from three processes on: 95 % interval of their "
+    "geometric mean. Number: speed-up over the reference in pairs. Comparisons rest on the pairs, not on these lines."
+)
+
+
+def draw_throughput(results: Results, ax: Axes) -> Axes:
+    """Draw images/s by batch size and recipe, from zero.
+
+    Args:
+        results: of one subject.
+        ax: drawn into, and returned.
+    """
+    if results.ok["images_per_s"].dropna().empty:
+        return bars.say(ax, "No cell was timed to its end, so there is no speed to draw.")
+    labelled: set[str] = set()
+    spots = list(bars.places(results))
+    for place in spots:
+        speeds = place.ok["images_per_s"].dropna().to_numpy()
+        if not len(speeds):
+            bars.why_missing(ax, place)
+            continue
+        height, top = float(np.median(speeds)), float(speeds.max())
+        bars.bar(ax, place, height, labelled)
+        if len(speeds) > 2:
+            _, low, high = np.exp(t_interval(np.log(speeds)))
+            ax.vlines(place.x, low, high, color="#222222", linewidth=1.2, zorder=3)
+            top = max(top, float(high))
+        spread = np.linspace(-0.22, 0.22, len(speeds)) if len(speeds) > 1 else np.zeros(1)
+        ax.scatter(
+            place.x + place.width * spread, speeds, s=14, color="white", edgecolor="#222222", linewidth=0.8, zorder=4
+        )
+        speedup = _speedup(results, place)
+        if speedup:
+            bars.number(ax, place, top, speedup, len(spots))
+    ax.set_ylabel(results.label("images_per_s"))
+    bars.finish(ax, results)
+    bars.beside(ax)
+    return ax
+
+
+def describe_throughput(results: Results) -> str:
+    """Say in words what the figure shows."""
+    parts = []
+    for size in results.batch_sizes:
+        own = results.where(batch_size=size)
+        spots = [(place.recipe, place.ok["images_per_s"].median()) for place in bars.places(own)]
+        parts.append(f"batch {size}: " + ", ".join(f"{r} {v:,.0f}" for r, v in spots if not math.isnan(v)))
+    return f"Bar chart of {results.label('images_per_s')} by batch size and recipe. " + "; ".join(parts) + "."
+
+
+def _speedup(results: Results, place: bars.Place) -> str:
+    ok = results.ok
+    ok = ok[ok["batch_size"] == place.cells["batch_size"].iloc[0]]
+    reference = reference_of(ok)
+    ratios = log_ratios(ok, reference, place.recipe) if reference != place.recipe else []
+    return f"{math.exp(float(np.mean(ratios))):.2f}×" if ratios else ""

@@ -1,0 +1,105 @@
+"""The files of a folder of results: each read, or refused in one line that ends with the next move."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+# fmt: off
+NEEDED: dict[str, tuple[str, ...]] = {
+    "cells": (
+        "cell_id", "group_id", "status", "because", "model", "data", "precision", "batch_size", "seed", "round",
+        "epochs", "loss_scale", "images_per_s", "memory_instrument", "startup_peak_bytes", "steady_peak_bytes",
+        "test_accuracy", "num_test_images", "environment_id", "machine", "torch", "method_version",
+    ),
+    "epochs": ("cell_id", "epoch", "test_accuracy"),
+    "steps": ("cell_id", "step", "loss"),
+    "blocks": ("cell_id", "block", "images_per_s", "steady"),
+}
+"""Columns without which nothing can be said."""
+# fmt: on
+
+
+class ResultsError(ValueError):
+    """The folder holds no results that can be read or compared; one line that ends with the next move."""
+
+
+def read_table(folder: Path, name: str) -> pa.Table:
+    """Read one file; an absent one other than cells.parquet is a table without rows.
+
+    Raises:
+        ResultsError: the file is damaged, or lacks a column of `NEEDED`.
+    """
+    path = folder / f"{name}.parquet"
+    if not path.exists():
+        return pa.table({column: pa.array([], _empty_type(column)) for column in NEEDED[name]})
+    schema = _schema(path)
+    # Ids repeat for every step of a run: read as a dictionary they cost one code a row instead of a string.
+    words = [] if name == "cells" else [f.name for f in schema if pa.types.is_string(f.type)]
+    try:
+        table = pq.read_table(path, read_dictionary=words, memory_map=True)
+    except (pa.ArrowException, OSError) as e:
+        raise _damaged(path, e) from None
+    missing = [column for column in NEEDED[name] if column not in table.column_names]
+    if missing:
+        raise ResultsError(
+            f"{path}: lacks the column {', '.join(missing)}; it was written by something else or an older ampbench: "
+            "run the experiment again"
+        )
+    return table
+
+
+def to_frame(table: pa.Table) -> pd.DataFrame:
+    """Return an Arrow table as a frame, dictionaries as categories, without a second copy of the numbers."""
+    frame: pd.DataFrame = table.unify_dictionaries().to_pandas(split_blocks=True, self_destruct=True)
+    return frame
+
+
+def read_labels(folder: Path) -> dict[str, tuple[str, str]]:
+    """Return column -> label and unit over all files; where two have a column of one name, that of the cells counts."""
+    labels = {}
+    for path in (folder / f"{name}.parquet" for name in reversed(NEEDED)):
+        for f in _schema(path) if path.exists() else ():
+            meta = f.metadata or {}
+            labels[f.name] = (meta.get(b"label", f.name.encode()).decode(), meta.get(b"unit", b"").decode())
+    return labels
+
+
+def read_plan(folder: Path) -> dict[str, Any]:
+    """Return `plan.json`, empty if there is none.
+
+    Raises:
+        ResultsError: it is there and cannot be read.
+    """
+    path = folder / "plan.json"
+    try:
+        plan = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as e:
+        raise ResultsError(f"{path}: cannot be read ({e}); run the experiment again, which rewrites it") from None
+    return plan if isinstance(plan, dict) else {}
+
+
+def _schema(path: Path) -> pa.Schema:
+    try:
+        return pq.read_schema(path)
+    except (pa.ArrowException, OSError) as e:
+        raise _damaged(path, e) from None
+
+
+def _damaged(path: Path, error: Exception) -> ResultsError:
+    reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(". ")
+    return ResultsError(
+        f"{path}: is damaged or no Parquet file ({reason}); delete it and run the experiment again, which rejoins it "
+        "from runs/"
+    )
+
+
+def _empty_type(column: str) -> pa.DataType:
+    return pa.dictionary(pa.int32(), pa.string()) if column == "cell_id" else pa.float64()

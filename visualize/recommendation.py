@@ -1,0 +1,189 @@
+"""From verdicts to one sentence a subject: which recipe to train in, on what evidence, or what would decide.
+
+A recipe is recommended only if it is told to be faster than the reference, keeps the accuracy (equivalent or better,
+where accuracy was measured at all), and lost none of its replicates. Everything else is "keep" or "can't tell".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import pandas as pd
+
+from visualize import statistics
+from visualize.verdict import Verdict, count, images_that_decide, log_ratios, reference_of
+
+Kind = Literal["use", "keep", "can't tell"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recommendation:
+    """What to do with one subject."""
+
+    subject: str
+    sentence: str
+    decided: bool
+    """False if it reads "can't tell" for some batch size."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Choice:
+    """The decision for one batch size; choices that say the same share a clause of the sentence."""
+
+    kind: Kind
+    batch_size: int
+    recipe: str = ""
+    claim: str = ""
+    evidence: str = ""
+    """The numbers behind the claim: what differs from batch size to batch size."""
+    tail: str = ""
+    """Caveats; `{more}` stands for how many more replicates would decide."""
+    more: int = 0
+
+
+def recommend(cells: pd.DataFrame, verdicts: Iterable[Verdict]) -> list[Recommendation]:
+    """Return one recommendation a subject.
+
+    Args:
+        cells: `Results.cells`.
+        verdicts: `judge(cells)`.
+    """
+    verdicts = list(verdicts)
+    found = []
+    for subject, rows in cells.groupby("subject", sort=False):
+        clauses: dict[tuple[str, ...], list[_Choice]] = {}
+        for batch_size, own in rows.groupby("batch_size"):
+            here = [v for v in verdicts if (v.subject, v.batch_size) == (subject, batch_size)]
+            choice = _choose(int(str(batch_size)), own[own["status"] == "ok"], here)
+            clauses.setdefault((choice.kind, choice.recipe, choice.claim, choice.tail), []).append(choice)
+        text = "; ".join(_clause(str(subject), choices) for choices in clauses.values())
+        decided = all(choices[0].kind != "can't tell" for choices in clauses.values())
+        found.append(Recommendation(subject=str(subject), sentence=f"{text[0].upper()}{text[1:]}.", decided=decided))
+    return found
+
+
+def _clause(subject: str, choices: list[_Choice]) -> str:
+    first = choices[0]
+    batches = ", ".join(str(c.batch_size) for c in choices)
+    heads: dict[Kind, str] = {
+        "use": f"train {subject} in {first.recipe}",
+        "keep": f"keep {first.recipe} for {subject}",
+        "can't tell": f"can't tell for {subject}",
+    }
+    if len(choices) > 1:
+        evidence = "; ".join(f"{c.evidence} at batch {c.batch_size}" for c in choices if c.evidence)
+    else:
+        evidence = first.evidence
+    tail = first.tail.format(more=max(c.more for c in choices))
+    numbers = f" ({evidence})" if evidence else ""
+    rest = tail + numbers if first.kind == "can't tell" else numbers + tail  # what to do next before why
+    return f"{heads[first.kind]} at batch {batches}: {first.claim}{rest}"
+
+
+def _choose(batch_size: int, ok: pd.DataFrame, verdicts: list[Verdict]) -> _Choice:
+    reference = reference_of(ok)
+    if not reference:
+        return _Choice(kind="can't tell", batch_size=batch_size, claim="no cell ran to its end")
+    if not verdicts:
+        claim = f"only {reference} ran to its end, so there is nothing to compare it with"
+        return _Choice(kind="can't tell", batch_size=batch_size, claim=claim)
+    fastest_first = sorted(verdicts, key=lambda v: -v.speed.estimate)
+    faster = [v for v in fastest_first if v.speed.verdict == "faster"]
+    unsettled = [v for v in faster if v.why_open and not v.num_failed]
+    winners = [v for v in faster if v.keeps_accuracy]
+    blurred = [
+        v for v in fastest_first if v.speed.verdict == "can't tell" and v.speed.estimate > 1 and not v.num_failed
+    ]
+    if winners:
+        return _use(batch_size, ok, winners, unsettled)
+    if unsettled:
+        return _accuracy_open(batch_size, unsettled)
+    if blurred:
+        return _speed_open(batch_size, blurred)
+    return _keep(batch_size, reference, fastest_first, faster)
+
+
+def _use(batch_size: int, ok: pd.DataFrame, winners: list[Verdict], unsettled: list[Verdict]) -> _Choice:
+    best = winners[0]
+    evidence = [f"{best.speed}, {count(best.speed.n, 'pair', 'pairs')}"]
+    if best.accuracy is not None:
+        evidence.append(str(best.accuracy))
+    if abs(best.memory_saved_share) >= 0.01:
+        more_or_less = "less" if best.memory_saved_share > 0 else "more"
+        evidence.append(f"{abs(best.memory_saved_share):.0%} {more_or_less} memory")
+    claim = f"faster than {best.reference}"
+    claim += f" with {best.accuracy.verdict} test accuracy" if best.accuracy else ", accuracy not measured"
+    alpha = statistics.ALPHA / max(1, len(winners) - 1)
+    direct = {v.recipe: statistics.compare_speed(log_ratios(ok, best.recipe, v.recipe), alpha) for v in winners[1:]}
+    tied = [recipe for recipe, ratio in direct.items() if ratio.verdict != "slower"]
+    ahead = [v.recipe for v in unsettled if v.speed.estimate > best.speed.estimate]
+    tail = f", and {' and '.join(tied)} may be as fast" if tied else ""
+    tail += f"; the accuracy of {' and '.join(ahead)}, faster still, is open" if ahead else ""
+    return _Choice(
+        kind="use", batch_size=batch_size, recipe=best.recipe, claim=claim, evidence=", ".join(evidence), tail=tail
+    )
+
+
+def _accuracy_open(batch_size: int, unsettled: list[Verdict]) -> _Choice:
+    hopeful = [v for v in unsettled if v.accuracy and v.accuracy.estimate >= -v.accuracy.margin]
+    best = (hopeful or unsettled)[0]
+    assert best.accuracy is not None, "accuracy that was not measured is not open"
+    if best.too_coarse:
+        tail = f": {best.why_open}"
+    elif best.accuracy.more is None:
+        tail = ", and no affordable number of seeds would decide"
+    else:
+        tail = "; about {more} more seeds would decide"
+    return _Choice(
+        kind="can't tell",
+        batch_size=batch_size,
+        recipe=best.recipe,
+        claim=f"{best.recipe} is faster than {best.reference}, but its accuracy is open",
+        evidence=f"{best.speed}, {best.accuracy}, {count(best.accuracy.n, 'seed', 'seeds')}",
+        tail=tail,
+        more=best.accuracy.more or 0,
+    )
+
+
+def _speed_open(batch_size: int, blurred: list[Verdict]) -> _Choice:
+    best = blurred[0]
+    n, more = best.speed.n, best.speed.more
+    what = "seeds" if best.accuracy else "[measure] rounds"
+    if n < 2:
+        tail = f": one process each gives no interval, {{more}} more {what} would"
+    elif more is None:
+        tail = f": it is within the noise of {n} pairs, and no affordable number would decide"
+    else:
+        tail = f": it is within the noise of {n} pairs, about {{more}} more {what} would decide"
+    if best.too_coarse and best.accuracy:
+        tail += f", and its accuracy takes {images_that_decide(best.accuracy.margin):,} test images or more to tell"
+    return _Choice(
+        kind="can't tell",
+        batch_size=batch_size,
+        recipe=best.recipe,
+        claim=f"{best.recipe} looks faster than {best.reference}",
+        evidence=str(best.speed),
+        tail=tail,
+        more=more or 0,
+    )
+
+
+def _keep(batch_size: int, reference: str, verdicts: list[Verdict], faster: list[Verdict]) -> _Choice:
+    best = (faster or verdicts)[0]
+    evidence = str(best.speed)
+    if not faster:
+        claim = f"no recipe that ran is faster, the nearest is {best.recipe}"
+    elif best.num_failed:
+        claim = f"{best.recipe} is faster, but not all of its runs came through"
+        evidence += f", {best.num_failed} of {best.num_ok + best.num_failed} lost"
+    else:
+        claim = f"{best.recipe} is faster, but loses test accuracy"
+        evidence += f", {best.accuracy}"
+    lean = [v for v in verdicts if v.speed.verdict == "same" and v.keeps_accuracy and v.memory_saved_share > 0.05]
+    tail = ""
+    if lean:
+        least = max(lean, key=lambda v: v.memory_saved_share)
+        tail = f"; {least.recipe} is as fast and takes less memory"
+    return _Choice(kind="keep", batch_size=batch_size, recipe=reference, claim=claim, evidence=evidence, tail=tail)

@@ -1,0 +1,241 @@
+"""One page for one experiment: `python -m visualize.report results/quickstart`.
+
+Writes `report.html` (one file, no network), `figures/*.png` and `summary.txt` (the table and the verdict in plain
+text, for the terminal) into the folder, each whole or not at all. Exit code 0, or 2 with one line on stderr.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+import re
+import sys
+import textwrap
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import pandas as pd
+import typer
+
+from visualize import frame, recommendation, table, verdict
+from visualize.files import ResultsError
+from visualize.frame import Results
+from visualize.recommendation import Recommendation
+from visualize.theme import styles
+
+WIDTH = 100
+"""Columns of summary.txt."""
+DPI = 150
+# fmt: off
+FACTS = (
+    "machine", "cpu", "num_cores", "threads_used", "driver", "cuda", "cudnn", "power_cap_w", "torch", "python",
+    "fp32_precision", "switches", "git_commit", "git_dirty", "method_version", "environment_id",
+)
+# fmt: on
+"""Columns that say where and with what the numbers were taken."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Picture:
+    """A figure of the page; without `png` there was nothing to draw, and `words` say why."""
+
+    stem: str
+    title: str
+    caption: str
+    words: str
+    """The figure for those who do not see it."""
+    png: bytes
+
+    @property
+    def source(self) -> str:
+        """As an address that holds the picture itself."""
+        return "data:image/png;base64," + base64.b64encode(self.png).decode()
+
+
+def write_report(folder: Path, *, mixed: bool = False) -> Path:
+    """Write the page, the figures and the summary of a folder of results; return the page's path.
+
+    Raises:
+        ResultsError: what is there cannot be read or compared.
+    """
+    results = frame.read(folder, mixed=mixed)
+    verdicts = verdict.judge(results.cells)
+    recommendations = recommendation.recommend(results.cells, verdicts)
+    rows = table.summary(results, verdicts)
+    legend = table.legend(results, verdicts)
+    pictures = draw(results)
+    (folder / "figures").mkdir(exist_ok=True)
+    for picture in pictures:
+        if picture.png:
+            _write(folder / "figures" / f"{picture.stem}.png", picture.png)
+    page = folder / "report.html"
+    _write(page, render(results, rows, legend, recommendations, pictures).encode())
+    _write(folder / "summary.txt", summary_text(results, rows, legend, recommendations, page).encode())
+    return page
+
+
+def draw(results: Results) -> list[Picture]:
+    """Draw every figure of every subject."""
+    import matplotlib.pyplot as plt
+
+    from visualize import figures, theme
+    from visualize.figures import accuracy, loss, memory, throughput
+
+    theme.use()
+    kinds: tuple[tuple[str, str, figures.Draw, Callable[[Results], str], bool], ...] = (
+        ("throughput", throughput.CAPTION, figures.draw_throughput, figures.describe_throughput, False),
+        ("accuracy", accuracy.CAPTION, figures.draw_accuracy, figures.describe_accuracy, True),
+        ("loss", loss.CAPTION, figures.draw_loss, figures.describe_loss, True),
+        ("memory", memory.CAPTION, figures.draw_memory, figures.describe_memory, False),
+    )
+    pictures = []
+    for subject in results.subjects:
+        own = results.where(subject=subject)
+        suffix = "" if len(results.subjects) == 1 else "-" + re.sub(r"[^A-Za-z0-9_.]+", "_", subject)
+        for name, caption, draw_one, describe, by_batch_size in kinds:
+            panels = figures.panels(own, by_batch_size=by_batch_size)
+            fig = figures.sheet(draw_one, panels)
+            blank = next((ax.texts[0].get_text() for ax in fig.axes if not ax.axison and ax.texts), "")
+            empty = not any(ax.axison for ax in fig.axes)
+            out = io.BytesIO()
+            if not empty:
+                fig.savefig(out, dpi=DPI)
+            plt.close(fig)
+            words = blank if empty else "; ".join(f"{title}: {describe(panel)}" for title, panel in panels.items())
+            title = f"{name.capitalize()} of {subject}"
+            pictures.append(Picture(stem=name + suffix, title=title, caption=caption, words=words, png=out.getvalue()))
+    return pictures
+
+
+def summary_text(
+    results: Results, rows: pd.DataFrame, legend: str, recommendations: list[Recommendation], page: Path
+) -> str:
+    """Return what a user reads at the end of a run: table, legend, reasons, verdict, and where the page is."""
+    parts = [table.text(rows, WIDTH).strip("\n"), _fill(legend)]
+    missing = verdict.reasons(results.cells)
+    if missing:
+        parts.append("\n".join(["Not measured:", *(_fill(f"- {line}", "  ") for line in missing)]))
+    notes = table.notes(results)
+    if notes:
+        parts.append("\n".join(_fill(f"Note: {line}", "  ") for line in notes))
+    if results.question:
+        parts.append(_fill(f"Question: {results.question}"))
+    parts += [_fill(f"Verdict: {found.sentence}") for found in recommendations]
+    parts.append(_fill(f"{verdict.provenance(results.cells)}.") + f"\nReport: {page}")
+    return "\n\n".join(parts) + "\n"
+
+
+def render(
+    results: Results, rows: pd.DataFrame, legend: str, recommendations: list[Recommendation], pictures: list[Picture]
+) -> str:
+    """Return the page."""
+    import jinja2
+
+    looks, recipes = styles(results.recipes), results.recipes
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    return environment.get_template("report.html.jinja").render(
+        name=results.folder.resolve().name,
+        question=results.question,
+        recommendations=recommendations,
+        provenance=verdict.provenance(results.cells),
+        several=len(results.subjects) > 1,
+        heads=list(HEADS),
+        rows=[_cells_of(row, looks[row.recipe].colour, recipes.index(row.recipe)) for _, row in rows.iterrows()],
+        legend=legend,
+        notes=table.notes(results),
+        reasons=verdict.reasons(results.cells),
+        pictures=pictures,
+        facts=_facts(results),
+        command=str(results.plan.get("command") or ""),
+        source=str(results.plan.get("source") or ""),
+        toml=str(results.plan.get("toml") or ""),
+    )
+
+
+HEADS = {
+    "subject": "subject",
+    "batch": "batch_size",
+    "precision": "recipe",
+    "n": "n",
+    "images/s": "images_per_s",
+    "speed-up": "speedup",
+    "speed": "speed",
+    "MiB": "steady_peak_mib",
+    "test %": "test_accuracy",
+    "accuracy": "accuracy",
+}
+"""Head of a column -> the value it is sorted by."""
+
+
+def _cells_of(row: pd.Series, colour: str, place: int) -> dict[str, object]:
+    """Return a row of the page's table: what is shown, and what it is sorted by (recipes by their place)."""
+    numbers = {head: "" if pd.isna(row[column]) else row[column] for head, column in HEADS.items()}
+    return {
+        "words": {"subject": row.subject} | table.shown(row),
+        "numbers": numbers | {"precision": place},
+        "colour": colour,
+        "status": row.status,
+        "because": row.because or "",
+    }
+
+
+def _facts(results: Results) -> dict[str, str]:
+    """Return label -> values of everything that says where and with what; unknown ones left out."""
+    facts = {}
+    for name in (name for name in FACTS if name in results.ok):
+        values = results.ok[name].dropna().unique()
+        if len(values):
+            words = [
+                f"{v:g}" if isinstance(v, float) else "yes" if v is True else "no" if v is False else str(v)
+                for v in values
+            ]
+            facts[results.label(name)] = " / ".join(words)
+    return facts
+
+
+def _fill(text: str, indent: str = "") -> str:
+    return textwrap.fill(text, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        partial.write_bytes(content)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def main(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Results of one experiment, as in results/quickstart.")],
+    mixed: Annotated[bool, typer.Option("--mixed", help="Lay different machines or versions side by side.")] = False,
+) -> None:
+    """Write report.html, figures/ and summary.txt into a folder of results."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    try:
+        page = write_report(folder, mixed=mixed)
+    except ResultsError as e:
+        print(e, file=sys.stderr)
+        raise typer.Exit(2) from None
+    except OSError as e:
+        print(f"{e.filename or folder}: cannot be written ({e.strerror}); mend its permissions", file=sys.stderr)
+        raise typer.Exit(2) from None
+    print(page)
+
+
+if __name__ == "__main__":
+    app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
+    app.command()(main)
+    app()

@@ -1,0 +1,249 @@
+"""The arithmetic of a comparison. Numbers in, numbers and one of a few words out; no frame, no file.
+
+The unit is the process. Two cells are compared by the differences of their pairs: processes that share
+everything but the precision. Blocks within a process are no replicates, and nothing here ever sees them.
+
+*Speed.* d = log(B / A) per pair, and a t-interval on the mean of d. `same` if it lies within +-log(1.01), else
+`faster` or `slower` if it excludes 0, else `can't tell`.
+
+*Accuracy.* Two one-sided t-tests (Schuirmann, 1987) on the differences in points: `equivalent` if both reject, that
+is if the interval at 1 - 2 alpha lies within the margin; else `better` or `worse` if the interval at 1 - alpha
+excludes 0; else `can't tell`.
+
+Over a family of comparisons `holm` (Holm, 1979) gives each its own alpha, which widens its interval. One pair has
+no interval, so it never tells anything.
+"""
+
+from __future__ import annotations
+
+import bisect
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import chdtri, nctdtrinc, ndtr, stdtr, stdtrit
+
+SAME = math.log(1.01)
+"""Speeds closer than 1 % are the same for any purpose we know."""
+MARGIN_POINTS = 0.3
+"""Accuracies closer than this are equivalent: the usual spread between seeds on CIFAR-10 is 0.2."""
+ALPHA = 0.05
+POWER = 0.8
+"""With which an effect is called detectable, and a number of pairs enough."""
+RUN_SD_POINTS = 0.2
+"""Spread of the test accuracy between seeds, where fewer than three pairs cannot show it."""
+MOST_PAIRS = 100
+"""More than this nobody will run: the answer to 'how many more' is then none."""
+
+Speed = Literal["same", "faster", "slower", "can't tell"]
+Accuracy = Literal["equivalent", "better", "worse", "can't tell"]
+Floats: TypeAlias = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ratio:
+    """Speed of B over speed of A."""
+
+    verdict: Speed
+    estimate: float
+    """exp of the mean log-ratio; NaN without a pair."""
+    low: float
+    high: float
+    """Interval at `1 - alpha`; NaN with fewer than two pairs."""
+    n: int
+    """Pairs of processes."""
+    alpha: float
+    detectable: float
+    """The smallest gain, as a share, that this n and this spread would show with 80 % power; NaN below two pairs."""
+    more: int | None
+    """Further pairs that would decide, about; None if decided, or if it took over a hundred."""
+
+    def __str__(self) -> str:
+        if self.n == 0:
+            return "no pair"
+        return f"{self.estimate:.2f}x" + (f" [{self.low:.2f}, {self.high:.2f}]" if self.n > 1 else " (n = 1)")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Difference:
+    """Test accuracy of B minus that of A, in points (0.01 of the images)."""
+
+    verdict: Accuracy
+    estimate: float
+    low: float
+    high: float
+    """Interval at 1 - 2 alpha, the one TOST looks at; NaN with fewer than two pairs."""
+    n: int
+    """Pairs of seeds."""
+    margin: float
+    more: int | None
+    """Further seeds that would decide, about; likewise."""
+
+    def __str__(self) -> str:
+        if self.n == 0:
+            return "no pair"
+        return f"{self.estimate:+.2f} points" + (f" [{self.low:+.2f}, {self.high:+.2f}]" if self.n > 1 else " (n = 1)")
+
+
+def t_interval(d: ArrayLike, alpha: float = ALPHA) -> tuple[Floats, Floats, Floats]:
+    """Return mean, lower and upper end of Student's interval at `1 - alpha` over the last axis of `d`.
+
+    With fewer than two values the ends are NaN.
+    """
+    values = np.asarray(d, dtype=np.float64)
+    n = values.shape[-1]
+    mean = values.mean(axis=-1) if n else np.full(values.shape[:-1], np.nan)
+    if n < 2:
+        nan = np.full_like(mean, np.nan)
+        return mean, nan, nan
+    half = stdtrit(n - 1, 1 - alpha / 2) * values.std(axis=-1, ddof=1) / math.sqrt(n)
+    return mean, mean - half, mean + half
+
+
+def p_difference(d: Sequence[float]) -> float:
+    """Return the two-sided p-value of 'the mean of d is 0'; NaN with fewer than two values."""
+    return min(1.0, 2 * min(_p_below(d, 0.0), _p_below([-x for x in d], 0.0))) if len(d) > 1 else math.nan
+
+
+def p_equivalence(d: Sequence[float], margin: float = MARGIN_POINTS) -> float:
+    """Return the p-value of TOST: the greater of the two one-sided ones; NaN with fewer than two values."""
+    return max(_p_below(d, margin), _p_below([-x for x in d], margin)) if len(d) > 1 else math.nan
+
+
+def _p_below(d: Sequence[float], bound: float) -> float:
+    """Return the one-sided p-value for 'the mean of d is below `bound`'."""
+    values = np.asarray(d, dtype=np.float64)
+    distance, se = values.mean() - bound, values.std(ddof=1) / math.sqrt(len(values))
+    if se == 0:  # identical pairs, as in a bit-equal repetition: certain, and 0/0 in the formula
+        return 0.0 if distance < 0 else 1.0
+    return float(stdtr(len(values) - 1, distance / se))
+
+
+def holm(p_values: Sequence[float], alpha: float = ALPHA) -> list[float]:
+    """Return the alpha at which each member of a family is to be tested so that the whole holds `alpha`.
+
+    The k-th smallest of m p-values is tested at alpha / (m - k + 1). From the first that fails on, all keep that
+    one's alpha: none of them may be rejected, and at this alpha no interval of theirs excludes 0. A NaN (no
+    interval, so never a claim) is no member of the family.
+    """
+    real = [i for i, p in enumerate(p_values) if not math.isnan(p)]
+    alphas = [alpha] * len(p_values)
+    level, stopped = alpha, False
+    for rank, i in enumerate(sorted(real, key=lambda i: p_values[i])):
+        if not stopped:
+            level = alpha / (len(real) - rank)
+            stopped = p_values[i] > level
+        alphas[i] = level
+    return alphas
+
+
+def compare_speed(log_ratios: Sequence[float], alpha: float = ALPHA) -> Ratio:
+    """Judge the speed of B against A from one log(B / A) per pair of processes."""
+    n = len(log_ratios)
+    mean, low, high = (float(x) for x in t_interval(log_ratios, alpha))
+    sd = float(np.std(log_ratios, ddof=1)) if n > 1 else math.nan
+    verdict: Speed = "can't tell"
+    if low >= -SAME and high <= SAME:
+        verdict = "same"
+    elif low > 0 or high < 0:
+        verdict = "faster" if mean > 0 else "slower"
+    return Ratio(
+        verdict=verdict,
+        estimate=math.exp(mean),
+        low=math.exp(low),
+        high=math.exp(high),
+        n=n,
+        alpha=alpha,
+        detectable=math.expm1(detectable(sd, n, alpha)),
+        more=_more_pairs(mean, sd, n, alpha) if verdict == "can't tell" else None,
+    )
+
+
+def compare_accuracy(
+    points: Sequence[float],
+    *,
+    margin: float = MARGIN_POINTS,
+    alpha_equivalence: float = ALPHA,
+    alpha_difference: float = ALPHA,
+) -> Difference:
+    """Judge the accuracy of B against A from one difference in points per pair of seeds."""
+    n = len(points)
+    mean, low, high = (float(x) for x in t_interval(points, 2 * alpha_equivalence))
+    _, lower, upper = (float(x) for x in t_interval(points, alpha_difference))
+    verdict: Accuracy = "can't tell"
+    if -margin <= low and high <= margin:
+        verdict = "equivalent"
+    elif lower > 0 or upper < 0:
+        verdict = "better" if mean > 0 else "worse"
+    more = None
+    if verdict == "can't tell":
+        # Two differences show no spread worth planning with, and one none at all.
+        sd = float(np.std(points, ddof=1)) if n > 2 else RUN_SD_POINTS * math.sqrt(2)
+        alphas = {"alpha_equivalence": alpha_equivalence, "alpha_difference": alpha_difference}
+        more = more_seeds(0.0 if math.isnan(mean) else mean, sd, n, margin=margin, **alphas)
+    return Difference(verdict=verdict, estimate=mean, low=low, high=high, n=n, margin=margin, more=more)
+
+
+def detectable(sd: float, n: int, alpha: float = ALPHA, power: float = POWER) -> float:
+    """Return the mean difference that a two-sided paired t-test of n pairs finds with `power`; NaN below two pairs.
+
+    Solved from the noncentral t distribution; the far tail is left out, as it holds less than 1e-4 there.
+    """
+    if n < 2 or math.isnan(sd):
+        return math.nan
+    critical = stdtrit(n - 1, 1 - alpha / 2)
+    return float(nctdtrinc(n - 1, 1 - power, critical)) * sd / math.sqrt(n)
+
+
+def tost_power(n: int, sd: float, margin: float = MARGIN_POINTS, effect: float = 0.0, alpha: float = ALPHA) -> float:
+    """Return the chance that n pairs whose differences spread by `sd` around `effect` come out `equivalent`.
+
+    The mean over the distribution of the sample's own spread (chi-squared, 400 quantiles) of the normal
+    probability that the mean then lies far enough inside the margin.
+    """
+    if n < 2:
+        return 0.0
+    se = max(sd, 1e-12) / math.sqrt(n)
+    quantiles = (np.arange(400) + 0.5) / 400
+    sample_se = se * np.sqrt(chdtri(n - 1, quantiles) / (n - 1))
+    room = margin - stdtrit(n - 1, 1 - alpha) * sample_se
+    inside = ndtr((room - effect) / se) - ndtr((-room - effect) / se)
+    return float(np.where(room > 0, inside, 0.0).mean())
+
+
+def more_seeds(
+    mean: float,
+    sd: float,
+    n: int,
+    *,
+    margin: float = MARGIN_POINTS,
+    alpha_equivalence: float = ALPHA,
+    alpha_difference: float = ALPHA,
+) -> int | None:
+    """Return about how many more pairs would decide, if mean and spread stay what they are; None above 100 in all."""
+
+    def decides(total: int) -> bool:
+        equivalent = tost_power(total, sd, margin, mean, alpha_equivalence) >= POWER
+        return equivalent or detectable(sd, total, alpha_difference) <= abs(mean)
+
+    return _first_beyond(max(n, 2), decides, n)
+
+
+def _more_pairs(mean: float, sd: float, n: int, alpha: float) -> int | None:
+    if n < 2:
+        return 3 - n  # two pairs give an interval 12.7 standard errors wide, three one of 4.3
+
+    def decides(total: int) -> bool:
+        half = stdtrit(total - 1, 1 - alpha / 2) * sd / math.sqrt(total)
+        return bool(detectable(sd, total, alpha) <= abs(mean) or half + abs(mean) <= SAME)
+
+    return _first_beyond(n, decides, n)
+
+
+def _first_beyond(least: int, decides: Callable[[int], bool], n: int) -> int | None:
+    """Return the first number of pairs above `least` that decides, less n: by bisection, as more pairs never blur."""
+    total = least + 1 + bisect.bisect_left(range(least + 1, MOST_PAIRS + 1), True, key=decides)
+    return total - n if total <= MOST_PAIRS else None

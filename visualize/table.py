@@ -1,0 +1,198 @@
+"""The summary: one row per subject, batch size and recipe, as a tidy frame and as plain text for a terminal."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Sequence
+
+import pandas as pd
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from visualize import theme
+from visualize.frame import Results
+from visualize.statistics import MARGIN_POINTS
+from visualize.verdict import Verdict
+
+MIB = 2**20
+INSTRUMENTS = {
+    "cuda_allocator": "by torch's CUDA allocator",
+    "rss": "of the process's resident set, libraries included",
+}
+
+
+# fmt: off
+COLUMNS = [
+    "subject", "batch_size", "recipe", "status", "because", "num_cells", "n", "images_per_s", "images_per_s_low",
+    "images_per_s_high", "speedup", "speedup_low", "speedup_high", "speed", "steady_peak_mib", "test_accuracy",
+    "test_accuracy_sd", "accuracy",
+]
+# fmt: on
+
+
+def summary(results: Results, verdicts: Sequence[Verdict]) -> pd.DataFrame:
+    """Return one row per subject, batch size and recipe; what was not measured is NaN or null.
+
+    Columns: subject, batch_size, recipe, status (`ok`, or the commonest of what went wrong), because, n (processes
+    that ran to their end), num_cells, images_per_s and its _low and _high over the processes, speedup and its _low
+    and _high (interval, widened over the family), speed and accuracy (verdicts; `reference` for the reference),
+    steady_peak_mib, test_accuracy and test_accuracy_sd (shares).
+    """
+    judged = {(v.subject, v.batch_size, v.recipe): v for v in verdicts}
+    references = {(v.subject, v.batch_size): v.reference for v in verdicts}
+    rows = []
+    cells = results.cells
+    for subject in results.subjects:
+        for batch_size, own in cells[cells["subject"] == subject].groupby("batch_size"):
+            for recipe in theme.order(own["recipe"]):
+                row = _row(own[own["recipe"] == recipe])
+                row |= {"subject": subject, "batch_size": batch_size, "recipe": recipe}
+                verdict = judged.get((subject, int(str(batch_size)), recipe))
+                if verdict:
+                    row |= _against_reference(verdict)
+                elif references.get((subject, int(str(batch_size)))) == recipe:
+                    row |= {"speed": "reference", "accuracy": "reference" if row["test_accuracy"] is not None else None}
+                rows.append(row)
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _row(cells: pd.DataFrame) -> dict[str, object]:
+    ok = cells[cells["status"] == "ok"]
+    bad = cells[cells["status"] != "ok"]
+    speed, accuracy = ok["images_per_s"].dropna(), ok.loc[ok["epochs"] > 0, "test_accuracy"].dropna()
+    several = len(speed) > 1
+    return {
+        "status": "ok" if bad.empty else bad["status"].mode().iloc[0],
+        "because": None if bad.empty else next(iter(bad["because"].dropna()), None),
+        "num_cells": len(cells),
+        "n": len(ok),
+        "images_per_s": speed.median() if len(speed) else None,
+        "images_per_s_low": speed.min() if several else None,
+        "images_per_s_high": speed.max() if several else None,
+        "steady_peak_mib": ok["steady_peak_bytes"].median() / MIB if ok["steady_peak_bytes"].notna().any() else None,
+        "test_accuracy": accuracy.mean() if len(accuracy) else None,
+        "test_accuracy_sd": accuracy.std() if len(accuracy) > 1 else None,
+    }
+
+
+def _against_reference(verdict: Verdict) -> dict[str, object]:
+    speed = verdict.speed
+    return {
+        "speedup": speed.estimate if speed.n else None,
+        "speedup_low": speed.low if speed.n > 1 else None,
+        "speedup_high": speed.high if speed.n > 1 else None,
+        "speed": speed.verdict,
+        "accuracy": verdict.accuracy.verdict if verdict.accuracy else None,
+    }
+
+
+def shown(row: pd.Series) -> dict[str, str]:
+    """Return a row of `summary` as the words of a table; a missing value is a dash."""
+    spread = f" ± {100 * row.test_accuracy_sd:.2f}" if not _missing(row.test_accuracy_sd) else ""
+    return {
+        "batch": f"{row.batch_size}",
+        "precision": row.recipe,
+        "n": f"{row.n}" if row.n == row.num_cells else f"{row.n}/{row.num_cells}",
+        "images/s": _speed(row) if row.n else row.status,
+        "speed-up": _speedup(row),
+        "speed": _word(row.speed),
+        "MiB": "–" if _missing(row.steady_peak_mib) else f"{row.steady_peak_mib:,.0f}",
+        "test %": "–" if _missing(row.test_accuracy) else f"{100 * row.test_accuracy:.2f}{spread}",
+        "accuracy": _word(row.accuracy),
+    }
+
+
+def legend(results: Results, verdicts: Sequence[Verdict]) -> str:
+    """Return what the columns of the table mean, on one line."""
+    references = " or ".join(theme.order(v.reference for v in verdicts)) or "the reference"
+    instruments = [INSTRUMENTS.get(name, name) for name in results.ok["memory_instrument"].dropna().unique()]
+    parts = ["n: processes that ran to their end", "images/s: median ± half the range over them"]
+    told = sum(v.speed.n > 1 for v in verdicts)
+    if verdicts:
+        widened = f", widened by Holm over {told} comparisons" if told > 1 else ""
+        interval = f", with its 95 % interval{widened}" if told else ", without an interval: there is one pair each"
+        parts.append(f"speed-up: over {references} in pairs{interval}")
+    if instruments:
+        parts.append(f"MiB: steady peak, {' and '.join(instruments)}")
+    if (results.ok["epochs"] > 0).any():
+        parts.append(f"test %: final epoch, mean ± SD over seeds; accuracy: by TOST, margin {MARGIN_POINTS:g} points")
+    return "; ".join(parts) + "."
+
+
+def notes(results: Results) -> list[str]:
+    """Return what a reader of the table should know before using it, a sentence each."""
+    ok, found = results.ok, []
+    planned = len(results.plan.get("cells") or [])
+    unrun = planned - len(results.cells)
+    if unrun > 0:
+        found.append(f"{unrun} of {planned} planned cells have not run yet; the same command goes on with them.")
+    if "warmup_steady" in ok and (unsteady := int(ok["warmup_steady"].eq(False).sum())):
+        found.append(f"{unsteady} of {len(ok)} cells were not steady when their warm-up ended.")
+    if ok["environment_id"].nunique() > 1:
+        found.append(f"{ok['environment_id'].nunique()} environments lie side by side; only cells of one are paired.")
+    if ok["memory_instrument"].nunique() > 1:
+        found.append("Memory was taken with two instruments, which do not compare.")
+    if "git_dirty" in ok and ok["git_dirty"].eq(True).any():
+        found.append("ampbench had uncommitted changes, so the commit alone does not reproduce this.")
+    return found
+
+
+def text(frame: pd.DataFrame, width: int = 100) -> str:
+    """Return the summary as plain text, one table a subject, no line longer than `width`."""
+    console = Console(file=io.StringIO(), width=width, color_system=None, force_terminal=False, legacy_windows=False)
+    for subject, rows in frame.groupby("subject", sort=False):
+        lines = [shown(row) for _, row in rows.iterrows()]
+        trained = rows["test_accuracy"].notna().any()
+        names = [name for name in lines[0] if trained or name not in ("test %", "accuracy")]
+        wide = _table(str(subject), names, lines, gap=1)
+        fits = console.measure(wide, options=console.options.update(max_width=500)).maximum <= width
+        console.print(wide if fits else _table(str(subject), names, lines, gap=0))
+    assert isinstance(console.file, io.StringIO)
+    return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines()) + "\n"
+
+
+def _table(subject: str, names: list[str], lines: list[dict[str, str]], gap: int) -> Table:
+    table = Table(
+        title=subject,
+        title_justify="left",
+        title_style="",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, gap, 0, 0),
+    )
+    for name in names:
+        left = name in ("precision", "speed", "accuracy")
+        table.add_column(name, justify="left" if left else "right", no_wrap=name in ("precision", "images/s"))
+    for i, line in enumerate(lines):
+        last = i + 1 == len(lines) or lines[i + 1]["batch"] != line["batch"]
+        table.add_row(*(line[name] for name in names), end_section=last)
+    return table
+
+
+def _missing(value: object) -> bool:
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def _speed(row: pd.Series) -> str:
+    if _missing(row.images_per_s):
+        return "–"
+    value = f"{row.images_per_s:,.0f}" if row.images_per_s >= 100 else f"{row.images_per_s:.3g}"
+    if _missing(row.images_per_s_low):
+        return value
+    return f"{value} ±{50 * (row.images_per_s_high - row.images_per_s_low) / row.images_per_s:.1f}%"
+
+
+def _speedup(row: pd.Series) -> str:
+    if row.speed == "reference":
+        return "1"
+    if _missing(row.speedup):
+        return "–"
+    return f"{row.speedup:.2f}" + (
+        "" if _missing(row.speedup_low) else f" [{row.speedup_low:.2f}, {row.speedup_high:.2f}]"
+    )
+
+
+def _word(value: object) -> str:
+    return value if isinstance(value, str) else "–"

@@ -1,0 +1,99 @@
+"""How every figure looks: one colour, marker, dash and hatch per recipe, the same everywhere.
+
+The colours say what a recipe is: neutral for fp32 and TF32, warm for fp16, cool for bf16. They are those of
+Okabe & Ito (2008, "Color Universal Design") with one wine of Tol's, told apart with any colour vision; the
+marker and the dashes say it a second time, for print in grey.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Style:
+    """What a recipe looks like."""
+
+    colour: str
+    marker: str
+    dashes: tuple[float, ...] = ()
+    """Lengths of line and gap in line widths; empty for a solid line."""
+    hatch: str = ""
+    """Over the bars of recipes with a loss scale."""
+
+    @property
+    def linestyle(self) -> tuple[float, tuple[float, ...]]:
+        """As matplotlib takes it."""
+        return (0, self.dashes)
+
+
+AMP, SCALED = (5.0, 1.6), (1.2, 1.2)
+
+BUILT_IN: dict[str, Style] = {
+    "fp32": Style(colour="#1a1a1a", marker="o"),
+    "tf32": Style(colour="#8a8a8a", marker="s"),
+    "fp16": Style(colour="#d55e00", marker="^"),
+    "bf16": Style(colour="#0072b2", marker="v"),
+    "fp16_scaled": Style(colour="#e69f00", marker="<", dashes=SCALED, hatch="///"),
+    "fp16_amp": Style(colour="#cc79a7", marker="D", dashes=AMP),
+    "fp16_amp_scaled": Style(colour="#882255", marker="P", dashes=SCALED, hatch="///"),
+    "bf16_amp": Style(colour="#009e73", marker="X", dashes=AMP),
+    "bf16_amp_scaled": Style(colour="#56b4e9", marker=">", dashes=SCALED, hatch="///"),
+}
+"""The built-in recipes, in the order of every table and legend."""
+
+FURTHER = (
+    Style(colour="#332288", marker="h", dashes=(7, 1.5, 1.5, 1.5)),
+    Style(colour="#999933", marker="d", dashes=(7, 1.5, 1.5, 1.5)),
+    Style(colour="#661100", marker="p", dashes=(7, 1.5, 1.5, 1.5)),
+    Style(colour="#aa4499", marker="*", dashes=(7, 1.5, 1.5, 1.5)),
+    Style(colour="#117733", marker="8", dashes=(7, 1.5, 1.5, 1.5)),
+    Style(colour="#6699cc", marker="H", dashes=(7, 1.5, 1.5, 1.5)),
+)
+"""For recipes of an experiment's own, taken in the order of their names."""
+
+MUTED = "#6b6b6b"
+"""Of notes, and of cells without a measurement."""
+
+
+def order(recipes: Iterable[str]) -> list[str]:
+    """Return each recipe once: the built-in ones in their order, then the others by name."""
+    names = set(recipes)
+    return [name for name in BUILT_IN if name in names] + sorted(names - BUILT_IN.keys())
+
+
+def styles(recipes: Iterable[str]) -> dict[str, Style]:
+    """Return the style of each recipe, in `order`. A seventh further recipe starts over with the first style."""
+    names = order(recipes)
+    further = [name for name in names if name not in BUILT_IN]
+    return {name: BUILT_IN.get(name) or FURTHER[further.index(name) % len(FURTHER)] for name in names}
+
+
+def use() -> None:
+    """Set the look of all figures drawn from now on."""
+    import seaborn  # here, because it takes a second or two, and a table needs none of it
+
+    seaborn.set_theme(
+        context="notebook",
+        style="whitegrid",
+        rc={
+            "axes.edgecolor": "#b8b8b8",
+            "axes.labelcolor": "#222222",
+            "axes.spines.right": False,
+            "axes.spines.top": False,
+            "axes.titlelocation": "left",
+            "axes.titlesize": 12,
+            "axes.titleweight": "bold",
+            "figure.dpi": 100,
+            "font.sans-serif": ["DejaVu Sans", "Arial", "sans-serif"],
+            "grid.color": "#e6e6e6",
+            "grid.linewidth": 0.8,
+            "hatch.linewidth": 0.8,
+            "legend.frameon": False,
+            "legend.fontsize": 9.5,
+            "savefig.facecolor": "white",
+            "xtick.labelsize": 10,
+            "ytick.labelsize": 10,
+        },
+    )
