@@ -9,15 +9,15 @@ if __name__ == "__main__":
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     sys.path.append(os.getcwd())
 
-from pathlib import Path  # noqa: E402
-from typing import Annotated  # noqa: E402
+from pathlib import Path
+from typing import Annotated
 
-import typer  # noqa: E402
+import typer
 
-from bench.command import run_command  # noqa: E402
-from bench.plan.errors import RequestError  # noqa: E402
-from bench.plan.experiment import read_experiment  # noqa: E402
-from bench.plan.matrix import make_plan, narrow  # noqa: E402
+from bench.command import run_command
+from bench.plan.errors import RequestError
+from bench.plan.experiment import read_experiment
+from bench.plan.matrix import make_plan, narrow
 
 
 def main(

@@ -1,4 +1,4 @@
-"""python bench/run_one.py --model VGG19 --dtype bf16 --amp: run one cell from flags, those of study S3 and a few more."""
+"""python bench/run_one.py --model VGG19 --dtype bf16 --amp: run one cell from the flags of study S3."""
 
 import os
 import sys
@@ -8,16 +8,16 @@ if __name__ == "__main__":
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     sys.path.append(os.getcwd())
 
-import json  # noqa: E402
-from pathlib import Path  # noqa: E402
-from typing import Annotated, Any  # noqa: E402
+import json
+from pathlib import Path
+from typing import Annotated, Any
 
-import typer  # noqa: E402
+import typer
 
-from bench.command import run_command  # noqa: E402
-from bench.plan.errors import RequestError  # noqa: E402
-from bench.plan.experiment import parse_experiment  # noqa: E402
-from bench.plan.matrix import make_plan  # noqa: E402
+from bench.command import run_command
+from bench.plan.errors import RequestError
+from bench.plan.experiment import parse_experiment
+from bench.plan.matrix import make_plan
 
 # dtype, --amp, --loss-scale -> recipe
 RECIPES = {
@@ -40,7 +40,9 @@ REFUSED = {
 
 
 def main(
-    model: Annotated[str, typer.Option(help="A model of the zoo, torchvision:NAME or package.module:factory.")] = "VGG19",
+    model: Annotated[
+        str, typer.Option(help="A model of the zoo, torchvision:NAME or package.module:factory.")
+    ] = "VGG19",
     data: Annotated[str, typer.Option(help="digits, cifar10, cifar100, synthetic or folder:PATH.")] = "cifar10",
     dtype: Annotated[str, typer.Option(help="fp32, fp16 or bf16; alone, everything is kept in it.")] = "fp32",
     amp: Annotated[bool, typer.Option("--amp", help="fp32 weights, autocast to the dtype.")] = False,
@@ -59,7 +61,9 @@ def main(
         bool, typer.Option("--resume", "-r", help="Keep a finished record of this very cell instead of a new run.")
     ] = False,
     gpus: Annotated[str, typer.Option(help="Index or UUID of the board.")] = "all",
-    results: Annotated[Path | None, typer.Option(help="Folder for results; default results/ of the repository.")] = None,
+    results: Annotated[
+        Path | None, typer.Option(help="Folder for results; default results/ of the repository.")
+    ] = None,
     wandb: Annotated[bool, typer.Option("--wandb", help="Log the run to Weights & Biases.")] = False,
     progress_bar: Annotated[
         bool, typer.Option("--progress-bar", help="Show progress every two seconds, in a log too.")
@@ -85,7 +89,7 @@ def main(
     # A TOML of one cell: the same checks, the same errors, and a text that reproduces the run as a matrix.
     lines = [f"{key} = {json.dumps(value)}" for key, value in fields.items()]
     text = "\n".join([f'question = "What does {model} do in {fields["precision"]}?"', "[fixed]", *lines, ""])
-    plan = make_plan(parse_experiment(Path("run_one"), text))
+    plan = make_plan(parse_experiment(Path(__file__), text))
 
     from rich.console import Console
 

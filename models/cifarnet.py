@@ -32,6 +32,6 @@ class SmallCifarNet(nn.Module):
         return self.classifier(self.features(x_NCHW).flatten(1))
 
 
-def build(name: str, num_classes: int) -> nn.Module:
+def build(_name: str, num_classes: int) -> nn.Module:
     """Build the family's one member so far."""
     return SmallCifarNet(num_classes)

@@ -37,7 +37,9 @@ def build(name: str, num_classes: int, input_shape: tuple[int, int, int]) -> nn.
         return timm.create_model(what, pretrained=False, num_classes=num_classes)
     factory = getattr(importlib.import_module(source), what, None)
     if not callable(factory):
-        raise ValueError(f"{name!r}: module {source!r} has no callable {what!r}; name a factory that takes no arguments")
+        raise ValueError(
+            f"{name!r}: module {source!r} has no callable {what!r}; name a factory that takes no arguments"
+        )
     model = factory()
     if not isinstance(model, nn.Module):
         raise ValueError(f"{name!r} returned {type(model).__name__}; a factory returns a torch.nn.Module")

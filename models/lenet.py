@@ -31,6 +31,6 @@ class LeNet(nn.Module):
         return self.classifier(self.features(x_NCHW).flatten(1))
 
 
-def build(name: str, num_classes: int) -> nn.Module:
+def build(_name: str, num_classes: int) -> nn.Module:
     """Build the family's one member."""
     return LeNet(num_classes)

@@ -52,7 +52,9 @@ def test_tf32_is_a_flag_of_fp32() -> None:
 
 
 def test_one_cell_runs_from_flags_and_says_its_numbers(tmp_path: Path) -> None:
-    flags = "--model LeNet --data synthetic --dtype bf16 --amp --batch-size 256 --epochs 1 --num-threads 1 --progress-bar"
+    flags = (
+        "--model LeNet --data synthetic --dtype bf16 --amp --batch-size 256 --epochs 1 --num-threads 1 --progress-bar"
+    )
     command = [sys.executable, "bench/run_one.py", *flags.split(), "--results", str(tmp_path)]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
@@ -66,8 +68,6 @@ def test_one_cell_runs_from_flags_and_says_its_numbers(tmp_path: Path) -> None:
 
 def test_a_wrong_flag_is_one_line_and_exit_code_2() -> None:
     for flags in (["--dtype", "bf16", "--loss-scale"], ["--model", "VGG18"], ["--batch-size", "none"]):
-        result = subprocess.run(
-            [sys.executable, "bench/run_one.py", *flags], cwd=ROOT, capture_output=True, text=True
-        )
+        result = subprocess.run([sys.executable, "bench/run_one.py", *flags], cwd=ROOT, capture_output=True, text=True)
         assert result.returncode == 2
         assert len(result.stderr.strip().splitlines()) == 1, result.stderr

@@ -23,11 +23,23 @@ GOOD = HEAD + FIXED + 'precision = "fp32"\n'
 
 # What the file says -> what the one line must say of it: place, then value or reason, then the next move.
 WRONG: dict[str, tuple[str, str]] = {
-    "unknown key at the top": (GOOD + "[mesure]\nrounds = 2", r"top level, 'mesure': unknown key\. Did you mean 'measure'"),
-    "unknown key in fixed": (GOOD + 'optimiser = "sgd"', r"\[fixed\] optimiser: unknown key\. Did you mean 'optimizer'"),
+    "unknown key at the top": (
+        GOOD + "[mesure]\nrounds = 2",
+        r"top level, 'mesure': unknown key\. Did you mean 'measure'",
+    ),
+    "unknown key in fixed": (
+        GOOD + 'optimiser = "sgd"',
+        r"\[fixed\] optimiser: unknown key\. Did you mean 'optimizer'",
+    ),
     "unknown axis": (GOOD + "[matrix]\nsedd = [0]", r"\[matrix\] sedd: unknown key\. Did you mean 'seed'"),
-    "unknown key in measure": (GOOD + "[measure]\nround = 2", r"\[measure\] round: unknown key\. Did you mean 'rounds'"),
-    "unknown key in budget": (GOOD + "[budget]\nhours = 2", r"\[budget\] hours: unknown key\. Did you mean 'gpu_hours'"),
+    "unknown key in measure": (
+        GOOD + "[measure]\nround = 2",
+        r"\[measure\] round: unknown key\. Did you mean 'rounds'",
+    ),
+    "unknown key in budget": (
+        GOOD + "[budget]\nhours = 2",
+        r"\[budget\] hours: unknown key\. Did you mean 'gpu_hours'",
+    ),
     "unknown key in a recipe": (
         GOOD + '[precision.mine]\nweight = "fp16"',
         r"\[precision\.mine\] weight: unknown key\. Did you mean 'weights'",
@@ -36,7 +48,10 @@ WRONG: dict[str, tuple[str, str]] = {
         GOOD + '[[exclude]]\nmodell = "LeNet"\nbecause = "x"',
         r"\[\[exclude\]\] 1 modell: unknown key\. Did you mean 'model'",
     ),
-    "unknown key in include": (GOOD + "[[include]]\nsede = 3", r"\[\[include\]\] 1 sede: unknown key\. Did you mean 'seed'"),
+    "unknown key in include": (
+        GOOD + "[[include]]\nsede = 3",
+        r"\[\[include\]\] 1 sede: unknown key\. Did you mean 'seed'",
+    ),
     "no question": (FIXED + 'precision = "fp32"', r"'question': missing; say in a sentence"),
     "wrong type": (GOOD + 'seed = "0"', r"\[fixed\] seed: '0' is str; it should be a valid integer"),
     "a boolean for a number": (GOOD + "seed = true", r"\[fixed\] seed: True is bool"),
@@ -56,28 +71,48 @@ WRONG: dict[str, tuple[str, str]] = {
         r"\[matrix\] both: every point sets the same fields",
     ),
     "duplicate after resolving": (
-        HEAD + FIXED + '[matrix]\np = [{precision = "fp16_amp"}, {precision = "fp16_amp", loss_scale = "none"}]'.replace(
+        HEAD
+        + FIXED
+        + '[matrix]\np = [{precision = "fp16_amp"}, {precision = "fp16_amp", loss_scale = "none"}]'.replace(
             '{precision = "fp16_amp"}', '{precision = "fp16_amp", loss_scale = "none"}', 1
         ),
         r"\[matrix\] p: .*twice",
     ),
-    "missing field": (HEAD + '[fixed]\nmodel = "LeNet"\ndata = "digits"\nbatch_size = 1', r"'precision' is missing; set it"),
+    "missing field": (
+        HEAD + '[fixed]\nmodel = "LeNet"\ndata = "digits"\nbatch_size = 1',
+        r"'precision' is missing; set it",
+    ),
     "exclude without reason": (GOOD + "[[exclude]]\nseed = 0", r"\[\[exclude\]\] 1: 'because' is missing"),
     "exclude without condition": (GOOD + '[[exclude]]\nbecause = "x"', r"\[\[exclude\]\] 1: names no field"),
     "exclude that matches nothing": (GOOD + '[[exclude]]\nseed = 9\nbecause = "x"', r"seed = 9 matches no cell; mend"),
     "everything excluded": (GOOD + '[[exclude]]\nseed = 0\nbecause = "x"', r"every cell is excluded"),
     "include that is there": (GOOD + "[[include]]\nseed = 0", r"\[\[include\]\] 1: .*in the matrix already"),
-    "unknown model": (GOOD.replace("LeNet", "ResNet19"), r"\[fixed\] model: 'ResNet19' is no model\. Did you mean 'ResNet"),
+    "unknown model": (
+        GOOD.replace("LeNet", "ResNet19"),
+        r"\[fixed\] model: 'ResNet19' is no model\. Did you mean 'ResNet",
+    ),
     "model of an absent package": (GOOD.replace("LeNet", "nopackage:net"), r"package 'nopackage', which is not found"),
-    "unknown recipe": (GOOD.replace("fp32", "bf16-amp"), r"\[fixed\] precision: 'bf16-amp' is no recipe\. Did you mean 'bf16_amp'"),
+    "unknown recipe": (
+        GOOD.replace("fp32", "bf16-amp"),
+        r"\[fixed\] precision: 'bf16-amp' is no recipe\. Did you mean 'bf16_amp'",
+    ),
     "unknown data": (GOOD.replace("digits", "cifar"), r"\[fixed\] data: 'cifar' is no data\. Did you mean 'cifar10"),
-    "missing data folder": (GOOD.replace("digits", "folder:/no/such"), r"\[fixed\] data: no folder '/no/such'; mend the path"),
-    "unknown optimizer": (GOOD + 'optimizer = "adamm"', r"\[fixed\] optimizer: 'adamm' is not known here\. Did you mean 'adam'"),
+    "missing data folder": (
+        GOOD.replace("digits", "folder:/no/such"),
+        r"\[fixed\] data: no folder '/no/such'; mend the path",
+    ),
+    "unknown optimizer": (
+        GOOD + 'optimizer = "adamm"',
+        r"\[fixed\] optimizer: 'adamm' is not known here\. Did you mean 'adam'",
+    ),
     "unknown augmentation": (GOOD + 'augment = ["crops"]', r"augment: 'crops' is not known here\. Did you mean 'crop'"),
     "loss scale of fp32": (GOOD + 'loss_scale = "dynamic"', r"precision = 'fp32'.*nothing to scale"),
     "no power of two": (GOOD + 'loss_scale = "static:1000"', r"loss_scale: 'static:1000' is no power of two"),
     "recipe that is built in": (GOOD + '[precision.fp16]\nweights = "bf16"', r"\[precision\.fp16\]: is built in"),
-    "recipe with a wrong dtype": (GOOD + '[precision.p]\nweights = "fp8"', r"\[precision\.p\] weights: 'fp8' is not known"),
+    "recipe with a wrong dtype": (
+        GOOD + '[precision.p]\nweights = "fp8"',
+        r"\[precision\.p\] weights: 'fp8' is not known",
+    ),
     "rounds as a field": (GOOD + "round = 1", r"\[fixed\] round: rounds are set by \[measure\]"),
     "table that is none": ("fixed = 3\n" + HEAD, r"'fixed': 3 is no table; write it as \[fixed\]"),
     "include that is no list": (GOOD + "[include]\nseed = 3", r"\[include\]: each entry is a table.*\[\[include\]\]"),
@@ -86,7 +121,9 @@ WRONG: dict[str, tuple[str, str]] = {
 
 
 @pytest.mark.parametrize("what", WRONG)
-def test_a_wrong_file_is_one_line_that_names_place_value_reason_and_next_move(what: str, experiment_file: Write) -> None:
+def test_a_wrong_file_is_one_line_that_names_place_value_reason_and_next_move(
+    what: str, experiment_file: Write
+) -> None:
     text, said = WRONG[what]
     path = experiment_file(text)
     with pytest.raises(RequestError, match=said) as caught:
@@ -121,9 +158,16 @@ def test_the_command_prints_that_line_and_exits_with_2(experiment_file: Write) -
 
 
 def test_every_field_of_a_cell_can_be_fixed_or_an_axis(experiment_file: Write) -> None:
-    path = experiment_file(GOOD + 'augment = ["crop"]\n[matrix]\nchannels_last = [true, false]\nlearning_rate = [1, 0.1]')
+    path = experiment_file(
+        GOOD + 'augment = ["crop"]\n[matrix]\nchannels_last = [true, false]\nlearning_rate = [1, 0.1]'
+    )
     plan = make_plan(read_experiment(path))
-    assert [(c.channels_last, c.learning_rate) for c in plan.cells] == [(True, 1), (True, 0.1), (False, 1), (False, 0.1)]
+    assert [(c.channels_last, c.learning_rate) for c in plan.cells] == [
+        (True, 1),
+        (True, 0.1),
+        (False, 1),
+        (False, 0.1),
+    ]
     assert plan.cells[0].augment == ("crop",)
 
 

@@ -119,7 +119,9 @@ memory_gib_per_cell = 6
     )
     result = run(file)
     assert result.returncode == 0, result.stdout + result.stderr
-    rows = {(row["model"][14:], row["batch_size"], row["learning_rate"], row["precision"]): row for row in rows_of(file)}
+    rows = {
+        (row["model"][14:], row["batch_size"], row["learning_rate"], row["precision"]): row for row in rows_of(file)
+    }
     expected = {
         ("Hungry", 32, 0.01, "fp32"): ("oom", "out of memory at batch size 32: .*DefaultCPUAllocator"),
         ("Hungry", 64, 0.01, "fp32"): ("oom", "not tried: batch size 32 ran out of memory"),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,7 +27,7 @@ def test_a_cell_is_fixed_plus_one_value_of_every_axis() -> None:
 def test_the_first_axis_varies_slowest_and_groups_are_contiguous() -> None:
     cells = plan_of(MATRIX + FIXED).cells
     assert [c.seed for c in cells] == [0] * 6 + [1] * 6 + [2] * 6
-    changes = sum(a.group_id != b.group_id for a, b in zip(cells, cells[1:], strict=False))
+    changes = sum(a.group_id != b.group_id for a, b in itertools.pairwise(cells))
     assert changes == len({c.group_id for c in cells}) - 1
 
 

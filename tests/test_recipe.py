@@ -39,7 +39,9 @@ def test_what_would_be_ignored_or_wrong_is_refused_with_its_reason(
     assert reason in str(why_refused(recipe, scale, impl))
 
 
-@pytest.mark.parametrize("text", ["", "on", "static", "static:", "static:-8", "static:1000", "static:65536", "static:0"])
+@pytest.mark.parametrize(
+    "text", ["", "on", "static", "static:", "static:-8", "static:1000", "static:65536", "static:0"]
+)
 def test_a_loss_scale_is_none_dynamic_or_a_power_of_two(text: str) -> None:
     with pytest.raises(ValueError, match=r"static:|power of two"):
         LossScale.parse(text)

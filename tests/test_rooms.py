@@ -61,7 +61,8 @@ def test_instruments_do_not_know_of_one_another() -> None:
     "module", ["bench.run_matrix", "bench.run_one", "bench.launch.local", "bench.store.join", "bench.launch.sweep"]
 )
 def test_no_command_launcher_or_store_imports_torch(module: str) -> None:
-    code = f"import sys, {module}; heavy = {{'torch', 'pandas', 'seaborn', 'wandb'}} & sys.modules.keys(); assert not heavy, heavy"
+    heavy = "{'torch', 'pandas', 'seaborn', 'wandb'} & sys.modules.keys()"
+    code = f"import sys, {module}; assert not {heavy}, {heavy}"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 

@@ -44,15 +44,19 @@ def finish(folder: Folder, plan: Plan, count: int) -> None:
 
 
 def test_a_write_that_is_cut_short_leaves_no_file(tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), replacing(tmp_path / "record.parquet") as partial:
-        partial.write_text("half")
-        raise KeyboardInterrupt
+    def interrupted() -> None:
+        with replacing(tmp_path / "record.parquet") as partial:
+            partial.write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_an_unknown_column_is_refused(tmp_path: Path) -> None:
     cell = plan_of().cells[0]
-    with pytest.raises(ValueError, match="'imagess'.* not in bench/store/columns.py; add them there"):
+    with pytest.raises(ValueError, match=r"'imagess'.* not in bench/store/columns\.py; add them there"):
         write_run(tmp_path, cell, {"imagess": 1}, {})
 
 

@@ -70,7 +70,7 @@ class Progress:
         self.num_ended += 1
         self._facts.pop(run.board, None)
         status = str(facts.get("status", "ok"))
-        text = Text(f"{self.num_ended:>4}/{self.num_cells} {str(run.cell):<34} ")
+        text = Text(f"{self.num_ended:>4}/{self.num_cells} {run.cell!s:<34} ")
         text.append(f"{status:<12}", style=COLOURS.get(status, "red"))
         text.append(" ".join(_numbers(facts)) if status == "ok" else str(facts.get("because")))
         self.console.print(text, **PLAIN)

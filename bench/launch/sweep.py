@@ -123,7 +123,9 @@ def _run(
     except KeyboardInterrupt:
         return False
     if not finished:
-        console.print(f"gpu_hours = {plan.experiment.budget.gpu_hours:g} are used up; raise it in [budget] to go on", **PLAIN)
+        console.print(
+            f"gpu_hours = {plan.experiment.budget.gpu_hours:g} are used up; raise it in [budget] to go on", **PLAIN
+        )
     return True
 
 
@@ -176,7 +178,9 @@ def _report(folder: Folder, console: Console, *, changed: bool, mixed: bool) -> 
         result = subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         if result.returncode:
             console.print(result.stderr.strip(), style="red", **PLAIN)
-            console.print(f"The tables are whole; to draw them again: python -m visualize.report {folder.path}", **PLAIN)
+            console.print(
+                f"The tables are whole; to draw them again: python -m visualize.report {folder.path}", **PLAIN
+            )
             return
     console.print(summary.read_text().rstrip(), **PLAIN)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -53,10 +54,8 @@ class ResidentMemory:
 
     def reset_peak(self) -> None:
         """Begin a new high-water mark (proc(5), clear_refs, value 5); some sandboxes do not allow it."""
-        try:
+        with suppress(OSError):
             Path("/proc/self/clear_refs").write_text("5")
-        except OSError:
-            pass
 
     def peak_bytes(self) -> int:
         """Return VmHWM."""
@@ -74,7 +73,13 @@ def memory_of(device: torch.device) -> Memory:
     return CudaMemory(device) if device.type == "cuda" else ResidentMemory()
 
 
-OUT_OF_MEMORY = ("DefaultCPUAllocator", "can't allocate memory", "CUDA out of memory", "bad allocation", "std::bad_alloc")
+OUT_OF_MEMORY = (
+    "DefaultCPUAllocator",
+    "can't allocate memory",
+    "CUDA out of memory",
+    "bad allocation",
+    "std::bad_alloc",
+)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

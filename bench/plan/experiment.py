@@ -139,9 +139,7 @@ class _Reader:
         for name, row in self._table(document, "precision").items():
             self.recipes[name] = self._recipe(name, row)
         fixed = self._fields(self._table(document, "fixed"), "[fixed]")
-        matrix = {
-            axis: self._axis(axis, points, fixed) for axis, points in self._table(document, "matrix").items()
-        }
+        matrix = {axis: self._axis(axis, points, fixed) for axis, points in self._table(document, "matrix").items()}
         owners: dict[str, str] = {}
         for axis, points in matrix.items():
             for key in points[0]:

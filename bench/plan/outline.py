@@ -42,7 +42,8 @@ def outline(plan: Plan, cells: Sequence[Cell], *, done: Collection[str], cell_s:
         for cell, because in plan.excluded:
             yield f"        {cell}: {because}"
     yield ""
-    yield f"To run: {len(todo)} cells, {_duration(plan, todo, cell_s)}, about {len(todo) * MIB_PER_CELL:.1f} MiB of disk."
+    disk = f"about {len(todo) * MIB_PER_CELL:.1f} MiB of disk"
+    yield f"To run: {len(todo)} cells, {_duration(plan, todo, cell_s)}, {disk}."
 
 
 def _with_mark(cell: Cell, done: Collection[str]) -> str:

@@ -19,6 +19,7 @@ from bench.store.columns import TABLES, schema
 from bench.store.folder import STAMP, Folder
 from bench.store.record import cell_row
 
+
 def join(plan: Plan, folder: Folder) -> bool:
     """Join the runs; return whether anything changed since the last time."""
     with folder.lock():

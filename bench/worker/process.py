@@ -28,7 +28,6 @@ from bench.store.run import Run
 from bench.train.statuses import Diverged, Unsupported
 from bench.worker.session import Report, Session
 
-
 SHOWN = ("status", "because", "images_per_s", "test_accuracy", "steady_peak_bytes", "cell_s")
 """What a launcher prints of a finished cell."""
 

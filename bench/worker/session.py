@@ -49,9 +49,7 @@ class Session:
     """Index of the first block that is a timing sample."""
 
     def __post_init__(self) -> None:
-        self.clock = BlockClock(
-            self.device, batch_size=self.cell.batch_size, block_s=self.measure_by.block_ms / 1e3
-        )
+        self.clock = BlockClock(self.device, batch_size=self.cell.batch_size, block_s=self.measure_by.block_ms / 1e3)
         self.memory = memory_of(self.device)
 
     def measure(self) -> None:
@@ -138,7 +136,7 @@ class Session:
         begun = time.perf_counter()
         try:
             if not self.steps:
-                losses.append(self.prove_dtypes(training, steps))
+                losses.append(self.prove_dtypes(steps))
             self.clock.open(epoch)
             for loss in steps:
                 losses.append(loss)
@@ -156,7 +154,7 @@ class Session:
                 raise Diverged(f"the loss is {step['loss']} at step {step['step']} (epoch {epoch + 1})")
         return values
 
-    def prove_dtypes(self, training: Training, steps: Iterator[Tensor]) -> Tensor:
+    def prove_dtypes(self, steps: Iterator[Tensor]) -> Tensor:
         """Take the first step, which is no sample anyway, under the eyes of a dispatch mode."""
         with DtypeProof() as proof:
             loss = next(steps)

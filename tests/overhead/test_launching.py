@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
 import subprocess
 import sys
@@ -23,7 +24,9 @@ from tests.overhead.interleave import seconds
 
 Note = Callable[[str, str, float, float], None]
 
-PRECISIONS = '["fp32", "tf32", "fp16", "bf16", "fp16_scaled", "fp16_amp", "fp16_amp_scaled", "bf16_amp", "bf16_amp_scaled"]'
+PRECISIONS = (
+    '["fp32", "tf32", "fp16", "bf16", "fp16_scaled", "fp16_amp", "fp16_amp_scaled", "bf16_amp", "bf16_amp_scaled"]'
+)
 
 
 def command(*arguments: str) -> list[str]:
@@ -85,9 +88,7 @@ def test_p4_an_isolated_cell_costs_a_fork(tmp_path: Path, note: Note) -> None:
     subprocess.run(command(str(path), "--results", str(tmp_path)), cwd=ROOT, check=True, capture_output=True)
     rows = pq.read_table(tmp_path / "cells" / "cells.parquet").to_pylist()
     rows.sort(key=lambda row: row["order"])
-    gaps = [
-        (b["started_at"] - a["started_at"]).total_seconds() - a["cell_s"] for a, b in zip(rows, rows[1:], strict=False)
-    ]
+    gaps = [(b["started_at"] - a["started_at"]).total_seconds() - a["cell_s"] for a, b in itertools.pairwise(rows)]
     gap_s = statistics.median(gaps)
     note("P4 between two cells, median of 19 (control: python doing nothing)", "<= 0.15 s", gap_s, nothing())
 
@@ -102,7 +103,12 @@ def test_p4_a_finished_matrix_of_a_thousand_cells_is_seen_to_be_finished(tmp_pat
     again = command(str(path), "--results", str(tmp_path))
     subprocess.run(again, cwd=ROOT, check=True, capture_output=True)
     runs = [seconds(lambda: subprocess.run(again, cwd=ROOT, check=True, capture_output=True)) for _ in range(5)]
-    note("P4 re-run of 1,008 finished cells (control: python doing nothing)", "<= 1 s", statistics.median(runs), nothing())
+    note(
+        "P4 re-run of 1,008 finished cells (control: python doing nothing)",
+        "<= 1 s",
+        statistics.median(runs),
+        nothing(),
+    )
 
 
 def test_p9_a_million_rows_load_as_fast_as_arrow_reads_them(tmp_path: Path, note: Note) -> None:
@@ -118,4 +124,8 @@ def test_p9_a_million_rows_load_as_fast_as_arrow_reads_them(tmp_path: Path, note
     for _ in range(9):
         floors.append(seconds(lambda: pq.read_table(path)))
         runs.append(seconds(lambda: load_table(path)))
-    note("P9 1 M rows x 12 columns, median of 9 (control: pyarrow alone)", "<= 0.1 s", *map(statistics.median, (runs, floors)))
+    note(
+        "P9 1 M rows x 12 columns, median of 9 (control: pyarrow alone)",
+        "<= 0.1 s",
+        *map(statistics.median, (runs, floors)),
+    )

@@ -67,9 +67,7 @@ def test_p2_ours_is_faster_than_the_usual_script(
 def test_p3_augmentation_on_tensors_is_faster_than_pil_on_one_core(
     images: Images, judge: Callable[..., None], benchmark: BenchmarkFixture
 ) -> None:
-    normalize = Normalize(
-        images.mean, images.std, dtype=torch.float32, memory_format=torch.channels_last, device=CPU
-    )
+    normalize = Normalize(images.mean, images.std, dtype=torch.float32, memory_format=torch.channels_last, device=CPU)
     augment = Augment(("crop", "flip"), normalize, torch.Generator().manual_seed(0))
     pil = AsPil(images)
     threads = torch.get_num_threads()

@@ -47,7 +47,14 @@ def run():
     return lambda *arguments: CliRunner().invoke(app, [str(a) for a in arguments])
 
 
-def test_the_command_writes_page_figures_and_summary(folder, run):
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Leave out the figures, which cost most of the time."""
+    monkeypatch.setattr(report, "draw", lambda results: [])
+
+
+def test_the_command_writes_page_figures_and_summary(folder, run, monkeypatch):
+    monkeypatch.setattr(report, "DPI", 40)
     for seed in range(3):
         folder.add(cell("fp32", seed=seed))
         folder.add(cell("bf16_amp", seed=seed))
@@ -84,7 +91,7 @@ def test_the_command_writes_page_figures_and_summary(folder, run):
     assert not list(path.glob(".*partial"))
 
 
-def test_text_from_the_experiment_cannot_become_markup(folder, run):
+def test_text_from_the_experiment_cannot_become_markup(folder, run, undrawn):
     folder.plan = {"question": "<script>alert(1)</script>", "toml": "</pre><b>", "command": "a & b"}
     folder.add(cell("fp32"), "crashed", because='<img src="http://x">')
     html = (run(path := folder.write()), (path / "report.html").read_text())[1]
@@ -110,7 +117,7 @@ def test_a_wrong_request_is_one_line_and_exit_code_2(tmp_path, run):
     assert "no such folder" in done.stderr
 
 
-def test_another_machine_takes_mixed(folder, run):
+def test_another_machine_takes_mixed(folder, run, undrawn):
     folder.add(cell("fp32", epochs=0))
     folder.add(cell("bf16", epochs=0), environment_id="e2")
     path = folder.write()
