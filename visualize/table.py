@@ -141,7 +141,7 @@ def notes(results: Results) -> list[str]:
 
 def text(frame: pd.DataFrame, width: int = 100) -> str:
     """Return the summary as plain text, one table a subject, no line longer than `width`."""
-    console = Console(file=io.StringIO(), width=width, color_system=None, force_terminal=False, legacy_windows=False)
+    console = Console(file=io.StringIO(), width=width, color_system=None, force_jupyter=False, legacy_windows=False)
     for subject, rows in frame.groupby("subject", sort=False):
         lines = [shown(row) for _, row in rows.iterrows()]
         trained = rows["test_accuracy"].notna().any()

@@ -68,11 +68,12 @@ class _Active:
 def start_fork_server() -> ForkServerContext:
     """Start the fork server; it imports torch while the caller goes on with something else.
 
-    It must stay a single thread, since it forks: hence one thread for OpenBLAS, which would start a pool at import.
+    It must stay a single thread, since it forks; OpenBLAS and Arrow's jemalloc would each start one at import.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOAD)
-    with _environment(OPENBLAS_NUM_THREADS="1", PYTHONPATH=os.pathsep.join([str(ROOT), *sys.path])):
+    path = os.pathsep.join([str(ROOT), *sys.path])
+    with _environment(OPENBLAS_NUM_THREADS="1", JE_ARROW_MALLOC_CONF="background_thread:false", PYTHONPATH=path):
         forkserver.ensure_running()
     return context
 
@@ -163,7 +164,8 @@ def _wait(active: Mapping[Board, _Active], watcher: Watcher) -> list[Board]:
         _listen(running, watcher)
         if running.deadline_s is not None and time.monotonic() >= running.deadline_s:
             running.timed_out = True
-            running.facts["because"] = f"took longer than minutes_per_cell = {running.run.budget.minutes_per_cell:g}"
+            limit, phase = running.run.budget.minutes_per_cell, running.facts.get("phase", "start")
+            running.facts["because"] = f"took longer than minutes_per_cell = {limit:g}, in phase {phase}"
             _kill(running)
             ended.append(board)
         elif running.process.sentinel in ready:

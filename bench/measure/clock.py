@@ -81,7 +81,7 @@ class BlockClock:
         self._num_steps = 0
         self._start = Mark.now(self.device)
 
-    def count(self, loss: Tensor, num_skipped: Tensor, *, steps_left: int) -> bool:
+    def count(self, loss: Tensor, num_skipped: Tensor, *, steps_left: float) -> bool:
         """Count a step that was just queued; return whether it ended a block.
 
         Args:

@@ -128,8 +128,10 @@ class Cell:
     @classmethod
     def from_json(cls, plain: dict[str, Any]) -> Cell:
         """Inverse of `to_json`."""
-        values = {key: tuple(value) if isinstance(value, list) else value for key, value in plain.items()}
-        return cls(**values | {"precision": Recipe(**plain["precision"])})
+        values: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in plain.items()
+        }
+        return cls(**{**values, "precision": Recipe(**plain["precision"])})
 
     def _identity(self) -> dict[str, Any]:
         recipe = self.precision

@@ -36,8 +36,7 @@ class Run:
     def save(self) -> None:
         """Write cell.json into the run's folder."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        parts = {"measure": self.measure, "budget": self.budget, "board": self.board}
-        plain = {name: asdict(part) for name, part in parts.items()}
+        plain = {"measure": asdict(self.measure), "budget": asdict(self.budget), "board": asdict(self.board)}
         write_json(
             self.folder / "cell.json",
             {"cell": self.cell.to_json(), **plain, "order": self.order, "command": self.command, "again": self.again},

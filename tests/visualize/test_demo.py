@@ -35,4 +35,7 @@ def test_the_notebook_runs_top_to_bottom_on_the_committed_results(notebook, monk
     done = NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(ROOT)}}).execute()
     outputs = [output for cell in done.cells for output in cell.get("outputs", [])]
     assert sum("image/png" in output.get("data", {}) for output in outputs) >= 2
+    printed = "".join(output.text for output in outputs if output.output_type == "stream")
+    assert "images/s" in printed
+    assert "batch" in printed
     assert not [output for output in outputs if output.output_type == "error"]
