@@ -1,5 +1,6 @@
 # make quickstart    set up, then run the first experiment to its verdict
 # make test          set up, then format, lint, types and tests: all that CI checks
+# make whole         the tests of the whole line: kills, shards, every ending, the notebook; minutes
 # make overhead      what the harness itself costs, as interleaved ratios; leave the machine alone meanwhile
 # make gpu           GPU tests and the evidence experiments, on a machine with a CUDA GPU
 #
@@ -9,7 +10,7 @@ VENV   := .venv
 PYTHON ?= $(VENV)/bin/python
 READY  := $(if $(filter $(VENV)/bin/python,$(PYTHON)),$(VENV)/ready)
 
-.PHONY: quickstart test format overhead gpu reference clean
+.PHONY: quickstart test whole format overhead gpu reference clean
 
 quickstart: $(READY)
 	$(PYTHON) bench/run_matrix.py experiments/quickstart.toml
@@ -18,7 +19,10 @@ test: $(READY)
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m mypy
-	$(PYTHON) -m pytest -m "not gpu"
+	$(PYTHON) -m pytest -m "not gpu and not whole"
+
+whole: $(READY)
+	$(PYTHON) -m pytest -m whole
 
 format: $(READY)
 	$(PYTHON) -m ruff format .

@@ -32,15 +32,3 @@ def experiment_file(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write
-
-
-TINY = """
-question = "Does it work?"
-[matrix]
-precision = ["fp32", "bf16_amp"]
-[fixed]
-model = "LeNet"
-data = "synthetic"
-batch_size = 32
-num_threads = 1
-"""

@@ -51,6 +51,7 @@ def test_tf32_is_a_flag_of_fp32() -> None:
     assert recipe("fp32", amp=False, loss_scale=False, tf32=True) == "tf32"
 
 
+@pytest.mark.whole
 def test_one_cell_runs_from_flags_and_says_its_numbers(tmp_path: Path) -> None:
     flags = (
         "--model LeNet --data synthetic --dtype bf16 --amp --batch-size 256 --epochs 1 --num-threads 1 --progress-bar"

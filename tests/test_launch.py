@@ -25,6 +25,8 @@ from tests.conftest import ROOT
 
 Write = Callable[..., Path]
 
+pytestmark = pytest.mark.whole
+
 HEAD = """
 question = "How does it end?"
 [fixed]

@@ -25,6 +25,8 @@ from bench.plan.recipe import RECIPES
 from bench.sinks.wandb import REPOSITORY, publish
 from bench.store.columns import schema
 
+pytestmark = pytest.mark.whole
+
 PATIENCE_S = 600
 """A time limit for a test that expects to end long before."""
 CELLS = [

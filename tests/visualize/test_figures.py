@@ -16,6 +16,8 @@ from visualize import figures, theme
 from visualize.figures.loss import stretches
 from visualize.frame import read
 
+pytestmark = pytest.mark.whole
+
 DRAWN = (figures.draw_throughput, figures.draw_memory, figures.draw_accuracy, figures.draw_loss)
 
 

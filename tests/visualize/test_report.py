@@ -14,6 +14,8 @@ from typer.testing import CliRunner
 
 from visualize import report
 
+pytestmark = pytest.mark.whole
+
 ROOT = Path(__file__).parents[2]
 
 
