@@ -40,9 +40,7 @@ reference: $(READY)
 
 $(VENV)/ready: requirements.txt requirements-dev.txt
 	test -x $(VENV)/bin/python || python3 -m venv $(VENV)
-	# uv unpacks and compiles in parallel: torch alone is 5 GB.
-	$(VENV)/bin/python -m pip install --quiet uv
-	$(VENV)/bin/python -m uv pip install --quiet --compile-bytecode --python $(VENV)/bin/python -r requirements.txt -r requirements-dev.txt
+	$(VENV)/bin/python -m pip install --quiet -r requirements.txt -r requirements-dev.txt
 	touch $@
 
 clean:
