@@ -135,6 +135,7 @@ def tiny_cifar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
     server.server_close()
 
 
+@pytest.mark.whole
 def test_cifar10_is_downloaded_checked_and_reused(tiny_cifar: Path) -> None:
     cifar = load_images("cifar10", 32)
     assert cifar.train_x_NCHW.shape == (40, 3, 32, 32)
@@ -146,12 +147,14 @@ def test_cifar10_is_downloaded_checked_and_reused(tiny_cifar: Path) -> None:
     assert load_images("cifar10", 16).train_x_NCHW.shape == (40, 3, 16, 16), "another size needs no second download"
 
 
+@pytest.mark.whole
 def test_a_download_that_fails_names_the_other_choices(tiny_cifar: Path) -> None:
     (tiny_cifar / "cifar-10-python.tar.gz").unlink()
     with pytest.raises(ValueError, match=r"download from .* failed .*put .* into .*'digits' and 'synthetic' need no"):
         load_images("cifar10", 32)
 
 
+@pytest.mark.whole
 def test_an_archive_with_a_wrong_md5_is_not_used(tiny_cifar: Path) -> None:
     (tiny_cifar / "cifar-10-python.tar.gz").write_bytes(b"tampered")
     with pytest.raises(ValueError, match="failed"):
