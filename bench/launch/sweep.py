@@ -182,7 +182,7 @@ def _report(folder: Folder, console: Console, *, changed: bool, mixed: bool) -> 
                 f"The tables are whole; to draw them again: python -m visualize.report {folder.path}", **PLAIN
             )
             return
-    console.print(summary.read_text().rstrip(), **PLAIN)
+    console.print(summary.read_text(encoding="utf-8").rstrip(), **PLAIN)
 
 
 def _command() -> str:

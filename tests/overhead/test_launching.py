@@ -118,12 +118,12 @@ def test_p9_a_million_rows_load_as_fast_as_arrow_reads_them(tmp_path: Path, note
     columns["cell_id"] = pa.array(np.repeat([f"{i:016x}" for i in range(100)], 10_000)).dictionary_encode()
     path = tmp_path / "steps.parquet"
     pq.write_table(pa.table(columns), path)
-    from visualize.frame import load_table
+    from visualize.files import read_table, to_frame
 
     runs, floors = [], []
     for _ in range(9):
         floors.append(seconds(lambda: pq.read_table(path)))
-        runs.append(seconds(lambda: load_table(path)))
+        runs.append(seconds(lambda: to_frame(read_table(tmp_path, "steps"))))
     note(
         "P9 1 M rows x 12 columns, median of 9 (control: pyarrow alone)",
         "<= 0.1 s",
