@@ -36,7 +36,7 @@ gpu: $(READY)
 	$(PYTHON) bench/run_matrix.py experiments/gpu_evidence.toml
 
 reference: $(READY)
-	$(PYTHON) -c "from bench.store.columns import write_reference; write_reference()"
+	$(PYTHON) -m bench.store.reference
 
 $(VENV)/ready: requirements.txt requirements-dev.txt
 	test -x $(VENV)/bin/python || python3 -m venv $(VENV)

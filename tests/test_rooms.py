@@ -93,6 +93,6 @@ def test_no_file_is_much_over_200_lines() -> None:
 
 
 def test_the_column_reference_is_the_one_in_the_code() -> None:
-    from bench.store.columns import reference
+    from bench.store.reference import reference
 
     assert (ROOT / "results" / "README.md").read_text() == reference(), "run: make reference"

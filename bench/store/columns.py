@@ -1,7 +1,6 @@
 """Every column that is ever written: its type, unit, label and meaning, in one table per file.
 
-The unit, label and meaning travel in the Parquet field metadata; plots take their axis labels and
-`results/README.md` its text from there. A measurement that is missing is null, never 0 or -1.
+A measurement that is missing is null, never 0 or -1.
 """
 
 from __future__ import annotations
@@ -9,12 +8,11 @@ from __future__ import annotations
 import dataclasses
 import functools
 import typing
-from dataclasses import dataclass
-from pathlib import Path
 
 import pyarrow as pa
 
 from bench.plan.cell import Cell
+from bench.store.column import FLAG, INT, REAL, SINGLE, TEXT, Column
 
 METHOD_VERSION = 1
 """Raised whenever a number is taken differently, so that old rows are not compared in silence."""
@@ -30,30 +28,6 @@ STATUSES = (
     "failed",
     "excluded",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One column of one table."""
-
-    name: str
-    type: pa.DataType
-    unit: str
-    """SI or `""` for a pure number or a word."""
-    label: str
-    """For an axis or a table head."""
-    meaning: str
-    """What was measured, and how."""
-
-    @property
-    def field(self) -> pa.Field:
-        """The Arrow field with unit, label and meaning as metadata."""
-        return pa.field(
-            self.name, self.type, metadata={"unit": self.unit, "label": self.label, "meaning": self.meaning}
-        )
-
-
-TEXT, INT, REAL, SINGLE, FLAG = pa.string(), pa.int64(), pa.float64(), pa.float32(), pa.bool_()
 
 
 def _meaning(name: str) -> str:
@@ -288,29 +262,3 @@ TABLES: dict[str, tuple[Column, ...]] = {"cells": CELLS, "epochs": EPOCHS, "step
 def schema(table: str) -> pa.Schema:
     """Return the Arrow schema of a table."""
     return pa.schema([column.field for column in TABLES[table]])
-
-
-REFERENCE_HEAD = """# Results
-
-`results/<experiment>/` is written by `bench/run_matrix.py`: `plan.json`, a folder a run below `runs/`, and the
-runs joined in the four tables below, keyed by `cell_id`. It is git-ignored but for `demo/` and small evidence
-of named machines. A measurement that is missing is null, never 0. Unit, label and meaning also travel in the
-metadata of each Parquet field.
-
-This page is generated from `bench/store/columns.py` by `make reference`.
-"""
-
-
-def reference() -> str:
-    """Return the column reference as Markdown: results/README.md."""
-    lines = [REFERENCE_HEAD]
-    for table, columns in TABLES.items():
-        lines += [f"## {table}.parquet", "", "| column | type | unit | meaning |", "|---|---|---|---|"]
-        lines += [f"| `{c.name}` | {c.type} | {c.unit} | {c.meaning} |" for c in columns]
-        lines.append("")
-    return "\n".join(lines)
-
-
-def write_reference() -> None:
-    """Write results/README.md."""
-    (Path(__file__).resolve().parents[2] / "results" / "README.md").write_text(reference())

@@ -1,0 +1,36 @@
+"""results/README.md: the reference of every column, generated from the code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bench.store.columns import TABLES
+
+HEAD = """# Results
+
+`results/<experiment>/` is written by `bench/run_matrix.py`: `plan.json`, a folder a run below `runs/`, and the
+runs joined in the four tables below, keyed by `cell_id`. It is git-ignored but for `demo/` and small evidence
+of named machines. A measurement that is missing is null, never 0. Unit, label and meaning also travel in the
+metadata of each Parquet field.
+
+This page is generated from `bench/store/columns.py` by `make reference`.
+"""
+
+
+def reference() -> str:
+    """Return the column reference as Markdown: results/README.md."""
+    lines = [HEAD]
+    for table, columns in TABLES.items():
+        lines += [f"## {table}.parquet", "", "| column | type | unit | meaning |", "|---|---|---|---|"]
+        lines += [f"| `{c.name}` | {c.type} | {c.unit} | {c.meaning} |" for c in columns]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def write() -> None:
+    """Write results/README.md."""
+    (Path(__file__).resolve().parents[2] / "results" / "README.md").write_text(reference())
+
+
+if __name__ == "__main__":
+    write()
