@@ -10,6 +10,9 @@ VENV   := .venv
 PYTHON ?= $(VENV)/bin/python
 READY  := $(if $(filter $(VENV)/bin/python,$(PYTHON)),$(VENV)/ready)
 
+# A process a cell imports torch again and again: its bytecode is kept.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: quickstart test whole format overhead gpu reference clean
 
 quickstart: $(READY)
@@ -40,7 +43,8 @@ reference: $(READY)
 
 $(VENV)/ready: requirements.txt requirements-dev.txt
 	test -x $(VENV)/bin/python || python3 -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet -r requirements.txt -r requirements-dev.txt
+	$(VENV)/bin/python -m pip install --quiet uv
+	$(VENV)/bin/uv pip install --python $(VENV) -r requirements.txt -r requirements-dev.txt
 	touch $@
 
 clean:
