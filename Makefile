@@ -36,6 +36,7 @@ overhead: $(READY)
 
 gpu: $(READY)
 	$(PYTHON) -m pytest -m gpu
+	$(PYTHON) -m pytest tests/overhead/test_training.py -s
 	$(PYTHON) bench/run_matrix.py experiments/gpu_evidence.toml
 
 reference: $(READY)

@@ -45,7 +45,7 @@ class Hungry(Tiny):
     """Takes a gibibyte an image."""
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
-        waste = torch.ones(len(x_NCHW) * 2**28)
+        waste = torch.ones(len(x_NCHW) * 2**28, device=x_NCHW.device)
         return super().forward(x_NCHW) + waste[0]
 
 

@@ -68,16 +68,17 @@ class FakeTime:
         monkeypatch.setattr(clock.time, "perf_counter", lambda: self.now_s)
 
 
-def run_steps(blocks: BlockClock, fake: FakeTime, steps_s: list[float]) -> None:
+def run_steps(blocks: BlockClock, fake: FakeTime, steps_s: list[float], *, last_batch: int = 10) -> None:
     blocks.open(0)
     for i, seconds in enumerate(steps_s):
         fake.now_s += seconds
-        blocks.count(torch.tensor(0.5), torch.tensor(0.0), steps_left=len(steps_s) - i - 1)
+        left = len(steps_s) - i - 1
+        blocks.count(torch.tensor(0.5), 10 if left else last_batch, torch.tensor(0.0), steps_left=left)
 
 
 def test_blocks_grow_until_they_last_long_enough_and_cover_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
     fake = FakeTime(monkeypatch)
-    blocks = BlockClock(CPU, batch_size=10, block_s=0.2)
+    blocks = BlockClock(CPU, block_s=0.2)
     run_steps(blocks, fake, [0.01] * 100)
     assert sum(block.num_steps for block in blocks.blocks) == 100
     assert blocks.blocks[0].num_steps == 1
@@ -87,9 +88,26 @@ def test_blocks_grow_until_they_last_long_enough_and_cover_every_step(monkeypatc
     assert all(block.images_per_s == pytest.approx(1000) for block in blocks.blocks)
 
 
+def test_a_smaller_last_batch_counts_the_images_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = FakeTime(monkeypatch)
+    blocks = BlockClock(CPU, block_s=0.2)
+    run_steps(blocks, fake, [0.3] * 3, last_batch=4)
+    assert [block.num_images for block in blocks.blocks] == [10, 10, 4]
+    assert blocks.blocks[-1].images_per_s == pytest.approx(4 / 0.3)
+
+
+def test_a_short_training_still_holds_several_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = FakeTime(monkeypatch)
+    blocks = BlockClock(CPU, block_s=0.2)
+    blocks.max_steps = 6
+    run_steps(blocks, fake, [0.001] * 60)
+    assert [block.num_steps for block in blocks.blocks] == [1, 4, *[6] * 8, 7]
+    assert [block.calibrating for block in blocks.blocks] == [*[True] * 3, *[False] * 8]
+
+
 def test_a_remainder_joins_the_last_block_instead_of_being_a_short_sample(monkeypatch: pytest.MonkeyPatch) -> None:
     fake = FakeTime(monkeypatch)
-    blocks = BlockClock(CPU, batch_size=1, block_s=0.2)
+    blocks = BlockClock(CPU, block_s=0.2)
     run_steps(blocks, fake, [0.3] * 3)
     blocks._steps_per_block, before = 4, len(blocks.blocks)
     run_steps(blocks, fake, [0.3] * 7)
@@ -98,7 +116,7 @@ def test_a_remainder_joins_the_last_block_instead_of_being_a_short_sample(monkey
 
 def test_time_between_open_and_the_last_block_is_not_billed(monkeypatch: pytest.MonkeyPatch) -> None:
     fake = FakeTime(monkeypatch)
-    blocks = BlockClock(CPU, batch_size=1, block_s=0.2)
+    blocks = BlockClock(CPU, block_s=0.2)
     run_steps(blocks, fake, [0.3])
     fake.now_s += 100.0  # an evaluation
     run_steps(blocks, fake, [0.3])
@@ -106,21 +124,21 @@ def test_time_between_open_and_the_last_block_is_not_billed(monkeypatch: pytest.
 
 
 def test_a_block_knows_its_skips_and_its_last_loss() -> None:
-    blocks = BlockClock(CPU, batch_size=1, block_s=1e-9)
+    blocks = BlockClock(CPU, block_s=1e-9)
     blocks.open(0)
     for step, skipped in enumerate((1.0, 1.0, 3.0)):
-        blocks.count(torch.tensor(float("nan") if step == 2 else 1.0), torch.tensor(skipped), steps_left=2 - step)
+        blocks.count(torch.tensor(math.nan if step == 2 else 1.0), 1, torch.tensor(skipped), steps_left=2 - step)
     blocks.settle()
     assert [block.num_skipped for block in blocks.blocks] == [1, 0, 2]
     assert [math.isnan(block.last_loss) for block in blocks.blocks] == [False, False, True]
 
 
 def test_a_block_is_read_only_when_the_next_one_is_queued_once_warm() -> None:
-    blocks = BlockClock(CPU, batch_size=1, block_s=1e-9)
+    blocks = BlockClock(CPU, block_s=1e-9)
     blocks.warming_up = False
     blocks.open(0)
     for expected in (0, 1, 2):
-        blocks.count(torch.tensor(1.0), torch.tensor(0.0), steps_left=9)
+        blocks.count(torch.tensor(1.0), 1, torch.tensor(0.0), steps_left=9)
         assert len(blocks.blocks) == expected
 
 

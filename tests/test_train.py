@@ -102,7 +102,7 @@ def test_macro_metrics_are_scikit_learns() -> None:
 def test_every_recipe_trains_through_the_one_step(recipe: str) -> None:
     training = Training(cell(recipe, epochs=0, learning_rate=0.05, augment=()), load_images("synthetic", 32), CPU)
     before = [p.detach().clone() for p in training.model.parameters()]
-    losses = [float(loss) for _, loss in zip(range(24), training.steps(0), strict=False)]
+    losses = [float(step.loss) for _, step in zip(range(24), training.steps(0), strict=False)]
     weights = {str(p.dtype).removeprefix("torch.") for p in training.model.parameters()}
     assert weights == {{"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}[RECIPES[recipe].weights]}
     assert all(not torch.equal(a, b) for a, b in zip(before, training.model.parameters(), strict=True))
@@ -119,7 +119,7 @@ def test_cells_of_a_group_start_from_the_same_weights_and_see_the_same_images() 
     first, second = (Training(cell(recipe), images, CPU) for recipe in ("fp32", "bf16_amp"))
     for a, b in zip(first.model.parameters(), second.model.parameters(), strict=True):
         assert torch.equal(a, b)
-    losses = [next(training.steps(0)) for training in (first, second)]
+    losses = [next(training.steps(0)).loss for training in (first, second)]
     assert torch.equal(first._order.get_state(), second._order.get_state())
     assert torch.equal(first._augment.generator.get_state(), second._augment.generator.get_state())
     assert float(losses[0]) == pytest.approx(float(losses[1]), rel=0.02)
@@ -127,7 +127,7 @@ def test_cells_of_a_group_start_from_the_same_weights_and_see_the_same_images() 
 
 def test_the_same_seed_gives_the_same_losses_bit_for_bit() -> None:
     images = load_images("synthetic", 32)
-    runs = [[float(loss) for loss in Training(cell("bf16_amp"), images, CPU).steps(0)] for _ in range(2)]
+    runs = [[float(step.loss) for step in Training(cell("bf16_amp"), images, CPU).steps(0)] for _ in range(2)]
     assert runs[0] == runs[1]
 
 
@@ -141,7 +141,8 @@ def test_an_epoch_drops_its_last_batch_only_if_told() -> None:
     images = load_images("synthetic", 32)
     assert Training(cell(batch_size=500), images, CPU).steps_per_epoch == 4
     keeping = Training(cell(batch_size=500, drop_last=False), images, CPU)
-    assert keeping.steps_per_epoch == len(list(keeping.steps(0))) == 5
+    assert keeping.steps_per_epoch == 5
+    assert [step.num_images for step in keeping.steps(0)] == [500, 500, 500, 500, 48]
 
 
 def test_a_batch_larger_than_the_data_is_refused() -> None:

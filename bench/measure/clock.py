@@ -50,6 +50,7 @@ class Block:
 
     epoch: int
     num_steps: int
+    num_images: int
     num_skipped: int
     device_s: float
     wall_s: float
@@ -63,33 +64,36 @@ class Block:
 class BlockClock:
     """Cuts a stream of steps into blocks. `open`, then `count` every step; finished blocks gather in `blocks`."""
 
-    def __init__(self, device: torch.device, *, batch_size: int, block_s: float) -> None:
+    def __init__(self, device: torch.device, *, block_s: float) -> None:
         self.device = device
-        self.batch_size = batch_size
         self.block_s = block_s
         self.blocks: list[Block] = []
         self.warming_up = True
         """Whether each block is read as soon as it ends."""
-        self._steps_per_block = 1
+        self.max_steps: float = math.inf
+        """Of a block, even if it then lasts less than `block_s`."""
+        self._steps_per_block: float = 1
         self._calibrating = True
-        self._pending: tuple[Mark, Mark, Tensor, int, int] | None = None
+        self._pending: tuple[Mark, Mark, Tensor, int, int, int] | None = None
         self._skipped = 0.0
 
     def open(self, epoch: int) -> None:
         """Start the clock: nothing before this moment is billed to the next block."""
         self._epoch = epoch
-        self._num_steps = 0
+        self._num_steps = self._num_images = 0
         self._start = Mark.now(self.device)
 
-    def count(self, loss: Tensor, num_skipped: Tensor, *, steps_left: float) -> bool:
+    def count(self, loss: Tensor, num_images: int, num_skipped: Tensor, *, steps_left: float) -> bool:
         """Count a step that was just queued; return whether it ended a block.
 
         Args:
             loss: scalar of this step, on the device.
+            num_images: in this step's batch.
             num_skipped: scalar, steps skipped so far, on the device.
             steps_left: until the clock will be stopped; a remainder too short for a block joins the last one.
         """
         self._num_steps += 1
+        self._num_images += num_images
         if steps_left and (self._num_steps < self._steps_per_block or steps_left < self._steps_per_block):
             return False
         tally_2 = torch.stack((loss.float(), num_skipped))
@@ -98,17 +102,17 @@ class BlockClock:
             tally_2 = torch.empty(2, pin_memory=True).copy_(tally_2, non_blocking=True)
         end = Mark.now(self.device)
         self.settle()
-        self._pending = (self._start, end, tally_2, self._num_steps, self._epoch)
+        self._pending = (self._start, end, tally_2, self._num_steps, self._num_images, self._epoch)
         if self.warming_up or not steps_left:
             self.settle()
-        self._num_steps, self._start = 0, end
+        self._num_steps, self._num_images, self._start = 0, 0, end
         return True
 
     def settle(self) -> None:
         """Read the block that was queued last, waiting for the device if it is still at it."""
         if self._pending is None:
             return
-        start, end, tally_2, num_steps, epoch = self._pending
+        start, end, tally_2, num_steps, num_images, epoch = self._pending
         self._pending = None
         device_s = start.device_s_until(end)
         last_loss, skipped = tally_2.tolist()
@@ -116,10 +120,11 @@ class BlockClock:
             Block(
                 epoch=epoch,
                 num_steps=num_steps,
+                num_images=num_images,
                 num_skipped=round(skipped - self._skipped),
                 device_s=device_s,
                 wall_s=end.wall_s - start.wall_s,
-                images_per_s=num_steps * self.batch_size / device_s,
+                images_per_s=num_images / device_s,
                 last_loss=last_loss,
                 calibrating=self._calibrating,
             )
@@ -128,14 +133,10 @@ class BlockClock:
         if self._calibrating:
             self._calibrate(num_steps, device_s)
 
-    def end_calibration(self) -> None:
-        """Accept the present block length, because an epoch holds no longer one."""
-        self._calibrating = False
-
     def _calibrate(self, num_steps: int, device_s: float) -> None:
-        if device_s >= self.block_s:
+        if device_s >= self.block_s or num_steps >= self.max_steps:
             self._calibrating = False
         else:
             # At most fourfold: the first steps also allocate and tune, and say little of the later ones.
             wanted = math.ceil(num_steps * min(4.0, 1.1 * self.block_s / device_s))
-            self._steps_per_block = max(num_steps + 1, wanted)
+            self._steps_per_block = min(self.max_steps, max(num_steps + 1, wanted))

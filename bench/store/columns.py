@@ -247,6 +247,7 @@ BLOCKS: tuple[Column, ...] = (
     Column("block", INT, "", "block", "From 1"),
     Column("epoch", INT, "", "epoch", "From 1"),
     Column("num_steps", INT, "", "steps", "In the block"),
+    Column("num_images", INT, "", "images", "In the block; the last batch of an epoch may be smaller"),
     Column("num_skipped", INT, "", "skipped steps", "In the block; such a block is no timing sample"),
     Column("device_s", REAL, "s", "device time", "CUDA events at the block's borders; perf_counter on a CPU"),
     Column("wall_s", REAL, "s", "wall time", "perf_counter at the block's borders"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +21,15 @@ from bench.train.step import train_step
 
 MIN_EVALUATION_BATCH = 128
 """Evaluation keeps no activations, so a training batch smaller than this would only make it slow."""
+
+
+class Step(NamedTuple):
+    """A step that was just queued."""
+
+    loss: Tensor
+    """Scalar, fp32, on the device."""
+    num_images: int
+    """In its batch: the last one of an epoch may be smaller."""
 
 
 class Training:
@@ -72,15 +82,15 @@ class Training:
         """Trainable parameters."""
         return sum(p.numel() for p in self.model.parameters() if p.requires_grad)
 
-    def steps(self, epoch: int) -> Iterator[Tensor]:
-        """Train one epoch; yield each step's loss (scalar, on the device). `epoch` counts from 0."""
+    def steps(self, epoch: int) -> Iterator[Step]:
+        """Train one epoch, step by step. `epoch` counts from 0."""
         order = torch.randperm(len(self.images.train_y_N), generator=self._order).to(self.device)
         for step in range(self.steps_per_epoch):
             rate = learning_rate(self.cell, epoch=epoch, step=step, steps_per_epoch=self.steps_per_epoch)
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
             chosen_N = order[step * self.cell.batch_size : (step + 1) * self.cell.batch_size]
-            yield train_step(
+            loss = train_step(
                 self.model,
                 self._augment(self.images.train_x_NCHW[chosen_N]),
                 self.images.train_y_N[chosen_N],
@@ -89,6 +99,7 @@ class Training:
                 autocast=self.precision.autocast,
                 scaler=self.precision.scaler,
             )
+            yield Step(loss, len(chosen_N))
 
     def evaluate(self) -> Evaluation:
         """Evaluate on the whole test set, in the recipe's own precision."""

@@ -18,6 +18,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 import torch
+import torch._dynamo  # as the first optimizer would, 900 modules of it: the fork server pays once for all cells
 
 from bench.measure.machine import provenance, refused_switch
 from bench.measure.memory import is_out_of_memory

@@ -22,13 +22,16 @@ from bench.plan.experiment import Measure
 from bench.train.images import load_images
 from bench.train.precision import DTYPES, fp32_precision
 from bench.train.statuses import Diverged
-from bench.train.training import Training
+from bench.train.training import Step, Training
 
 Report = Callable[..., None]
 """Tells whoever watches, by keyword: phase, epoch, images_per_s, memory_bytes."""
 
 WARMUP_SHARE = 0.5
 """Of a training's steps: warm-up is called over there, steady or not, so that samples are left."""
+
+MAX_BLOCK_SHARE = 0.1
+"""Of a training's steps: the longest block, so that a short training holds several. No block spans two epochs."""
 
 
 @dataclass
@@ -49,7 +52,7 @@ class Session:
     """Index of the first block that is a timing sample."""
 
     def __post_init__(self) -> None:
-        self.clock = BlockClock(self.device, batch_size=self.cell.batch_size, block_s=self.measure_by.block_ms / 1e3)
+        self.clock = BlockClock(self.device, block_s=self.measure_by.block_ms / 1e3)
         self.memory = memory_of(self.device)
 
     def measure(self) -> None:
@@ -91,6 +94,8 @@ class Session:
     def train(self, training: Training) -> None:
         """Train to the end, evaluating after each epoch, off the clock."""
         self.row["evaluate_s"] = 0.0
+        per_epoch = training.steps_per_epoch
+        self.clock.max_steps = max(1, min(per_epoch, int(MAX_BLOCK_SHARE * self.cell.epochs * per_epoch)))
         for epoch in range(self.cell.epochs):
             losses = self.run(training, epoch, num_steps=training.steps_per_epoch)
             self.keep_peak()
@@ -106,7 +111,7 @@ class Session:
                     "learning_rate": training.optimizer.param_groups[0]["lr"],
                     "train_loss": statistics.fmean(losses),
                     "train_s": self.row["train_s"],
-                    "images_per_s": _mean_rate(blocks, self.cell.batch_size),
+                    "images_per_s": _mean_rate(blocks),
                     "num_skipped": sum(b.num_skipped for b in blocks),
                     "loss_scale": scale,
                     **evaluation,
@@ -138,10 +143,10 @@ class Session:
             if not self.steps:
                 losses.append(self.prove_dtypes(steps))
             self.clock.open(epoch)
-            for loss in steps:
+            for loss, num_images in steps:
                 losses.append(loss)
                 left = num_steps - len(losses) if num_steps else math.inf
-                if self.clock.count(loss, skipped, steps_left=left) and self.at_border(training):
+                if self.clock.count(loss, num_images, skipped, steps_left=left) and self.at_border(training):
                     break
             self.clock.settle()
         finally:
@@ -154,10 +159,10 @@ class Session:
                 raise Diverged(f"the loss is {step['loss']} at step {step['step']} (epoch {epoch + 1})")
         return values
 
-    def prove_dtypes(self, steps: Iterator[Tensor]) -> Tensor:
+    def prove_dtypes(self, steps: Iterator[Step]) -> Tensor:
         """Take the first step, which is no sample anyway, under the eyes of a dispatch mode."""
         with DtypeProof() as proof:
-            loss = next(steps)
+            loss, _ = next(steps)
         self.row["dtype_proof"] = str(proof)
         contradiction = proof.contradicts(DTYPES[self.cell.precision.compute])
         if contradiction:
@@ -191,8 +196,6 @@ class Session:
     def look_at_warmup(self, training: Training) -> None:
         """End warm-up when the speed is flat, the last block skipped no step, or a cap is reached."""
         blocks = self.clock.blocks
-        if self.cell.epochs and blocks[-1].num_steps >= training.steps_per_epoch:
-            self.clock.end_calibration()
         settled = [block for block in blocks if not block.calibrating]
         steady = is_flat([b.device_s / b.num_steps for b in settled]) and not settled[-1].num_skipped
         num_steps = sum(block.num_steps for block in blocks)
@@ -245,6 +248,7 @@ class Session:
                 "block": i + 1,
                 "epoch": block.epoch + 1,
                 "num_steps": block.num_steps,
+                "num_images": block.num_images,
                 "num_skipped": block.num_skipped,
                 "device_s": block.device_s,
                 "wall_s": block.wall_s,
@@ -255,11 +259,11 @@ class Session:
         ]
 
 
-def _endless(training: Training) -> Iterator[Tensor]:
+def _endless(training: Training) -> Iterator[Step]:
     for epoch in itertools.count():
         yield from training.steps(epoch)
 
 
-def _mean_rate(blocks: list[Block], batch_size: int) -> float | None:
+def _mean_rate(blocks: list[Block]) -> float | None:
     """Images per second of wall time over blocks; None for an epoch that had only the first step."""
-    return sum(b.num_steps for b in blocks) * batch_size / sum(b.wall_s for b in blocks) if blocks else None
+    return sum(b.num_images for b in blocks) / sum(b.wall_s for b in blocks) if blocks else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+import torch
 
 from bench.measure.machine import cpu_name
 from tests.overhead.interleave import Ratio
@@ -40,7 +41,8 @@ def note() -> Callable[[str, str, float, float], None]:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print the table."""
     if LINES:
-        terminalreporter.section(f"overhead on {cpu_name()}")
+        machine = torch.cuda.get_device_name() if torch.cuda.is_available() else cpu_name()
+        terminalreporter.section(f"overhead on {machine}, torch {torch.__version__}")
         head = ("what", "target", "measured", "control", "verdict")
         widths = [max(len(line[i]) for line in [head, *LINES]) for i in range(5)]
         for line in [head, *LINES]:
