@@ -36,8 +36,8 @@ overhead: $(READY)
 
 gpu: $(READY)
 	$(PYTHON) -m pytest -m gpu
-	$(PYTHON) -m pytest tests/overhead/test_training.py -s
 	$(PYTHON) bench/run_matrix.py experiments/gpu_evidence.toml
+	$(PYTHON) -m pytest tests/overhead/test_training.py -s
 
 reference: $(READY)
 	$(PYTHON) -m bench.store.reference

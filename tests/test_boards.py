@@ -10,7 +10,7 @@ from bench.plan.errors import RequestError
 
 
 class FakeNvml:
-    """As many boards as names; the last one's power limit may not be read."""
+    """As many boards as names; the last one's power limit may not be read. A name with MIG in it is cut."""
 
     class NVMLError(Exception):
         pass
@@ -34,8 +34,18 @@ class FakeNvml:
     def nvmlDeviceGetHandleByIndex(self, index: int) -> int:  # noqa: N802
         return index
 
+    def nvmlDeviceGetHandleByUUID(self, uuid: str) -> int:  # noqa: N802
+        if uuid != "MIG-cc":
+            raise self.NVMLError("not found")
+        return -1
+
+    def nvmlDeviceGetMigMode(self, handle: int) -> list[int]:  # noqa: N802
+        if "MIG" not in self.names[handle]:
+            raise self.NVMLError("not supported")
+        return [1, 1]
+
     def nvmlDeviceGetUUID(self, handle: int) -> str:  # noqa: N802
-        return f"GPU-{handle:02}aa-bb"
+        return "MIG-cc" if handle < 0 else f"GPU-{handle:02}aa-bb"
 
     def nvmlDeviceGetName(self, handle: int) -> str:  # noqa: N802
         return self.names[handle]
@@ -76,6 +86,16 @@ def test_cuda_visible_devices_selects_and_orders_by_index_or_uuid(variable: str,
 def test_an_unknown_device_is_named_with_those_that_exist() -> None:
     with pytest.raises(RequestError, match="no GPU '7'; there are 0 = GPU-00aa-bb"):
         find_boards({"CUDA_VISIBLE_DEVICES": "7"}, FOUR)
+
+
+def test_a_board_cut_by_mig_is_refused_and_its_slice_is_a_board_of_its_own() -> None:
+    cut = FakeNvml(["H200", "H200 MIG"])
+    with pytest.raises(RequestError, match=r"is cut into MIG slices.*CUDA_VISIBLE_DEVICES=MIG-"):
+        find_boards({}, cut)
+    assert names(find_boards({"CUDA_VISIBLE_DEVICES": "GPU-00"}, cut)) == ["GPU-00aa-bb"]
+    assert names(find_boards({"CUDA_VISIBLE_DEVICES": "MIG-cc"}, cut)) == ["MIG-cc"]
+    with pytest.raises(RequestError, match="no MIG slice 'MIG-dd' here"):
+        find_boards({"CUDA_VISIBLE_DEVICES": "MIG-dd"}, cut)
 
 
 def test_the_most_common_model_is_used_and_the_rest_is_reported() -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
@@ -65,13 +66,13 @@ def test_no_step_and_no_block_border_waits_for_the_gpu(
     training = Training(cell(recipe, epochs=0), images, device)
     skipped = training.precision.scaler.num_skipped
     clock = BlockClock(device, block_s=1e9)
-    steps = training.steps(0)
+    steps = itertools.chain(training.steps(0), training.steps(1))
     for _ in range(3):
         next(steps)
     clock.warming_up = False
     clock.open(0)
     loud_waits()
-    for _ in range(5):
+    for _ in range(training.steps_per_epoch):  # over the border between two epochs
         step = next(steps)
         clock.count(step.loss, step.num_images, skipped, steps_left=9)
 

@@ -85,6 +85,11 @@ class Results:
         """In the order of every table and legend."""
         return theme.order(self.cells["recipe"])
 
+    @property
+    def styles(self) -> dict[str, theme.Style]:
+        """Of every recipe in the folder, so that a selection of cells keeps its colours."""
+        return theme.styles(self.cells["recipe"].cat.categories)
+
     def where(self, **conditions: Any) -> Results:
         """Return the results of the cells with these values, as in `where(subject="VGG19", batch_size=128)`."""
         cells = self.cells
@@ -161,6 +166,10 @@ def _subjects(cells: pd.DataFrame, axes: Sequence[str]) -> pd.Series:
         beside = ["model", "batch_size"] if axis == "data" else ["model", "data", "batch_size"]
         if cells.groupby(beside)[axis].nunique(dropna=False).max() > 1:
             subject = subject + f", {axis} " + cells[axis].astype(str)
+    environments = cells.loc[cells["status"] == "ok", "environment_id"].dropna().unique()
+    if len(environments) > 1:  # --mixed: side by side, and neither paired nor averaged
+        where = ", " + cells["machine"].astype(str) + ", torch " + cells["torch"].astype(str)
+        subject = subject + where.where(cells["environment_id"].notna(), "")
     return subject
 
 

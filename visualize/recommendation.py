@@ -6,6 +6,7 @@ where accuracy was measured at all), and lost none of its replicates. Everything
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -13,9 +14,13 @@ from typing import Literal
 import pandas as pd
 
 from visualize import statistics
+from visualize.statistics import SAME
 from visualize.verdict import Verdict, count, images_that_decide, log_ratios, reference_of
 
 Kind = Literal["use", "keep", "can't tell"]
+
+VOUCHING = ("fp32", "tf32")
+"""Recipes with an accuracy that others may be held against; among 16-bit ones alone all may have lost the same."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,13 +94,19 @@ def _choose(batch_size: int, ok: pd.DataFrame, verdicts: list[Verdict]) -> _Choi
     if not verdicts:
         claim = f"only {reference} ran to its end, so there is nothing to compare it with"
         return _Choice(kind="can't tell", batch_size=batch_size, claim=claim)
-    fastest_first = sorted(verdicts, key=lambda v: -v.speed.estimate)
+    fastest_first = sorted(verdicts, key=lambda v: -v.speed.estimate if v.speed.n else math.inf)
+    if reference not in VOUCHING and any(v.accuracy for v in verdicts):
+        claim = f"no {' or '.join(VOUCHING)} run came through here to say what {reference}'s accuracy is worth"
+        nearest = fastest_first[0]
+        return _Choice(
+            kind="can't tell", batch_size=batch_size, claim=claim, evidence=f"{nearest.recipe} {nearest.speed}"
+        )
     faster = [v for v in fastest_first if v.speed.verdict == "faster"]
     unsettled = [v for v in faster if v.why_open and not v.num_failed]
     winners = [v for v in faster if v.keeps_accuracy]
-    blurred = [
-        v for v in fastest_first if v.speed.verdict == "can't tell" and v.speed.estimate > 1 and not v.num_failed
-    ]
+    # Not told to be faster, but nothing excludes it either; NaN, an interval that there is not, excludes nothing.
+    blurred = [v for v in fastest_first if v.speed.verdict == "can't tell" and not math.log(v.speed.high or 1) <= SAME]
+    blurred.sort(key=lambda v: v.num_failed > 0)
     if winners:
         return _use(batch_size, ok, winners, unsettled)
     if unsettled:
@@ -151,20 +162,23 @@ def _speed_open(batch_size: int, blurred: list[Verdict]) -> _Choice:
     best = blurred[0]
     n, more = best.speed.n, best.speed.more
     what = "seeds" if best.accuracy else "[measure] rounds"
-    if n < 2:
+    if n == 0:
+        tail = ": no process of it shares machine and seed with one of the reference"
+    elif n == 1:
         tail = f": one process each gives no interval, {{more}} more {what} would"
     elif more is None:
         tail = f": it is within the noise of {n} pairs, and no affordable number would decide"
     else:
         tail = f": it is within the noise of {n} pairs, about {{more}} more {what} would decide"
-    if best.too_coarse and best.accuracy:
-        tail += f", and its accuracy takes {images_that_decide(best.accuracy.margin):,} test images or more to tell"
+    tail += _coarse(best)
     return _Choice(
         kind="can't tell",
         batch_size=batch_size,
         recipe=best.recipe,
-        claim=f"{best.recipe} looks faster than {best.reference}",
-        evidence=str(best.speed),
+        claim=f"{best.recipe} looks faster than {best.reference}"
+        if best.speed.estimate > 1
+        else f"whether {best.recipe} is faster than {best.reference} is open",
+        evidence=str(best.speed) + _blind(best),
         tail=tail,
         more=more or 0,
     )
@@ -182,8 +196,24 @@ def _keep(batch_size: int, reference: str, verdicts: list[Verdict], faster: list
         claim = f"{best.recipe} is faster, but loses test accuracy"
         evidence += f", {best.accuracy}"
     lean = [v for v in verdicts if v.speed.verdict == "same" and v.keeps_accuracy and v.memory_saved_share > 0.05]
-    tail = ""
+    tail = _coarse(best) if not faster else ""
+    if best.num_reference_failed:
+        tail += f"; {best.num_reference_failed} runs of {reference} itself were lost"
     if lean:
         least = max(lean, key=lambda v: v.memory_saved_share)
-        tail = f"; {least.recipe} is as fast and takes less memory"
+        tail += f"; {least.recipe} is as fast and takes less memory"
     return _Choice(kind="keep", batch_size=batch_size, recipe=reference, claim=claim, evidence=evidence, tail=tail)
+
+
+def _coarse(verdict: Verdict) -> str:
+    """Say that the test set is too small to compare accuracies on; empty if it is not."""
+    if not verdict.too_coarse or verdict.accuracy is None or verdict.accuracy.verdict != "can't tell":
+        return ""
+    enough = images_that_decide(verdict.accuracy.margin)
+    return f"; on accuracy can't tell, equivalence takes {enough:,} test images or more"
+
+
+def _blind(verdict: Verdict) -> str:
+    """Say how large a gain these pairs would have shown; empty where they show none at all."""
+    gain = verdict.speed.detectable
+    return f"; a gain of {gain:.0%} would have shown" if gain <= 1 else ""

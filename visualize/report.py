@@ -24,7 +24,6 @@ from visualize import frame, recommendation, table, verdict
 from visualize.files import ResultsError
 from visualize.frame import Results
 from visualize.recommendation import Recommendation
-from visualize.theme import styles
 
 WIDTH = 100
 """Columns of summary.txt."""
@@ -134,7 +133,7 @@ def render(
     """Return the page."""
     import jinja2
 
-    looks, recipes = styles(results.recipes), results.recipes
+    looks, recipes = results.styles, results.recipes
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -184,7 +183,7 @@ def _cells_of(row: pd.Series, colour: str, place: int) -> dict[str, object]:
         "numbers": numbers | {"precision": place},
         "colour": colour,
         "status": row.status,
-        "because": row.because or "",
+        "because": row.because if isinstance(row.because, str) else "",
     }
 
 

@@ -64,7 +64,7 @@ class Ratio:
     def __str__(self) -> str:
         if self.n == 0:
             return "no pair"
-        return f"{self.estimate:.2f}x" + (f" [{self.low:.2f}, {self.high:.2f}]" if self.n > 1 else " (n = 1)")
+        return f"{self.estimate:.2f}x" + (f" {interval(self.low, self.high)}" if self.n > 1 else " (n = 1)")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,10 +88,16 @@ class Difference:
         return f"{self.estimate:+.2f} points" + (f" [{self.low:+.2f}, {self.high:+.2f}]" if self.n > 1 else " (n = 1)")
 
 
-def t_interval(d: ArrayLike, alpha: float = ALPHA) -> tuple[Floats, Floats, Floats]:
+def interval(low: float, high: float) -> str:
+    """Return the interval of a ratio in words; few pairs under a strict alpha leave it open to any height."""
+    return f"[{low:.2f}, {high:.2f}]" if high <= 100 else f"[{low:.2f}, >100]"
+
+
+def t_interval(d: ArrayLike, alpha: float = ALPHA, least_sd: float = 0.0) -> tuple[Floats, Floats, Floats]:
     """Return mean, lower and upper end of Student's interval at `1 - alpha` over the last axis of `d`.
 
-    With fewer than two values the ends are NaN.
+    With fewer than two values the ends are NaN. `least_sd` is the resolution of the values: where they are counts
+    of whole images, two equal ones by chance are no certainty.
     """
     values = np.asarray(d, dtype=np.float64)
     n = values.shape[-1]
@@ -99,24 +105,28 @@ def t_interval(d: ArrayLike, alpha: float = ALPHA) -> tuple[Floats, Floats, Floa
     if n < 2:
         nan = np.full_like(mean, np.nan)
         return mean, nan, nan
-    half = stdtrit(n - 1, 1 - alpha / 2) * values.std(axis=-1, ddof=1) / math.sqrt(n)
+    half = stdtrit(n - 1, 1 - alpha / 2) * np.maximum(values.std(axis=-1, ddof=1), least_sd) / math.sqrt(n)
     return mean, mean - half, mean + half
 
 
-def p_difference(d: Sequence[float]) -> float:
+def p_difference(d: Sequence[float], least_sd: float = 0.0) -> float:
     """Return the two-sided p-value of 'the mean of d is 0'; NaN with fewer than two values."""
-    return min(1.0, 2 * min(_p_below(d, 0.0), _p_below([-x for x in d], 0.0))) if len(d) > 1 else math.nan
+    if len(d) < 2:
+        return math.nan
+    return min(1.0, 2 * min(_p_below(d, 0.0, least_sd), _p_below([-x for x in d], 0.0, least_sd)))
 
 
-def p_equivalence(d: Sequence[float], margin: float = MARGIN_POINTS) -> float:
+def p_equivalence(d: Sequence[float], margin: float = MARGIN_POINTS, least_sd: float = 0.0) -> float:
     """Return the p-value of TOST: the greater of the two one-sided ones; NaN with fewer than two values."""
-    return max(_p_below(d, margin), _p_below([-x for x in d], margin)) if len(d) > 1 else math.nan
+    if len(d) < 2:
+        return math.nan
+    return max(_p_below(d, margin, least_sd), _p_below([-x for x in d], margin, least_sd))
 
 
-def _p_below(d: Sequence[float], bound: float) -> float:
+def _p_below(d: Sequence[float], bound: float, least_sd: float) -> float:
     """Return the one-sided p-value for 'the mean of d is below `bound`'."""
     values = np.asarray(d, dtype=np.float64)
-    distance, se = values.mean() - bound, values.std(ddof=1) / math.sqrt(len(values))
+    distance, se = values.mean() - bound, max(values.std(ddof=1), least_sd) / math.sqrt(len(values))
     if se == 0:  # identical pairs, as in a bit-equal repetition: certain, and 0/0 in the formula
         return 0.0 if distance < 0 else 1.0
     return float(stdtr(len(values) - 1, distance / se))
@@ -153,11 +163,11 @@ def compare_speed(log_ratios: Sequence[float], alpha: float = ALPHA) -> Ratio:
     return Ratio(
         verdict=verdict,
         estimate=math.exp(mean),
-        low=math.exp(low),
-        high=math.exp(high),
+        low=float(np.exp(low)),
+        high=float(np.exp(min(high, 700.0))) if n > 1 else math.nan,  # e^700 is about the largest float
         n=n,
         alpha=alpha,
-        detectable=math.expm1(detectable(sd, n, alpha)),
+        detectable=float(np.expm1(min(detectable(sd, n, alpha), 700.0))) if n > 1 else math.nan,
         more=_more_pairs(mean, sd, n, alpha) if verdict == "can't tell" else None,
     )
 
@@ -168,11 +178,15 @@ def compare_accuracy(
     margin: float = MARGIN_POINTS,
     alpha_equivalence: float = ALPHA,
     alpha_difference: float = ALPHA,
+    resolution: float = 0.0,
 ) -> Difference:
-    """Judge the accuracy of B against A from one difference in points per pair of seeds."""
+    """Judge the accuracy of B against A from one difference in points per pair of seeds.
+
+    `resolution` is what one test image is worth, in points.
+    """
     n = len(points)
-    mean, low, high = (float(x) for x in t_interval(points, 2 * alpha_equivalence))
-    _, lower, upper = (float(x) for x in t_interval(points, alpha_difference))
+    mean, low, high = (float(x) for x in t_interval(points, 2 * alpha_equivalence, resolution))
+    _, lower, upper = (float(x) for x in t_interval(points, alpha_difference, resolution))
     verdict: Accuracy = "can't tell"
     if -margin <= low and high <= margin:
         verdict = "equivalent"

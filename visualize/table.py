@@ -13,7 +13,7 @@ from rich.table import Table
 
 from visualize import theme
 from visualize.frame import Results
-from visualize.statistics import MARGIN_POINTS
+from visualize.statistics import MARGIN_POINTS, interval
 from visualize.verdict import Verdict
 
 MIB = 2**20
@@ -63,9 +63,10 @@ def _row(cells: pd.DataFrame) -> dict[str, object]:
     bad = cells[cells["status"] != "ok"]
     speed, accuracy = ok["images_per_s"].dropna(), ok.loc[ok["epochs"] > 0, "test_accuracy"].dropna()
     several = len(speed) > 1
+    status = "ok" if bad.empty else bad["status"].mode().iloc[0]
     return {
-        "status": "ok" if bad.empty else bad["status"].mode().iloc[0],
-        "because": None if bad.empty else next(iter(bad["because"].dropna()), None),
+        "status": status,
+        "because": next(iter(bad.loc[bad["status"] == status, "because"].dropna()), None),
         "num_cells": len(cells),
         "n": len(ok),
         "images_per_s": speed.median() if len(speed) else None,
@@ -190,7 +191,7 @@ def _speedup(row: pd.Series) -> str:
     if _missing(row.speedup):
         return "–"
     return f"{row.speedup:.2f}" + (
-        "" if _missing(row.speedup_low) else f" [{row.speedup_low:.2f}, {row.speedup_high:.2f}]"
+        "" if _missing(row.speedup_low) else f" {interval(row.speedup_low, row.speedup_high)}"
     )
 
 

@@ -39,6 +39,8 @@ class Verdict:
     """Cells of the recipe that ran to their end."""
     num_failed: int
     """Cells of the recipe that were started and did not, a divergence above all."""
+    num_reference_failed: int
+    """Cells of the reference that were started and did not run to their end."""
     memory_saved_share: float
     """Of the reference's steady peak; negative if it needs more, NaN if unknown."""
 
@@ -66,7 +68,7 @@ class Verdict:
         if self.too_coarse and self.num_test_images:
             return (
                 f"one of {self.num_test_images:,} test images is {100 / self.num_test_images:.2f} points against a "
-                f"margin of {d.margin:g}, and it takes {images_that_decide(d.margin):,} images or more to tell"
+                f"margin of {d.margin:g}, so that equivalence takes {images_that_decide(d.margin):,} images or more"
             )
         more = f"about {d.more} more seeds" if d.more else "no affordable number of seeds"
         return f"{d} after {count(d.n, 'seed', 'seeds')}; {more} would decide"
@@ -87,7 +89,8 @@ def judge(cells: pd.DataFrame) -> list[Verdict]:
                 continue
             ratios = log_ratios(ok, reference, recipe)
             points = point_differences(ok, reference, recipe)
-            own = rows[rows["recipe"] == recipe]
+            lost = rows[~rows["status"].isin(["ok", "excluded", "unsupported"])]["recipe"]
+            num_test_images = _first_int(ok["num_test_images"])
             draft = Verdict(
                 subject=str(subject),
                 batch_size=int(str(batch_size)),
@@ -95,24 +98,32 @@ def judge(cells: pd.DataFrame) -> list[Verdict]:
                 reference=reference,
                 speed=statistics.compare_speed(ratios),
                 accuracy=statistics.compare_accuracy(points) if points else None,
-                num_test_images=_first_int(ok["num_test_images"]),
-                num_ok=int((own["status"] == "ok").sum()),
-                num_failed=int((~own["status"].isin(["ok", "excluded", "unsupported"])).sum()),
+                num_test_images=num_test_images,
+                num_ok=int((ok["recipe"] == recipe).sum()),
+                num_failed=int((lost == recipe).sum()),
+                num_reference_failed=int((lost == reference).sum()),
                 memory_saved_share=_saved(ok, reference, recipe),
             )
             drafts.append((draft, ratios, points))
     alphas = statistics.holm([statistics.p_difference(r) for _, r, _ in drafts])
-    differences = statistics.holm([statistics.p_difference(p) for _, _, p in drafts])
-    equivalences = statistics.holm([statistics.p_equivalence(p) for _, _, p in drafts])
+    grains = [100 / v.num_test_images if v.num_test_images else 0.0 for v, _, _ in drafts]
+    tested = [(points, grain) for (_, _, points), grain in zip(drafts, grains, strict=True)]
+    differences = statistics.holm([statistics.p_difference(p, grain) for p, grain in tested])
+    equivalences = statistics.holm([statistics.p_equivalence(p, least_sd=grain) for p, grain in tested])
     verdicts = []
     for i, (draft, ratios, points) in enumerate(drafts):
         verdict = dataclasses.replace(draft, speed=statistics.compare_speed(ratios, alphas[i]))
         if points:
             accuracy = statistics.compare_accuracy(
-                points, alpha_equivalence=equivalences[i], alpha_difference=differences[i]
+                points,
+                alpha_equivalence=equivalences[i],
+                alpha_difference=differences[i],
+                resolution=grains[i],
             )
             verdict = dataclasses.replace(verdict, accuracy=accuracy)
-            if verdict.too_coarse:
+            # A coarse test set can show no equivalence, and no small difference; a collapse it shows well enough.
+            told = accuracy.verdict in ("better", "worse") and abs(accuracy.estimate) > accuracy.margin + 2 * grains[i]
+            if verdict.too_coarse and not told:
                 verdict = dataclasses.replace(
                     verdict, accuracy=dataclasses.replace(accuracy, verdict="can't tell", more=None)
                 )

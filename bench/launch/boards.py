@@ -36,7 +36,15 @@ def find_boards(environ: Mapping[str, str], nvml: Any = None) -> tuple[Board, ..
     Raises:
         RequestError: CUDA_VISIBLE_DEVICES or AMPBENCH_CPU_BOARDS name what is not there.
     """
-    gpus = _visible(_gpus(nvml or importlib.import_module("pynvml")), environ.get("CUDA_VISIBLE_DEVICES"))
+    variable = environ.get("CUDA_VISIBLE_DEVICES")
+    gpus, sliced = _gpus(nvml or importlib.import_module("pynvml"), variable)
+    gpus = _visible(gpus, variable)
+    for board in gpus:
+        if board.board_id in sliced:
+            raise RequestError(
+                f"{board} is cut into MIG slices, and CUDA would take one of them under the whole board's name: choose "
+                "one with CUDA_VISIBLE_DEVICES=MIG-… (nvidia-smi -L lists them), or another board by its UUID"
+            )
     if gpus:
         return gpus
     text = environ.get("AMPBENCH_CPU_BOARDS", "1")
@@ -75,16 +83,23 @@ def choose_boards(boards: Sequence[Board], gpus: str | None) -> Boards:
     return Boards(used=tuple(used), ignored=tuple(b for b in boards if b not in used))
 
 
-def _gpus(nvml: Any) -> tuple[Board, ...]:
-    """All GPUs that NVML knows, in PCI order; none where there is no driver."""
+def _gpus(nvml: Any, variable: str | None) -> tuple[tuple[Board, ...], set[str]]:
+    """All GPUs that NVML knows, in PCI order, and which of them are cut by MIG; none where there is no driver.
+
+    Where `variable`, CUDA_VISIBLE_DEVICES, names MIG slices, those are the boards.
+    """
     try:
         nvml.nvmlInit()
     except nvml.NVMLError:
-        return ()
+        return (), set()
     try:
         driver = _text(nvml.nvmlSystemGetDriverVersion())
-        handles = [nvml.nvmlDeviceGetHandleByIndex(i) for i in range(nvml.nvmlDeviceGetCount())]
-        return tuple(
+        slices = [word.strip() for word in (variable or "").split(",") if word.strip().startswith("MIG-")]
+        if slices:
+            handles = [_slice(nvml, word) for word in slices]
+        else:
+            handles = [nvml.nvmlDeviceGetHandleByIndex(i) for i in range(nvml.nvmlDeviceGetCount())]
+        boards = tuple(
             Board(
                 board_id=_text(nvml.nvmlDeviceGetUUID(handle)),
                 name=_text(nvml.nvmlDeviceGetName(handle)),
@@ -93,8 +108,24 @@ def _gpus(nvml: Any) -> tuple[Board, ...]:
             )
             for handle in handles
         )
+        cut = [not slices and _is_cut(nvml, handle) for handle in handles]
+        return boards, {board.board_id for board, is_cut in zip(boards, cut, strict=True) if is_cut}
     finally:
         nvml.nvmlShutdown()
+
+
+def _slice(nvml: Any, uuid: str) -> Any:
+    try:
+        return nvml.nvmlDeviceGetHandleByUUID(uuid)
+    except nvml.NVMLError:
+        raise RequestError(f"CUDA_VISIBLE_DEVICES: no MIG slice {uuid!r} here; nvidia-smi -L lists them") from None
+
+
+def _is_cut(nvml: Any, handle: Any) -> bool:
+    try:
+        return bool(nvml.nvmlDeviceGetMigMode(handle)[0])
+    except nvml.NVMLError:  # a board that knows no MIG
+        return False
 
 
 def _visible(boards: tuple[Board, ...], variable: str | None) -> tuple[Board, ...]:

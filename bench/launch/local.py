@@ -73,8 +73,13 @@ def start_fork_server() -> ForkServerContext:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOAD)
     path = os.pathsep.join([str(ROOT), *sys.path])
-    with _environment(OPENBLAS_NUM_THREADS="1", JE_ARROW_MALLOC_CONF="background_thread:false", PYTHONPATH=path):
-        forkserver.ensure_running()
+    # Ctrl-C reaches the whole group; here the launcher alone answers it, also while the server still loads torch.
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with _environment(OPENBLAS_NUM_THREADS="1", JE_ARROW_MALLOC_CONF="background_thread:false", PYTHONPATH=path):
+            forkserver.ensure_running()
+    finally:
+        signal.signal(signal.SIGINT, before)
     return context
 
 
@@ -115,7 +120,7 @@ def run_groups(
                         lane.extend(queue.popleft())
                     run = replace(lane.popleft(), board=board)
                     because = backstop.implies(run.cell)
-                    if because:
+                    if because and (run.again or _age(run) is None):
                         _record_end(run, "oom", because, watcher)
                     else:
                         active[board] = _start(run, context, watcher)
@@ -136,13 +141,14 @@ def _used_up(spent_s: float, board_hours: float | None) -> bool:
 
 def _start(run: Run, context: ForkServerContext, watcher: Watcher) -> _Active:
     run.save()
+    record_before = _age(run)
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_serve, args=(run, theirs))
     with _no_main_module():
         process.start()
     theirs.close()
     watcher.started(run)
-    return _Active(run=run, process=process, messages=ours, record_before=_age(run))
+    return _Active(run=run, process=process, messages=ours, record_before=record_before)
 
 
 def _serve(run: Run, messages: Connection) -> None:
@@ -155,7 +161,7 @@ def _serve(run: Run, messages: Connection) -> None:
 def _wait(active: Mapping[Board, _Active], watcher: Watcher) -> list[Board]:
     """Block until a worker speaks, ends or is out of time; return the boards whose worker has ended."""
     deadlines = [running.deadline_s for running in active.values() if running.deadline_s is not None]
-    timeout_s = max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
+    timeout_s = min(3600.0, max(0.0, min(deadlines) - time.monotonic())) if deadlines else None  # poll(2) takes an int
     sentinels = [running.process.sentinel for running in active.values()]
     speakers = [running.messages for running in active.values() if not running.messages.closed]
     ready = set(wait([*speakers, *sentinels], timeout_s))
@@ -193,7 +199,8 @@ def _listen(running: _Active, watcher: Watcher) -> None:
 def _finish(running: _Active, watcher: Watcher, backstop: Backstop) -> float:
     """See to it that an ended worker has left a record; return the seconds it held its board."""
     run, facts, exit_code = running.run, running.facts, running.process.exitcode
-    if _age(run) == running.record_before:
+    age = _age(run)  # of whoever's record: another launcher may have finished the same cell
+    if age is None or (run.again and age == running.record_before):
         if running.timed_out:
             _record_end(run, "timeout", facts["because"], watcher)
         else:
@@ -218,7 +225,9 @@ def _record_end(run: Run, status: str, because: str, watcher: Watcher) -> None:
     """Write the row of a cell whose worker could not, or was never started."""
     run.save()
     row = provenance(run.board, METHOD_VERSION) | {"status": status, "because": because, "order": run.order}
-    write_run(run.folder, run.cell, row | {"command": run.command, "started_at": datetime.now(UTC)}, {})
+    row |= {"command": run.command, "started_at": datetime.now(UTC)}
+    # Empty traces, too: those of an earlier run are not this row's.
+    write_run(run.folder, run.cell, row, {"epochs": [], "steps": [], "blocks": []})
     watcher.ended(run, {"status": status, "because": because})
 
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -19,7 +20,11 @@ from bench.plan.board import Board
 from bench.plan.cell import Cell
 from bench.plan.errors import RequestError, did_you_mean
 from bench.plan.matrix import Plan
-from bench.store.folder import ROOT, Folder
+from bench.store.folder import ROOT, SUMMARY, Folder
+
+if TYPE_CHECKING:
+    from bench.launch.backstop import Backstop
+    from bench.store.run import Run
 
 WANDB_TIMEOUT_S = 120.0
 """For logging all runs of a matrix offline and sending them; then it is left to `wandb sync`."""
@@ -59,14 +64,14 @@ def sweep(plan: Plan, cells: Sequence[Cell], options: Options, console: Console)
     if boards.ignored:
         console.print(f"Using {boards.used[0].name}; ignored: {', '.join(map(str, boards.ignored))}", **PLAIN)
     if todo and not options.mixed:
-        _refuse_mixing(plan, folder, boards.used[0])
+        _refuse_mixing(plan, folder, todo, boards.used[0])
     with folder.lock():
         commit, dirty = git_state()
         folder.write_plan(plan, command=_command(), git_commit=commit, git_dirty=dirty)
     interrupted = False
     if todo:
         interrupted = not _run(plan, folder, todo, boards.used, options, console)
-    changed = _join(plan, folder)
+    _join(plan, folder)
     num_other = folder.num_other_runs(plan.cells)
     if num_other:
         console.print(f"{num_other} runs of earlier plans stay in {folder.path / 'runs'}, outside the tables", **PLAIN)
@@ -74,11 +79,9 @@ def sweep(plan: Plan, cells: Sequence[Cell], options: Options, console: Console)
         kept = len(folder.done(plan.cells))
         console.print(f"Interrupted: {kept} of {len(plan.cells)} cells are kept. To go on: {_command()}", **PLAIN)
         return 130
-    if options.wandb and todo:
-        from bench.sinks.wandb import publish
-
-        console.print(publish(folder.path, [cell.run_folder for cell in todo], timeout_s=WANDB_TIMEOUT_S), **PLAIN)
-    _report(folder, console, changed=changed, mixed=options.mixed)
+    _report(folder, console, mixed=options.mixed)
+    if options.wandb:
+        _publish(folder, cells, todo, console)
     return 0
 
 
@@ -89,7 +92,31 @@ def _run(
     # Imported only when there is work: the fork server then loads torch beside our own imports.
     from bench.launch.local import run_groups, start_fork_server
 
-    context = start_fork_server()
+    try:
+        context = start_fork_server()
+        groups, backstop = _prepare(plan, folder, todo, boards[0], options)
+        with Progress(console, num_cells=len(todo), log_every_s=options.log_every_s) as progress:
+            finished = run_groups(
+                groups,
+                boards,
+                context=context,
+                watcher=progress,
+                backstop=backstop,
+                board_hours=plan.experiment.budget.gpu_hours,
+            )
+    except KeyboardInterrupt:
+        return False
+    if not finished:
+        console.print(
+            f"gpu_hours = {plan.experiment.budget.gpu_hours:g} are used up; raise it in [budget] to go on", **PLAIN
+        )
+    return True
+
+
+def _prepare(
+    plan: Plan, folder: Folder, todo: Sequence[Cell], board: Board, options: Options
+) -> tuple[list[list[Run]], Backstop]:
+    """Return the runs by group, and what is known of batch sizes that do not fit."""
     from bench.launch.backstop import Backstop
     from bench.store.join import joined_rows
     from bench.store.run import Run
@@ -102,7 +129,7 @@ def _run(
             cell=cell,
             measure=plan.experiment.measure,
             budget=plan.experiment.budget,
-            board=boards[0],
+            board=board,
             order=order[cell.cell_id],
             command=_command(),
             again=bool(options.again),
@@ -110,29 +137,26 @@ def _run(
         groups.setdefault(cell.group_id, []).append(run)
     ids = {cell.cell_id for cell in todo}
     earlier = joined_rows(folder, ["cell_id", "status", "because", *todo[0].settings]) if not options.again else []
-    try:
-        with Progress(console, num_cells=len(todo), log_every_s=options.log_every_s) as progress:
-            finished = run_groups(
-                list(groups.values()),
-                boards,
-                context=context,
-                watcher=progress,
-                backstop=Backstop(row for row in earlier if row["cell_id"] not in ids),
-                board_hours=plan.experiment.budget.gpu_hours,
-            )
-    except KeyboardInterrupt:
-        return False
-    if not finished:
-        console.print(
-            f"gpu_hours = {plan.experiment.budget.gpu_hours:g} are used up; raise it in [budget] to go on", **PLAIN
-        )
-    return True
+    return list(groups.values()), Backstop(row for row in earlier if row["cell_id"] not in ids)
 
 
-def _join(plan: Plan, folder: Folder) -> bool:
+def _join(plan: Plan, folder: Folder) -> None:
     from bench.store.join import join
 
-    return join(plan, folder)
+    join(plan, folder)
+
+
+def _publish(folder: Folder, cells: Sequence[Cell], fresh: Sequence[Cell], console: Console) -> None:
+    """Log to W&B what was run now, and what was finished earlier but never logged."""
+    from bench.sinks.wandb import is_logged, publish
+
+    done, ids = folder.done(cells), {cell.cell_id for cell in fresh}
+    runs = [
+        cell.run_folder
+        for cell in cells
+        if cell.cell_id in done and (cell.cell_id in ids or not is_logged(folder.path, cell.cell_id))
+    ]
+    console.print(publish(folder.path, runs, timeout_s=WANDB_TIMEOUT_S), **PLAIN)
 
 
 def _with_again(
@@ -151,8 +175,8 @@ def _with_again(
     return [cell for cell in cells if cell.cell_id in ids or statuses.get(cell.cell_id) in again]
 
 
-def _refuse_mixing(plan: Plan, folder: Folder, board: Board) -> None:
-    """Refuse to add rows of another machine, version or method to those that are there."""
+def _refuse_mixing(plan: Plan, folder: Folder, todo: Sequence[Cell], board: Board) -> None:
+    """Refuse to add rows of another machine, version or method to those that are there and stay."""
     if not folder.done(plan.cells):
         return
     from bench.store.columns import METHOD_VERSION
@@ -161,8 +185,11 @@ def _refuse_mixing(plan: Plan, folder: Folder, board: Board) -> None:
     _join(plan, folder)
     ours = machine_of(board.name, board.driver, simulated_boards=board.num_sharing)
     wanted = environment_id(ours, METHOD_VERSION)
-    for row in joined_rows(folder, ["environment_id", "status", "machine", "torch", "python", "method_version"]):
-        if row["status"] == "ok" and row["environment_id"] != wanted:
+    replaced = {cell.cell_id for cell in todo}
+    columns = ["cell_id", "environment_id", "status", "machine", "torch", "python", "method_version"]
+    for row in joined_rows(folder, columns):
+        stays = row["status"] == "ok" and row["cell_id"] not in replaced
+        if stays and row["environment_id"] != wanted:
             raise RequestError(
                 f"{folder.path} holds rows of {row['machine']} with torch {row['torch']}, Python {row['python']}, "
                 f"method {row['method_version']}; here are {ours.machine}, torch {ours.torch}, Python {ours.python}, "
@@ -170,10 +197,10 @@ def _refuse_mixing(plan: Plan, folder: Folder, board: Board) -> None:
             )
 
 
-def _report(folder: Folder, console: Console, *, changed: bool, mixed: bool) -> None:
-    """Draw the report in a process of its own if anything changed, and print its summary."""
-    summary = folder.path / "summary.txt"
-    if changed or not summary.exists():
+def _report(folder: Folder, console: Console, *, mixed: bool) -> None:
+    """Draw the report in a process of its own, unless one speaks of these very tables, and print its summary."""
+    summary = folder.path / SUMMARY
+    if not summary.exists():
         command = [sys.executable, "-m", "visualize.report", str(folder.path), *["--mixed"] * mixed]
         result = subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         if result.returncode:
@@ -187,4 +214,4 @@ def _report(folder: Folder, console: Console, *, changed: bool, mixed: bool) -> 
 
 def _command() -> str:
     """Return the command as a person would type it again."""
-    return shlex.join(["python", os.path.relpath(sys.argv[0], ROOT), *sys.argv[1:]])
+    return shlex.join(["python", os.path.relpath(sys.argv[0]), *sys.argv[1:]])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -101,6 +101,10 @@ class BlockClock:
             # To pinned memory, in stream order: valid once `end` has passed, and nobody waits for it.
             tally_2 = torch.empty(2, pin_memory=True).copy_(tally_2, non_blocking=True)
         end = Mark.now(self.device)
+        if self.warming_up or not steps_left:
+            # Nothing follows that the wait could delay; without it the last steps would be in nobody's wall time.
+            end.wait()
+            end = replace(end, wall_s=time.perf_counter())
         self.settle()
         self._pending = (self._start, end, tally_2, self._num_steps, self._num_images, self._epoch)
         if self.warming_up or not steps_left:

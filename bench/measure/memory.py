@@ -35,7 +35,8 @@ class CudaMemory:
         self.device = device
 
     def reset_peak(self) -> None:
-        """Begin a new high-water mark."""
+        """Begin a new high-water mark. Torch itself asks an allocator here that may not have been initialised."""
+        torch.cuda.init()
         torch.cuda.reset_peak_memory_stats(self.device)
 
     def peak_bytes(self) -> int:
@@ -77,6 +78,9 @@ OUT_OF_MEMORY = (
     "DefaultCPUAllocator",
     "can't allocate memory",
     "CUDA out of memory",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
     "bad allocation",
     "std::bad_alloc",
 )

@@ -61,6 +61,8 @@ def make_plan(experiment: Experiment) -> Plan:
         cells.append(added)
     if not cells:
         raise RequestError(f"{experiment.path}, [[exclude]]: every cell is excluded; keep at least one")
+    kept = {cell.cell_id for cell in cells}  # a block excluded, and one cell of it included again
+    excluded = [(cell, because) for cell, because in excluded if cell.cell_id not in kept]
     cells = [replace(cell, round=r) for cell in cells for r in range(_rounds(cell, experiment))]
     _refuse_twins(cells, experiment)
     ordered = itertools.chain.from_iterable(_rotate(group) for group in _grouped(cells).values())

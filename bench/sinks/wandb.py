@@ -37,7 +37,7 @@ def publish(folder: Path, run_folders: Sequence[str], *, timeout_s: float) -> st
     KeyboardInterrupt, returns within `timeout_s` and about a second, and leaves no process behind.
     """
     if not run_folders:
-        return f"{SPEAKER}no run to log"
+        return f"{SPEAKER}every finished run is logged already"
     command = [sys.executable, "-m", "bench.sinks.wandb", str(folder.absolute()), *run_folders]
     by_hand = f"cd {REPOSITORY} && python {shlex.join([*command[1:4], run_folders[0]])}"
     status: int | None = None
@@ -59,6 +59,11 @@ def publish(folder: Path, run_folders: Sequence[str], *, timeout_s: float) -> st
         return lines[-1].replace(f"{Path.cwd()}/", "")
     because = f"it took over {timeout_s:g} s" if status is None else f"the child ended with status {status}"
     return f"{SPEAKER}nothing logged: {because}. Next, to see why: {by_hand}"
+
+
+def is_logged(folder: Path, cell_id: str) -> bool:
+    """Whether a run was written offline before, uploaded or not."""
+    return any((folder / "wandb").glob(f"offline-run-*-{cell_id}"))
 
 
 def _kill(child: subprocess.Popen[bytes]) -> None:

@@ -118,7 +118,13 @@ CELLS: tuple[Column, ...] = (
         "Whether the speed was flat when warm-up ended; false when it ran into its cap",
     ),
     Column("warmup_steps", INT, "", "warm-up steps", "Steps before the first timing sample"),
-    Column("gap_share", REAL, "", "gap", "Wall time of the timed blocks that the device did not work, as a share"),
+    Column(
+        "gap_share",
+        REAL,
+        "",
+        "gap",
+        "Share of the timed blocks' wall time beyond their device time, which spans idle gaps between kernels",
+    ),
     # Time, apart
     Column("startup_s", REAL, "s", "start-up", "From the worker's first line to the first step: data, model, device"),
     Column("train_s", REAL, "s", "training", "Wall time of all steps, evaluation off the clock"),
@@ -150,7 +156,11 @@ CELLS: tuple[Column, ...] = (
     ),
     Column("steady_peak_bytes", INT, "bytes", "steady peak memory", "Peak over the training steps after warm-up"),
     Column(
-        "peak_reserved_bytes", INT, "bytes", "peak reserved memory", "Held by the CUDA caching allocator; null on a CPU"
+        "peak_reserved_bytes",
+        INT,
+        "bytes",
+        "peak reserved memory",
+        "Held by the CUDA caching allocator until the first evaluation; null on a CPU",
     ),
     Column(
         "baseline_bytes", INT, "bytes", "baseline memory", "By the same instrument before the data and the model came"

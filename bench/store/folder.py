@@ -18,6 +18,9 @@ from bench.store.atomic import RECORD, write_json
 
 ROOT = Path(__file__).resolve().parents[2]
 
+SUMMARY = "summary.txt"
+"""What the report says of the joined tables; it goes when they change."""
+
 STAMP = ".joined.json"
 """What the joined tables were made of, so that nothing is read when nothing changed, and how long cells took."""
 
@@ -35,7 +38,7 @@ class Folder:
         Raises:
             RequestError: the folder holds the results of a file of the same name from another place.
         """
-        folder = cls(path=(results or ROOT / "results") / plan.experiment.name)
+        folder = cls(path=((results or ROOT / "results") / plan.experiment.name).absolute())
         source = _relative(plan.experiment.path)
         said = folder.said_source()
         if said not in (None, source):

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from bench.plan.matrix import Plan
 from bench.store.atomic import replacing, write_json
 from bench.store.columns import TABLES, schema
-from bench.store.folder import STAMP, Folder
+from bench.store.folder import STAMP, SUMMARY, Folder
 from bench.store.record import cell_row
 
 
@@ -30,6 +30,7 @@ def join(plan: Plan, folder: Folder) -> bool:
         for table in TABLES:
             with replacing(folder.path / f"{table}.parquet") as partial:
                 _join_table(table, plan, done, partial)
+        (folder.path / SUMMARY).unlink(missing_ok=True)  # it speaks of other rows
         seconds = {row["cell_id"]: row["cell_s"] for row in joined_rows(folder, ["cell_id", "cell_s"])}
         write_json(folder.path / STAMP, {"of": stamp, "cell_s": seconds})
         return True

@@ -84,7 +84,9 @@ class Training:
 
     def steps(self, epoch: int) -> Iterator[Step]:
         """Train one epoch, step by step. `epoch` counts from 0."""
-        order = torch.randperm(len(self.images.train_y_N), generator=self._order).to(self.device)
+        pinned = self.device.type == "cuda"  # so that its copy waits for nothing: an epoch's border is on the clock
+        order = torch.randperm(len(self.images.train_y_N), generator=self._order, pin_memory=pinned)
+        order = order.to(self.device, non_blocking=True)
         for step in range(self.steps_per_epoch):
             rate = learning_rate(self.cell, epoch=epoch, step=step, steps_per_epoch=self.steps_per_epoch)
             for group in self.optimizer.param_groups:

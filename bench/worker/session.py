@@ -16,7 +16,7 @@ from torch import Tensor
 from bench.measure.clock import Block, BlockClock
 from bench.measure.dtypes import DtypeProof
 from bench.measure.memory import Memory, memory_of
-from bench.measure.stopping import STEADY_WINDOW, ci_share, is_flat, why_stop
+from bench.measure.stopping import ci_share, is_flat, why_stop
 from bench.plan.cell import Cell
 from bench.plan.experiment import Measure
 from bench.train.images import load_images
@@ -136,21 +136,26 @@ class Session:
         Returns the loss of each step. Raises Diverged if one is not finite.
         """
         losses: list[Tensor] = []
+        packed: list[Tensor] = []  # a loss alone takes 512 bytes of the memory that is measured, for as long as we step
         steps = training.steps(epoch) if num_steps else _endless(training)
         skipped = training.precision.scaler.num_skipped
         begun = time.perf_counter()
         try:
             if not self.steps:
                 losses.append(self.prove_dtypes(steps))
+            left = num_steps - len(losses) if num_steps else math.inf
             self.clock.open(epoch)
             for loss, num_images in steps:
                 losses.append(loss)
-                left = num_steps - len(losses) if num_steps else math.inf
-                if self.clock.count(loss, num_images, skipped, steps_left=left) and self.at_border(training):
-                    break
+                left -= 1
+                if self.clock.count(loss, num_images, skipped, steps_left=left):
+                    packed.append(torch.stack(losses))
+                    losses.clear()
+                    if self.at_border(training):
+                        break
             self.clock.settle()
         finally:
-            values = torch.stack(losses).tolist() if losses else []
+            values = torch.cat([*packed, *(loss.view(1) for loss in losses)]).tolist() if packed or losses else []
             self.row["train_s"] += time.perf_counter() - begun
             first = len(self.steps) + 1
             self.steps += [{"step": first + i, "epoch": epoch + 1, "loss": value} for i, value in enumerate(values)]
@@ -205,8 +210,8 @@ class Session:
             self.keep_peak()
             self.memory.reset_peak()
             self.clock.warming_up = False
-            # The window that proved to be flat is steady itself.
-            self.first_steady = len(blocks) - (STEADY_WINDOW if steady else 0)
+            # The window that proved to be flat is no sample: each of its blocks began on a device that had run dry.
+            self.first_steady = len(blocks)
             self.row["warmup_steady"] = steady
             self.report(phase="training" if self.cell.epochs else "timing")
 
@@ -214,7 +219,11 @@ class Session:
         """Take the memory peak of the steps just run into the record."""
         kind = "startup_peak_bytes" if self.clock.warming_up else "steady_peak_bytes"
         self.row[kind] = max(self.row.get(kind, 0), self.memory.peak_bytes())
-        self.row["peak_reserved_bytes"] = self.memory.reserved_bytes()
+        reserved = self.memory.reserved_bytes()
+        if (
+            reserved is not None and not self.epochs
+        ):  # an evaluation's batches stay in the cache, and are not training's
+            self.row["peak_reserved_bytes"] = max(self.row.get("peak_reserved_bytes", 0), reserved)
 
     def sum_up(self) -> None:
         """Condense the blocks into the record; without a sample the speed stays null."""

@@ -41,7 +41,7 @@ class Place:
 def places(results: Results) -> Iterator[Place]:
     """Yield a place for every recipe at every batch size, in the order of the legend."""
     recipes = results.recipes
-    looks = theme.styles(recipes)
+    looks = results.styles
     step = min(WIDEST, GROUP_WIDTH / len(recipes))
     for i, batch_size in enumerate(results.batch_sizes):
         cells = results.cells[results.cells["batch_size"] == batch_size]

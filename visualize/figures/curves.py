@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Mapping
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -33,19 +34,20 @@ def trained(results: Results) -> list[str]:
     return list(results.ok.loc[results.ok["epochs"] > 0, "cell_id"])
 
 
-def draw_curves(ax: Axes, points: pd.DataFrame) -> Axes:
+def draw_curves(ax: Axes, points: pd.DataFrame, styles: Mapping[str, theme.Style]) -> Axes:
     """Draw mean and min-max band over the seeds of each recipe, and enlarge the end where the axes are emptiest.
 
     Args:
         ax: drawn into, and returned.
         points: columns recipe, x, y; one row a seed and x.
+        styles: of every recipe in the folder.
     """
     frame = points.groupby(["recipe", "x"], observed=True)["y"].agg(["mean", "min", "max"]).reset_index()
-    _lines(ax, frame, marked=True)
+    _lines(ax, frame, styles, marked=True)
     ends = frame[frame["x"] > frame["x"].max() * (1 - ZOOMED)]
     if frame["x"].nunique() >= FEWEST and len(ends):
         zoom = ax.inset_axes(_emptiest(ax, frame))
-        _lines(zoom, ends, marked=False)
+        _lines(zoom, ends, styles, marked=False)
         zoom.set_xlim(ends["x"].min(), ends["x"].max())
         zoom.set_ylim(*_cluster(ends))
         zoom.tick_params(labelsize=8, length=2)
@@ -80,8 +82,9 @@ def left_out(results: Results) -> str:
     return f"Left out: {'; '.join(parts)}." if parts else ""
 
 
-def _lines(ax: Axes, frame: pd.DataFrame, *, marked: bool) -> None:
-    looks = theme.styles(frame["recipe"])
+def _lines(ax: Axes, frame: pd.DataFrame, styles: Mapping[str, theme.Style], *, marked: bool) -> None:
+    present = set(frame["recipe"])
+    looks = {recipe: style for recipe, style in styles.items() if recipe in present}
     for k, (recipe, style) in enumerate(looks.items()):
         own = frame[frame["recipe"] == recipe]
         every = max(1, len(own) // 7)

@@ -14,7 +14,8 @@ from visualize.verdict import log_ratios, reference_of
 
 CAPTION = (
     "Bar: median of the processes. Dot: one process. Line, from three processes on: 95 % interval of their "
-    "geometric mean. Number: speed-up over the reference in pairs. Comparisons rest on the pairs, not on these lines."
+    "geometric mean. Number: speed-up over the reference in pairs, with a question mark where these pairs alone do not "
+    "tell it from 1. Comparisons rest on the pairs, not on these lines."
 )
 
 
@@ -68,4 +69,7 @@ def _speedup(results: Results, place: bars.Place) -> str:
     ok = ok[ok["batch_size"] == place.cells["batch_size"].iloc[0]]
     reference = reference_of(ok)
     ratios = log_ratios(ok, reference, place.recipe) if reference != place.recipe else []
-    return f"{math.exp(float(np.mean(ratios))):.2f}×" if ratios else ""
+    if not ratios:
+        return ""
+    mean, low, high = t_interval(ratios)
+    return f"{math.exp(mean):.2f}×" + ("" if low > 0 or high < 0 else "?")

@@ -1,0 +1,104 @@
+"""What a launcher makes of a worker that has ended: only a cell without a record is given one."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from bench.launch.backstop import Backstop
+from bench.launch.local import _Active, _age, _finish, run_groups
+from bench.plan.board import Board
+from bench.plan.cell import Cell
+from bench.plan.experiment import Budget, Measure
+from bench.plan.recipe import RECIPES
+from bench.store.record import write_run
+from bench.store.run import Run
+
+
+class Heard:
+    """A watcher that keeps the endings."""
+
+    def __init__(self) -> None:
+        self.endings: list[str] = []
+
+    def started(self, run: Run) -> None: ...
+
+    def told(self, run: Run, facts: Any) -> None: ...
+
+    def ended(self, run: Run, facts: Any) -> None:
+        self.endings.append(facts["status"])
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    cell = Cell(model="LeNet", data="digits", precision=RECIPES["fp32"], batch_size=64)
+    run = Run(
+        folder=tmp_path / "x" / "runs" / cell.run_folder,
+        cell=cell,
+        measure=Measure(),
+        budget=Budget(),
+        board=Board(board_id="cpu"),
+        order=1,
+        command="python bench/run_matrix.py x.toml",
+    )
+    run.save()
+    return run
+
+
+def record(run: Run) -> dict[str, Any]:
+    row: dict[str, Any] = pq.read_table(run.record_path).to_pylist()[0]
+    return row
+
+
+def ended(run: Run, record_before: int | None, exit_code: int = 0) -> _Active:
+    process: Any = SimpleNamespace(exitcode=exit_code)
+    messages: Any = SimpleNamespace(closed=True)
+    return _Active(run=run, process=process, messages=messages, record_before=record_before)
+
+
+def finish(run: Run) -> None:
+    steps = [{"step": 1, "epoch": 1, "loss": 2.5}]
+    write_run(run.folder, run.cell, {"status": "ok", "images_per_s": 7.0}, {"steps": steps})
+
+
+def test_a_record_that_another_launcher_wrote_is_kept(run: Run) -> None:
+    finish(run)
+    heard = Heard()
+    _finish(ended(run, _age(run)), heard, Backstop())
+    assert record(run)["status"] == "ok"
+    assert heard.endings == ["done"]
+
+
+def test_a_worker_that_left_no_record_is_a_crashed_row(run: Run) -> None:
+    _finish(ended(run, None, -11), Heard(), Backstop())
+    assert record(run)["status"] == "crashed"
+    assert record(run)["because"] == "killed by SIGSEGV in phase start; see log.txt"
+
+
+def test_a_rerun_that_crashes_replaces_the_row_and_its_traces(run: Run) -> None:
+    finish(run)
+    _finish(ended(replace(run, again=True), _age(run), 1), Heard(), Backstop())
+    assert record(run)["status"] == "crashed"
+    assert pq.read_table(run.folder / "steps.parquet").num_rows == 0
+
+
+def test_a_rerun_or_a_first_run_that_wrote_its_record_is_done(run: Run) -> None:
+    finish(run)
+    for before in (None, _age(run)):
+        os.utime(run.record_path, ns=(0, (before or 0) + 10**9))
+        _finish(ended(replace(run, again=True), before), Heard(), Backstop())
+        assert record(run)["status"] == "ok"
+
+
+def test_an_implied_out_of_memory_is_written_without_a_worker(run: Run) -> None:
+    small = replace(run.cell, batch_size=32).settings | {"status": "oom", "because": "out of memory at batch size 32"}
+    heard, nothing = Heard(), Any
+    run_groups([[run]], [run.board], context=nothing, watcher=heard, backstop=Backstop([small]))  # type: ignore[arg-type]
+    assert record(run)["because"].startswith("not tried: batch size 32")
+    assert heard.endings == ["oom"]
