@@ -1,6 +1,6 @@
 # make quickstart    set up, then run the first experiment to its verdict
 # make test          set up, then format, lint, types and tests: all that CI checks
-# make whole         the tests of the whole line: kills, shards, every ending, the notebook; minutes
+# make whole         the tests of the whole line: kills, shards, every ending, the report; minutes
 # make overhead      what the harness itself costs, as interleaved ratios; leave the machine alone meanwhile
 # make gpu           GPU tests and the evidence experiments, on a machine with a CUDA GPU
 #

@@ -220,9 +220,8 @@ class Session:
         kind = "startup_peak_bytes" if self.clock.warming_up else "steady_peak_bytes"
         self.row[kind] = max(self.row.get(kind, 0), self.memory.peak_bytes())
         reserved = self.memory.reserved_bytes()
-        if (
-            reserved is not None and not self.epochs
-        ):  # an evaluation's batches stay in the cache, and are not training's
+        # Once evaluated, the cache also holds the evaluation's batches, which are not the training's.
+        if reserved is not None and not self.epochs:
             self.row["peak_reserved_bytes"] = max(self.row.get("peak_reserved_bytes", 0), reserved)
 
     def sum_up(self) -> None:
