@@ -58,7 +58,8 @@ class Cell:
     milestones: tuple[Positive, ...] = (60, 120, 200, 260)
     """Of `warmup_multistep`: the epochs at which the learning rate is multiplied by 0.1."""
     loss_scale: LossScaleText | None = None
-    """`none`, `dynamic` or `static:N`; unset means the recipe's."""
+    """`none`, `dynamic` (its settings after a colon: `dynamic:init=1024,growth=2,backoff=0.5,interval=50`) or
+    `static:N`; unset means the recipe's."""
 
     image_size: Positive = 32
     """Height and width in pixels; images of another size are resized when the data is prepared."""
@@ -139,7 +140,7 @@ class Cell:
         if self.resolved_loss_scale == recipe.loss_scale:
             del identity["loss_scale"]
         if recipe != RECIPES.get(recipe.name):
-            identity["recipe"] = dataclasses.asdict(recipe)
+            identity["recipe"] = recipe.settings
         return identity
 
 

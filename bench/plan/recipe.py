@@ -9,45 +9,100 @@ representable. On NVIDIA GPUs a fourth joins them: whether fp32 products may run
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Annotated, Literal
+from dataclasses import dataclass, fields
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator
 
 Dtype = Literal["fp32", "fp16", "bf16"]
+Rounding = Literal["nearest", "stochastic", "kahan"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LossScale:
-    """How the loss is multiplied before backward, and the gradients divided before the update."""
+    """How the loss is multiplied before backward, and the gradients divided before the update.
+
+    A dynamic scale grows while nothing overflows and backs off when something does (Micikevicius et al., 2018,
+    section 3.2; torch.amp.GradScaler, whose defaults are ours).
+    """
 
     mode: Literal["none", "dynamic", "static"]
-    """`dynamic` is torch's GradScaler with its defaults: 2^16, x2 after 2,000 good steps, x0.5 on overflow."""
     factor: float = 1.0
     """The factor of the first step; a static scale keeps it."""
+    growth: float = 2.0
+    """A dynamic scale is multiplied by this after `interval` steps in a row without an overflow."""
+    backoff: float = 0.5
+    """A dynamic scale is multiplied by this when a step is skipped for an overflow."""
+    interval: int = 2000
+    """Steps."""
 
     @classmethod
     def parse(cls, text: str) -> LossScale:
-        """Read `none`, `dynamic` or `static:N`.
+        """Read `none`, `dynamic`, `dynamic:init=1024,growth=2,backoff=0.5,interval=50` or `static:N`.
 
         Raises:
-            ValueError: another word, or an N that is no power of two from 1 to 2^15. (A power of two
-                changes no mantissa bit, and 2^16 is already infinite in fp16.)
+            ValueError: another word; a static N that is no power of two from 1 to 2^15 (a power of two changes no
+                mantissa bit, and 2^16 is already infinite in fp16); a dynamic setting that is no number, or lets
+                the scale shrink where it should grow.
         """
+        mode, colon, rest = text.partition(":")
         if text == "none":
             return cls(mode="none")
-        if text == "dynamic":
-            return cls(mode="dynamic", factor=2.0**16)
-        mode, _, number = text.partition(":")
-        if mode != "static" or not number.isdigit():
-            raise ValueError("is no loss scale: say 'none', 'dynamic' or 'static:N', as in 'static:1024'")
-        factor = int(number)
+        if mode == "dynamic":
+            return cls._dynamic(rest if colon else None)
+        if mode != "static" or not rest.isdigit():
+            raise ValueError(
+                "is no loss scale: say 'none', 'dynamic', 'dynamic:init=1024,interval=50' or 'static:N', "
+                "as in 'static:1024'"
+            )
+        factor = int(rest)
         if not 1 <= factor <= 2**15 or factor & (factor - 1):
             near = 2 ** min(15, max(0, round(math.log2(max(factor, 1)))))
             raise ValueError(
                 f"is no power of two from 1 to 32768, and would round the gradients; the nearest is 'static:{near}'"
             )
         return cls(mode="static", factor=float(factor))
+
+    @classmethod
+    def _dynamic(cls, settings: str | None) -> LossScale:
+        given: dict[str, float] = {}
+        for setting in settings.split(",") if settings is not None else ():
+            key, _, number = setting.strip().partition("=")
+            if key not in DYNAMIC_DEFAULTS or key in given:
+                what = "twice" if key in given else "no setting of a dynamic loss scale"
+                raise ValueError(f"names {key!r}, {what}; there are {', '.join(DYNAMIC_DEFAULTS)}")
+            try:
+                given[key] = float(number)
+            except ValueError:
+                raise ValueError(f"sets {key} to {number!r}, which is no number; write {key}=NUMBER") from None
+        values = DYNAMIC_DEFAULTS | given
+        for key, good, rule in (
+            (
+                "init",
+                1 <= values["init"] <= 2.0**24 and math.log2(values["init"]).is_integer(),
+                "a power of two from 1 to 2^24",
+            ),
+            ("growth", 1 < values["growth"] <= 1024, "more than 1, or the scale would never rise (2 is usual)"),
+            (
+                "backoff",
+                0 < values["backoff"] < 1,
+                "between 0 and 1, or an overflow would repeat for ever (0.5 is usual)",
+            ),
+            ("interval", values["interval"] >= 1 and values["interval"].is_integer(), "a whole number of steps from 1"),
+        ):
+            if not good:
+                raise ValueError(f"sets {key} to {values[key]:g}; it should be {rule}")
+        return cls(
+            mode="dynamic",
+            factor=values["init"],
+            growth=values["growth"],
+            backoff=values["backoff"],
+            interval=int(values["interval"]),
+        )
+
+
+DYNAMIC_DEFAULTS: dict[str, float] = {"init": 2.0**16, "growth": 2.0, "backoff": 0.5, "interval": 2000.0}
+"""torch's GradScaler's own."""
 
 
 def _loss_scale_text(text: str) -> str:
@@ -72,11 +127,27 @@ class Recipe:
     """Whether fp32 products and convolutions may run in TF32 (NVIDIA Ampere and newer)."""
     loss_scale: LossScaleText = "none"
     """`none`, `dynamic` or `static:N`; a cell may say another."""
+    master_weights: bool = False
+    """Whether the optimizer updates an fp32 copy of 16-bit weights (Micikevicius et al., 2018, section 3.1)."""
+    rounding: Rounding = "nearest"
+    """Of updated 16-bit weights without a master copy: to nearest, stochastic (up or down with a probability that
+    makes the mean exact), or to nearest with the error carried to the next step in a 16-bit Kahan term
+    (Zamirai et al., 2020, "Revisiting BFloat16 Training", section 4)."""
 
     @property
     def autocast(self) -> bool:
         """Whether torch.autocast is on."""
         return self.compute != self.weights
+
+    @property
+    def fp32_update(self) -> bool:
+        """Whether the optimizer works on fp32 copies of 16-bit weights, for the step or for good."""
+        return self.master_weights or self.rounding != "nearest"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The fields that differ from their default: a new field changes no recipe's identity."""
+        return {f.name: value for f in fields(self) if (value := getattr(self, f.name)) != f.default}
 
     def __str__(self) -> str:
         return self.name
@@ -106,6 +177,16 @@ def why_refused(recipe: Recipe, loss_scale: str, optimizer_impl: str) -> str | N
     What a *machine* cannot do is no error of the request: that becomes a row with status `unsupported`.
     """
     scale = LossScale.parse(loss_scale)
+    if recipe.fp32_update and recipe.weights == "fp32":
+        what = "a master copy" if recipe.master_weights else f"{recipe.rounding} rounding"
+        return f"fp32 weights need no {what.removeprefix('a ')}: drop it, or keep the weights in 16 bit"
+    if recipe.master_weights and recipe.rounding != "nearest":
+        return (
+            f"an fp32 master copy loses no update, so {recipe.rounding} rounding would have nothing to save: "
+            "keep one of them"
+        )
+    if recipe.rounding == "stochastic" and recipe.weights != "bf16":
+        return "stochastic rounding is for bf16 weights; use rounding = 'kahan' or master_weights = true in fp16"
     if recipe.autocast and recipe.weights != "fp32":
         return (
             f"autocast to {recipe.compute} over {recipe.weights} weights is not mixed precision: "
@@ -119,14 +200,16 @@ def why_refused(recipe: Recipe, loss_scale: str, optimizer_impl: str) -> str | N
         return "loss scaling has nothing to scale in fp32: its gradients do not underflow; drop the loss scale"
     if recipe.weights == "bf16":
         return "loss scaling is pointless in pure bf16: it has the exponent range of fp32; drop the loss scale"
+    if recipe.fp32_update:
+        return None
     if recipe.weights == "fp16" and scale.mode == "dynamic":
         return (
             "a dynamic loss scale needs fp32 gradients (torch: 'Attempting to unscale FP16 gradients'); "
-            "use 'static:N', or weights = 'fp32'"
+            "use 'static:N', master_weights = true, or weights = 'fp32'"
         )
     if recipe.weights == "fp16" and optimizer_impl != "fused":
         return (
             "a loss scale on fp16 weights must be divided out in fp32, which only fused optimizers do; "
-            "use optimizer_impl = 'fused'"
+            "use optimizer_impl = 'fused', or master_weights = true"
         )
     return None

@@ -12,13 +12,16 @@ from bench.plan.cell import Cell
 from bench.train.statuses import Unsupported
 
 
-def build_optimizer(model: nn.Module, cell: Cell) -> Optimizer:
+def build_optimizer(parameters: Iterable[nn.Parameter], cell: Cell) -> Optimizer:
     """Build the optimizer over the parameters that train.
 
     Raises:
+        ValueError: there are none.
         Unsupported: torch's implementation does not update weights of this dtype on this device.
     """
-    parameters = [p for p in model.parameters() if p.requires_grad]
+    parameters = list(parameters)
+    if not parameters:
+        raise ValueError("the model has no parameter that trains; give it one, or time its inference elsewhere")
     if cell.optimizer_impl == "fused":
         require_working_fused(parameters, cell)
     optimizer = _optimizer(parameters, cell)
