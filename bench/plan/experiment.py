@@ -45,6 +45,11 @@ class Measure:
     """Call the speed steady after this long, and record that it was not."""
     target_accuracy: Annotated[float, Gt(0), Le(1)] | None = None
     """Share of the test images; the training time until it is reached becomes `time_to_accuracy_s`."""
+    numerics_samples: Annotated[int, Ge(0), Le(1000)] = 0
+    """Looks at every layer's gradient, spread evenly from before the first epoch to after the last, off the clock.
+    Each compares one batch with strict fp32 and needs memory for a copy of the model; for cells with epochs > 0."""
+    numerics_activations: bool = False
+    """Whether those looks also take every layer's output and the gradient that reaches it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,6 +62,8 @@ class Budget:
     """No cell is started once the boards have worked this long in all."""
     memory_gib_per_cell: Annotated[float, Gt(0)] | None = None
     """Limit of a worker's data segment on the CPU, so that a cell and not the machine runs out of memory."""
+    checkpoint_minutes: Annotated[float, Ge(0)] = 5.0
+    """A training is kept at the end of an epoch when this long has passed since the last time; 0 keeps every epoch."""
 
 
 @dataclass(frozen=True, kw_only=True)

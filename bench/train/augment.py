@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 import torch
@@ -46,6 +47,12 @@ class Normalize:
         self.offset_1C11 = -torch.tensor(mean, device=device).view(1, -1, 1, 1) / std_1C11
         self.dtype = dtype
         self.memory_format = memory_format
+
+    def to(self, dtype: torch.dtype) -> Normalize:
+        """Return the same normalisation with results of another dtype."""
+        other = copy.copy(self)
+        other.dtype = dtype
+        return other
 
     def __call__(self, x_NCHW: Tensor) -> Tensor:
         """Normalise a batch and lay it out as the model wants it."""

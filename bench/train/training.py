@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +15,7 @@ from bench.plan.cell import Cell
 from bench.train.augment import Augment, Normalize
 from bench.train.evaluate import Evaluation, evaluate
 from bench.train.images import Images
+from bench.train.master_weights import MasterWeights
 from bench.train.optimizer import build_optimizer
 from bench.train.precision import cast_model, set_up_precision
 from bench.train.schedule import learning_rate
@@ -30,6 +32,8 @@ class Step(NamedTuple):
     """Scalar, fp32, on the device."""
     num_images: int
     """In its batch: the last one of an epoch may be smaller."""
+    tally_2: Tensor | None
+    """Loss scale that it used and steps skipped up to it, on the device; None without a scaler."""
 
 
 class Training:
@@ -58,7 +62,18 @@ class Training:
         model = models.build(cell.model, num_classes=images.num_classes, input_shape=input_shape)
         self.model: nn.Module = cast_model(model, cell, device).train()
         self.loss_fn = model.loss if callable(getattr(model, "loss", None)) else F.cross_entropy
-        self.optimizer = build_optimizer(self.model, cell)
+        self.weights = {name: p for name, p in self.model.named_parameters() if p.requires_grad}
+        """What trains, by name, as the model holds it."""
+        self.master: MasterWeights | None = None
+        if cell.precision.fp32_update:
+            self.master = MasterWeights(self.weights.values(), cell.precision.rounding, device, cell.seed)
+        self.updated = dict(
+            zip(self.weights, self.master.parameters if self.master else self.weights.values(), strict=True)
+        )
+        """What the optimizer updates, by the same names: the weights, or their fp32 copies."""
+        self.optimizer = build_optimizer(self.updated.values(), cell)
+        if self.master:
+            self.master.follow(self.optimizer)
         self.normalize = Normalize(
             images.mean,
             images.std,
@@ -80,10 +95,10 @@ class Training:
     @property
     def num_parameters(self) -> int:
         """Trainable parameters."""
-        return sum(p.numel() for p in self.model.parameters() if p.requires_grad)
+        return sum(p.numel() for p in self.weights.values())
 
-    def steps(self, epoch: int) -> Iterator[Step]:
-        """Train one epoch, step by step. `epoch` counts from 0."""
+    def batches(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Set the learning rate and return images (N, 3, H, W), augmented, and labels (N,), batch by batch."""
         pinned = self.device.type == "cuda"  # so that its copy waits for nothing: an epoch's border is on the clock
         order = torch.randperm(len(self.images.train_y_N), generator=self._order, pin_memory=pinned)
         order = order.to(self.device, non_blocking=True)
@@ -92,16 +107,65 @@ class Training:
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
             chosen_N = order[step * self.cell.batch_size : (step + 1) * self.cell.batch_size]
-            loss = train_step(
-                self.model,
-                self._augment(self.images.train_x_NCHW[chosen_N]),
-                self.images.train_y_N[chosen_N],
-                loss_fn=self.loss_fn,
-                optimizer=self.optimizer,
-                autocast=self.precision.autocast,
-                scaler=self.precision.scaler,
-            )
-            yield Step(loss, len(chosen_N))
+            yield self._augment(self.images.train_x_NCHW[chosen_N]), self.images.train_y_N[chosen_N]
+
+    def step(self, x_NCHW: Tensor, y_N: Tensor) -> Step:
+        """Train on one batch."""
+        loss = train_step(
+            self.model,
+            x_NCHW,
+            y_N,
+            loss_fn=self.loss_fn,
+            optimizer=self.optimizer,
+            autocast=self.precision.autocast,
+            scaler=self.precision.scaler,
+        )
+        return Step(loss, len(y_N), self.precision.scaler.tally_2)
+
+    def steps(self, epoch: int) -> Iterator[Step]:
+        """Train one epoch, step by step. `epoch` counts from 0."""
+        for x_NCHW, y_N in self.batches(epoch):
+            yield self.step(x_NCHW, y_N)
+
+    def endless_steps(self) -> Iterator[Step]:
+        """Train epoch after epoch."""
+        for epoch in itertools.count():
+            yield from self.steps(epoch)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything that the next epoch depends on; the tensors are the live ones.
+
+        The optimizer's state has the dtype of what it updates, so nothing in it is cast on the way back
+        (`Optimizer.load_state_dict` casts to the dtype of the parameter): fp32 copies are an entry of their own.
+        """
+        cuda = self.device.type == "cuda"
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "master": self.master.state_dict() if self.master else None,
+            "scaler": self.precision.scaler.state_dict(),
+            "order": self._order.get_state(),
+            "augment": self._augment.generator.get_state(),
+            "cpu_rng": torch.get_rng_state(),
+            "cuda_rng": torch.cuda.get_rng_state(self.device) if cuda else None,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take a state back. From here on every loss and weight is what it would have been."""
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.master:
+            self.master.load_state_dict(state["master"])
+        self.precision.scaler.load_state_dict(state["scaler"])
+        self._order.set_state(state["order"])
+        self._augment.generator.set_state(state["augment"])
+        self.rewind_rng(state)
+
+    def rewind_rng(self, state: dict[str, Any]) -> None:
+        """Set torch's own generators, as dropout draws from, back to a state's."""
+        torch.set_rng_state(state["cpu_rng"])
+        if state["cuda_rng"] is not None:
+            torch.cuda.set_rng_state(state["cuda_rng"], self.device)
 
     def evaluate(self) -> Evaluation:
         """Evaluate on the whole test set, in the recipe's own precision."""

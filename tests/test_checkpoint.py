@@ -1,0 +1,154 @@
+"""A training that was interrupted equals one that was not, bit for bit; a damaged checkpoint is passed over."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+
+from bench.plan.cell import Cell
+from bench.plan.experiment import Measure
+from bench.plan.recipe import RECIPES, Recipe
+from bench.train.checkpoint import NEWEST, PREVIOUS, load_checkpoint, read_checkpoint, save_checkpoint
+from bench.train.images import Images, load_images
+from bench.train.training import Training
+from bench.worker.keeping import Keeping
+from bench.worker.session import Session
+
+CPU = torch.device("cpu")
+BF16 = {"weights": "bf16", "compute": "bf16"}
+OWN = {
+    "bf16_master": Recipe(name="bf16_master", master_weights=True, **BF16),  # type: ignore[arg-type]
+    "bf16_kahan": Recipe(name="bf16_kahan", rounding="kahan", **BF16),  # type: ignore[arg-type]
+    "bf16_stochastic": Recipe(name="bf16_stochastic", rounding="stochastic", **BF16),  # type: ignore[arg-type]
+    "fp16_master": Recipe(
+        name="fp16_master", weights="fp16", compute="fp16", master_weights=True, loss_scale="dynamic:init=64,interval=2"
+    ),
+}
+ALL = {name: recipe for name, recipe in RECIPES.items() if not recipe.tf32} | OWN
+
+
+def cell(recipe: Recipe, **fields: object) -> Cell:
+    given = {"model": "tests.tiny:Net", "data": "digits", "image_size": 8, "batch_size": 512, "epochs": 3}
+    return Cell(**given | {"precision": recipe, "learning_rate": 0.05} | fields)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def images() -> Images:
+    return load_images("digits", 8)
+
+
+CASES = [(name, "sgd") for name in ALL] + [(name, "adam") for name in ("bf16", "bf16_amp_scaled", "bf16_kahan")]
+
+
+@pytest.mark.parametrize(("name", "optimizer"), CASES)
+def test_a_resumed_training_is_the_same_bit_for_bit(name: str, optimizer: str, images: Images, tmp_path: Path) -> None:
+    whole = Training(cell(ALL[name], optimizer=optimizer), images, CPU)
+    for _ in whole.steps(0):
+        pass
+    save_checkpoint(tmp_path, {"training": whole.state_dict(), "epoch": 1})
+    expected = [float(step.loss) for step in whole.steps(1)]
+    saved = load_checkpoint(tmp_path)
+    assert saved is not None
+    torch.manual_seed(99)
+    resumed = Training(cell(ALL[name], optimizer=optimizer), images, CPU)
+    resumed.load_state_dict(saved["training"])
+    assert [float(step.loss) for step in resumed.steps(1)] == expected
+    for key, value in whole.model.state_dict().items():
+        assert torch.equal(value, resumed.model.state_dict()[key]), key
+    assert whole.precision.scaler.state_dict() == resumed.precision.scaler.state_dict()
+
+
+def session(recipe: Recipe, folder: Path, **fields: object) -> Session:
+    described = cell(recipe, **fields)
+    measure = Measure(numerics_samples=4)
+    keeping = Keeping(folder, 0.0, described.cell_id, "here")
+    return Session(described, measure, CPU, lambda **_: None, keeping)
+
+
+class KilledError(Exception):
+    """Stands for a kill."""
+
+
+@pytest.mark.parametrize("name", ["fp32", "bf16_amp_scaled", "bf16_stochastic"])
+def test_a_session_killed_in_an_epoch_goes_on_with_all_it_had(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "killed").mkdir()
+    whole = session(ALL[name], tmp_path / "whole")
+    whole.measure()
+
+    killed = session(ALL[name], tmp_path / "killed")
+    evaluate = Training.evaluate
+
+    def killing(training: Training) -> object:
+        if len(killed.traces.epochs) == 2:
+            raise KilledError
+        return evaluate(training)
+
+    monkeypatch.setattr(Training, "evaluate", killing)
+    with pytest.raises(KilledError):
+        killed.measure()
+    monkeypatch.undo()
+
+    resumed = session(ALL[name], tmp_path / "killed")
+    resumed.measure()
+    assert resumed.row["num_resumes"] == 1
+    timeless = ("step", "epoch", "loss", "loss_scale", "skipped", "headroom_bits")
+    assert [[row.get(k) for k in timeless] for row in resumed.traces.steps] == [
+        [row.get(k) for k in timeless] for row in whole.traces.steps
+    ]
+    assert resumed.traces.layers == whole.traces.layers
+    assert resumed.traces.exponents == whole.traces.exponents
+    for quality in ("test_accuracy", "test_loss", "best_test_accuracy", "num_skipped", "num_steps"):
+        assert resumed.row[quality] == whole.row[quality]
+    assert sum(b.num_steps for b in resumed.clock.blocks) == whole.row["num_steps"] - 2  # two processes, two proofs
+
+
+def test_another_number_of_threads_or_machine_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = session(RECIPES["fp32"], tmp_path, epochs=2)
+    first.measure()
+    assert (tmp_path / NEWEST).exists()
+    for change, what in (({"environment_id": "elsewhere"}, "environment_id"), ({"cell_id": "other"}, "cell_id")):
+        again = session(RECIPES["fp32"], tmp_path, epochs=2)
+        assert again.keeping is not None
+        again.keeping = dataclasses.replace(again.keeping, **change)
+        with pytest.raises(ValueError, match=f"made with {what} = .*delete checkpoint|made with {what} = .*deleting"):
+            again.measure()
+    again = session(RECIPES["fp32"], tmp_path, epochs=2)
+    monkeypatch.setattr("torch.get_num_threads", lambda: 7)
+    with pytest.raises(ValueError, match="num_threads = 1, here it is 7"):
+        again.measure()
+
+
+def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for epoch in (1, 2):
+        save_checkpoint(tmp_path, {"epoch": epoch, "x": torch.arange(1000.0)})
+    assert load_checkpoint(tmp_path)["epoch"] == 2  # type: ignore[index]
+    content = (tmp_path / NEWEST).read_bytes()
+    place = content.index(torch.arange(1000.0).numpy().tobytes()[400:800])
+    (tmp_path / NEWEST).write_bytes(content[:place] + b"\xff" + content[place + 1 :])
+    assert load_checkpoint(tmp_path)["epoch"] == 1  # type: ignore[index]
+    assert "is damaged (checksum of" in capsys.readouterr().err
+    assert not (tmp_path / NEWEST).exists()
+    (tmp_path / PREVIOUS).write_bytes(content[: len(content) // 2])
+    assert load_checkpoint(tmp_path) is None
+    assert "is truncated or no checkpoint" in capsys.readouterr().err
+
+
+def test_a_checkpoint_that_holds_code_is_not_opened(tmp_path: Path) -> None:
+    torch.save({"epoch": Path("/")}, tmp_path / NEWEST)
+    with pytest.raises(ValueError, match="holds more than tensors"):
+        read_checkpoint(tmp_path / NEWEST)
+
+
+def test_a_save_keeps_the_one_before(tmp_path: Path) -> None:
+    for epoch in (1, 2, 3):
+        save_checkpoint(tmp_path, {"epoch": epoch})
+    assert sorted(p.name for p in tmp_path.iterdir()) == [PREVIOUS, NEWEST]
+    assert (read_checkpoint(tmp_path / NEWEST)["epoch"], read_checkpoint(tmp_path / PREVIOUS)["epoch"]) == (3, 2)

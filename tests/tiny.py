@@ -1,0 +1,91 @@
+"""A small conv net with all that a state can hide in, for tests of training: named in experiments as tests.tiny:Net."""
+
+from __future__ import annotations
+
+import threading
+
+import torch
+from torch import Tensor, nn
+
+
+class Net(nn.Module):
+    """Convolution, BatchNorm, dropout, linear, on images of 8x8."""
+
+    input_shape = (3, 8, 8)
+    num_classes = 10
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3, padding=1)
+        self.norm = nn.BatchNorm2d(8)
+        self.dropout = nn.Dropout(0.1)
+        self.linear = nn.Linear(8 * 16, 10)
+
+    def features(self, x_NCHW: Tensor) -> Tensor:
+        return nn.functional.max_pool2d(self.norm(self.conv(x_NCHW)).relu(), 2)
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        return self.linear(self.dropout(self.features(x_NCHW).flatten(1)))
+
+
+class Threaded(Net):
+    """Computes its features in a thread, where autocast is off: what DataParallel did to its replicas."""
+
+    def features(self, x_NCHW: Tensor) -> Tensor:
+        found: list[Tensor] = []
+        thread = threading.Thread(target=lambda: found.append(super(Threaded, self).features(x_NCHW)))
+        thread.start()
+        thread.join()
+        return found[0]
+
+
+class NoGradient(Net):
+    """The loss depends on no weight but the last layer's, and its gradient is zero."""
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        return super().forward(x_NCHW) * 0
+
+
+class NoParameters(nn.Module):
+    """Nothing to train."""
+
+    input_shape = (3, 8, 8)
+    num_classes = 10
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        return x_NCHW.flatten(1)[:, :10]
+
+
+class BreaksForward(Net):
+    """After 5 steps of training its convolution's output overflows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.num_calls = 0
+
+    def features(self, x_NCHW: Tensor) -> Tensor:
+        if self.training:
+            self.num_calls += 1
+        return super().features(x_NCHW * (float("inf") if self.num_calls > 5 else 1.0))
+
+
+class _Explode(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: object, x: Tensor) -> Tensor:
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx: object, gradient: Tensor) -> Tensor:  # type: ignore[override]
+        return gradient * float("inf")
+
+
+class BreaksBackward(BreaksForward):
+    """After 5 steps of training the gradient that leaves its BatchNorm's output is infinite; the output is not."""
+
+    def features(self, x_NCHW: Tensor) -> Tensor:
+        if self.training:
+            self.num_calls += 1
+        x = self.norm(self.conv(x_NCHW))
+        if self.num_calls > 5:
+            x = _Explode.apply(x)
+        return nn.functional.max_pool2d(x.relu(), 2)
