@@ -8,12 +8,14 @@ import pytest
 import torch
 from torch import nn
 
-from bench.measure.dtypes import DtypeProof
+from bench.measure.dtypes import DtypeProof, errors_contradict, fp32_errors, kernel_dtypes, kernels_contradict
+from bench.measure.machine import cpu_name
 from bench.plan.cell import Cell
 from bench.plan.recipe import RECIPES, LossScale
 from bench.train.optimizer import build_optimizer, require_working_fused, zero_momentum
 from bench.train.precision import Scaler, fp32_precision, set_fp32_precision
 from bench.train.statuses import Unsupported
+from tests import tiny
 
 CPU = torch.device("cpu")
 
@@ -39,9 +41,7 @@ def test_trap_1_tf32_is_off_everywhere_or_on_everywhere(tf32: bool) -> None:
 
 def optimizer_of(weight: nn.Parameter, **fields: object) -> torch.optim.Optimizer:
     given = {"model": "LeNet", "data": "digits", "precision": RECIPES["fp32"], "batch_size": 1, "learning_rate": 0.5}
-    model = nn.Module()
-    model.weight = weight
-    return build_optimizer(model, Cell(**given | {"weight_decay": 0.0} | fields))  # type: ignore[arg-type]
+    return build_optimizer([weight], Cell(**given | {"weight_decay": 0.0} | fields))  # type: ignore[arg-type]
 
 
 def scaled_step(weight: nn.Parameter, gradient: float, scaler: Scaler, optimizer: torch.optim.Optimizer) -> None:
@@ -175,7 +175,7 @@ def conv_step(recipe: str, *, drop_autocast: bool = False) -> DtypeProof:
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[RECIPES[recipe].weights]
     model, x_NCHW = model.to(dtype), torch.randn(2, 3, 8, 8).to(dtype)
     enabled = RECIPES[recipe].autocast and not drop_autocast
-    with DtypeProof() as proof, torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+    with DtypeProof(model) as proof, torch.autocast("cpu", torch.bfloat16, enabled=enabled):
         model(x_NCHW).float().sum().backward()
     return proof
 
@@ -191,3 +191,65 @@ def test_the_proof_names_the_dtypes_that_products_really_ran_in() -> None:
 def test_a_dropped_autocast_is_caught() -> None:
     assert "ran in float32" in str(conv_step("bf16_amp", drop_autocast=True).contradicts(torch.bfloat16))
     assert "float16" not in str(conv_step("fp32").contradicts(torch.float32))
+
+
+def proof_of(model: nn.Module) -> DtypeProof:
+    with DtypeProof(model) as proof, torch.autocast("cpu", torch.bfloat16):
+        model(torch.randn(2, 3, 8, 8)).float().sum().backward()
+    return proof
+
+
+def test_trap_4_an_autocast_lost_in_a_thread_is_caught_though_other_layers_have_it() -> None:
+    assert proof_of(tiny.Net()).contradicts(torch.bfloat16) is None
+    proof = proof_of(tiny.Threaded())
+    assert proof.layers == {"conv": "float32", "linear": "bfloat16"}
+    assert "conv ran in float32 and not in the recipe's bfloat16, in a thread" in str(proof.contradicts(torch.bfloat16))
+
+
+def test_a_region_that_a_model_keeps_in_fp32_is_recorded_and_no_contradiction() -> None:
+    class Careful(tiny.Net):
+        def features(self, x_NCHW: torch.Tensor) -> torch.Tensor:
+            with torch.autocast("cpu", enabled=False):
+                return super().features(x_NCHW)
+
+    proof = proof_of(Careful())
+    assert proof.contradicts(torch.bfloat16) is None
+    assert "layers:bfloat16x1 layers:float32x1" in str(proof)
+
+
+def test_fp32_products_are_ieee_and_a_switch_that_changes_them_is_caught() -> None:
+    """Planted: oneDNN may run fp32 products of a CPU in bf16, as cuBLAS may in TF32."""
+    honest = fp32_errors(CPU)
+    assert max(honest.values()) < 2.0**-20
+    assert errors_contradict(honest, tf32=False) is None
+    before = torch.backends.mkldnn.matmul.fp32_precision
+    torch.backends.mkldnn.matmul.fp32_precision = "bf16"
+    try:
+        switched = fp32_errors(CPU)
+    finally:
+        torch.backends.mkldnn.matmul.fp32_precision = before
+    if "avx512_bf16" in cpu_name() or "amx_bf16" in cpu_name():
+        assert "matmul" in str(errors_contradict(switched, tf32=False))
+    assert "2" in str(errors_contradict({"conv": 2.0**-11}, tf32=False))
+    assert errors_contradict({"conv": 2.0**-11}, tf32=True) is None
+
+
+def test_kernels_tell_their_dtype_by_their_names() -> None:
+    names = {
+        "sm90_xmma_fprop_implicit_gemm_bf16bf16_bf16f32_f32_nhwckrsc_nhwc_tilesize128x128x64": "bf16",
+        "sm80_xmma_dgrad_implicit_gemm_indexed_tf32f32_tf32f32_f32_nhwckrsc_nhwc": "tf32",
+        "sm80_xmma_wgrad_implicit_gemm_indexed_f16f16_f16f32_f32_nhwckrsc_nhwc": "fp16",
+        "ampere_fp16_s16816gemm_fp16_128x64_ldg8_f2f_stages_32x6_nn": "fp16",
+        "ampere_bf16_s16816gemm_bf16_128x64_ldg8_f2f_stages_32x6_tn": "bf16",
+        "ampere_sgemm_128x64_nn": "fp32",
+        "cutlass_80_tensorop_s1688gemm_128x128_16x4_nn_align4": "tf32",
+        "implicit_convolve_sgemm": "fp32",
+        "nvjet_hsh_128x256_64x4_2x1_v_bz_coopA_TNN": "fp16",
+        "nvjet_tst_128x256_64x4_2x1_v_bz_coopA_TNN": "bf16",
+        "cudnn_mystery_kernel": "unknown",
+    }
+    assert kernel_dtypes([*names, "vectorized_elementwise_kernel", "Memcpy HtoD"]) == names
+    assert kernels_contradict({"a": "bf16", "b": "fp32", "c": "unknown"}, "bf16") is None
+    assert kernels_contradict({"c": "unknown"}, "fp16") is None
+    assert "a kernel of tf32 ran under a recipe of fp32: x" in str(kernels_contradict({"x": "tf32"}, "fp32"))
+    assert "no kernel of fp16 ran, only of fp32" in str(kernels_contradict({"x": "fp32"}, "fp16"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -59,6 +60,9 @@ class Block:
     """Of the block's last step: a loss that is not finite ends the cell here, not at the end of an epoch."""
     calibrating: bool
     """Whether the block's length was still being sought."""
+    steady: bool
+    """Whether warm-up was over: the window that proved to be flat is no sample, each of its blocks began on a device
+    that had run dry."""
 
 
 class BlockClock:
@@ -76,6 +80,18 @@ class BlockClock:
         self._calibrating = True
         self._pending: tuple[Mark, Mark, Tensor, int, int, int] | None = None
         self._skipped = 0.0
+        self._num_resumed = 0
+
+    @property
+    def own_blocks(self) -> list[Block]:
+        """Return those of this process."""
+        return self.blocks[self._num_resumed :]
+
+    def resume(self, blocks: Sequence[Block], num_skipped: float) -> None:
+        """Take the blocks of an earlier process; the warm-up of this one begins."""
+        self.blocks = list(blocks)
+        self._num_resumed = len(self.blocks)
+        self._skipped = num_skipped
 
     def open(self, epoch: int) -> None:
         """Start the clock: nothing before this moment is billed to the next block."""
@@ -131,6 +147,7 @@ class BlockClock:
                 images_per_s=num_images / device_s,
                 last_loss=last_loss,
                 calibrating=self._calibrating,
+                steady=not self.warming_up,
             )
         )
         self._skipped = skipped

@@ -1,30 +1,66 @@
 """Which dtypes the products and convolutions really ran in: a proof, not a label.
 
-A dispatch mode sees every operator below autocast, with the inputs that the kernel gets.
+Four witnesses, because each is blind somewhere:
+
+    operators   a dispatch mode sees every operator below autocast, with the inputs that the kernel gets; it is blind
+                to other threads
+    layers      a hook on every convolution and linear layer sees the dtype of its output, in whichever thread it runs
+    errors      the rounding error of a product and a convolution tells TF32 (2^-11) from IEEE fp32 (2^-24), whatever
+                the switches say
+    kernels     on CUDA, the names of the kernels that ran
 """
 
 from __future__ import annotations
 
+import re
+import threading
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any
 
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
 from torch.utils._python_dispatch import TorchDispatchMode
 
 OPERATORS = ("convolution", "mm", "addmm", "bmm", "baddbmm", "_scaled_dot_product", "_scaled_mm")
 """Names, or beginnings of names, of aten operators that multiply matrices."""
 
+IEEE_ERROR = 2.0**-16
+"""Between the error of a product in fp32, some 2^-22, and in TF32, some 2^-11, or in bf16, some 2^-8."""
+
+KERNEL_DTYPES = (
+    ("bf16", r"bf16|nvjet_t"),
+    ("tf32", r"tf32|s1688gemm"),
+    ("fp16", r"fp16|f16|hgemm|h884|h1688|h16816|nvjet_h"),
+    ("fp32", r"sgemm|scudnn|f32f32_f32|simt|nvjet_s"),
+)
+"""Dtype of the inputs -> what the names of NVIDIA's kernels say of it; the first that fits counts."""
+
+PRODUCTS = re.compile(r"gemm|conv|fprop|dgrad|wgrad|cutlass|nvjet|xmma|cudnn|flash|fmha", re.IGNORECASE)
+"""What a kernel's name holds if it multiplies."""
+
 
 class DtypeProof:
-    """Context around one training step that counts the input dtypes of products and convolutions."""
+    """Context around one training step that sees the dtypes of products and convolutions."""
 
-    def __init__(self) -> None:
-        self.seen: Counter[tuple[str, str]] = Counter()
-        self._mode = _Recorder(self.seen)
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
+        self.operators: Counter[tuple[str, str]] = Counter()
+        """(operator, dtype of its inputs) -> calls."""
+        self.layers: dict[str, str] = {}
+        """Convolution or linear layer -> dtype of its output."""
+        self.in_threads: set[str] = set()
+        """Those of them that ran in a thread of the model's, where autocast is off unless it is entered there too."""
+        self._mode = _Recorder(self.operators)
+        self._handles: list[Any] = []
 
     def __enter__(self) -> DtypeProof:
+        for name, module in self.model.named_modules():
+            if isinstance(module, (_ConvNd, nn.Linear)):
+                self._handles.append(module.register_forward_hook(self._witness(name)))
         self._mode.__enter__()
         return self
 
@@ -32,22 +68,42 @@ class DtypeProof:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._mode.__exit__(kind, error, trace)
+        for handle in self._handles:
+            handle.remove()
 
     def __str__(self) -> str:
-        return " ".join(f"{operator}:{dtype}x{n}" for (operator, dtype), n in sorted(self.seen.items()))
+        seen = [f"{operator}:{dtype}x{n}" for (operator, dtype), n in sorted(self.operators.items())]
+        return " ".join(seen + [f"layers:{dtype}x{n}" for dtype, n in sorted(Counter(self.layers.values()).items())])
 
     def contradicts(self, compute: torch.dtype) -> str | None:
         """Return in words how what ran differs from what the recipe says, or None.
 
-        Autocast keeps some operators in fp32 by its policy, so "any fp32" is no contradiction; that none of
-        the products ran in the recipe's dtype is, and so is a 16-bit dtype that the recipe does not name.
+        fp32 beside the recipe's dtype is none: autocast keeps some operators there by its policy (a product of
+        attention, say), a loss may, and a model may disable it for a region on purpose. That none of the products
+        ran in the recipe's dtype is one, and a 16-bit dtype that the recipe does not name, and fp32 in a thread
+        of the model's, where autocast was not disabled but lost.
         """
-        wanted = str(compute).removeprefix("torch.")
-        dtypes = {dtype for _, dtype in self.seen}
+        wanted = _short(compute)
+        lost = [name for name in self.in_threads if self.layers[name] != wanted]
+        if lost:
+            return (
+                f"{lost[0]} ran in {self.layers[lost[0]]} and not in the recipe's {wanted}, in a thread that the model "
+                "starts: autocast holds for one thread and has to be entered there again"
+            )
+        dtypes = {dtype for _, dtype in self.operators} | set(self.layers.values())
         if dtypes and wanted not in dtypes:
             return f"the recipe computes in {wanted}, but the products ran in {', '.join(sorted(dtypes))}"
         foreign = dtypes - {wanted, "float32"}
         return f"products ran in {', '.join(sorted(foreign))} under a recipe of {wanted}" if foreign else None
+
+    def _witness(self, name: str) -> Any:
+        def see(_module: nn.Module, _inputs: Any, output: Any) -> None:
+            if isinstance(output, Tensor):
+                self.layers[name or "the model"] = _short(output.dtype)
+                if threading.current_thread() is not threading.main_thread():
+                    self.in_threads.add(name or "the model")
+
+        return see
 
 
 class _Recorder(TorchDispatchMode):
@@ -58,7 +114,62 @@ class _Recorder(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = func.__name__.partition(".")[0]
         if name.startswith(OPERATORS):
-            dtypes = {a.dtype for a in args if isinstance(a, Tensor) and a.is_floating_point()}
-            for dtype in dtypes:
-                self.seen[name, str(dtype).removeprefix("torch.")] += 1
+            for dtype in {a.dtype for a in args if isinstance(a, Tensor) and a.is_floating_point()}:
+                self.seen[name, _short(dtype)] += 1
         return func(*args, **(kwargs or {}))
+
+
+def fp32_errors(device: torch.device) -> dict[str, float]:
+    """Measure the relative error of a product and of a convolution of fp32 random numbers, against float64.
+
+    The error is the largest one over the largest result. It leaves torch's own random state alone.
+    """
+    generator = torch.Generator().manual_seed(0)
+    a, b = torch.randn(2, 256, 256, generator=generator)
+    x_NCHW, w_OIHW = torch.randn(8, 64, 16, 16, generator=generator), torch.randn(64, 64, 3, 3, generator=generator)
+    return {
+        "matmul": _error(a.to(device) @ b.to(device), a.double() @ b.double()),
+        "conv": _error(F.conv2d(x_NCHW.to(device), w_OIHW.to(device)), F.conv2d(x_NCHW.double(), w_OIHW.double())),
+    }
+
+
+def errors_contradict(errors: Mapping[str, float], *, tf32: bool) -> str | None:
+    """Return in words how the errors of fp32 products contradict a recipe that computes in fp32 or TF32, or None.
+
+    A small product may run in IEEE fp32 where TF32 is allowed, so only the reverse is a contradiction.
+    """
+    wrong = [f"{name} {error:.1e}" for name, error in errors.items() if error > IEEE_ERROR]
+    if tf32 or not wrong:
+        return None
+    return f"fp32 products had errors as large as those of TF32 or bf16 ({', '.join(wrong)}): something switched it on"
+
+
+def kernel_dtypes(names: Iterable[str]) -> dict[str, str]:
+    """Return kernel -> dtype of its inputs, for NVIDIA's kernels that multiply; `unknown` where the name is mute."""
+    found = {}
+    for name in names:
+        if PRODUCTS.search(name):
+            found[name] = next((dtype for dtype, token in KERNEL_DTYPES if re.search(token, name)), "unknown")
+    return found
+
+
+def kernels_contradict(dtypes: Mapping[str, str], wanted: str) -> str | None:
+    """Return in words how the kernels contradict `wanted` (fp32, tf32, fp16 or bf16), or None.
+
+    A kernel of a mute name is no witness. fp32 kernels beside those of the wanted dtype are autocast's policy.
+    """
+    allowed = {wanted, "fp32", "unknown"}
+    foreign = {name: dtype for name, dtype in dtypes.items() if dtype not in allowed}
+    if foreign:
+        name, dtype = next(iter(foreign.items()))
+        return f"a kernel of {dtype} ran under a recipe of {wanted}: {name}"
+    told = set(dtypes.values()) - {"unknown"}
+    return f"no kernel of {wanted} ran, only of {', '.join(sorted(told))}" if told and wanted not in told else None
+
+
+def _error(result: Tensor, exact: Tensor) -> float:
+    return float((result.double().cpu() - exact).abs().max() / exact.abs().max())
+
+
+def _short(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

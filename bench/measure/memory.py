@@ -25,6 +25,9 @@ class Memory(Protocol):
     def reserved_bytes(self) -> int | None:
         """Return the most that the allocator held since the last reset; None where there is no such thing."""
 
+    def release(self) -> None:
+        """Give back what the allocator holds and nobody uses, and begin new high-water marks."""
+
 
 class CudaMemory:
     """torch's caching allocator: what tensors occupied, without CUDA's own context."""
@@ -47,6 +50,11 @@ class CudaMemory:
         """Return max_memory_reserved."""
         return torch.cuda.max_memory_reserved(self.device)
 
+    def release(self) -> None:
+        """Empty the cache."""
+        torch.cuda.empty_cache()
+        self.reset_peak()
+
 
 class ResidentMemory:
     """The kernel's VmHWM of this process: tensors, but also code and libraries (see baseline_bytes)."""
@@ -67,6 +75,10 @@ class ResidentMemory:
     def reserved_bytes(self) -> int | None:
         """Return None: the C library does not say what it holds."""
         return None
+
+    def release(self) -> None:
+        """Begin a new high-water mark; the C library gives back what it likes."""
+        self.reset_peak()
 
 
 def memory_of(device: torch.device) -> Memory:
