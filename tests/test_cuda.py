@@ -90,7 +90,7 @@ def test_every_recipe_trains_in_the_dtype_it_says(recipe: str, device: torch.dev
     session.measure()
     seen = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}[RECIPES[recipe].compute]
     assert seen in session.row["dtype_proof"]
-    assert session.epochs[-1]["train_loss"] < session.epochs[0]["train_loss"]
+    assert session.traces.epochs[-1]["train_loss"] < session.traces.epochs[0]["train_loss"]
     assert ("tf32" in session.row["fp32_precision"]) is RECIPES[recipe].tf32
     assert session.row["memory_instrument"] == "cuda_allocator"
     assert session.row["images_per_s"] > 0
@@ -159,7 +159,7 @@ def test_a_skipped_fused_step_leaves_the_weights_and_is_counted_without_waiting(
     weight = nn.Parameter(torch.ones(64, device=device))
     model = nn.Module()
     model.weight = weight
-    optimizer = build_optimizer(model, cell("fp16_amp_scaled", learning_rate=0.5, weight_decay=0.0))
+    optimizer = build_optimizer(model.parameters(), cell("fp16_amp_scaled", learning_rate=0.5, weight_decay=0.0))
     scaler = Scaler(LossScale.parse("dynamic"), device)
     infinity = torch.full((), float("inf"), device=device)
 

@@ -115,7 +115,7 @@ model = ["tests.failing:Hangs", "tests.failing:Killed", "tests.failing:Raises"]
 batch_size = 64
 because = "once is enough"
 [budget]
-minutes_per_cell = 1
+minutes_per_cell = 3
 memory_gib_per_cell = 6
 """
     )
@@ -129,7 +129,7 @@ memory_gib_per_cell = 6
         ("Hungry", 64, 0.01, "fp32"): ("oom", "not tried: batch size 32 ran out of memory"),
         ("Tiny", 32, 1e20, "fp32"): ("diverged", "the loss is (nan|inf) at step [0-9]+"),
         ("Tiny", 64, 1e20, "fp32"): ("diverged", "the loss is (nan|inf) at step [0-9]+"),
-        ("Hangs", 32, 0.01, "fp32"): ("timeout", "took longer than minutes_per_cell = 1"),
+        ("Hangs", 32, 0.01, "fp32"): ("timeout", "took longer than minutes_per_cell = 3"),
         ("Killed", 32, 0.01, "fp32"): ("crashed", "killed by SIGSEGV in phase warm-up; see log.txt"),
         ("Raises", 32, 0.01, "fp32"): ("failed", "KeyError: .*a bug of one's own"),
         ("Tiny", 32, 0.01, "tf32"): ("unsupported", "TF32 is a mode of NVIDIA GPUs"),

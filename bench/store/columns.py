@@ -12,7 +12,8 @@ import typing
 import pyarrow as pa
 
 from bench.plan.cell import Cell
-from bench.store.column import FLAG, INT, REAL, SINGLE, TEXT, Column
+from bench.store.column import FLAG, INT, REAL, TEXT, Column
+from bench.store.trace_columns import BLOCKS, EPOCHS, EXPONENTS, ID, LAYERS, STEPS
 
 METHOD_VERSION = 1
 """Raised whenever a number is taken differently, so that old rows are not compared in silence."""
@@ -50,8 +51,6 @@ def _settings() -> tuple[Column, ...]:
     return tuple(columns)
 
 
-ID = Column("cell_id", TEXT, "", "cell", "Hash of the cell's fields that differ from their default")
-
 CELLS: tuple[Column, ...] = (
     ID,
     Column("group_id", TEXT, "", "group", "The same for cells that differ only in precision and round"),
@@ -61,13 +60,24 @@ CELLS: tuple[Column, ...] = (
     Column("study_name", TEXT, "", "S3 name", "Name of the run in study S3"),
     Column("run_folder", TEXT, "", "folder", "Below runs/; null for an excluded cell"),
     # What the precision did
+    Column("weights_dtype", TEXT, "", "weights", "Dtype that the recipe keeps the weights in"),
+    Column("compute_dtype", TEXT, "", "compute", "Dtype that the recipe's products run in"),
+    Column("update", TEXT, "", "update", "Of 16-bit weights: nearest, master (an fp32 copy), kahan or stochastic"),
     Column(
         "dtype_proof",
         TEXT,
         "",
         "dtypes seen",
-        "Dtypes of the inputs of products and convolutions in step 1, by operator",
+        "Dtypes of the inputs of products in step 1, by operator, and of the outputs of layers",
     ),
+    Column(
+        "fp32_errors",
+        TEXT,
+        "",
+        "errors of fp32 products",
+        "Relative, of a product and a convolution in a recipe that computes in fp32: 2^-22 is IEEE, 2^-11 TF32",
+    ),
+    Column("kernels", TEXT, "", "kernels", "CUDA kernels that multiplied in a step after the last, and their dtype"),
     Column(
         "fp32_precision",
         TEXT,
@@ -84,6 +94,16 @@ CELLS: tuple[Column, ...] = (
         "final loss scale",
         "Factor on the loss after the last step; null without a scaler",
     ),
+    Column("num_growths", INT, "", "loss scale growths", "Steps after which the loss scale rose"),
+    Column("num_backoffs", INT, "", "loss scale backoffs", "Steps after which the loss scale fell"),
+    Column("min_loss_scale", REAL, "", "least loss scale", "Of all steps; null without a scaler"),
+    Column("max_loss_scale", REAL, "", "largest loss scale", "Of all steps; null without a scaler"),
+    Column("wasted_images", INT, "images", "wasted images", "In skipped steps; null without a scaler"),
+    Column("optimizer_dtypes", TEXT, "", "optimizer dtypes", "Of the parameters that the optimizer updates"),
+    Column("diverged_step", INT, "", "diverged at step", "First with a loss that is not finite; null if none was"),
+    Column("diverged_loss", TEXT, "", "diverged loss", "Of that step: nan, inf or -inf"),
+    Column("diverged_layer", TEXT, "", "layer that went first", "In a replay: the first with a non-finite tensor"),
+    Column("diverged_in", TEXT, "", "where it went", "forward, backward or update"),
     # Speed
     Column(
         "images_per_s",
@@ -129,7 +149,10 @@ CELLS: tuple[Column, ...] = (
     Column("startup_s", REAL, "s", "start-up", "From the worker's first line to the first step: data, model, device"),
     Column("train_s", REAL, "s", "training", "Wall time of all steps, evaluation off the clock"),
     Column("evaluate_s", REAL, "s", "evaluation", "Wall time of all evaluations"),
-    Column("cell_s", REAL, "s", "cell", "From the worker's first line to its record"),
+    Column("numerics_s", REAL, "s", "looks at layers", "Wall time of all of them; null without any"),
+    Column("checkpoint_s", REAL, "s", "checkpoints", "Wall time of writing them; null without any"),
+    Column("num_resumes", INT, "", "resumes", "Times that the training went on from a checkpoint"),
+    Column("cell_s", REAL, "s", "cell", "From the worker's first line to its record, over all resumes"),
     Column("waited_s", REAL, "s", "waited", "For the board, while another worker held it"),
     Column(
         "time_to_accuracy_s",
@@ -223,49 +246,14 @@ CELLS: tuple[Column, ...] = (
     Column("method_version", INT, "", "method", "Of the way numbers are taken"),
 )
 
-EPOCHS: tuple[Column, ...] = (
-    ID,
-    Column("epoch", INT, "", "epoch", "From 1"),
-    Column("learning_rate", REAL, "", "learning rate", "At the epoch's last step"),
-    Column("train_loss", REAL, "", "training loss", "Mean over the epoch's steps"),
-    Column("train_s", REAL, "s", "training time", "Since the first step, evaluation off the clock"),
-    Column(
-        "images_per_s",
-        REAL,
-        "images/s",
-        "throughput",
-        "Images of the epoch over its training time, whatever happened in it",
-    ),
-    Column("num_skipped", INT, "", "skipped steps", "In this epoch"),
-    Column("loss_scale", REAL, "", "loss scale", "After the epoch; null without a scaler"),
-    Column("test_accuracy", REAL, "", "test accuracy", "Share of the test images"),
-    Column("test_loss", REAL, "", "test loss", "Mean cross-entropy"),
-    Column("macro_precision", REAL, "", "macro precision", "Mean over classes"),
-    Column("macro_recall", REAL, "", "macro recall", "Mean over classes"),
-    Column("macro_f1", REAL, "", "macro F1", "Mean over classes"),
-)
-
-STEPS: tuple[Column, ...] = (
-    ID,
-    Column("step", INT, "", "step", "From 1"),
-    Column("epoch", INT, "", "epoch", "From 1"),
-    Column("loss", SINGLE, "", "training loss", "Of this step's batch, fp32"),
-)
-
-BLOCKS: tuple[Column, ...] = (
-    ID,
-    Column("block", INT, "", "block", "From 1"),
-    Column("epoch", INT, "", "epoch", "From 1"),
-    Column("num_steps", INT, "", "steps", "In the block"),
-    Column("num_images", INT, "", "images", "In the block; the last batch of an epoch may be smaller"),
-    Column("num_skipped", INT, "", "skipped steps", "In the block; such a block is no timing sample"),
-    Column("device_s", REAL, "s", "device time", "CUDA events at the block's borders; perf_counter on a CPU"),
-    Column("wall_s", REAL, "s", "wall time", "perf_counter at the block's borders"),
-    Column("images_per_s", REAL, "images/s", "throughput", "Images of the block over its device time"),
-    Column("steady", FLAG, "", "steady", "False during warm-up"),
-)
-
-TABLES: dict[str, tuple[Column, ...]] = {"cells": CELLS, "epochs": EPOCHS, "steps": STEPS, "blocks": BLOCKS}
+TABLES: dict[str, tuple[Column, ...]] = {
+    "cells": CELLS,
+    "epochs": EPOCHS,
+    "steps": STEPS,
+    "blocks": BLOCKS,
+    "layers": LAYERS,
+    "exponents": EXPONENTS,
+}
 """Stem of the joined file -> its columns. In a run's folder `cells` has one row and is called `record`."""
 
 

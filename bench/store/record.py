@@ -21,6 +21,9 @@ def cell_row(cell: Cell, **measured: Any) -> dict[str, Any]:
         "group_id": cell.group_id,
         "study_name": cell.study_name,
         "run_folder": cell.run_folder,
+        "weights_dtype": cell.precision.weights,
+        "compute_dtype": cell.precision.compute,
+        "update": "master" if cell.precision.master_weights else cell.precision.rounding,
         **cell.settings,
         **measured,
     }

@@ -9,7 +9,7 @@ from bench.store.columns import TABLES
 HEAD = """# Results
 
 `results/<experiment>/` is written by `bench/run_matrix.py`: `plan.json`, a folder a run below `runs/`, and the
-runs joined in the four tables below, keyed by `cell_id`. It is git-ignored but for `demo/` and small evidence
+runs joined in the tables below, keyed by `cell_id`. It is git-ignored but for `demo/` and small evidence
 of named machines. A measurement that is missing is null, never 0. Unit, label and meaning also travel in the
 metadata of each Parquet field.
 

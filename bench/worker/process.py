@@ -10,7 +10,6 @@ import resource
 import signal
 import sys
 import threading
-import time
 import traceback
 from datetime import UTC, datetime
 from multiprocessing import parent_process
@@ -26,8 +25,14 @@ from bench.store.columns import METHOD_VERSION
 from bench.store.locks import hold_board, hold_run
 from bench.store.record import write_run
 from bench.store.run import Run
+from bench.train.checkpoint import delete_checkpoints
 from bench.train.statuses import Diverged, Unsupported
+from bench.worker.keeping import Keeping
 from bench.worker.session import Report, Session
+from bench.worker.traces import block_rows
+
+MAX_REPLAY_S = 600.0
+"""Spent at most on finding the layer that broke a training; no more than half of what is left of the cell's time."""
 
 SHOWN = ("status", "because", "images_per_s", "test_accuracy", "steady_peak_bytes", "cell_s")
 """What a launcher prints of a finished cell."""
@@ -51,19 +56,24 @@ def run_cell(run: Run, report: Report) -> None:
         owner = f"{run.cell} of {run.folder.parents[1].name}"
         with hold_board(run.board, owner, lambda holder: report(phase="waiting", holder=holder)) as waited_s:
             report(phase="start")
-            begun = time.perf_counter()
             device = prepare_process(run)
-            session = Session(run.cell, run.measure, device, report)
             row = provenance(run.board, METHOD_VERSION)
+            every_s = 60 * run.budget.checkpoint_minutes
+            keeping = Keeping(run.folder, every_s, run.cell.cell_id, row["environment_id"])
+            session = Session(run.cell, run.measure, device, report, keeping)
             row |= {"order": run.order, "command": run.command, "started_at": datetime.now(UTC), "waited_s": waited_s}
             if run.board.is_gpu:
                 row |= {"cuda": torch.version.cuda, "cudnn": str(torch.backends.cudnn.version())}
-            row |= dict(zip(("status", "because"), _measured(session), strict=True))
-            row |= session.row | {"cell_s": time.perf_counter() - begun}
+            status, because = _measured(session)
+            if status == "diverged":
+                report(phase="replaying")
+                because = f"{because}; {_autopsy(session, 60 * run.budget.minutes_per_cell)}"
+            row |= session.row | {"status": status, "because": because, "cell_s": session.cell_s}
             if row["status"] == "diverged" and run.cell.epochs:
                 row["test_accuracy"] = 1 / row["num_classes"]
-            traces = {"epochs": session.epochs, "steps": session.steps, "blocks": session.block_rows()}
+            traces = session.traces.state_dict() | {"blocks": block_rows(session.clock.blocks)}
             write_run(run.folder, run.cell, row, traces)
+            delete_checkpoints(run.folder)
             report(phase="done", **{key: row.get(key) for key in SHOWN})
 
 
@@ -84,6 +94,15 @@ def _measured(session: Session) -> tuple[str, str | None]:
             return "oom", f"out of memory at batch size {session.cell.batch_size}: {_first_line(e)}"
         return "failed", f"{type(e).__name__}: {_first_line(e)}"
     return "ok", None
+
+
+def _autopsy(session: Session, limit_s: float) -> str:
+    """Look for the layer that broke a training; what is known of the cell stays, whatever happens here."""
+    try:
+        return session.autopsy(max_s=min(MAX_REPLAY_S, (limit_s - session.cell_s) / 2))
+    except Exception as e:
+        traceback.print_exc()
+        return f"the replay that looks for the layer failed ({type(e).__name__}: {_first_line(e)})"
 
 
 def prepare_process(run: Run) -> torch.device:

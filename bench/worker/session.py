@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import statistics
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from bench.measure.clock import Block, BlockClock
-from bench.measure.dtypes import DtypeProof
-from bench.measure.memory import Memory, memory_of
-from bench.measure.stopping import ci_share, is_flat, why_stop
+from bench.measure.memory import Memory, is_out_of_memory, memory_of
+from bench.measure.stopping import is_flat, why_stop
 from bench.plan.cell import Cell
 from bench.plan.experiment import Measure
-from bench.train.images import load_images
-from bench.train.precision import DTYPES, fp32_precision
+from bench.train.images import Images, load_images
+from bench.train.precision import fp32_precision
 from bench.train.statuses import Diverged
-from bench.train.training import Step, Training
+from bench.train.training import Training
+from bench.worker.autopsy import first_non_finite
+from bench.worker.keeping import Keeping
+from bench.worker.probe import Probe
+from bench.worker.proof import prove_first_step, prove_kernels
+from bench.worker.traces import StepTrace, Traces, epoch_speed, scale_story, speed
 
 Report = Callable[..., None]
 """Tells whoever watches, by keyword: phase, epoch, images_per_s, memory_bytes."""
@@ -42,45 +45,53 @@ class Session:
     measure_by: Measure
     device: torch.device
     report: Report
+    keeping: Keeping | None = None
+    """None: nothing is kept, and an interrupted training starts over."""
     started_s: float = field(default_factory=time.perf_counter)
     row: dict[str, Any] = field(default_factory=dict)
-    epochs: list[dict[str, Any]] = field(default_factory=list)
-    steps: list[dict[str, Any]] = field(default_factory=list)
+    traces: Traces = field(default_factory=Traces)
     clock: BlockClock = field(init=False)
     memory: Memory = field(init=False)
-    first_steady: int = 0
-    """Index of the first block that is a timing sample."""
+    images: Images = field(init=False)
+    first_epoch: int = 0
+    """Of this process, from 0."""
+    proved: bool = False
+    """Whether the first step of this process has been taken, under the eyes of the dtype proof."""
 
     def __post_init__(self) -> None:
         self.clock = BlockClock(self.device, block_s=self.measure_by.block_ms / 1e3)
         self.memory = memory_of(self.device)
 
     def measure(self) -> None:
-        """Load, build, train or time, and fill `row`, `epochs`, `steps` and the clock's blocks.
+        """Load, build, train or time, and fill `row`, `traces` and the clock's blocks.
 
         Raises:
             Diverged: the loss is not finite any more.
             Unsupported: the device cannot do what the recipe asks.
+            ValueError: the data, the model or a checkpoint does not fit the cell.
             RuntimeError: products ran in another dtype than the recipe says.
         """
         self.memory.reset_peak()
         self.row |= {"memory_instrument": self.memory.instrument, "baseline_bytes": self.memory.peak_bytes()}
         self.report(phase="data")
-        images = load_images(self.cell.data, self.cell.image_size)
+        self.images = load_images(self.cell.data, self.cell.image_size)
         self.row |= {
-            "num_train_images": len(images.train_y_N),
-            "num_test_images": len(images.test_y_N),
-            "num_classes": images.num_classes,
-            "data_sha256": images.sha256,
+            "num_train_images": len(self.images.train_y_N),
+            "num_test_images": len(self.images.test_y_N),
+            "num_classes": self.images.num_classes,
+            "data_sha256": self.images.sha256,
         }
         self.report(phase="model")
-        training = Training(self.cell, images, self.device)
+        training = Training(self.cell, self.images, self.device)
+        updated = sorted({str(p.dtype).removeprefix("torch.") for p in training.updated.values()})
         self.row |= {
             "num_parameters": training.num_parameters,
+            "optimizer_dtypes": " ".join(updated),
             "fp32_precision": " ".join(f"{k}:{v}" for k, v in fp32_precision().items()),
             "threads_used": torch.get_num_threads(),
             "startup_s": time.perf_counter() - self.started_s,
             "train_s": 0.0,
+            "num_resumes": 0,
         }
         self.report(phase="warm-up")
         try:
@@ -88,41 +99,93 @@ class Session:
                 self.train(training)
             else:
                 self.time(training)
+            prove_kernels(training, self.row)
         finally:
-            self.sum_up()
+            blocks, steps = self.clock.blocks, self.traces.steps
+            self.row |= {"num_steps": len(steps)} | speed(blocks, self.cell) | scale_story(steps, self.cell)
 
     def train(self, training: Training) -> None:
         """Train to the end, evaluating after each epoch, off the clock."""
         self.row["evaluate_s"] = 0.0
         per_epoch = training.steps_per_epoch
         self.clock.max_steps = max(1, min(per_epoch, int(MAX_BLOCK_SHARE * self.cell.epochs * per_epoch)))
-        for epoch in range(self.cell.epochs):
+        probe = Probe(training, activations=self.measure_by.numerics_activations)
+        self.resume(training)
+        if not self.traces.epochs:
+            self.look_inside(probe, epoch=0)
+        for epoch in range(self.first_epoch, self.cell.epochs):
             losses = self.run(training, epoch, num_steps=training.steps_per_epoch)
             self.keep_peak()
             scale = training.precision.scaler.factor
             begun = time.perf_counter()
             evaluation = asdict(training.evaluate())
             self.row["evaluate_s"] += time.perf_counter() - begun
+            facts = {"learning_rate": training.optimizer.param_groups[0]["lr"], "train_s": self.row["train_s"]}
+            facts |= {"train_loss": statistics.fmean(losses), "loss_scale": scale} | evaluation
+            self.traces.epochs.append(epoch_speed(self.clock.blocks, epoch) | facts)
+            self.look_inside(probe, epoch=epoch + 1)
+            self.keep(training, epoch + 1)
             self.memory.reset_peak()
-            blocks = [block for block in self.clock.blocks if block.epoch == epoch]
-            self.epochs.append(
-                {
-                    "epoch": epoch + 1,
-                    "learning_rate": training.optimizer.param_groups[0]["lr"],
-                    "train_loss": statistics.fmean(losses),
-                    "train_s": self.row["train_s"],
-                    "images_per_s": _mean_rate(blocks),
-                    "num_skipped": sum(b.num_skipped for b in blocks),
-                    "loss_scale": scale,
-                    **evaluation,
-                }
-            )
             self.report(phase="training", epoch=epoch + 1, test_accuracy=evaluation["test_accuracy"])
         self.row |= {"timing_stop": "training", "final_loss_scale": scale, **evaluation}
-        self.row["best_test_accuracy"] = max(e["test_accuracy"] for e in self.epochs)
+        self.row["best_test_accuracy"] = max(e["test_accuracy"] for e in self.traces.epochs)
         target = self.measure_by.target_accuracy
-        reached = [e["train_s"] for e in self.epochs if target is not None and e["test_accuracy"] >= target]
+        reached = [e["train_s"] for e in self.traces.epochs if target is not None and e["test_accuracy"] >= target]
         self.row |= {"target_accuracy": target, "time_to_accuracy_s": reached[0] if reached else None}
+
+    def look_inside(self, probe: Probe, *, epoch: int) -> None:
+        """Sample the layers after `epoch` epochs, if it is one of the epochs to look at. Off the clock."""
+        samples = self.measure_by.numerics_samples
+        due = {round(i * self.cell.epochs / max(1, samples - 1)) for i in range(samples)}
+        if epoch not in due:
+            return
+        begun = time.perf_counter()
+        try:
+            sample = probe.sample()
+        except (RuntimeError, MemoryError) as e:
+            if not is_out_of_memory(e):
+                raise
+            print(f"no look at the layers after epoch {epoch}: {e}", file=sys.stderr)  # the training may well fit
+            return
+        place = {"step": len(self.traces.steps), "epoch": epoch}
+        self.traces.layers += [place | row for row in sample.layers]
+        self.traces.exponents += [place | row for row in sample.exponents]
+        if self.traces.steps:
+            self.traces.steps[-1]["headroom_bits"] = sample.headroom_bits
+        else:
+            self.memory.release()
+        self.row["numerics_s"] = self.row.get("numerics_s", 0.0) + time.perf_counter() - begun
+
+    def keep(self, training: Training, epoch: int) -> None:
+        """Write a checkpoint after `epoch` epochs, if it is time for one. Off the clock."""
+        if self.keeping is None or not self.keeping.is_due or epoch == self.cell.epochs:
+            return
+        begun = time.perf_counter()
+        self.keeping.save(
+            epoch=epoch,
+            training=training.state_dict(),
+            row=self.row | {"cell_s": self.cell_s},
+            traces=self.traces.state_dict(),
+            blocks=[asdict(block) for block in self.clock.blocks],
+        )
+        self.row["checkpoint_s"] = self.row.get("checkpoint_s", 0.0) + time.perf_counter() - begun
+
+    def resume(self, training: Training) -> None:
+        """Go on from a checkpoint, if there is one."""
+        saved = self.keeping.load() if self.keeping else None
+        if saved is None:
+            return
+        training.load_state_dict(saved["training"])
+        self.traces = Traces(**saved["traces"])
+        self.clock.resume([Block(**b) for b in saved["blocks"]], float(training.precision.scaler.num_skipped))
+        self.row |= saved["row"] | {"num_resumes": saved["row"]["num_resumes"] + 1}
+        self.started_s -= self.row.pop("cell_s")
+        self.first_epoch = saved["epoch"]
+
+    @property
+    def cell_s(self) -> float:
+        """Seconds since the worker's first line, those of the processes it was resumed from included."""
+        return time.perf_counter() - self.started_s
 
     def time(self, training: Training) -> None:
         """Step until the speed is known, over as many epochs as that takes."""
@@ -135,44 +198,44 @@ class Session:
 
         Returns the loss of each step. Raises Diverged if one is not finite.
         """
-        losses: list[Tensor] = []
-        packed: list[Tensor] = []  # a loss alone takes 512 bytes of the memory that is measured, for as long as we step
-        steps = training.steps(epoch) if num_steps else _endless(training)
+        steps = training.steps(epoch) if num_steps else training.endless_steps()
         skipped = training.precision.scaler.num_skipped
+        trace, first = StepTrace(float(skipped)), len(self.traces.steps) + 1
+        left: float = num_steps or math.inf
         begun = time.perf_counter()
         try:
-            if not self.steps:
-                losses.append(self.prove_dtypes(steps))
-            left = num_steps - len(losses) if num_steps else math.inf
-            self.clock.open(epoch)
-            for loss, num_images in steps:
-                losses.append(loss)
+            if not self.proved:
+                trace.add(prove_first_step(training, steps, self.row))
+                self.proved = True
                 left -= 1
-                if self.clock.count(loss, num_images, skipped, steps_left=left):
-                    packed.append(torch.stack(losses))
-                    losses.clear()
+            self.clock.open(epoch)
+            for step in steps:
+                trace.add(step)
+                left -= 1
+                if self.clock.count(step.loss, step.num_images, skipped, steps_left=left):
+                    trace.pack()
                     if self.at_border(training):
                         break
             self.clock.settle()
         finally:
-            values = torch.cat([*packed, *(loss.view(1) for loss in losses)]).tolist() if packed or losses else []
+            rows = trace.read(first, epoch)
             self.row["train_s"] += time.perf_counter() - begun
-            first = len(self.steps) + 1
-            self.steps += [{"step": first + i, "epoch": epoch + 1, "loss": value} for i, value in enumerate(values)]
-        for step in self.steps[first - 1 :]:
-            if not math.isfinite(step["loss"]):
-                raise Diverged(f"the loss is {step['loss']} at step {step['step']} (epoch {epoch + 1})")
-        return values
+            self.traces.steps += rows
+        for row in rows:
+            if not math.isfinite(row["loss"]):
+                self.row |= {"diverged_step": row["step"], "diverged_loss": str(row["loss"])}
+                raise Diverged(f"the loss is {row['loss']} at step {row['step']} (epoch {row['epoch']})")
+        return [row["loss"] for row in rows]
 
-    def prove_dtypes(self, steps: Iterator[Step]) -> Tensor:
-        """Take the first step, which is no sample anyway, under the eyes of a dispatch mode."""
-        with DtypeProof() as proof:
-            loss, _ = next(steps)
-        self.row["dtype_proof"] = str(proof)
-        contradiction = proof.contradicts(DTYPES[self.cell.precision.compute])
-        if contradiction:
-            raise RuntimeError(f"dtype proof: {contradiction}")
-        return loss
+    def autopsy(self, max_s: float) -> str:
+        """Say which layer of a training that diverged went first. The diverged one must have been let go."""
+        saved = self.keeping.load() if self.keeping else None
+        last_step = self.row["diverged_step"]
+        finding = first_non_finite(self.cell, self.images, self.device, saved, last_step=last_step, max_s=max_s)
+        if finding is None:
+            return f"a replay of at most {max_s:.0f} s did not come to it"
+        self.row |= {"diverged_layer": finding.layer, "diverged_in": finding.where}
+        return str(finding)
 
     def at_border(self, training: Training) -> bool:
         """Look at the blocks so far; return whether stepping should stop. Waits for nothing."""
@@ -188,7 +251,7 @@ class Session:
         if self.clock.warming_up:
             self.look_at_warmup(training)
         elif not self.cell.epochs:
-            timed = blocks[self.first_steady :]
+            timed = [block for block in blocks if block.steady]
             self.row["timing_stop"] = why_stop(
                 [block.images_per_s for block in timed if not block.num_skipped],
                 target_ci=self.measure_by.target_ci,
@@ -200,18 +263,17 @@ class Session:
 
     def look_at_warmup(self, training: Training) -> None:
         """End warm-up when the speed is flat, the last block skipped no step, or a cap is reached."""
-        blocks = self.clock.blocks
+        blocks = self.clock.own_blocks
         settled = [block for block in blocks if not block.calibrating]
         steady = is_flat([b.device_s / b.num_steps for b in settled]) and not settled[-1].num_skipped
         num_steps = sum(block.num_steps for block in blocks)
         too_long = sum(block.wall_s for block in blocks) >= self.measure_by.max_warmup_s
-        too_many = self.cell.epochs and num_steps >= WARMUP_SHARE * self.cell.epochs * training.steps_per_epoch
+        num_left = (self.cell.epochs - self.first_epoch) * training.steps_per_epoch
+        too_many = self.cell.epochs and num_steps >= WARMUP_SHARE * num_left
         if steady or too_long or too_many:
             self.keep_peak()
             self.memory.reset_peak()
             self.clock.warming_up = False
-            # The window that proved to be flat is no sample: each of its blocks began on a device that had run dry.
-            self.first_steady = len(blocks)
             self.row["warmup_steady"] = steady
             self.report(phase="training" if self.cell.epochs else "timing")
 
@@ -221,57 +283,5 @@ class Session:
         self.row[kind] = max(self.row.get(kind, 0), self.memory.peak_bytes())
         reserved = self.memory.reserved_bytes()
         # Once evaluated, the cache also holds the evaluation's batches, which are not the training's.
-        if reserved is not None and not self.epochs:
+        if reserved is not None and not self.traces.epochs:
             self.row["peak_reserved_bytes"] = max(self.row.get("peak_reserved_bytes", 0), reserved)
-
-    def sum_up(self) -> None:
-        """Condense the blocks into the record; without a sample the speed stays null."""
-        blocks = self.clock.blocks
-        warmup = blocks if self.clock.warming_up else blocks[: self.first_steady]
-        self.row |= {
-            "num_steps": len(self.steps),
-            "num_skipped": sum(block.num_skipped for block in blocks),
-            "warmup_steps": 1 + sum(block.num_steps for block in warmup) if self.steps else 0,
-        }
-        timed = [block for block in blocks[len(warmup) :] if not block.num_skipped]
-        if not timed:
-            return
-        rates = [block.images_per_s for block in timed]
-        q1, median, q3 = statistics.quantiles(rates, n=4, method="inclusive") if len(rates) > 1 else rates * 3
-        self.row |= {
-            "images_per_s": median,
-            "images_per_s_q1": q1,
-            "images_per_s_q3": q3,
-            "num_blocks": len(timed),
-            "step_ms": 1e3 * self.cell.batch_size / median,
-            "ci_share": ci_share(rates),
-            "gap_share": 1 - sum(b.device_s for b in timed) / sum(b.wall_s for b in timed),
-        }
-
-    def block_rows(self) -> list[dict[str, Any]]:
-        """Return the raw samples, warm-up included and marked."""
-        first_steady = len(self.clock.blocks) if self.clock.warming_up else self.first_steady
-        return [
-            {
-                "block": i + 1,
-                "epoch": block.epoch + 1,
-                "num_steps": block.num_steps,
-                "num_images": block.num_images,
-                "num_skipped": block.num_skipped,
-                "device_s": block.device_s,
-                "wall_s": block.wall_s,
-                "images_per_s": block.images_per_s,
-                "steady": i >= first_steady,
-            }
-            for i, block in enumerate(self.clock.blocks)
-        ]
-
-
-def _endless(training: Training) -> Iterator[Step]:
-    for epoch in itertools.count():
-        yield from training.steps(epoch)
-
-
-def _mean_rate(blocks: list[Block]) -> float | None:
-    """Images per second of wall time over blocks; None for an epoch that had only the first step."""
-    return sum(b.num_images for b in blocks) / sum(b.wall_s for b in blocks) if blocks else None

@@ -1,0 +1,116 @@
+"""Which layer went non-finite first: a diverged training is replayed under hooks, to the step that broke it.
+
+Nothing watches for this while a training is timed. The replay starts from the last checkpoint, or from the seed, and
+is exact on a CPU; on a GPU atomics may move the break by a step or hide it, which the finding then says.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bench.plan.cell import Cell
+from bench.train.images import Images
+from bench.train.training import Training
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The first number that was not finite."""
+
+    step: int
+    layer: str
+    where: str
+    """`forward`: its output. `backward`: the gradient at its output or of its weights. `update`: its weights."""
+
+    def __str__(self) -> str:
+        what = {"forward": "output", "backward": "gradient", "update": "weights after the update"}[self.where]
+        return f"{self.layer} went non-finite first: its {what} at step {self.step}"
+
+
+def first_non_finite(
+    cell: Cell, images: Images, device: torch.device, saved: Mapping[str, Any] | None, *, last_step: int, max_s: float
+) -> Finding | None:
+    """Replay a training, under hooks, until something is not finite.
+
+    A gradient that overflows under a loss scale is no finding while the scaler skips the step.
+
+    Args:
+        cell: that diverged.
+        images: its data.
+        device: that it ran on.
+        saved: a checkpoint to start from; None replays from the seed.
+        last_step: at which the loss was seen to be non-finite, from 1.
+        max_s: give up after so many seconds.
+
+    Returns:
+        None if nothing was found up to `last_step` or within `max_s`.
+    """
+    training = Training(cell, images, device)
+    epoch = 0
+    if saved:
+        training.load_state_dict(saved["training"])
+        epoch = int(saved["epoch"])
+    first_step = epoch * training.steps_per_epoch + 1
+    begun = time.perf_counter()
+    scaler = training.precision.scaler
+    with watching(training.model) as events:
+        for step, (x_NCHW, y_N) in enumerate(_batches(training, epoch), start=first_step):
+            if step > last_step or time.perf_counter() - begun > max_s:
+                return None
+            events.clear()
+            skipped = float(scaler.num_skipped)
+            training.step(x_NCHW, y_N)
+            was_skipped = float(scaler.num_skipped) > skipped
+            for layer, where in events:
+                if where == "forward" or not was_skipped:
+                    return Finding(step, layer, where)
+            for name, parameter in training.updated.items():
+                if not bool(parameter.isfinite().all()):
+                    return Finding(step, name.rpartition(".")[0] or name, "update")
+    return None
+
+
+@contextmanager
+def watching(model: nn.Module) -> Iterator[list[tuple[str, str]]]:
+    """Context that gives a list of (layer, forward | backward), one for each tensor that was not finite, in order."""
+    events: list[tuple[str, str]] = []
+
+    def note(x: Tensor, layer: str, where: str) -> None:
+        if x.is_floating_point() and not bool(x.isfinite().all()):
+            events.append((layer, where))
+
+    def watch_output(layer: str) -> Any:
+        def watch(_module: nn.Module, _inputs: Any, output: Any) -> None:
+            if isinstance(output, Tensor):
+                note(output, layer, "forward")
+                if output.requires_grad:
+                    output.register_hook(lambda gradient: note(gradient, layer, "backward"))
+
+        return watch
+
+    handles = []
+    for name, module in model.named_modules():
+        if not any(module.children()):
+            handles.append(module.register_forward_hook(watch_output(name or "the model")))
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            layer = name.rpartition(".")[0] or name
+            handles.append(parameter.register_hook(lambda gradient, layer=layer: note(gradient, layer, "backward")))
+    try:
+        yield events
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _batches(training: Training, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+    while True:
+        yield from training.batches(epoch)
+        epoch += 1

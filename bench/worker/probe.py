@@ -1,0 +1,183 @@
+"""A look into one step, layer by layer: what its precision flushed, lost and bent. It leaves no trace in the training.
+
+On one fixed batch, with the weights of the moment, three things are done off the clock:
+
+    reference   forward and backward in strict fp32, through a copy of the model: the gradient as it would be
+    recipe      the same in the recipe, at its present loss scale: the gradient as it is
+    step        the update with it, to see which weights move
+
+Then the training's state is put back, bit for bit, its random generators included.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bench.measure import numerics
+from bench.train.precision import DTYPES, set_fp32_precision
+from bench.train.training import Training
+
+PROBE_SEED = 0
+"""Of the choice of the batch: the same images for every recipe and seed of an experiment."""
+
+GRADIENT, ACTIVATION, ACTIVATION_GRADIENT = "gradient", "activation", "activation gradient"
+"""What a row is about: a layer's weights' gradient, its output, or the gradient that reaches its output."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What one look found."""
+
+    layers: list[dict[str, Any]]
+    """Rows of layers.parquet: depth, layer, tensor, quantity, value."""
+    exponents: list[dict[str, Any]]
+    """Rows of exponents.parquet: depth, layer, tensor, exponent, count."""
+    headroom_bits: float | None
+    """The least of all layers: doublings of the loss scale until a gradient overflows."""
+
+
+class Probe:
+    """Samples a training on one batch of its own images, taken without augmentation."""
+
+    def __init__(self, training: Training, *, activations: bool) -> None:
+        self.training = training
+        self.activations = activations
+        images = training.images
+        order = torch.randperm(len(images.train_y_N), generator=torch.Generator().manual_seed(PROBE_SEED))
+        chosen_N = order[: training.cell.batch_size].to(training.device)
+        self.pixels_NCHW, self.y_N = images.train_x_NCHW[chosen_N], images.train_y_N[chosen_N]
+
+    def sample(self) -> Sample:
+        """Look at the step that the training would take now, on the probe's batch."""
+        training = self.training
+        state = copy.deepcopy(training.state_dict())
+        try:
+            inside: dict[tuple[str, str], Tensor] = {}
+            reference = self.reference_gradients(inside)
+            training.rewind_rng(state)
+            before = {name: p.detach().clone() for name, p in training.updated.items()}
+            scale = training.precision.scaler.factor or 1.0
+            gradients = self.recipe_gradients(scale)
+            training.precision.scaler.step(training.optimizer)
+            training.precision.scaler.update()
+            return self.compared(reference, gradients, before, inside, scale)
+        finally:
+            training.optimizer.zero_grad(set_to_none=True)
+            training.load_state_dict(state)
+
+    def reference_gradients(self, inside: dict[tuple[str, str], Tensor]) -> dict[str, Tensor]:
+        """Return the gradients in strict fp32, by parameter; fill `inside` by (layer, kind) if asked for."""
+        training = self.training
+        set_fp32_precision(tf32=False)
+        model = copy.deepcopy(training.model).float()
+        if self.activations:
+            for name, module in model.named_modules():
+                if not any(module.children()):
+                    module.register_forward_hook(_recorder(name, inside))
+        try:
+            logits_NK = model(training.normalize.to(torch.float32)(self.pixels_NCHW))
+            training.loss_fn(logits_NK, self.y_N).backward()
+        finally:
+            set_fp32_precision(tf32=training.cell.precision.tf32)
+        return {name: _gradient(p) for name, p in model.named_parameters() if name in training.weights}
+
+    def recipe_gradients(self, scale: float) -> dict[str, Tensor]:
+        """Return the gradients as the recipe computes them, in fp32 and free of the scale; leave them for the step."""
+        training = self.training
+        training.optimizer.zero_grad(set_to_none=True)
+        with training.precision.autocast:
+            logits_NK = training.model(training.normalize(self.pixels_NCHW))
+        training.precision.scaler.scale(training.loss_fn(logits_NK.float(), self.y_N)).backward()
+        return {name: _gradient(p) / scale for name, p in training.updated.items()}
+
+    def compared(
+        self,
+        reference: dict[str, Tensor],
+        gradients: dict[str, Tensor],
+        before: dict[str, Tensor],
+        inside: dict[tuple[str, str], Tensor],
+        scale: float,
+    ) -> Sample:
+        """Put what was seen into rows, after the step."""
+        training, recipe = self.training, self.training.cell.precision
+        compute, kept = DTYPES[recipe.compute], DTYPES[recipe.weights]
+        rate = training.optimizer.param_groups[0]["lr"]
+        sample = Sample([], [], None)
+        headrooms: list[float] = []
+        for depth, (layer, names) in enumerate(layers_of(training.weights).items()):
+            true_P, seen_P = _flat(reference, names), _flat(gradients, names)
+            old_P, new_P = _flat(before, names), _flat(training.updated, names)
+            # Autocast keeps the weights of a normalisation, and so their gradients, in the weights' own dtype.
+            dtype = compute if any(training.weights[name].dim() > 1 for name in names) else kept
+            counted = numerics.exponents(true_P)
+            headroom = numerics.headroom_bits(counted.largest, dtype, scale)
+            headrooms += [] if headroom is None else [headroom]
+            plain_16_bit = old_P.dtype != torch.float32
+            quantities = {
+                "num_entries": float(true_P.numel()),
+                "flushed_share": numerics.flushed_share(true_P, dtype, scale),
+                "died_share": numerics.died_share(true_P, seen_P),
+                "near_overflow_share": numerics.near_overflow_share(true_P, dtype, scale),
+                "headroom_bits": headroom,
+                "norm": float(true_P.double().norm()),
+                "distance": numerics.relative_distance(seen_P, true_P),
+                "lost_update_share": numerics.lost_update_share(old_P, rate * seen_P, old_P.dtype)
+                if plain_16_bit
+                else None,
+                "unmoved_share": numerics.unmoved_share(old_P, new_P, seen_P),
+            }
+            _add(sample, depth, layer, GRADIENT, quantities, counted)
+        for depth, ((layer, kind), x) in enumerate(inside.items()):
+            here = scale if kind == ACTIVATION_GRADIENT else 1.0
+            quantities = {
+                "flushed_share": numerics.flushed_share(x, compute, here),
+                "near_overflow_share": numerics.near_overflow_share(x, compute, here),
+            }
+            _add(sample, depth // 2, layer, kind, quantities, numerics.exponents(x))
+        return Sample(sample.layers, sample.exponents, min(headrooms, default=None))
+
+
+def layers_of(parameters: Iterable[str]) -> dict[str, list[str]]:
+    """Return layer -> its parameters' names, in the model's order: `conv1` -> `conv1.weight`, `conv1.bias`."""
+    layers: dict[str, list[str]] = {}
+    for name in parameters:
+        layers.setdefault(name.rpartition(".")[0] or name, []).append(name)
+    return layers
+
+
+def _add(
+    sample: Sample,
+    depth: int,
+    layer: str,
+    tensor: str,
+    quantities: dict[str, float | None],
+    counted: numerics.Exponents,
+) -> None:
+    place = {"depth": depth, "layer": layer, "tensor": tensor}
+    sample.layers.extend({**place, "quantity": k, "value": v} for k, v in quantities.items() if v is not None)
+    sample.exponents.extend({**place, "exponent": e, "count": n} for e, n in counted.counts.items())
+
+
+def _flat(tensors: dict[str, Any], names: list[str]) -> Tensor:
+    return torch.cat([tensors[name].detach().flatten() for name in names])
+
+
+def _gradient(parameter: nn.Parameter) -> Tensor:
+    """Return the gradient in fp32; zeros where the loss does not depend on the parameter."""
+    return torch.zeros_like(parameter).float() if parameter.grad is None else parameter.grad.detach().float()
+
+
+def _recorder(layer: str, inside: dict[tuple[str, str], Tensor]) -> Any:
+    def record(_module: nn.Module, _inputs: Any, output: Any) -> None:
+        if isinstance(output, Tensor) and output.requires_grad and (layer, ACTIVATION) not in inside:
+            inside[layer, ACTIVATION] = output.detach().clone()
+            inside[layer, ACTIVATION_GRADIENT] = torch.zeros(0)
+            output.register_hook(lambda gradient: inside.update({(layer, ACTIVATION_GRADIENT): gradient.detach()}))
+
+    return record

@@ -1,0 +1,57 @@
+"""That a cell computes in the dtype of its label: steps taken off the clock, under the eyes of `measure.dtypes`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from bench.measure.dtypes import DtypeProof, errors_contradict, fp32_errors, kernel_dtypes, kernels_contradict
+from bench.train.precision import DTYPES
+from bench.train.training import Step, Training
+
+MOST_KERNELS = 8
+"""Kernels that a record names; a net has more, in few dtypes."""
+
+
+def prove_first_step(training: Training, steps: Iterator[Step], row: dict[str, Any]) -> Step:
+    """Take a training's next step, look at the dtypes of its products, and write what was seen into `row`.
+
+    Raises:
+        RuntimeError: products ran in another dtype than the recipe says.
+    """
+    recipe = training.cell.precision
+    errors = fp32_errors(training.device) if recipe.compute == "fp32" else {}
+    row["fp32_errors"] = " ".join(f"{name}:{error:.1e}" for name, error in errors.items()) or None
+    with DtypeProof(training.model) as proof:
+        step = next(steps)
+    row["dtype_proof"] = str(proof)
+    _refuse(proof.contradicts(DTYPES[recipe.compute]) or errors_contradict(errors, tf32=recipe.tf32))
+    return step
+
+
+def prove_kernels(training: Training, row: dict[str, Any]) -> None:
+    """Take one step more than the cell asks for, under CUDA's profiler, and write its kernels into `row`.
+
+    Last of all, because CUPTI stays in the process. On a CPU there is nothing to see.
+
+    Raises:
+        RuntimeError: a kernel ran in another dtype than the recipe says.
+    """
+    if training.device.type != "cuda":
+        return
+    recipe = training.cell.precision
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
+        next(training.steps(0))
+        torch.cuda.synchronize(training.device)
+    dtypes = kernel_dtypes(event.key for event in profile.key_averages())
+    row["kernels"] = " ".join(
+        f"{name.split('(')[0].split(' ')[-1]}:{dtype}" for name, dtype in list(dtypes.items())[:MOST_KERNELS]
+    )
+    _refuse(kernels_contradict(dtypes, "tf32" if recipe.tf32 else recipe.compute))
+
+
+def _refuse(contradiction: str | None) -> None:
+    if contradiction:
+        raise RuntimeError(f"dtype proof: {contradiction}")

@@ -1,0 +1,130 @@
+"""What a session gathers on its way, as rows of tables; a checkpoint carries it, so that a resume lacks nothing."""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bench.measure.clock import Block
+from bench.measure.stopping import ci_share
+from bench.plan.cell import Cell
+from bench.train.training import Step
+
+Rows = list[dict[str, Any]]
+
+
+@dataclass
+class Traces:
+    """Rows of a run's tables, by the table's name."""
+
+    epochs: Rows = field(default_factory=list)
+    steps: Rows = field(default_factory=list)
+    layers: Rows = field(default_factory=list)
+    exponents: Rows = field(default_factory=list)
+
+    def state_dict(self) -> dict[str, Rows]:
+        """Return the tables, by name."""
+        return {name: getattr(self, name) for name in ("epochs", "steps", "layers", "exponents")}
+
+
+class StepTrace:
+    """The losses and loss scales of consecutive steps, left on the device until they are read.
+
+    A loss alone takes 512 bytes of the memory that is measured, so they are packed at every block's border.
+    """
+
+    def __init__(self, num_skipped: float) -> None:
+        self._skipped = num_skipped
+        self._losses: list[Tensor] = []
+        self._tallies: list[Tensor] = []
+        self._packed_losses: list[Tensor] = []
+        self._packed_tallies: list[Tensor] = []
+
+    def add(self, step: Step) -> None:
+        """Keep a step. Waits for nothing."""
+        self._losses.append(step.loss)
+        if step.tally_2 is not None:
+            self._tallies.append(step.tally_2)
+
+    def pack(self) -> None:
+        """Put the steps kept so far into one tensor. Waits for nothing."""
+        for loose, packed in ((self._losses, self._packed_losses), (self._tallies, self._packed_tallies)):
+            if loose:
+                packed.append(torch.stack(loose))
+                loose.clear()
+
+    def read(self, first_step: int, epoch: int) -> Rows:
+        """Return a row of `steps` for each, waiting for the device. Steps and epochs count from 1 in the rows."""
+        self.pack()
+        losses = torch.cat(self._packed_losses).tolist() if self._packed_losses else []
+        tallies = torch.cat(self._packed_tallies).tolist() if self._packed_tallies else [(None, None)] * len(losses)
+        rows: Rows = []
+        for i, (loss, (scale, skipped)) in enumerate(zip(losses, tallies, strict=True)):
+            row = {"step": first_step + i, "epoch": epoch + 1, "loss": loss, "loss_scale": scale, "skipped": None}
+            if skipped is not None:
+                row["skipped"] = skipped > self._skipped
+                self._skipped = skipped
+            rows.append(row)
+        return rows
+
+
+def speed(blocks: Sequence[Block], cell: Cell) -> dict[str, Any]:
+    """Condense the blocks into columns of the record; without a sample the speed stays null."""
+    row: dict[str, Any] = {
+        "num_skipped": sum(block.num_skipped for block in blocks),
+        "warmup_steps": 1 + sum(block.num_steps for block in blocks if not block.steady) if blocks else 0,
+    }
+    timed = [block for block in blocks if block.steady and not block.num_skipped]
+    if not timed:
+        return row
+    rates = [block.images_per_s for block in timed]
+    q1, median, q3 = statistics.quantiles(rates, n=4, method="inclusive") if len(rates) > 1 else rates * 3
+    return row | {
+        "images_per_s": median,
+        "images_per_s_q1": q1,
+        "images_per_s_q3": q3,
+        "num_blocks": len(timed),
+        "step_ms": 1e3 * cell.batch_size / median,
+        "ci_share": ci_share(rates),
+        "gap_share": 1 - sum(b.device_s for b in timed) / sum(b.wall_s for b in timed),
+    }
+
+
+def epoch_speed(blocks: Sequence[Block], epoch: int) -> dict[str, Any]:
+    """Return the speed columns of a row of `epochs`; no rate for an epoch that had only the first step."""
+    own = [block for block in blocks if block.epoch == epoch]
+    return {
+        "epoch": epoch + 1,
+        "images_per_s": sum(b.num_images for b in own) / sum(b.wall_s for b in own) if own else None,
+        "num_skipped": sum(b.num_skipped for b in own),
+    }
+
+
+def scale_story(steps: Rows, cell: Cell) -> dict[str, Any]:
+    """Condense the loss-scale trajectory into columns of the record; nulls without a scaler."""
+    scales = [row["loss_scale"] for row in steps if row["loss_scale"] is not None]
+    if not scales:
+        return {}
+    changes = list(itertools.pairwise(scales))
+    return {
+        "num_growths": sum(after > before for before, after in changes),
+        "num_backoffs": sum(after < before for before, after in changes),
+        "min_loss_scale": min(scales),
+        "max_loss_scale": max(scales),
+        "wasted_images": cell.batch_size * sum(row["skipped"] for row in steps),
+    }
+
+
+def block_rows(blocks: Sequence[Block]) -> Rows:
+    """Return the raw samples, warm-up included and marked."""
+    shown = ("num_steps", "num_images", "num_skipped", "device_s", "wall_s", "images_per_s", "steady")
+    return [
+        {"block": i, "epoch": block.epoch + 1} | {key: asdict(block)[key] for key in shown}
+        for i, block in enumerate(blocks, 1)
+    ]

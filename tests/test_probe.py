@@ -1,0 +1,145 @@
+"""The look inside leaves no trace, and finds what was planted; the replay names the layer that broke."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from bench.plan.cell import Cell
+from bench.plan.recipe import RECIPES, Recipe
+from bench.train.images import Images, load_images
+from bench.train.training import Training
+from bench.worker.autopsy import first_non_finite
+from bench.worker.probe import Probe, layers_of
+
+CPU = torch.device("cpu")
+OWN = {
+    "bf16_kahan": Recipe(name="bf16_kahan", weights="bf16", compute="bf16", rounding="kahan"),
+    "bf16_stochastic": Recipe(name="bf16_stochastic", weights="bf16", compute="bf16", rounding="stochastic"),
+}
+ALL = {name: recipe for name, recipe in RECIPES.items() if not recipe.tf32} | OWN
+
+
+def training(recipe: str, images: Images, **fields: object) -> Training:
+    given = {"model": "tests.tiny:Net", "data": "digits", "image_size": 8, "batch_size": 512, "epochs": 3}
+    cell = Cell(**given | {"precision": ALL[recipe], "learning_rate": 0.05} | fields)  # type: ignore[arg-type]
+    return Training(cell, images, CPU)
+
+
+@pytest.fixture(scope="module")
+def images() -> Images:
+    return load_images("digits", 8)
+
+
+def values(sample: object, quantity: str) -> dict[str, float]:
+    rows = sample.layers  # type: ignore[attr-defined]
+    return {row["layer"]: row["value"] for row in rows if (row["quantity"], row["tensor"]) == (quantity, "gradient")}
+
+
+CASES = [(recipe, "sgd") for recipe in ALL] + [(recipe, "adam") for recipe in ("bf16", "bf16_amp_scaled", "bf16_kahan")]
+
+
+@pytest.mark.parametrize(("recipe", "optimizer"), CASES)
+def test_a_look_changes_no_bit_of_the_training(recipe: str, optimizer: str, images: Images) -> None:
+    untouched, looked_at = (training(recipe, images, optimizer=optimizer) for _ in range(2))
+    expected = [float(step.loss) for epoch in (0, 1) for step in untouched.steps(epoch)]
+    torch.manual_seed(0)
+    looked_at = training(recipe, images, optimizer=optimizer)
+    probe, losses = Probe(looked_at, activations=True), []
+    for epoch in (0, 1):
+        probe.sample()
+        losses += [float(step.loss) for step in looked_at.steps(epoch)]
+    assert losses == expected
+    for key, value in untouched.model.state_dict().items():
+        assert torch.equal(value, looked_at.model.state_dict()[key]), key
+
+
+def test_fp32_has_no_distance_from_itself_and_16_bit_has_one(images: Images) -> None:
+    distances = {name: values(Probe(training(name, images), activations=False).sample(), "distance") for name in ALL}
+    assert set(distances["fp32"]) == {"conv", "norm", "linear"}
+    assert set(distances["fp32"].values()) == {0.0}
+    for name in ("bf16", "bf16_amp", "fp16_amp"):
+        assert all(0 < d < 0.5 for d in distances[name].values()), name
+    assert max(distances["fp16_amp"].values()) < max(distances["bf16_amp"].values())
+
+
+def test_a_small_gradient_is_flushed_in_fp16_and_saved_by_a_loss_scale(images: Images) -> None:
+    """A head of nearly no weight lets nearly no gradient through."""
+    found = {}
+    for name in ("fp16_amp", "fp16_amp_scaled", "bf16_amp"):
+        trained = training(name, images)
+        with torch.no_grad():
+            trained.model.linear.weight.mul_(1e-7)  # type: ignore[union-attr, operator]
+        found[name] = values(Probe(trained, activations=False).sample(), "flushed_share")
+    assert found["fp16_amp"]["conv"] > 0.8
+    assert found["fp16_amp_scaled"]["conv"] < 0.05
+    assert found["bf16_amp"]["conv"] == 0
+
+
+def test_pure_bf16_loses_updates_that_a_kahan_term_keeps(images: Images) -> None:
+    plain = Probe(training("bf16", images, learning_rate=1e-4, weight_decay=0.0), activations=False).sample()
+    kahan = Probe(training("bf16_kahan", images, learning_rate=1e-4, weight_decay=0.0), activations=False).sample()
+    assert values(plain, "lost_update_share")["linear"] > 0.9
+    assert values(plain, "unmoved_share")["linear"] > 0.9
+    assert values(kahan, "unmoved_share")["linear"] < 0.6
+    assert values(kahan, "lost_update_share") == {}
+
+
+def test_activations_are_looked_at_on_request(images: Images) -> None:
+    sample = Probe(training("bf16_amp", images), activations=True).sample()
+    kinds = {(row["layer"], row["tensor"]) for row in sample.exponents}
+    assert {("conv", "gradient"), ("conv", "activation"), ("conv", "activation gradient")} <= kinds
+    without = Probe(training("bf16_amp", images), activations=False).sample()
+    assert {row["tensor"] for row in without.exponents} == {"gradient"}
+
+
+def test_a_net_without_gradients_has_rows_and_no_shares(images: Images) -> None:
+    sample = Probe(training("fp16_amp", images, model="tests.tiny:NoGradient"), activations=True).sample()
+    assert values(sample, "flushed_share") == {}
+    assert values(sample, "norm") == {"conv": 0.0, "norm": 0.0, "linear": 0.0}
+    assert sample.headroom_bits is None
+
+
+def test_layers_are_modules_in_the_models_order() -> None:
+    names = ["stem.conv.weight", "stem.conv.bias", "token", "head.weight"]
+    assert layers_of(names) == {"stem.conv": names[:2], "token": ["token"], "head": ["head.weight"]}
+
+
+@pytest.mark.parametrize(
+    ("model", "layer", "where"),
+    [("BreaksForward", "conv", "forward"), ("BreaksBackward", "norm", "backward")],
+)
+@pytest.mark.parametrize("from_checkpoint", [False, True])
+def test_a_replay_names_step_layer_and_direction(
+    model: str, layer: str, where: str, from_checkpoint: bool, images: Images
+) -> None:
+    broken = training("fp32", images, model=f"tests.tiny:{model}")
+    saved = None
+    if from_checkpoint:
+        for _ in broken.steps(0):
+            pass
+        saved = {"training": broken.state_dict(), "epoch": 1}
+    finding = first_non_finite(broken.cell, images, CPU, saved, last_step=20, max_s=600)
+    assert finding is not None
+    # The count of calls is no part of a state, so after a checkpoint the sixth step is counted from there.
+    assert finding.step == 6 + (broken.steps_per_epoch if from_checkpoint else 0)
+    assert (finding.layer, finding.where) == (layer, where)
+    assert f"{layer} went non-finite first" in str(finding)
+
+
+def test_a_huge_learning_rate_breaks_in_the_forward_of_the_next_steps(images: Images) -> None:
+    cell = dataclasses.replace(training("fp32", images).cell, learning_rate=1e20)
+    finding = first_non_finite(cell, images, CPU, None, last_step=5, max_s=600)
+    assert finding is not None
+    assert finding.step <= 3
+
+
+def test_a_healthy_training_has_no_finding(images: Images) -> None:
+    assert first_non_finite(training("bf16_amp", images).cell, images, CPU, None, last_step=4, max_s=600) is None
+
+
+def test_an_overflow_that_the_scaler_skips_is_no_finding(images: Images) -> None:
+    cell = training("fp16_amp", images, loss_scale="dynamic:init=16777216,interval=1000").cell
+    assert first_non_finite(cell, images, CPU, None, last_step=4, max_s=600) is None
