@@ -20,6 +20,8 @@ NEEDED: dict[str, tuple[str, ...]] = {
     "epochs": ("cell_id", "epoch", "test_accuracy"),
     "steps": ("cell_id", "step", "loss"),
     "blocks": ("cell_id", "block", "images_per_s", "steady"),
+    "layers": ("cell_id", "step", "epoch", "depth", "layer", "tensor", "quantity", "value"),
+    "exponents": ("cell_id", "step", "epoch", "layer", "tensor", "exponent", "count"),
 }
 """Columns without which nothing can be said."""
 # fmt: on
@@ -102,4 +104,5 @@ def _damaged(path: Path, error: Exception) -> ResultsError:
 
 
 def _empty_type(column: str) -> pa.DataType:
-    return pa.dictionary(pa.int32(), pa.string()) if column == "cell_id" else pa.float64()
+    words = ("cell_id", "layer", "tensor", "quantity")
+    return pa.dictionary(pa.int32(), pa.string()) if column in words else pa.float64()

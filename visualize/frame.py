@@ -3,7 +3,7 @@
     results = read("results/quickstart")
     results.cells      one row a cell, whatever became of it
     results.epochs     one row an epoch, with subject, recipe, batch_size, seed and status of its cell
-    results.steps      likewise, read when first asked for; so is results.blocks
+    results.steps      likewise, read when first asked for; so are results.blocks, layers and exponents
 
 Two columns are added to what was stored. `recipe` is the precision, with the loss scale where one precision ran
 with several. `subject` is what was trained: the model, and every other axis but batch size, precision, seed and
@@ -65,6 +65,16 @@ class Results:
         """One row a block of timed steps."""
         return self._of_cells("blocks")
 
+    @functools.cached_property
+    def layers(self) -> pd.DataFrame:
+        """One row a look, layer and quantity."""
+        return self._of_cells("layers")
+
+    @functools.cached_property
+    def exponents(self) -> pd.DataFrame:
+        """One row a look, layer and exponent."""
+        return self._of_cells("exponents")
+
     @property
     def ok(self) -> pd.DataFrame:
         """The cells that ran to their end."""
@@ -118,7 +128,7 @@ def read(folder: Path | str, *, mixed: bool = False) -> Results:
     """Read `results/<experiment>/`.
 
     Args:
-        folder: with `cells.parquet`, and `epochs`, `steps`, `blocks` and `plan.json` where there are any.
+        folder: with `cells.parquet`, and the other tables and `plan.json` where there are any.
         mixed: allow cells of different machines or versions in one frame; they are still never paired.
 
     Raises:

@@ -20,7 +20,7 @@ from typing import Annotated
 import pandas as pd
 import typer
 
-from visualize import frame, recommendation, table, verdict
+from visualize import frame, numerics, recommendation, table, verdict
 from visualize.files import ResultsError
 from visualize.frame import Results
 from visualize.recommendation import Recommendation
@@ -81,21 +81,30 @@ def draw(results: Results) -> list[Picture]:
     import matplotlib.pyplot as plt
 
     from visualize import figures, theme
-    from visualize.figures import accuracy, loss, memory, throughput
+    from visualize.figures import accuracy, exponents, loss, loss_scale, lost_updates, memory, throughput, underflow
 
     theme.use()
-    kinds: tuple[tuple[str, str, figures.Draw, Callable[[Results], str], bool], ...] = (
-        ("throughput", throughput.CAPTION, figures.draw_throughput, figures.describe_throughput, False),
-        ("accuracy", accuracy.CAPTION, figures.draw_accuracy, figures.describe_accuracy, True),
-        ("loss", loss.CAPTION, figures.draw_loss, figures.describe_loss, True),
-        ("memory", memory.CAPTION, figures.draw_memory, figures.describe_memory, False),
-    )
+    sized, looked = {"by_batch_size": True}, {"by_batch_size": True, "by_recipe": True}
+    kinds: list[tuple[str, str, figures.Draw, Callable[[Results], str], dict[str, bool]]] = [
+        ("throughput", throughput.CAPTION, figures.draw_throughput, figures.describe_throughput, {}),
+        ("accuracy", accuracy.CAPTION, figures.draw_accuracy, figures.describe_accuracy, sized),
+        ("loss", loss.CAPTION, figures.draw_loss, figures.describe_loss, sized),
+        ("memory", memory.CAPTION, figures.draw_memory, figures.describe_memory, {}),
+    ]
+    if "final_loss_scale" in results.ok and results.ok["final_loss_scale"].notna().any():
+        kinds.append(("loss scale", loss_scale.CAPTION, figures.draw_loss_scale, figures.describe_loss_scale, sized))
+    if len(results.layers):
+        kinds += [
+            ("underflow", underflow.CAPTION, figures.draw_underflow, figures.describe_underflow, looked),
+            ("exponents", exponents.CAPTION, figures.draw_exponents, figures.describe_exponents, looked),
+            ("lost updates", lost_updates.CAPTION, figures.draw_lost_updates, figures.describe_lost_updates, sized),
+        ]
     pictures = []
     for subject in results.subjects:
         own = results.where(subject=subject)
         suffix = "" if len(results.subjects) == 1 else "-" + re.sub(r"[^A-Za-z0-9_.]+", "_", subject)
-        for name, caption, draw_one, describe, by_batch_size in kinds:
-            panels = figures.panels(own, by_batch_size=by_batch_size)
+        for name, caption, draw_one, describe, panes in kinds:
+            panels = figures.panels(own, **panes)
             fig = figures.sheet(draw_one, panels)
             blank = next((ax.texts[0].get_text() for ax in fig.axes if not ax.axison and ax.texts), "")
             empty = not any(ax.axison for ax in fig.axes)
@@ -105,7 +114,8 @@ def draw(results: Results) -> list[Picture]:
             plt.close(fig)
             words = blank if empty else "; ".join(f"{title}: {describe(panel)}" for title, panel in panels.items())
             title = f"{name.capitalize()} of {subject}"
-            pictures.append(Picture(stem=name + suffix, title=title, caption=caption, words=words, png=out.getvalue()))
+            stem = name.replace(" ", "_") + suffix
+            pictures.append(Picture(stem=stem, title=title, caption=caption, words=words, png=out.getvalue()))
     return pictures
 
 
@@ -122,6 +132,7 @@ def summary_text(
         parts.append("\n".join(_fill(f"Note: {line}", "  ") for line in notes))
     if results.question:
         parts.append(_fill(f"Question: {results.question}"))
+    parts += [_fill(f"Numerics: {words}") for words in numerics.findings(results)]
     parts += [_fill(f"Verdict: {found.sentence}") for found in recommendations]
     parts.append(_fill(f"{verdict.provenance(results.cells)}.") + f"\nReport: {page}")
     return "\n\n".join(parts) + "\n"
@@ -152,6 +163,7 @@ def render(
         legend=legend,
         notes=table.notes(results),
         reasons=verdict.reasons(results.cells),
+        numerics=numerics.findings(results),
         pictures=pictures,
         facts=_facts(results),
         command=str(results.plan.get("command") or ""),

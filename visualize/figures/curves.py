@@ -25,27 +25,37 @@ def trained(results: Results) -> list[str]:
     Raises:
         ValueError: several subjects or batch sizes, which one axes cannot tell apart by colour.
     """
+    one_of_each(results)
+    return list(results.ok.loc[results.ok["epochs"] > 0, "cell_id"])
+
+
+def one_of_each(results: Results) -> None:
+    """Check that the results are of one subject and batch size.
+
+    Raises:
+        ValueError: of several, which one axes cannot tell apart by colour.
+    """
     for name, values in (("subject", results.subjects), ("batch_size", results.batch_sizes)):
         if len(values) > 1:
             raise ValueError(
                 f"a curve is drawn for one {name}, and there are {len(values)}: "
                 f"say results.where({name}={values[0]!r}) first"
             )
-    return list(results.ok.loc[results.ok["epochs"] > 0, "cell_id"])
 
 
-def draw_curves(ax: Axes, points: pd.DataFrame, styles: Mapping[str, theme.Style]) -> Axes:
+def draw_curves(ax: Axes, points: pd.DataFrame, styles: Mapping[str, theme.Style], *, zoomed: bool = True) -> Axes:
     """Draw mean and min-max band over the seeds of each recipe, and enlarge the end where the axes are emptiest.
 
     Args:
         ax: drawn into, and returned.
         points: columns recipe, x, y; one row a seed and x.
         styles: of every recipe in the folder.
+        zoomed: enlarge the end.
     """
     frame = points.groupby(["recipe", "x"], observed=True)["y"].agg(["mean", "min", "max"]).reset_index()
     _lines(ax, frame, styles, marked=True)
     ends = frame[frame["x"] > frame["x"].max() * (1 - ZOOMED)]
-    if frame["x"].nunique() >= FEWEST and len(ends):
+    if zoomed and frame["x"].nunique() >= FEWEST and len(ends):
         zoom = ax.inset_axes(_emptiest(ax, frame))
         _lines(zoom, ends, styles, marked=False)
         zoom.set_xlim(ends["x"].min(), ends["x"].max())

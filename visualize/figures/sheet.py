@@ -15,12 +15,15 @@ from visualize.frame import Results
 Draw = Callable[[Results, Axes], Axes]
 
 
-def panels(results: Results, *, by_batch_size: bool = False) -> dict[str, Results]:
-    """Return title -> results for the panels of one subject's sheet: one, or one a batch size as curves need."""
+def panels(results: Results, *, by_batch_size: bool = False, by_recipe: bool = False) -> dict[str, Results]:
+    """Return title -> results for the panels of one subject's sheet: one, one a batch size, or one a recipe in it."""
     (subject,) = results.subjects
     if not by_batch_size:
         return {subject: results}
-    return {f"{subject}, batch {size}": results.where(batch_size=size) for size in results.batch_sizes}
+    sized = {f"{subject}, batch {size}": results.where(batch_size=size) for size in results.batch_sizes}
+    if not by_recipe:
+        return sized
+    return {f"{title}, {r}": own.where(recipe=r) for title, own in sized.items() for r in own.recipes}
 
 
 def sheet(draw: Draw, shown: dict[str, Results]) -> Figure:

@@ -1,0 +1,77 @@
+"""The picture that explains fp16: how large the gradients are, and which of them the format can hold."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+from matplotlib.axes import Axes
+
+from visualize import theme
+from visualize.figures import bars
+from visualize.frame import Results
+
+CAPTION = (
+    "Bars: exponents of all gradient entries in strict fp32, at the first and the last look. White: what the recipe's "
+    "format holds in full precision at its loss scale of that look; light grey: subnormal, with ever fewer digits; "
+    "dark grey: flushed to zero on the left, infinite on the right. A loss scale of 2^k moves the window k to the left."
+)
+RANGES = {"fp16": (-26, -14, 15), "bf16": (-135, -126, 127), "fp32": (-151, -126, 127)}
+"""Format -> the largest exponent that is flushed (below half the smallest subnormal), and those of the smallest normal
+and the largest number."""
+
+
+def draw_exponents(results: Results, ax: Axes) -> Axes:
+    """Draw the histogram of gradient exponents against the range of the recipe's format.
+
+    Args:
+        results: of one subject, batch size and recipe.
+        ax: drawn into, and returned.
+    """
+    counts = gradients(results)
+    if counts["cell_id"].empty:
+        return bars.say(ax, "No look at the layers: set numerics_samples in [measure].")
+    style = results.styles[str(counts["recipe"].iloc[0])]
+    looks = sorted({int(counts["step"].min()), int(counts["step"].max())})
+    low, high = int(counts["exponent"].min()) - 1, int(counts["exponent"].max()) + 1
+    for step, colour in zip(looks, (theme.MUTED, style.colour)[-len(looks) :], strict=True):
+        own = counts[counts["step"] == step].groupby("exponent")["count"].sum()
+        ax.bar(own.index, own / own.sum(), width=0.9, color=colour, alpha=0.65, label=f"after step {step}")
+    name = str(results.cells["compute_dtype"].iloc[0])
+    shift = math.log2(scale_of(results) or 1.0)
+    flush, normal, largest = (edge - shift for edge in RANGES[name])
+    low, high = min(low, math.floor(flush) - 3), max(high, min(20, math.ceil(largest) + 2))
+    if name != "fp16":  # its ends lie far off any gradient
+        low, high = int(counts["exponent"].min()) - 4, int(counts["exponent"].max()) + 4
+    ax.axvspan(low - 0.5, flush + 0.5, color="#bdbdbd", zorder=0)
+    ax.axvspan(flush + 0.5, normal - 0.5, color="#ececec", zorder=0)
+    ax.axvspan(largest + 0.5, max(high, largest) + 0.5, color="#bdbdbd", zorder=0)
+    ax.set_xlim(low - 0.5, high + 0.5)
+    ax.set_xlabel("exponent of a gradient entry: $2^e$ ≤ |g| < $2^{e+1}$")
+    ax.set_ylabel("share of nonzero entries")
+    ax.legend(loc="upper right")
+    return ax
+
+
+def describe_exponents(results: Results) -> str:
+    """Say in words what the figure shows."""
+    counts = gradients(results)
+    if counts["cell_id"].empty:
+        return "no look at the layers"
+    last = counts[counts["step"] == counts["step"].max()].groupby("exponent")["count"].sum()
+    middle = int((last.cumsum() >= last.sum() / 2).idxmax())
+    return (
+        f"at the last look half of the gradient's entries lie below 2^{middle + 1}, the least at 2^{last.index.min()}"
+    )
+
+
+def gradients(results: Results) -> pd.DataFrame:
+    """Return the rows of `exponents` about gradients."""
+    rows = results.exponents
+    return rows[rows["tensor"] == "gradient"]
+
+
+def scale_of(results: Results) -> float | None:
+    """Return the loss scale after the last step; None without one."""
+    scales = results.cells.get("final_loss_scale", pd.Series(dtype=float)).dropna()
+    return float(scales.iloc[0]) if len(scales) else None

@@ -1,0 +1,77 @@
+"""The story of the loss scale: where it grew, where it backed off, which steps were lost to that."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from visualize.figures import bars, curves
+from visualize.frame import Results
+
+CAPTION = (
+    "Line: the factor on the loss of each step, one line a seed. Cross: a step that overflowed and was skipped. "
+    "Every fall halves the room that small gradients have above the end of fp16; every cross is a batch that "
+    "taught nothing."
+)
+
+
+def draw_loss_scale(results: Results, ax: Axes) -> Axes:
+    """Draw the loss scale by step, as a power of two.
+
+    Args:
+        results: of one subject and batch size.
+        ax: drawn into, and returned.
+
+    Raises:
+        ValueError: several subjects or batch sizes.
+    """
+    steps = _scaled(results)
+    if steps.empty:
+        return bars.say(ax, "No loss scale: no recipe here has one.")
+    for recipe, style in results.styles.items():
+        own = steps[steps["recipe"] == recipe]
+        for k, (_, seed) in enumerate(own.groupby("cell_id", observed=True)):
+            exponent = np.log2(seed["loss_scale"])
+            ax.plot(
+                seed["step"],
+                exponent,
+                color=style.colour,
+                linestyle=style.linestyle,
+                linewidth=1.6,
+                drawstyle="steps-post",
+                label=recipe if k == 0 else None,
+            )
+            skipped = seed["skipped"].astype(bool).to_numpy()
+            ax.scatter(
+                seed["step"][skipped], exponent[skipped], marker="x", s=28, color=style.colour, linewidth=1.2, zorder=3
+            )
+    ax.yaxis.set_major_locator(MaxNLocator(8, integer=True))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda e, _: f"$2^{{{e:.0f}}}$"))
+    ax.xaxis.set_major_locator(MaxNLocator(8, integer=True, steps=[1, 2, 5, 10]))
+    ax.set_xlabel(results.label("step"))
+    ax.set_ylabel(results.label("loss_scale"))
+    bars.beside(ax)
+    return ax
+
+
+def describe_loss_scale(results: Results) -> str:
+    """Say in words what the figure shows."""
+    steps = _scaled(results)
+    parts = []
+    for recipe, own in steps.groupby("recipe", observed=True):
+        scale = own["loss_scale"]
+        parts.append(
+            f"{recipe}: loss scale from {scale.min():g} to {scale.max():g}, {int(own['skipped'].sum())} of "
+            f"{len(own)} steps skipped"
+        )
+    return "; ".join(parts)
+
+
+def _scaled(results: Results) -> pd.DataFrame:
+    curves.one_of_each(results)
+    steps = results.steps
+    if "loss_scale" not in steps:  # written before the scale was a column
+        return steps.iloc[:0]
+    return steps[steps["loss_scale"].notna()]

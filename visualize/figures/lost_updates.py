@@ -1,0 +1,61 @@
+"""Weights that no longer move: updates that the weights' own format rounds away."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import PercentFormatter
+
+from visualize.figures import bars, curves
+from visualize.frame import Results
+
+CAPTION = (
+    "Line: share of what the optimizer updates, with a gradient, that a step left where it was; all layers together, "
+    "mean over seeds, with lowest and highest. A master copy, Kahan's term or stochastic rounding keeps it low; "
+    "pure bf16 has 8 digits and loses most updates late in a training."
+)
+
+
+def draw_lost_updates(results: Results, ax: Axes) -> Axes:
+    """Draw the share of unmoved weights over the epochs.
+
+    Args:
+        results: of one subject and batch size.
+        ax: drawn into, and returned.
+
+    Raises:
+        ValueError: several subjects or batch sizes.
+    """
+    shares = unmoved(results)
+    if shares.empty:
+        return bars.say(ax, "No look at the layers: set numerics_samples in [measure].")
+    points = shares.rename(columns={"epoch": "x", "share": "y"})
+    curves.draw_curves(ax, points, results.styles, zoomed=False)
+    ax.set_ylim(0, 1)
+    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    ax.set_xlabel("epochs finished")
+    ax.set_ylabel("weights with a gradient that a step left unmoved")
+    return ax
+
+
+def describe_lost_updates(results: Results) -> str:
+    """Say in words what the figure shows."""
+    shares = unmoved(results)
+    if shares.empty:
+        return "no look at the layers"
+    last = shares[shares["epoch"] == shares["epoch"].max()].groupby("recipe", observed=True)["share"].mean()
+    return "unmoved weights at the last look: " + ", ".join(f"{r} {100 * share:.0f} %" for r, share in last.items())
+
+
+def unmoved(results: Results) -> pd.DataFrame:
+    """Return columns cell_id, recipe, epoch, share: the layers of a look, weighted by their size."""
+    curves.one_of_each(results)
+    layers = results.layers[results.layers["tensor"] == "gradient"]
+    keys = ["cell_id", "recipe", "epoch"]
+    wide = layers.pivot_table(index=[*keys, "layer"], columns="quantity", values="value", observed=True)
+    if not {"unmoved_share", "num_entries"} <= set(wide.columns):
+        return pd.DataFrame({key: [] for key in [*keys, "share"]})
+    wide = wide.dropna(subset=["unmoved_share"])
+    weighted = (wide["unmoved_share"] * wide["num_entries"]).groupby(keys, observed=True).sum()
+    share = weighted / wide["num_entries"].groupby(keys, observed=True).sum()
+    return share.rename("share").reset_index()

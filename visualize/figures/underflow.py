@@ -1,0 +1,68 @@
+"""Where gradients die: layer by step, the share of the gradient that a format flushes to zero."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.axes import Axes
+
+from visualize.figures import bars
+from visualize.frame import Results
+
+CAPTION = (
+    "Colour: share of the layer's nonzero gradient entries in strict fp32 that round to zero in the recipe's compute "
+    "dtype at its loss scale of that step; mean over seeds. Rows: layers, the input above. Columns: looks."
+)
+MOST_NAMED = 24
+"""Layers whose names fit beside a map; of more, every second, third … is named."""
+
+
+def draw_underflow(results: Results, ax: Axes) -> Axes:
+    """Draw the flushed share of gradients by layer and step, dark where nothing is lost.
+
+    Args:
+        results: of one subject, batch size and recipe.
+        ax: drawn into, and returned.
+
+    Raises:
+        ValueError: several recipes, which one map cannot hold.
+    """
+    import seaborn
+
+    shares = flushed(results)
+    if shares["cell_id"].empty:
+        return bars.say(ax, "No look at the layers: set numerics_samples in [measure].")
+    if shares["recipe"].nunique() > 1:
+        raise ValueError("a map is drawn for one recipe: say results.where(recipe=...) first")
+    layers = shares.drop_duplicates("layer").sort_values("depth")["layer"].astype(str)
+    grid = shares.astype({"layer": str}).pivot_table(index="layer", columns="step", values="value").reindex(layers)
+    every = -(-len(grid) // MOST_NAMED)
+    seaborn.heatmap(
+        grid,
+        ax=ax,
+        vmin=0,
+        vmax=1,
+        cmap="magma",
+        yticklabels=every,
+        cbar_kws={"label": "gradient entries flushed to zero", "format": lambda share, _: f"{100 * share:.0f} %"},
+    )
+    ax.set_xlabel("step")
+    ax.set_ylabel("")
+    ax.tick_params(axis="y", rotation=0, labelsize=8)
+    ax.tick_params(axis="x", rotation=0, labelsize=8)
+    return ax
+
+
+def describe_underflow(results: Results) -> str:
+    """Say in words what the figure shows."""
+    shares = flushed(results)
+    if shares["cell_id"].empty:
+        return "no look at the layers"
+    by_layer = shares.groupby("layer", observed=True)["value"].max()
+    worst = by_layer.idxmax()
+    return f"at most {100 * by_layer[worst]:.1f} % of a layer's gradient flushed to zero ({worst})"
+
+
+def flushed(results: Results) -> pd.DataFrame:
+    """Return the rows of `layers` that say how much of a gradient is flushed."""
+    layers = results.layers
+    return layers[(layers["quantity"] == "flushed_share") & (layers["tensor"] == "gradient")]
