@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from bench.plan.recipe import RECIPES, LossScale, Recipe, why_refused
@@ -31,6 +33,16 @@ def test_autocast_is_on_exactly_where_compute_differs_from_weights() -> None:
         (Recipe(name="x", weights="fp16", compute="fp32"), "none", "fused", "not mixed precision"),
         (Recipe(name="x", weights="bf16", compute="fp16"), "none", "fused", "not mixed precision"),
         (Recipe(name="x", weights="fp16", compute="fp16", tf32=True), "none", "fused", "TF32 acts on fp32"),
+        (Recipe(name="x", master_weights=True), "none", "fused", "fp32 weights need no master copy"),
+        (Recipe(name="x", rounding="kahan"), "none", "fused", "fp32 weights need no kahan rounding"),
+        (
+            Recipe(name="x", weights="bf16", compute="bf16", master_weights=True, rounding="kahan"),
+            *("none", "fused", "keep one of them"),
+        ),
+        (
+            Recipe(name="x", weights="fp16", compute="fp16", rounding="stochastic"),
+            *("none", "fused", "stochastic rounding is for bf16"),
+        ),
     ],
 )
 def test_what_would_be_ignored_or_wrong_is_refused_with_its_reason(
@@ -51,3 +63,47 @@ def test_a_static_scale_names_the_nearest_power_of_two() -> None:
     with pytest.raises(ValueError, match="nearest is 'static:1024'"):
         LossScale.parse("static:1000")
     assert LossScale.parse("static:32768").factor == 2**15
+
+
+def test_a_master_copy_makes_a_dynamic_scale_and_an_unfused_optimizer_legal_in_fp16() -> None:
+    recipe = Recipe(name="x", weights="fp16", compute="fp16", master_weights=True)
+    assert why_refused(recipe, "dynamic", "foreach") is None
+
+
+def test_a_dynamic_scale_takes_its_four_settings() -> None:
+    assert LossScale.parse("dynamic") == LossScale(mode="dynamic", factor=2.0**16)
+    scale = LossScale.parse("dynamic:init=1024, growth=4,backoff=0.25,interval=50")
+    assert scale == LossScale(mode="dynamic", factor=1024.0, growth=4.0, backoff=0.25, interval=50)
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ("growth=1", "growth to 1; it should be more than 1"),
+        ("growth=0.5", "more than 1"),
+        ("backoff=1", "between 0 and 1"),
+        ("backoff=0", "between 0 and 1"),
+        ("init=1000", "a power of two from 1"),
+        ("init=0", "a power of two from 1"),
+        ("init=-8", "a power of two from 1"),
+        ("interval=0", "a whole number of steps"),
+        ("interval=2.5", "a whole number of steps"),
+        ("init=many", "'many', which is no number"),
+        ("inti=8", "'inti', no setting of a dynamic loss scale; there are init, growth, backoff, interval"),
+        ("init=8,init=16", "twice"),
+        ("", "no setting"),
+        ("growth=nan", "more than 1"),
+    ],
+)
+def test_a_setting_that_makes_no_scale_is_refused_with_the_reason(settings: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(reason)):
+        LossScale.parse(f"dynamic:{settings}")
+
+
+def test_a_recipe_is_known_by_the_fields_that_it_sets() -> None:
+    assert Recipe(name="x", weights="bf16", compute="bf16", rounding="kahan").settings == {
+        "name": "x",
+        "weights": "bf16",
+        "compute": "bf16",
+        "rounding": "kahan",
+    }

@@ -21,6 +21,10 @@ RANGES = {"fp16": (-26, -14, 15), "bf16": (-135, -126, 127), "fp32": (-151, -126
 and the largest number."""
 
 
+LOW, HIGH = -46, 18
+"""Ends of the axis, the same in every panel; what lies beyond is drawn at the end."""
+
+
 def draw_exponents(results: Results, ax: Axes) -> Axes:
     """Draw the histogram of gradient exponents against the range of the recipe's format.
 
@@ -32,24 +36,22 @@ def draw_exponents(results: Results, ax: Axes) -> Axes:
     if counts["cell_id"].empty:
         return bars.say(ax, "No look at the layers: set numerics_samples in [measure].")
     style = results.styles[str(counts["recipe"].iloc[0])]
-    looks = sorted({int(counts["step"].min()), int(counts["step"].max())})
-    low, high = int(counts["exponent"].min()) - 1, int(counts["exponent"].max()) + 1
-    for step, colour in zip(looks, (theme.MUTED, style.colour)[-len(looks) :], strict=True):
-        own = counts[counts["step"] == step].groupby("exponent")["count"].sum()
-        ax.bar(own.index, own / own.sum(), width=0.9, color=colour, alpha=0.65, label=f"after step {step}")
+    looks = {"first look": (int(counts["step"].min()), theme.MUTED)}
+    looks["last look, in the recipe's colour"] = (int(counts["step"].max()), style.colour)
+    for label, (step, colour) in looks.items():
+        own = counts[counts["step"] == step]
+        shares = own.groupby(own["exponent"].clip(LOW, HIGH))["count"].sum() / own["count"].sum()
+        ax.bar(shares.index, shares, width=0.9, color=colour, alpha=0.65, label=label)
     name = str(results.cells["compute_dtype"].iloc[0])
     shift = math.log2(scale_of(results) or 1.0)
     flush, normal, largest = (edge - shift for edge in RANGES[name])
-    low, high = min(low, math.floor(flush) - 3), max(high, min(20, math.ceil(largest) + 2))
-    if name != "fp16":  # its ends lie far off any gradient
-        low, high = int(counts["exponent"].min()) - 4, int(counts["exponent"].max()) + 4
-    ax.axvspan(low - 0.5, flush + 0.5, color="#bdbdbd", zorder=0)
+    ax.axvspan(flush - 200, flush + 0.5, color="#bdbdbd", zorder=0)
     ax.axvspan(flush + 0.5, normal - 0.5, color="#ececec", zorder=0)
-    ax.axvspan(largest + 0.5, max(high, largest) + 0.5, color="#bdbdbd", zorder=0)
-    ax.set_xlim(low - 0.5, high + 0.5)
-    ax.set_xlabel("exponent of a gradient entry: $2^e$ ≤ |g| < $2^{e+1}$")
+    ax.axvspan(largest + 0.5, largest + 200, color="#bdbdbd", zorder=0)
+    ax.set_xlim(LOW - 0.5, HIGH + 0.5)
+    ax.set_xlabel(f"exponent e of a gradient entry: $2^e$ ≤ |g| < $2^{{e+1}}$ (from {LOW} down in one bar)")
     ax.set_ylabel("share of nonzero entries")
-    ax.legend(loc="upper right")
+    bars.beside(ax)
     return ax
 
 

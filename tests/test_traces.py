@@ -1,0 +1,57 @@
+"""The story of a loss scale, from what the steps left on the device."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from bench.plan.cell import Cell
+from bench.plan.recipe import RECIPES, LossScale
+from bench.train.precision import Scaler
+from bench.train.training import Step
+from bench.worker.traces import StepTrace, scale_story
+
+CELL = Cell(model="x", data="x", precision=RECIPES["fp16_amp_scaled"], batch_size=32)
+
+
+def trace_of(gradients: list[float], scale: str, *, skipped_before: float = 0.0) -> StepTrace:
+    weight, scaler = nn.Parameter(torch.ones(2)), Scaler(LossScale.parse(scale), torch.device("cpu"))
+    scaler.num_skipped.fill_(skipped_before)
+    optimizer = torch.optim.SGD([weight], lr=0.0)
+    trace = StepTrace(skipped_before)
+    for i, gradient in enumerate(gradients):
+        optimizer.zero_grad()
+        scaler.scale((weight * gradient).sum()).backward()
+        scaler.step(optimizer)
+        scaler.update()
+        trace.add(Step(torch.tensor(float(i)), 32, scaler.tally_2))
+        if i % 2:
+            trace.pack()
+    return trace
+
+
+def test_every_step_keeps_the_scale_that_it_used_and_whether_it_was_skipped() -> None:
+    inf = float("inf")
+    rows = trace_of([1.0, inf, inf, 1.0, 1.0, 1.0], "dynamic:init=16,interval=2", skipped_before=3.0).read(7, epoch=1)
+    assert [row["step"] for row in rows] == [7, 8, 9, 10, 11, 12]
+    assert {row["epoch"] for row in rows} == {2}
+    assert [row["loss"] for row in rows] == [0, 1, 2, 3, 4, 5]
+    assert [row["loss_scale"] for row in rows] == [16, 16, 8, 4, 4, 8]
+    assert [row["skipped"] for row in rows] == [False, True, True, False, False, False]
+    assert scale_story(rows, CELL) == {
+        "num_growths": 1,
+        "num_backoffs": 2,
+        "min_loss_scale": 4,
+        "max_loss_scale": 16,
+        "wasted_images": 64,
+    }
+
+
+def test_without_a_scaler_there_is_no_story() -> None:
+    rows = trace_of([1.0, 1.0], "none").read(1, epoch=0)
+    assert [(row["loss_scale"], row["skipped"]) for row in rows] == [(None, None)] * 2
+    assert scale_story(rows, CELL) == {}
+
+
+def test_an_epoch_without_steps_reads_as_nothing() -> None:
+    assert StepTrace(0.0).read(1, epoch=0) == []
