@@ -49,7 +49,7 @@ def test_a_look_changes_no_bit_of_the_training(recipe: str, optimizer: str, imag
     looked_at = training(recipe, images, optimizer=optimizer)
     probe, losses = Probe(looked_at, activations=True), []
     for epoch in (0, 1):
-        probe.sample()
+        probe.sample(epoch)
         losses += [float(step.loss) for step in looked_at.steps(epoch)]
     assert losses == expected
     for key, value in untouched.model.state_dict().items():
@@ -57,7 +57,7 @@ def test_a_look_changes_no_bit_of_the_training(recipe: str, optimizer: str, imag
 
 
 def test_fp32_has_no_distance_from_itself_and_16_bit_has_one(images: Images) -> None:
-    distances = {name: values(Probe(training(name, images), activations=False).sample(), "distance") for name in ALL}
+    distances = {name: values(Probe(training(name, images), activations=False).sample(0), "distance") for name in ALL}
     assert set(distances["fp32"]) == {"conv", "norm", "linear"}
     assert set(distances["fp32"].values()) == {0.0}
     for name in ("bf16", "bf16_amp", "fp16_amp"):
@@ -72,15 +72,15 @@ def test_a_small_gradient_is_flushed_in_fp16_and_saved_by_a_loss_scale(images: I
         trained = training(name, images)
         with torch.no_grad():
             trained.model.linear.weight.mul_(1e-7)  # type: ignore[union-attr, operator]
-        found[name] = values(Probe(trained, activations=False).sample(), "flushed_share")
+        found[name] = values(Probe(trained, activations=False).sample(0), "flushed_share")
     assert found["fp16_amp"]["conv"] > 0.8
     assert found["fp16_amp_scaled"]["conv"] < 0.05
     assert found["bf16_amp"]["conv"] == 0
 
 
 def test_pure_bf16_loses_updates_that_a_kahan_term_keeps(images: Images) -> None:
-    plain = Probe(training("bf16", images, learning_rate=1e-4, weight_decay=0.0), activations=False).sample()
-    kahan = Probe(training("bf16_kahan", images, learning_rate=1e-4, weight_decay=0.0), activations=False).sample()
+    plain = Probe(training("bf16", images, learning_rate=1e-4, weight_decay=0.0), activations=False).sample(0)
+    kahan = Probe(training("bf16_kahan", images, learning_rate=1e-4, weight_decay=0.0), activations=False).sample(0)
     assert values(plain, "lost_update_share")["linear"] > 0.9
     assert values(plain, "unmoved_share")["linear"] > 0.9
     assert values(kahan, "unmoved_share")["linear"] < 0.6
@@ -88,15 +88,15 @@ def test_pure_bf16_loses_updates_that_a_kahan_term_keeps(images: Images) -> None
 
 
 def test_activations_are_looked_at_on_request(images: Images) -> None:
-    sample = Probe(training("bf16_amp", images), activations=True).sample()
+    sample = Probe(training("bf16_amp", images), activations=True).sample(0)
     kinds = {(row["layer"], row["tensor"]) for row in sample.exponents}
     assert {("conv", "gradient"), ("conv", "activation"), ("conv", "activation gradient")} <= kinds
-    without = Probe(training("bf16_amp", images), activations=False).sample()
+    without = Probe(training("bf16_amp", images), activations=False).sample(0)
     assert {row["tensor"] for row in without.exponents} == {"gradient"}
 
 
 def test_a_net_without_gradients_has_rows_and_no_shares(images: Images) -> None:
-    sample = Probe(training("fp16_amp", images, model="tests.tiny:NoGradient"), activations=True).sample()
+    sample = Probe(training("fp16_amp", images, model="tests.tiny:NoGradient"), activations=True).sample(0)
     assert values(sample, "flushed_share") == {}
     assert values(sample, "norm") == {"conv": 0.0, "norm": 0.0, "linear": 0.0}
     assert sample.headroom_bits is None

@@ -5,13 +5,10 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from bench.plan.cell import Cell
-from bench.plan.recipe import RECIPES, LossScale
+from bench.plan.recipe import LossScale
 from bench.train.precision import Scaler
 from bench.train.training import Step
 from bench.worker.traces import StepTrace, scale_story
-
-CELL = Cell(model="x", data="x", precision=RECIPES["fp16_amp_scaled"], batch_size=32)
 
 
 def trace_of(gradients: list[float], scale: str, *, skipped_before: float = 0.0) -> StepTrace:
@@ -24,7 +21,7 @@ def trace_of(gradients: list[float], scale: str, *, skipped_before: float = 0.0)
         scaler.scale((weight * gradient).sum()).backward()
         scaler.step(optimizer)
         scaler.update()
-        trace.add(Step(torch.tensor(float(i)), 32, scaler.tally_2))
+        trace.add(Step(torch.tensor(float(i)), 32 - i, scaler.tally_2))
         if i % 2:
             trace.pack()
     return trace
@@ -38,19 +35,20 @@ def test_every_step_keeps_the_scale_that_it_used_and_whether_it_was_skipped() ->
     assert [row["loss"] for row in rows] == [0, 1, 2, 3, 4, 5]
     assert [row["loss_scale"] for row in rows] == [16, 16, 8, 4, 4, 8]
     assert [row["skipped"] for row in rows] == [False, True, True, False, False, False]
-    assert scale_story(rows, CELL) == {
-        "num_growths": 1,
+    assert [row["num_images"] for row in rows] == [32, 31, 30, 29, 28, 27]
+    assert scale_story(rows, 16.0) == {
+        "num_growths": 2,
         "num_backoffs": 2,
         "min_loss_scale": 4,
         "max_loss_scale": 16,
-        "wasted_images": 64,
+        "wasted_images": 31 + 30,
     }
 
 
 def test_without_a_scaler_there_is_no_story() -> None:
     rows = trace_of([1.0, 1.0], "none").read(1, epoch=0)
     assert [(row["loss_scale"], row["skipped"]) for row in rows] == [(None, None)] * 2
-    assert scale_story(rows, CELL) == {}
+    assert scale_story(rows, None) == {}
 
 
 def test_an_epoch_without_steps_reads_as_nothing() -> None:

@@ -48,6 +48,10 @@ def _underflow(results: Results) -> list[str]:
 
 def _still(results: Results) -> list[str]:
     shares = unmoved(results)
+    # Rounded at random, a weight moves seldom and by more than its update: a single step says nothing of the mean.
+    if "update" in results.cells:
+        random = results.cells.loc[results.cells["update"] == "stochastic", "cell_id"]
+        shares = shares[~shares["cell_id"].isin(random)]
     last = shares[shares["epoch"] == shares["epoch"].max()].groupby("recipe", observed=True)["share"].mean()
     still = last[last >= UNMOVED]
     if still.empty:

@@ -27,7 +27,7 @@ from typing import Any, Protocol
 from bench.launch.backstop import Backstop
 from bench.measure.machine import provenance
 from bench.plan.board import Board
-from bench.store.columns import METHOD_VERSION
+from bench.store.columns import METHOD_VERSION, TABLES
 from bench.store.folder import ROOT
 from bench.store.record import write_run
 from bench.store.run import Run
@@ -227,7 +227,7 @@ def _record_end(run: Run, status: str, because: str, watcher: Watcher) -> None:
     row = provenance(run.board, METHOD_VERSION) | {"status": status, "because": because, "order": run.order}
     row |= {"command": run.command, "started_at": datetime.now(UTC)}
     # Empty traces, too: those of an earlier run are not this row's.
-    write_run(run.folder, run.cell, row, {"epochs": [], "steps": [], "blocks": []})
+    write_run(run.folder, run.cell, row, {table: [] for table in TABLES if table != "cells"})
     watcher.ended(run, {"status": status, "because": because})
 
 

@@ -47,7 +47,8 @@ class Measure:
     """Share of the test images; the training time until it is reached becomes `time_to_accuracy_s`."""
     numerics_samples: Annotated[int, Ge(0), Le(1000)] = 0
     """Looks at every layer's gradient, spread evenly from before the first epoch to after the last, off the clock.
-    Each compares one batch with strict fp32 and needs memory for a copy of the model; for cells with epochs > 0."""
+    Each compares one batch with strict fp32 and needs memory for copies of the model and the optimizer's state, and for
+    fp32 activations; where it does not fit it is left out. For cells with epochs > 0."""
     numerics_activations: bool = False
     """Whether those looks also take every layer's output and the gradient that reaches it."""
 

@@ -8,6 +8,7 @@ ID = Column("cell_id", TEXT, "", "cell", "Hash of the cell's fields that differ 
 
 QUANTITIES = {
     "num_entries": "of the tensor",
+    "loss_scale": "of this look; 1 without a scaler",
     "flushed_share": "of the nonzero entries in strict fp32, those that round to 0 in the compute dtype at this scale",
     "died_share": "of the same, those that are 0 in the recipe's own gradient",
     "near_overflow_share": "of all entries, those within 2 doublings of the largest finite number",
@@ -15,7 +16,7 @@ QUANTITIES = {
     "norm": "Euclidean, in strict fp32",
     "distance": "of the recipe's gradient from strict fp32, over the norm of the latter",
     "lost_update_share": "of 16-bit weights with a gradient, those with |learning rate * gradient| < ulp / 2",
-    "unmoved_share": "of what the optimizer updates, with a gradient: left where it was by the step",
+    "unmoved_share": "of what the optimizer updates, with a gradient: left where it was by a step that was not skipped",
 }
 """What layers.parquet may hold."""
 
@@ -46,6 +47,7 @@ STEPS: tuple[Column, ...] = (
     Column("step", INT, "", "step", "From 1"),
     Column("epoch", INT, "", "epoch", "From 1"),
     Column("loss", SINGLE, "", "training loss", "Of this step's batch, fp32"),
+    Column("num_images", INT, "", "images", "In this step's batch"),
     Column("loss_scale", SINGLE, "", "loss scale", "That this step used; null without a scaler"),
     Column("skipped", FLAG, "", "skipped", "Whether the scaler skipped the update; null without a scaler"),
     Column(

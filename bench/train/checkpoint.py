@@ -21,6 +21,7 @@ NEWEST, PREVIOUS = "checkpoint.pt", "checkpoint.previous.pt"
 
 def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
     """Write a state of tensors, numbers, words, lists and tables of these; keep the one before."""
+    _sweep(folder)
     with replacing(folder / NEWEST) as partial:
         torch.save(state, partial)
         if (folder / NEWEST).exists():
@@ -63,5 +64,12 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 def delete_checkpoints(folder: Path) -> None:
     """Remove what a finished run needs no more."""
+    _sweep(folder)
     for name in (NEWEST, PREVIOUS):
         (folder / name).unlink(missing_ok=True)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what a kill left half written; nobody else writes into a run's folder."""
+    for partial in folder.glob(f".{NEWEST}.*.partial"):
+        partial.unlink()

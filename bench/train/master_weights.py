@@ -48,7 +48,7 @@ class MasterWeights:
 
     @torch.no_grad()
     def write_back(self) -> None:
-        """Round the fp32 values into the weights. Without an update in between, a second call changes nothing."""
+        """Round the fp32 values into the weights. A second call changes nothing but Kahan's ties."""
         if self.rounding == "stochastic":
             for weight, parameter in zip(self.weights, self.parameters, strict=True):
                 weight.copy_(round_stochastically(parameter, self.generator))

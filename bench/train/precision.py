@@ -60,6 +60,7 @@ class Scaler(GradScaler):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take a state back."""
         if self.is_enabled():
+            self._per_optimizer_states.clear()  # a step that did not get to its end left its half there
             super().load_state_dict({k: v for k, v in state_dict.items() if k != "num_skipped"})
             self.num_skipped.fill_(state_dict["num_skipped"])
 

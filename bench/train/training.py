@@ -97,15 +97,19 @@ class Training:
         """Trainable parameters."""
         return sum(p.numel() for p in self.weights.values())
 
+    def set_learning_rate(self, epoch: int, step: int) -> None:
+        """Set what the schedule says for a step of an epoch, both from 0."""
+        rate = learning_rate(self.cell, epoch=epoch, step=step, steps_per_epoch=self.steps_per_epoch)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+
     def batches(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Set the learning rate and return images (N, 3, H, W), augmented, and labels (N,), batch by batch."""
         pinned = self.device.type == "cuda"  # so that its copy waits for nothing: an epoch's border is on the clock
         order = torch.randperm(len(self.images.train_y_N), generator=self._order, pin_memory=pinned)
         order = order.to(self.device, non_blocking=True)
         for step in range(self.steps_per_epoch):
-            rate = learning_rate(self.cell, epoch=epoch, step=step, steps_per_epoch=self.steps_per_epoch)
-            for group in self.optimizer.param_groups:
-                group["lr"] = rate
+            self.set_learning_rate(epoch, step)
             chosen_N = order[step * self.cell.batch_size : (step + 1) * self.cell.batch_size]
             yield self._augment(self.images.train_x_NCHW[chosen_N]), self.images.train_y_N[chosen_N]
 
@@ -141,6 +145,7 @@ class Training:
         cuda = self.device.type == "cuda"
         return {
             "model": self.model.state_dict(),
+            "buffers": dict(self.model.named_buffers()),
             "optimizer": self.optimizer.state_dict(),
             "master": self.master.state_dict() if self.master else None,
             "scaler": self.precision.scaler.state_dict(),
@@ -153,6 +158,9 @@ class Training:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take a state back. From here on every loss and weight is what it would have been."""
         self.model.load_state_dict(state["model"])
+        with torch.no_grad():
+            for name, buffer in self.model.named_buffers():  # those, too, that are no part of a model's own state
+                buffer.copy_(state["buffers"][name])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.master:
             self.master.load_state_dict(state["master"])

@@ -45,7 +45,7 @@ def first_non_finite(
         cell: that diverged.
         images: its data.
         device: that it ran on.
-        saved: a checkpoint to start from; None replays from the seed.
+        saved: a checkpoint to start from; None, or weights in it that are broken already, replays from the seed.
         last_step: at which the loss was seen to be non-finite, from 1.
         max_s: give up after so many seconds.
 
@@ -54,7 +54,7 @@ def first_non_finite(
     """
     training = Training(cell, images, device)
     epoch = 0
-    if saved:
+    if saved and all(bool(w.isfinite().all()) for w in saved["training"]["model"].values()):
         training.load_state_dict(saved["training"])
         epoch = int(saved["epoch"])
     first_step = epoch * training.steps_per_epoch + 1
@@ -71,7 +71,7 @@ def first_non_finite(
             for layer, where in events:
                 if where == "forward" or not was_skipped:
                     return Finding(step, layer, where)
-            for name, parameter in training.updated.items():
+            for name, parameter in (*training.updated.items(), *training.weights.items()):
                 if not bool(parameter.isfinite().all()):
                     return Finding(step, name.rpartition(".")[0] or name, "update")
     return None

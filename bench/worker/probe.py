@@ -50,13 +50,23 @@ class Probe:
         self.activations = activations
         images = training.images
         order = torch.randperm(len(images.train_y_N), generator=torch.Generator().manual_seed(PROBE_SEED))
-        chosen_N = order[: training.cell.batch_size].to(training.device)
-        self.pixels_NCHW, self.y_N = images.train_x_NCHW[chosen_N], images.train_y_N[chosen_N]
+        self.chosen_N = order[: training.cell.batch_size]
+        """On the CPU: between looks a probe holds nothing on the device, whose memory is measured."""
 
-    def sample(self) -> Sample:
-        """Look at the step that the training would take now, on the probe's batch."""
+    def is_due(self, epoch: int, num_samples: int) -> bool:
+        """Whether one of so many looks, spread evenly from before the first epoch to after the last, comes now."""
+        epochs = self.training.cell.epochs
+        return epoch in {round(i * epochs / max(1, num_samples - 1)) for i in range(num_samples)}
+
+    def sample(self, epoch: int) -> Sample:
+        """Look at the step that the training would take after `epoch` epochs, on the probe's batch."""
         training = self.training
         state = copy.deepcopy(training.state_dict())
+        chosen_N = self.chosen_N.to(training.device)
+        self.pixels_NCHW, self.y_N = training.images.train_x_NCHW[chosen_N], training.images.train_y_N[chosen_N]
+        training.set_learning_rate(min(epoch, training.cell.epochs - 1), step=0)
+        skipped = float(training.precision.scaler.num_skipped)
+        torch.backends.cudnn.benchmark = False  # its trials belong to the training's first steps
         try:
             inside: dict[tuple[str, str], Tensor] = {}
             reference = self.reference_gradients(inside)
@@ -66,9 +76,14 @@ class Probe:
             gradients = self.recipe_gradients(scale)
             training.precision.scaler.step(training.optimizer)
             training.precision.scaler.update()
-            return self.compared(reference, gradients, before, inside, scale)
+            was_skipped = float(training.precision.scaler.num_skipped) > skipped
+            return self.compared(reference, gradients, before, inside, scale, was_skipped=was_skipped)
         finally:
+            torch.backends.cudnn.benchmark = training.cell.cudnn_benchmark
+            del self.pixels_NCHW, self.y_N
             training.optimizer.zero_grad(set_to_none=True)
+            for left in ("grad_scale", "found_inf"):  # by a scaled step that did not get to its end
+                training.optimizer.__dict__.pop(left, None)
             training.load_state_dict(state)
 
     def reference_gradients(self, inside: dict[tuple[str, str], Tensor]) -> dict[str, Tensor]:
@@ -103,6 +118,8 @@ class Probe:
         before: dict[str, Tensor],
         inside: dict[tuple[str, str], Tensor],
         scale: float,
+        *,
+        was_skipped: bool,
     ) -> Sample:
         """Put what was seen into rows, after the step."""
         training, recipe = self.training, self.training.cell.precision
@@ -121,6 +138,7 @@ class Probe:
             plain_16_bit = old_P.dtype != torch.float32
             quantities = {
                 "num_entries": float(true_P.numel()),
+                "loss_scale": scale,
                 "flushed_share": numerics.flushed_share(true_P, dtype, scale),
                 "died_share": numerics.died_share(true_P, seen_P),
                 "near_overflow_share": numerics.near_overflow_share(true_P, dtype, scale),
@@ -130,7 +148,7 @@ class Probe:
                 "lost_update_share": numerics.lost_update_share(old_P, rate * seen_P, old_P.dtype)
                 if plain_16_bit
                 else None,
-                "unmoved_share": numerics.unmoved_share(old_P, new_P, seen_P),
+                "unmoved_share": None if was_skipped else numerics.unmoved_share(old_P, new_P, seen_P),
             }
             _add(sample, depth, layer, GRADIENT, quantities, counted)
         for depth, ((layer, kind), x) in enumerate(inside.items()):

@@ -10,6 +10,7 @@ import resource
 import signal
 import sys
 import threading
+import time
 import traceback
 from datetime import UTC, datetime
 from multiprocessing import parent_process
@@ -56,6 +57,7 @@ def run_cell(run: Run, report: Report) -> None:
         owner = f"{run.cell} of {run.folder.parents[1].name}"
         with hold_board(run.board, owner, lambda holder: report(phase="waiting", holder=holder)) as waited_s:
             report(phase="start")
+            begun = time.perf_counter()
             device = prepare_process(run)
             row = provenance(run.board, METHOD_VERSION)
             every_s = 60 * run.budget.checkpoint_minutes
@@ -67,7 +69,8 @@ def run_cell(run: Run, report: Report) -> None:
             status, because = _measured(session)
             if status == "diverged":
                 report(phase="replaying")
-                because = f"{because}; {_autopsy(session, 60 * run.budget.minutes_per_cell)}"
+                left_s = 60 * run.budget.minutes_per_cell - (time.perf_counter() - begun)
+                because = f"{because}; {_autopsy(session, left_s)}"
             row |= session.row | {"status": status, "because": because, "cell_s": session.cell_s}
             if row["status"] == "diverged" and run.cell.epochs:
                 row["test_accuracy"] = 1 / row["num_classes"]
@@ -96,10 +99,10 @@ def _measured(session: Session) -> tuple[str, str | None]:
     return "ok", None
 
 
-def _autopsy(session: Session, limit_s: float) -> str:
+def _autopsy(session: Session, left_s: float) -> str:
     """Look for the layer that broke a training; what is known of the cell stays, whatever happens here."""
     try:
-        return session.autopsy(max_s=min(MAX_REPLAY_S, (limit_s - session.cell_s) / 2))
+        return session.autopsy(max_s=max(0.0, min(MAX_REPLAY_S, left_s / 2)))
     except Exception as e:
         traceback.print_exc()
         return f"the replay that looks for the layer failed ({type(e).__name__}: {_first_line(e)})"

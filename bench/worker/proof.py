@@ -15,19 +15,30 @@ MOST_KERNELS = 8
 """Kernels that a record names; a net has more, in few dtypes."""
 
 
+def prove_products(training: Training, row: dict[str, Any]) -> None:
+    """Measure the error of fp32 products under the switches of a recipe that computes in fp32, before any clock runs.
+
+    Raises:
+        RuntimeError: they are not what the recipe says.
+    """
+    recipe = training.cell.precision
+    if recipe.compute != "fp32":
+        return
+    errors = fp32_errors(training.device)
+    row["fp32_errors"] = " ".join(f"{name}:{error:.1e}" for name, error in errors.items())
+    _refuse(errors_contradict(errors, tf32=recipe.tf32))
+
+
 def prove_first_step(training: Training, steps: Iterator[Step], row: dict[str, Any]) -> Step:
     """Take a training's next step, look at the dtypes of its products, and write what was seen into `row`.
 
     Raises:
         RuntimeError: products ran in another dtype than the recipe says.
     """
-    recipe = training.cell.precision
-    errors = fp32_errors(training.device) if recipe.compute == "fp32" else {}
-    row["fp32_errors"] = " ".join(f"{name}:{error:.1e}" for name, error in errors.items()) or None
     with DtypeProof(training.model) as proof:
         step = next(steps)
     row["dtype_proof"] = str(proof)
-    _refuse(proof.contradicts(DTYPES[recipe.compute]) or errors_contradict(errors, tf32=recipe.tf32))
+    _refuse(proof.contradicts(DTYPES[training.cell.precision.compute]))
     return step
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from bench.measure.clock import Block, BlockClock
-from bench.measure.memory import Memory, is_out_of_memory, memory_of
+from bench.measure.memory import Memory, memory_of
 from bench.measure.stopping import is_flat, why_stop
 from bench.plan.cell import Cell
 from bench.plan.experiment import Measure
@@ -24,7 +24,7 @@ from bench.train.training import Training
 from bench.worker.autopsy import first_non_finite
 from bench.worker.keeping import Keeping
 from bench.worker.probe import Probe
-from bench.worker.proof import prove_first_step, prove_kernels
+from bench.worker.proof import prove_first_step, prove_kernels, prove_products
 from bench.worker.traces import StepTrace, Traces, epoch_speed, scale_story, speed
 
 Report = Callable[..., None]
@@ -83,6 +83,7 @@ class Session:
         }
         self.report(phase="model")
         training = Training(self.cell, self.images, self.device)
+        prove_products(training, self.row)
         updated = sorted({str(p.dtype).removeprefix("torch.") for p in training.updated.values()})
         self.row |= {
             "num_parameters": training.num_parameters,
@@ -101,8 +102,9 @@ class Session:
                 self.time(training)
             prove_kernels(training, self.row)
         finally:
-            blocks, steps = self.clock.blocks, self.traces.steps
-            self.row |= {"num_steps": len(steps)} | speed(blocks, self.cell) | scale_story(steps, self.cell)
+            blocks, steps, scale = self.clock.blocks, self.traces.steps, training.precision.scaler.factor
+            self.row |= {"num_steps": len(steps)} | speed(blocks, self.cell) | scale_story(steps, scale)
+            self.row["warmup_steps"] += self.proved * (1 + self.row["num_resumes"])  # steps of the proofs
 
     def train(self, training: Training) -> None:
         """Train to the end, evaluating after each epoch, off the clock."""
@@ -112,6 +114,7 @@ class Session:
         probe = Probe(training, activations=self.measure_by.numerics_activations)
         self.resume(training)
         if not self.traces.epochs:
+            self.keep_peak()
             self.look_inside(probe, epoch=0)
         for epoch in range(self.first_epoch, self.cell.epochs):
             losses = self.run(training, epoch, num_steps=training.steps_per_epoch)
@@ -135,25 +138,21 @@ class Session:
 
     def look_inside(self, probe: Probe, *, epoch: int) -> None:
         """Sample the layers after `epoch` epochs, if it is one of the epochs to look at. Off the clock."""
-        samples = self.measure_by.numerics_samples
-        due = {round(i * self.cell.epochs / max(1, samples - 1)) for i in range(samples)}
-        if epoch not in due:
+        if not probe.is_due(epoch, self.measure_by.numerics_samples):
             return
         begun = time.perf_counter()
         try:
-            sample = probe.sample()
-        except (RuntimeError, MemoryError) as e:
-            if not is_out_of_memory(e):
-                raise
-            print(f"no look at the layers after epoch {epoch}: {e}", file=sys.stderr)  # the training may well fit
+            sample = probe.sample(epoch)
+        except (RuntimeError, MemoryError) as e:  # too little memory, a model that cannot be copied: it goes on
+            print(f"no look at the layers after epoch {epoch}: {e}", file=sys.stderr)
             return
+        finally:
+            self.memory.release()
         place = {"step": len(self.traces.steps), "epoch": epoch}
         self.traces.layers += [place | row for row in sample.layers]
         self.traces.exponents += [place | row for row in sample.exponents]
         if self.traces.steps:
             self.traces.steps[-1]["headroom_bits"] = sample.headroom_bits
-        else:
-            self.memory.release()
         self.row["numerics_s"] = self.row.get("numerics_s", 0.0) + time.perf_counter() - begun
 
     def keep(self, training: Training, epoch: int) -> None:
@@ -161,13 +160,16 @@ class Session:
         if self.keeping is None or not self.keeping.is_due or epoch == self.cell.epochs:
             return
         begun = time.perf_counter()
-        self.keeping.save(
-            epoch=epoch,
-            training=training.state_dict(),
-            row=self.row | {"cell_s": self.cell_s},
-            traces=self.traces.state_dict(),
-            blocks=[asdict(block) for block in self.clock.blocks],
-        )
+        try:
+            self.keeping.save(
+                epoch=epoch,
+                training=training.state_dict(),
+                row=self.row | {"cell_s": self.cell_s},
+                traces=self.traces.state_dict(),
+                blocks=[asdict(block) for block in self.clock.blocks],
+            )
+        except (OSError, RuntimeError) as e:
+            print(f"no checkpoint after epoch {epoch}: {e}", file=sys.stderr)  # a full disk; the training goes on
         self.row["checkpoint_s"] = self.row.get("checkpoint_s", 0.0) + time.perf_counter() - begun
 
     def resume(self, training: Training) -> None:
@@ -180,6 +182,7 @@ class Session:
         self.clock.resume([Block(**b) for b in saved["blocks"]], float(training.precision.scaler.num_skipped))
         self.row |= saved["row"] | {"num_resumes": saved["row"]["num_resumes"] + 1}
         self.started_s -= self.row.pop("cell_s")
+        self.memory.reset_peak()
         self.first_epoch = saved["epoch"]
 
     @property
@@ -230,10 +233,10 @@ class Session:
     def autopsy(self, max_s: float) -> str:
         """Say which layer of a training that diverged went first. The diverged one must have been let go."""
         saved = self.keeping.load() if self.keeping else None
-        last_step = self.row["diverged_step"]
-        finding = first_non_finite(self.cell, self.images, self.device, saved, last_step=last_step, max_s=max_s)
+        step = self.row["diverged_step"]
+        finding = first_non_finite(self.cell, self.images, self.device, saved, last_step=step, max_s=max_s)
         if finding is None:
-            return f"a replay of at most {max_s:.0f} s did not come to it"
+            return f"a replay of at most {max_s:.0f} s did not find the layer"
         self.row |= {"diverged_layer": finding.layer, "diverged_in": finding.where}
         return str(finding)
 

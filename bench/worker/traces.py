@@ -41,6 +41,7 @@ class StepTrace:
 
     def __init__(self, num_skipped: float) -> None:
         self._skipped = num_skipped
+        self._num_images: list[int] = []
         self._losses: list[Tensor] = []
         self._tallies: list[Tensor] = []
         self._packed_losses: list[Tensor] = []
@@ -48,6 +49,7 @@ class StepTrace:
 
     def add(self, step: Step) -> None:
         """Keep a step. Waits for nothing."""
+        self._num_images.append(step.num_images)
         self._losses.append(step.loss)
         if step.tally_2 is not None:
             self._tallies.append(step.tally_2)
@@ -66,7 +68,8 @@ class StepTrace:
         tallies = torch.cat(self._packed_tallies).tolist() if self._packed_tallies else [(None, None)] * len(losses)
         rows: Rows = []
         for i, (loss, (scale, skipped)) in enumerate(zip(losses, tallies, strict=True)):
-            row = {"step": first_step + i, "epoch": epoch + 1, "loss": loss, "loss_scale": scale, "skipped": None}
+            row = {"step": first_step + i, "epoch": epoch + 1, "loss": loss, "num_images": self._num_images[i]}
+            row |= {"loss_scale": scale, "skipped": None}
             if skipped is not None:
                 row["skipped"] = skipped > self._skipped
                 self._skipped = skipped
@@ -78,7 +81,7 @@ def speed(blocks: Sequence[Block], cell: Cell) -> dict[str, Any]:
     """Condense the blocks into columns of the record; without a sample the speed stays null."""
     row: dict[str, Any] = {
         "num_skipped": sum(block.num_skipped for block in blocks),
-        "warmup_steps": 1 + sum(block.num_steps for block in blocks if not block.steady) if blocks else 0,
+        "warmup_steps": sum(block.num_steps for block in blocks if not block.steady),
     }
     timed = [block for block in blocks if block.steady and not block.num_skipped]
     if not timed:
@@ -106,18 +109,18 @@ def epoch_speed(blocks: Sequence[Block], epoch: int) -> dict[str, Any]:
     }
 
 
-def scale_story(steps: Rows, cell: Cell) -> dict[str, Any]:
+def scale_story(steps: Rows, final_scale: float | None) -> dict[str, Any]:
     """Condense the loss-scale trajectory into columns of the record; nulls without a scaler."""
     scales = [row["loss_scale"] for row in steps if row["loss_scale"] is not None]
-    if not scales:
+    if not scales or final_scale is None:
         return {}
-    changes = list(itertools.pairwise(scales))
+    changes = list(itertools.pairwise([*scales, final_scale]))
     return {
         "num_growths": sum(after > before for before, after in changes),
         "num_backoffs": sum(after < before for before, after in changes),
         "min_loss_scale": min(scales),
         "max_loss_scale": max(scales),
-        "wasted_images": cell.batch_size * sum(row["skipped"] for row in steps),
+        "wasted_images": sum(row["num_images"] for row in steps if row["skipped"]),
     }
 
 

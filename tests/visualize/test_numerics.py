@@ -50,6 +50,7 @@ def looked(folder):
                     place |= {"tensor": "gradient"}
                     values = {
                         "num_entries": size,
+                        "loss_scale": 1024.0 if scaled else 1.0,
                         "flushed_share": FLUSHED.get(recipe, {}).get(layer, 0.0) * (step > 0),
                         "unmoved_share": UNMOVED.get(recipe, {}).get(layer, 0.01),
                     }

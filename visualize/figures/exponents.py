@@ -13,7 +13,7 @@ from visualize.frame import Results
 
 CAPTION = (
     "Bars: exponents of all gradient entries in strict fp32, at the first and the last look. White: what the recipe's "
-    "format holds in full precision at its loss scale of that look; light grey: subnormal, with ever fewer digits; "
+    "format holds in full precision at its loss scale of the last look; light grey: subnormal, with ever fewer digits; "
     "dark grey: flushed to zero on the left, infinite on the right. A loss scale of 2^k moves the window k to the left."
 )
 RANGES = {"fp16": (-26, -14, 15), "bf16": (-135, -126, 127), "fp32": (-151, -126, 127)}
@@ -42,9 +42,9 @@ def draw_exponents(results: Results, ax: Axes) -> Axes:
         own = counts[counts["step"] == step]
         shares = own.groupby(own["exponent"].clip(LOW, HIGH))["count"].sum() / own["count"].sum()
         ax.bar(shares.index, shares, width=0.9, color=colour, alpha=0.65, label=label)
-    name = str(results.cells["compute_dtype"].iloc[0])
-    shift = math.log2(scale_of(results) or 1.0)
-    flush, normal, largest = (edge - shift for edge in RANGES[name])
+    looked = results.cells[results.cells["cell_id"].isin(counts["cell_id"].unique())]
+    shift = math.log2(scale_of(results))
+    flush, normal, largest = (edge - shift for edge in RANGES[str(looked["compute_dtype"].iloc[0])])
     ax.axvspan(flush - 200, flush + 0.5, color="#bdbdbd", zorder=0)
     ax.axvspan(flush + 0.5, normal - 0.5, color="#ececec", zorder=0)
     ax.axvspan(largest + 0.5, largest + 200, color="#bdbdbd", zorder=0)
@@ -73,7 +73,7 @@ def gradients(results: Results) -> pd.DataFrame:
     return rows[rows["tensor"] == "gradient"]
 
 
-def scale_of(results: Results) -> float | None:
-    """Return the loss scale after the last step; None without one."""
-    scales = results.cells.get("final_loss_scale", pd.Series(dtype=float)).dropna()
-    return float(scales.iloc[0]) if len(scales) else None
+def scale_of(results: Results) -> float:
+    """Return the loss scale of the last look, the mean over seeds; 1 without a scaler."""
+    scales = results.layers[results.layers["quantity"] == "loss_scale"]
+    return float(scales.loc[scales["step"] == scales["step"].max(), "value"].mean()) if len(scales) else 1.0

@@ -10,9 +10,10 @@ from visualize.figures import bars, curves
 from visualize.frame import Results
 
 CAPTION = (
-    "Line: share of what the optimizer updates, with a gradient, that a step left where it was; all layers together, "
-    "mean over seeds, with lowest and highest. A master copy, Kahan's term or stochastic rounding keeps it low; "
-    "pure bf16 has 8 digits and loses most updates late in a training."
+    "Line: share of what the optimizer updates, with a gradient, that a step left where it was; layers weighted by "
+    "their size, mean over seeds, with lowest and highest. A master copy or Kahan's term keeps it low; pure bf16 has 8 "
+    "digits and loses most updates late in a training. Rounded at random, a weight moves seldom and then far, so that "
+    "only its mean is right."
 )
 
 
