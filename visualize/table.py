@@ -182,7 +182,8 @@ def _speed(row: pd.Series) -> str:
     value = f"{row.images_per_s:,.0f}" if row.images_per_s >= 100 else f"{row.images_per_s:.3g}"
     if _missing(row.images_per_s_low):
         return value
-    return f"{value} ±{50 * (row.images_per_s_high - row.images_per_s_low) / row.images_per_s:.1f}%"
+    spread = 50 * (row.images_per_s_high - row.images_per_s_low) / row.images_per_s
+    return f"{value} ±{spread:.1f}%" if spread <= 100 else f"{value} ±>100%"
 
 
 def _speedup(row: pd.Series) -> str:

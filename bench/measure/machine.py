@@ -132,7 +132,8 @@ def git_state() -> tuple[str | None, bool | None]:
     try:
         git = functools.partial(subprocess.run, cwd=ROOT, capture_output=True, text=True, timeout=10, check=True)
         commit = git(["git", "rev-parse", "HEAD"]).stdout.strip()
-        dirty = git(["git", "status", "--porcelain", "--untracked-files=no"]).stdout.strip()
+        # Results that are committed change while they are made, and change no number.
+        dirty = git(["git", "status", "--porcelain", "--untracked-files=no", "--", ".", ":!results"]).stdout.strip()
         return commit, bool(dirty)
     except (OSError, subprocess.SubprocessError):
         return None, None
