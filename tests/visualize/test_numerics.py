@@ -11,8 +11,8 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 from visualize import figures, numerics, theme
-from visualize.figures.lost_updates import unmoved
 from visualize.frame import read
+from visualize.numerics import unmoved
 
 LAYERS = {"conv1": 100, "conv2": 300}
 """Layer -> entries."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
 from visualize.figures import bars, curves
 from visualize.frame import Results
+from visualize.numerics import unmoved
 
 CAPTION = (
     "Line: share of what the optimizer updates, with a gradient, that a step left where it was; layers weighted by "
@@ -27,6 +27,7 @@ def draw_lost_updates(results: Results, ax: Axes) -> Axes:
     Raises:
         ValueError: several subjects or batch sizes.
     """
+    curves.one_of_each(results)
     shares = unmoved(results)
     if shares.empty:
         return bars.say(ax, "No look at the layers: set numerics_samples in [measure].")
@@ -46,17 +47,3 @@ def describe_lost_updates(results: Results) -> str:
         return "no look at the layers"
     last = shares[shares["epoch"] == shares["epoch"].max()].groupby("recipe", observed=True)["share"].mean()
     return "unmoved weights at the last look: " + ", ".join(f"{r} {100 * share:.0f} %" for r, share in last.items())
-
-
-def unmoved(results: Results) -> pd.DataFrame:
-    """Return columns cell_id, recipe, epoch, share: the layers of a look, weighted by their size."""
-    curves.one_of_each(results)
-    layers = results.layers[results.layers["tensor"] == "gradient"]
-    keys = ["cell_id", "recipe", "epoch"]
-    wide = layers.pivot_table(index=[*keys, "layer"], columns="quantity", values="value", observed=True)
-    if not {"unmoved_share", "num_entries"} <= set(wide.columns):
-        return pd.DataFrame({key: [] for key in [*keys, "share"]})
-    wide = wide.dropna(subset=["unmoved_share"])
-    weighted = (wide["unmoved_share"] * wide["num_entries"]).groupby(keys, observed=True).sum()
-    share = weighted / wide["num_entries"].groupby(keys, observed=True).sum()
-    return share.rename("share").reset_index()

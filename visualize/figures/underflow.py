@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import pandas as pd
 from matplotlib.axes import Axes
 
 from visualize.figures import bars
 from visualize.frame import Results
+from visualize.numerics import flushed
 
 CAPTION = (
     "Colour: share of the layer's nonzero gradient entries in strict fp32 that round to zero in the recipe's compute "
@@ -60,9 +60,3 @@ def describe_underflow(results: Results) -> str:
     by_layer = shares.groupby("layer", observed=True)["value"].max()
     worst = by_layer.idxmax()
     return f"at most {100 * by_layer[worst]:.1f} % of a layer's gradient flushed to zero ({worst})"
-
-
-def flushed(results: Results) -> pd.DataFrame:
-    """Return the rows of `layers` that say how much of a gradient is flushed."""
-    layers = results.layers
-    return layers[(layers["quantity"] == "flushed_share") & (layers["tensor"] == "gradient")]
