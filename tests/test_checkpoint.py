@@ -27,7 +27,7 @@ OWN = {
         name="fp16_master", weights="fp16", compute="fp16", master_weights=True, loss_scale="dynamic:init=64,interval=2"
     ),
 }
-ALL = {name: recipe for name, recipe in RECIPES.items() if not recipe.tf32} | OWN
+ALL = {name: recipe for name, recipe in RECIPES.items() if not recipe.needs_gpu} | OWN
 
 
 def cell(recipe: Recipe, **fields: object) -> Cell:

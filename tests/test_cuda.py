@@ -54,7 +54,8 @@ def loud_waits() -> Iterator[Callable[[], None]]:
 
 
 def cell(recipe: str, **fields: object) -> Cell:
-    given = {"model": "LeNet", "data": "synthetic", "precision": RECIPES[recipe], "batch_size": 128, "epochs": 1}
+    model = "tests.tiny:Wide" if RECIPES[recipe].fp8 else "LeNet"
+    given = {"model": model, "data": "synthetic", "precision": RECIPES[recipe], "batch_size": 128, "epochs": 1}
     return Cell(**given | fields)  # type: ignore[arg-type]
 
 
@@ -90,6 +91,7 @@ def test_every_recipe_trains_in_the_dtype_it_says(recipe: str, device: torch.dev
     session.measure()
     seen = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}[RECIPES[recipe].compute]
     assert seen in session.row["dtype_proof"]
+    assert ("float8" in session.row["dtype_proof"]) is ("fp8" in session.row["kernels"]) is RECIPES[recipe].fp8
     assert session.traces.epochs[-1]["train_loss"] < session.traces.epochs[0]["train_loss"]
     assert ("tf32" in session.row["fp32_precision"]) is RECIPES[recipe].tf32
     assert session.row["memory_instrument"] == "cuda_allocator"

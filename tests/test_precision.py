@@ -247,10 +247,14 @@ def test_kernels_tell_their_dtype_by_their_names() -> None:
         "turing_fp16_s1688gemm_fp16_128x128_ldg8_f2f_tn": "fp16",
         "nvjet_hsh_128x256_64x4_2x1_v_bz_coopA_TNN": "fp16",
         "nvjet_tst_128x256_64x4_2x1_v_bz_coopA_TNN": "bf16",
+        "nvjet_qqtst_128x128_128x6_1x1_h_bz_TNT": "fp8",
+        "sm89_xmma_gemm_e4m3bf16_e4m3f32_f32_tn_n_tilesize64x64x64": "fp8",
         "cudnn_mystery_kernel": "unknown",
     }
     assert kernel_dtypes([*names, "vectorized_elementwise_kernel", "Memcpy HtoD"]) == names
     assert kernels_contradict({"a": "bf16", "b": "fp32", "c": "unknown"}, "bf16") is None
     assert kernels_contradict({"c": "unknown"}, "fp16") is None
+    assert kernels_contradict({"a": "bf16", "b": "fp8"}, "bf16", fp8=True) is None
+    assert "a kernel of fp8" in str(kernels_contradict({"a": "bf16", "b": "fp8"}, "bf16"))
     assert "a kernel of tf32 ran under a recipe of fp32: x" in str(kernels_contradict({"x": "tf32"}, "fp32"))
     assert kernels_contradict({"x": "fp32"}, "tf32") is None

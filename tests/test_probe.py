@@ -19,7 +19,7 @@ OWN = {
     "bf16_kahan": Recipe(name="bf16_kahan", weights="bf16", compute="bf16", rounding="kahan"),
     "bf16_stochastic": Recipe(name="bf16_stochastic", weights="bf16", compute="bf16", rounding="stochastic"),
 }
-ALL = {name: recipe for name, recipe in RECIPES.items() if not recipe.tf32} | OWN
+ALL = {name: recipe for name, recipe in RECIPES.items() if not recipe.needs_gpu} | OWN
 
 
 def training(recipe: str, images: Images, **fields: object) -> Training:

@@ -7,10 +7,10 @@ import pytest
 from bench.plan.recipe import RECIPES, LossScale, Recipe, why_refused
 
 
-def test_the_nine_recipes_are_built_in_and_legal() -> None:
+def test_the_recipes_are_built_in_and_legal() -> None:
     assert list(RECIPES) == [
         *("fp32", "tf32", "fp16", "bf16", "fp16_scaled"),
-        *("fp16_amp", "fp16_amp_scaled", "bf16_amp", "bf16_amp_scaled"),
+        *("fp16_amp", "fp16_amp_scaled", "bf16_amp", "bf16_amp_scaled", "fp8"),
     ]
     for recipe in RECIPES.values():
         assert why_refused(recipe, recipe.loss_scale, "fused") is None
@@ -18,7 +18,7 @@ def test_the_nine_recipes_are_built_in_and_legal() -> None:
 
 def test_autocast_is_on_exactly_where_compute_differs_from_weights() -> None:
     assert {name for name, recipe in RECIPES.items() if recipe.autocast} == {
-        *("fp16_amp", "fp16_amp_scaled", "bf16_amp", "bf16_amp_scaled"),
+        *("fp16_amp", "fp16_amp_scaled", "bf16_amp", "bf16_amp_scaled", "fp8"),
     }
 
 
@@ -33,6 +33,7 @@ def test_autocast_is_on_exactly_where_compute_differs_from_weights() -> None:
         (Recipe(name="x", weights="fp16", compute="fp32"), "none", "fused", "not mixed precision"),
         (Recipe(name="x", weights="bf16", compute="fp16"), "none", "fused", "not mixed precision"),
         (Recipe(name="x", weights="fp16", compute="fp16", tf32=True), "none", "fused", "TF32 acts on fp32"),
+        (Recipe(name="x", compute="fp16", fp8=True), "none", "fused", "bf16 everywhere else, not with fp16"),
         (Recipe(name="x", master_weights=True), "none", "fused", "fp32 weights need no master copy"),
         (Recipe(name="x", rounding="kahan"), "none", "fused", "fp32 weights need no kahan rounding"),
         (

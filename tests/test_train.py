@@ -98,7 +98,7 @@ def test_macro_metrics_are_scikit_learns() -> None:
     assert ours.test_accuracy == pytest.approx(float((truth == guess).float().mean()))
 
 
-@pytest.mark.parametrize("recipe", [name for name in RECIPES if name != "tf32"])
+@pytest.mark.parametrize("recipe", [name for name, recipe in RECIPES.items() if not recipe.needs_gpu])
 def test_every_recipe_trains_through_the_one_step(recipe: str) -> None:
     training = Training(cell(recipe, epochs=0, learning_rate=0.05, augment=()), load_images("synthetic", 32), CPU)
     before = [p.detach().clone() for p in training.model.parameters()]
@@ -109,9 +109,11 @@ def test_every_recipe_trains_through_the_one_step(recipe: str) -> None:
     assert losses[-1] < losses[0]
 
 
-def test_tf32_on_a_cpu_is_unsupported_and_not_an_error() -> None:
+def test_tf32_and_fp8_on_a_cpu_are_unsupported_and_not_an_error() -> None:
     with pytest.raises(Unsupported, match="TF32 is a mode of NVIDIA GPUs"):
         Training(cell("tf32"), load_images("synthetic", 32), CPU)
+    with pytest.raises(Unsupported, match=r"capability 8\.9"):
+        Training(cell("fp8"), load_images("synthetic", 32), CPU)
 
 
 def test_cells_of_a_group_start_from_the_same_weights_and_see_the_same_images() -> None:

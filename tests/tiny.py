@@ -39,6 +39,21 @@ class Threaded(Net):
         return found[0]
 
 
+class Wide(Net):
+    """With a Linear layer that fits fp8, on images of 32x32."""
+
+    input_shape = (3, 32, 32)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(8 * 16, 32)
+        self.linear = nn.Linear(32, 10)
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        x_NCHW = nn.functional.adaptive_avg_pool2d(self.features(x_NCHW), 4)
+        return self.linear(self.hidden(self.dropout(x_NCHW.flatten(1))).relu())
+
+
 class NoGradient(Net):
     """The loss depends on no weight but the last layer's, and its gradient is zero."""
 

@@ -40,13 +40,13 @@ BUILT_IN: dict[str, Style] = {
     "fp16_amp_scaled": Style(colour="#882255", marker="P", dashes=SCALED, hatch="///"),
     "bf16_amp": Style(colour="#009e73", marker="X", dashes=AMP),
     "bf16_amp_scaled": Style(colour="#56b4e9", marker=">", dashes=SCALED, hatch="///"),
+    "fp8": Style(colour="#661100", marker="p", dashes=AMP),
 }
 """The built-in recipes, in the order of every table and legend."""
 
 FURTHER = (
     Style(colour="#332288", marker="h", dashes=(7, 1.5, 1.5, 1.5)),
     Style(colour="#999933", marker="d", dashes=(7, 1.5, 1.5, 1.5)),
-    Style(colour="#661100", marker="p", dashes=(7, 1.5, 1.5, 1.5)),
     Style(colour="#aa4499", marker="*", dashes=(7, 1.5, 1.5, 1.5)),
     Style(colour="#117733", marker="8", dashes=(7, 1.5, 1.5, 1.5)),
     Style(colour="#6699cc", marker="H", dashes=(7, 1.5, 1.5, 1.5)),

@@ -32,6 +32,7 @@ IEEE_ERROR = 2.0**-16
 """Between the error of a product in fp32, some 2^-22, and in TF32, some 2^-11, or in bf16, some 2^-8."""
 
 KERNEL_DTYPES = (
+    ("fp8", r"e4m3|e5m2|nvjet_q"),
     ("bf16", r"bf16|nvjet_t"),
     ("tf32", r"tf32"),
     ("fp16", r"fp16|f16|hgemm|h884|h1688|h16816|nvjet_h"),
@@ -76,8 +77,10 @@ class DtypeProof:
         seen = [f"{operator}:{dtype}x{n}" for (operator, dtype), n in sorted(self.operators.items())]
         return " ".join(seen + [f"layers:{dtype}x{n}" for dtype, n in sorted(Counter(self.layers.values()).items())])
 
-    def contradicts(self, compute: torch.dtype) -> str | None:
+    def contradicts(self, compute: torch.dtype, *, fp8: bool = False) -> str | None:
         """Return in words how what ran differs from what the recipe says, or None.
+
+        With `fp8` some of the products must have run in it, with numbers of 8 bits on both sides.
 
         fp32 beside the recipe's dtype is none: autocast keeps some operators there by its policy (a product of
         attention, say), a loss may, and a model may disable it for a region on purpose. That none of the products
@@ -94,7 +97,10 @@ class DtypeProof:
         dtypes = {dtype for _, dtype in self.operators} | set(self.layers.values())
         if dtypes and wanted not in dtypes:
             return f"the recipe computes in {wanted}, but the products ran in {', '.join(sorted(dtypes))}"
-        foreign = dtypes - {wanted, "float32"}
+        eighths = {dtype for dtype in dtypes if dtype.startswith("float8")} if fp8 else set()
+        if fp8 and not eighths:
+            return f"the recipe multiplies in fp8, but the products ran in {', '.join(sorted(dtypes))}"
+        foreign = dtypes - eighths - {wanted, "float32"}
         return f"products ran in {', '.join(sorted(foreign))} under a recipe of {wanted}" if foreign else None
 
     def _witness(self, name: str) -> Any:
@@ -115,7 +121,7 @@ class _Recorder(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = func.__name__.partition(".")[0]
         if name.startswith(OPERATORS):
-            for dtype in {a.dtype for a in args if isinstance(a, Tensor) and a.is_floating_point()}:
+            for dtype in {_stored(a) for a in args if isinstance(a, Tensor) and a.is_floating_point()}:
                 self.seen[name, _short(dtype)] += 1
         return func(*args, **(kwargs or {}))
 
@@ -154,12 +160,14 @@ def kernel_dtypes(names: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def kernels_contradict(dtypes: Mapping[str, str], wanted: str) -> str | None:
+def kernels_contradict(dtypes: Mapping[str, str], wanted: str, *, fp8: bool = False) -> str | None:
     """Return in words how the kernels contradict `wanted` (fp32, tf32, fp16 or bf16), or None.
+
+    With `fp8` kernels of fp8 are allowed beside it.
 
     A kernel of a mute name is no witness, and fp32 ones are autocast's policy or too small a product for TF32.
     """
-    allowed = {wanted, "fp32", "unknown"}
+    allowed = {wanted, "fp32", "unknown"} | ({"fp8"} if fp8 else set())
     foreign = [(name, dtype) for name, dtype in dtypes.items() if dtype not in allowed]
     if not foreign:
         return None
@@ -169,6 +177,11 @@ def kernels_contradict(dtypes: Mapping[str, str], wanted: str) -> str | None:
 
 def _error(result: Tensor, exact: Tensor) -> float:
     return float((result.double().cpu() - exact).abs().max() / exact.abs().max())
+
+
+def _stored(x: Tensor) -> torch.dtype:
+    """Return the dtype of the numbers that a product gets: torchao's fp8 tensors pass for the dtype they came from."""
+    return getattr(x, "_data", x).dtype
 
 
 def _short(dtype: torch.dtype) -> str:

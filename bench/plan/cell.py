@@ -114,7 +114,7 @@ class Cell:
     def study_name(self) -> str:
         """The run's name in study S3: `Cifar10-VGG19-e200-b256-bf16-amp-lossscale`."""
         recipe = self.precision
-        dtype = "tf32" if recipe.tf32 and recipe.compute == "fp32" else recipe.compute
+        dtype = "tf32" if recipe.tf32 and recipe.compute == "fp32" else "fp8" if recipe.fp8 else recipe.compute
         parts = [self.data.partition(":")[0].capitalize(), self.model, f"e{self.epochs}", f"b{self.batch_size}", dtype]
         return "-".join(parts + ["amp"] * recipe.autocast + ["lossscale"] * (self.scale.mode != "none"))
 

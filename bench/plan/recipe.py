@@ -3,7 +3,8 @@
 Three facts describe how a network is trained in low precision (Micikevicius et al., 2018,
 "Mixed Precision Training", sections 3.1-3.3): the dtype the *weights* are kept in, the dtype the
 matrix products and convolutions *compute* in, and the *loss scale* that keeps small gradients
-representable. On NVIDIA GPUs a fourth joins them: whether fp32 products may run in TF32.
+representable. On NVIDIA GPUs two switches join them: whether fp32 products may run in TF32, and whether Linear layers
+multiply in fp8.
 """
 
 from __future__ import annotations
@@ -115,7 +116,7 @@ LossScaleText = Annotated[str, AfterValidator(_loss_scale_text)]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recipe:
-    """One way to place fp32, fp16 and bf16 in a training."""
+    """One way to place fp32, fp16, bf16 and fp8 in a training."""
 
     name: str
     """The word in experiment files, tables and plots."""
@@ -125,6 +126,8 @@ class Recipe:
     """Of products and convolutions; where it differs from `weights`, autocast chooses operator by operator."""
     tf32: bool = False
     """Whether fp32 products and convolutions may run in TF32 (NVIDIA Ampere and newer)."""
+    fp8: bool = False
+    """Whether Linear layers multiply in fp8 (NVIDIA Ada, Hopper and newer), everything else in bf16."""
     loss_scale: LossScaleText = "none"
     """`none`, `dynamic` or `static:N`; a cell may say another."""
     master_weights: bool = False
@@ -138,6 +141,11 @@ class Recipe:
     def autocast(self) -> bool:
         """Whether torch.autocast is on."""
         return self.compute != self.weights
+
+    @property
+    def needs_gpu(self) -> bool:
+        """Whether the recipe asks for something that no CPU has."""
+        return self.tf32 or self.fp8
 
     @property
     def fp32_update(self) -> bool:
@@ -165,6 +173,7 @@ RECIPES: dict[str, Recipe] = {
         Recipe(name="fp16_amp_scaled", compute="fp16", loss_scale="dynamic"),
         Recipe(name="bf16_amp", compute="bf16"),
         Recipe(name="bf16_amp_scaled", compute="bf16", loss_scale="dynamic"),
+        Recipe(name="fp8", compute="bf16", fp8=True),
     )
 }
 """The built-in recipes, in the order of every table and legend."""
@@ -194,6 +203,10 @@ def why_refused(recipe: Recipe, loss_scale: str, optimizer_impl: str) -> str | N
         )
     if recipe.tf32 and recipe.weights != "fp32":
         return f"TF32 acts on fp32 operators only, and pure {recipe.weights} has none: drop tf32"
+    if recipe.fp8 and recipe.compute != "bf16":
+        return (
+            f"fp8 products of Linear layers go with bf16 everywhere else, not with {recipe.compute}: compute = 'bf16'"
+        )
     if scale.mode == "none":
         return None
     if recipe.compute == "fp32":

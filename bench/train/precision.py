@@ -15,6 +15,7 @@ from torch.amp.grad_scaler import GradScaler
 
 from bench.plan.cell import Cell
 from bench.plan.recipe import LossScale, Recipe
+from bench.train.fp8 import with_fp8_products
 from bench.train.statuses import Unsupported
 
 DTYPES: dict[str, torch.dtype] = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -126,17 +127,26 @@ def require_support(recipe: Recipe, device: torch.device) -> None:
     """Raise Unsupported where the device would not run the recipe, or run it as something else in silence."""
     if recipe.tf32 and device.type == "cpu":
         raise Unsupported("TF32 is a mode of NVIDIA GPUs; a CPU has none")
+    if recipe.fp8 and device.type == "cpu":
+        raise Unsupported("fp8 products need an NVIDIA GPU of compute capability 8.9 (Ada, Hopper); a CPU has none")
     if device.type != "cuda":
         return
     major, minor = torch.cuda.get_device_capability(device)
     if recipe.tf32 and major < 8:
         raise Unsupported(f"TF32 needs compute capability 8.0 (Ampere); this GPU has {major}.{minor}")
+    if recipe.fp8 and (major, minor) < (8, 9):
+        raise Unsupported(f"fp8 products need compute capability 8.9 (Ada, Hopper); this GPU has {major}.{minor}")
     if "bf16" in (recipe.weights, recipe.compute) and not torch.cuda.is_bf16_supported(including_emulation=False):
         raise Unsupported(f"bf16 needs compute capability 8.0 (Ampere); this GPU has {major}.{minor}")
 
 
 def cast_model(model: nn.Module, cell: Cell, device: torch.device) -> nn.Module:
-    """Move a model to the device, its floating weights and buffers to the recipe's dtype, its layout to the cell's."""
+    """Move a model to the device, its floating weights and buffers to the recipe's dtype, its layout to the cell's.
+
+    Raises:
+        Unsupported: the recipe says fp8 and the model has no layer for it, or torchao is missing.
+    """
     layout = torch.channels_last if cell.channels_last else torch.contiguous_format
     model = model.to(device=device, dtype=DTYPES[cell.precision.weights])
-    return model.to(memory_format=layout)  # type: ignore[call-overload, no-any-return]
+    model = model.to(memory_format=layout)  # type: ignore[call-overload]
+    return with_fp8_products(model) if cell.precision.fp8 else model

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.measure import numerics
+from bench.train.fp8 import without_fp8_products
 from bench.train.precision import DTYPES, set_fp32_precision
 from bench.train.training import Training
 
@@ -90,7 +91,7 @@ class Probe:
         """Return the gradients in strict fp32, by parameter; fill `inside` by (layer, kind) if asked for."""
         training = self.training
         set_fp32_precision(tf32=False)
-        model = copy.deepcopy(training.model).float()
+        model = without_fp8_products(copy.deepcopy(training.model).float())
         if self.activations:
             for name, module in model.named_modules():
                 if not any(module.children()):

@@ -38,7 +38,8 @@ def prove_first_step(training: Training, steps: Iterator[Step], row: dict[str, A
     with DtypeProof(training.model) as proof:
         step = next(steps)
     row["dtype_proof"] = str(proof)
-    _refuse(proof.contradicts(DTYPES[training.cell.precision.compute]))
+    recipe = training.cell.precision
+    _refuse(proof.contradicts(DTYPES[recipe.compute], fp8=recipe.fp8))
     return step
 
 
@@ -60,7 +61,7 @@ def prove_kernels(training: Training, row: dict[str, Any]) -> None:
     row["kernels"] = " ".join(
         f"{name.split('(')[0].split(' ')[-1]}:{dtype}" for name, dtype in list(dtypes.items())[:MOST_KERNELS]
     )
-    _refuse(kernels_contradict(dtypes, "tf32" if recipe.tf32 else recipe.compute))
+    _refuse(kernels_contradict(dtypes, "tf32" if recipe.tf32 else recipe.compute, fp8=recipe.fp8))
 
 
 def _refuse(contradiction: str | None) -> None:
