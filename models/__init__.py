@@ -16,6 +16,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "vgg": ("VGG11", "VGG13", "VGG16", "VGG19"),
     "resnet": ("ResNet18", "ResNet34", "ResNet50"),
     "cifarnet": ("SmallCifarNet",),
+    "hybrid": ("hybrid",),
 }
 """Module -> the models it builds."""
 

@@ -15,6 +15,7 @@ PARAMETERS = {
     "ResNet34": 21_282_122,
     "ResNet50": 23_520_842,
     "SmallCifarNet": 1_147_914,
+    "hybrid": 15_553_098,
 }
 
 
