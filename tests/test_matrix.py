@@ -97,7 +97,7 @@ def test_the_outline_shows_cells_groups_order_reasons_and_what_is_done() -> None
     assert "16 cells in 6 groups" in text
     assert "batch_size=32 seed=0:  fp32+ bf16_amp" in text
     assert text.count("known to fail") == 2
-    assert "To run: 15 cells, about 15 min 00 s on one board, judged by 1 finished cells" in text
+    assert "To run: 15 cells, about 15 min 00 s on one board, judged by 1 finished cell" in text
 
 
 def test_a_thousand_cells_are_planned_without_torch(experiment_file: Callable[..., Path]) -> None:

@@ -20,7 +20,7 @@ from typing import Annotated
 import pandas as pd
 import typer
 
-from visualize import frame, numerics, recommendation, table, verdict
+from visualize import failures, frame, numerics, recommendation, table, verdict
 from visualize.files import ResultsError
 from visualize.frame import Results
 from visualize.recommendation import Recommendation
@@ -132,6 +132,7 @@ def summary_text(
         parts.append("\n".join(_fill(f"Note: {line}", "  ") for line in notes))
     if results.question:
         parts.append(_fill(f"Question: {results.question}"))
+    parts += [_fill(f"Known failure: {words}") for words in failures.explanations(results)]
     parts += [_fill(f"Numerics: {words}") for words in numerics.findings(results)]
     parts += [_fill(f"Verdict: {found.sentence}") for found in recommendations]
     parts.append(_fill(f"{verdict.provenance(results.cells)}.") + f"\nReport: {page}")
@@ -163,6 +164,7 @@ def render(
         legend=legend,
         notes=table.notes(results),
         reasons=verdict.reasons(results.cells),
+        failures=failures.explanations(results),
         numerics=numerics.findings(results),
         pictures=pictures,
         facts=_facts(results),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence, Sized
 
 from bench.plan.cell import PRECISION_FIELDS, Cell
 from bench.plan.matrix import Plan
@@ -26,7 +26,8 @@ def outline(plan: Plan, cells: Sequence[Cell], *, done: Collection[str], cell_s:
     yield plan.experiment.question
     yield ""
     narrowed = f", {len(cells)} of them chosen here" if len(cells) < len(plan.cells) else ""
-    yield f"{len(plan.cells)} cells in {len(plan.groups)} groups{narrowed}; a group runs contiguously, in this order:"
+    in_groups = f"{_count(plan.cells, 'cell')} in {_count(plan.groups, 'group')}"
+    yield f"{in_groups}{narrowed}; a group runs contiguously, in this order:"
     varying = _varying(plan.cells)
     order = 0
     for group in plan.groups:
@@ -43,7 +44,11 @@ def outline(plan: Plan, cells: Sequence[Cell], *, done: Collection[str], cell_s:
             yield f"        {cell}: {because}"
     yield ""
     disk = f"about {len(todo) * MIB_PER_CELL:.1f} MiB of disk"
-    yield f"To run: {len(todo)} cells, {_duration(plan, todo, cell_s)}, {disk}."
+    yield f"To run: {_count(todo, 'cell')}, {_duration(plan, todo, cell_s)}, {disk}."
+
+
+def _count(things: Sized, what: str) -> str:
+    return f"{len(things)} {what}{'s' * (len(things) != 1)}"
 
 
 def _with_mark(cell: Cell, done: Collection[str]) -> str:
@@ -70,7 +75,7 @@ def _duration(plan: Plan, todo: Sequence[Cell], cell_s: Mapping[str, float]) -> 
         limit = plan.experiment.budget.minutes_per_cell
         return f"no cell finished yet to estimate the time from (limit {limit:g} min a cell)"
     seconds = sum(statistics.median(known.get(_alike(cell)) or known[()]) for cell in todo)
-    return f"about {_clock(seconds)} on one board, judged by {len(known[()])} finished cells"
+    return f"about {_clock(seconds)} on one board, judged by {_count(known[()], 'finished cell')}"
 
 
 def _alike(cell: Cell) -> tuple[object, ...]:

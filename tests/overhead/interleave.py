@@ -11,6 +11,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from bench.measure.stopping import T_95
 
@@ -44,14 +45,21 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - begun
 
 
-def compare(ours: Callable[[], object], other: Callable[[], object], *, rounds: int) -> tuple[Ratio, Ratio]:
+def compare(
+    ours: Callable[[], Any],
+    other: Callable[[], Any],
+    *,
+    rounds: int,
+    clock: Callable[[Callable[[], Any]], float] = seconds,
+) -> tuple[Ratio, Ratio]:
     """Return how many times as fast `ours` is as `other`, and the control `other` against itself.
 
-    A round is other, ours, other; `ours` is held against the mean of its neighbours. One round warms up.
+    A round is other, ours, other; `ours` is held against the mean of its neighbours. One round warms up. `clock` calls
+    the work and returns the seconds that count.
     """
     ratios, controls = [], []
     for number in range(rounds + 1):
-        before, mine, after = seconds(other), seconds(ours), seconds(other)
+        before, mine, after = clock(other), clock(ours), clock(other)
         if number:
             ratios.append((before + after) / 2 / mine)
             controls.append(before / after)

@@ -1,4 +1,4 @@
-"""P1 to P3: what the loop, the recipe and the data cost against loops written by hand, on the GPU if there is one."""
+"""P1 to P3 and P6: what loop, recipe, data and looks cost beside loops written by hand, on the GPU if there is one."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from bench.plan.recipe import RECIPES
 from bench.train.augment import Augment, Normalize
 from bench.train.images import Images, load_images
 from bench.train.training import Training
+from bench.worker.probe import Probe
 from bench.worker.session import Session
 from tests.overhead.interleave import compare
 from tests.overhead.loops import AsPil, AsUsual, ByHand
@@ -35,15 +36,25 @@ def images() -> Images:
     )
 
 
-def harness(model: str, recipe: str, images: Images) -> Callable[[int], object]:
-    """Return our own loop with all its recording, as a function of the number of steps."""
+def harness(model: str, recipe: str, images: Images, *, num_looks: int = 0) -> Callable[[int], float]:
+    """Return our own loop with all its recording, as a function of the number of steps that returns the seconds timed.
+
+    With looks, one is taken at the layers before the steps, off the clock.
+    """
     cell = Cell(model=model, data="synthetic", precision=RECIPES[recipe], batch_size=BATCH_SIZE, epochs=1)
-    session = Session(cell, Measure(), DEVICE, lambda **_: None)
+    session = Session(cell, Measure(numerics_samples=num_looks), DEVICE, lambda **_: None)
     session.row["train_s"] = 0.0
     training = Training(cell, images, DEVICE)
     session.run(training, 0, num_steps=training.steps_per_epoch)
+    probe = Probe(training, activations=False)
 
-    return lambda num_steps: session.run(training, 0, num_steps=num_steps)
+    def run(num_steps: int) -> float:
+        session.look_inside(probe, epoch=0)
+        before: float = session.row["train_s"]
+        session.run(training, 0, num_steps=num_steps)
+        return float(session.row["train_s"]) - before
+
+    return run
 
 
 @pytest.mark.parametrize("recipe", ["fp32", "bf16_amp"])
@@ -116,6 +127,23 @@ def test_p3_augmentation_never_holds_up_the_fastest_training(
         compare, args=(augmenting(images), lambda: train(steps)), kwargs={"rounds": 12}, rounds=1
     )
     judge("P3 augment and batch / training ResNet18 bf16 b128", result[0], at_least=20.0, control=result[1])
+
+
+@pytest.mark.parametrize(
+    "recipe", [pytest.param("bf16_amp", marks=ON_CPU), pytest.param("fp16_amp_scaled", marks=ON_GPU)]
+)
+def test_p6_looks_at_layers_leave_the_timed_steps_as_fast_as_they_were(
+    recipe: str, images: Images, judge: Callable[..., None], benchmark: BenchmarkFixture
+) -> None:
+    steps = len(images.train_y_N) // BATCH_SIZE
+    plain, looked_at = (harness("SmallCifarNet", recipe, images, num_looks=looks) for looks in (0, 1))
+    result = benchmark.pedantic(
+        compare,
+        args=(lambda: looked_at(steps), lambda: plain(steps)),
+        kwargs={"rounds": 12, "clock": lambda work: work()},
+        rounds=1,
+    )
+    judge(f"P6 with looks / without, SmallCifarNet {recipe} b128", result[0], at_least=0.99, control=result[1])
 
 
 def augmenting(images: Images) -> Callable[[], None]:
