@@ -24,6 +24,11 @@ NEEDED: dict[str, tuple[str, ...]] = {
     "exponents": ("cell_id", "step", "epoch", "layer", "tensor", "exponent", "count"),
 }
 """Columns without which nothing can be said."""
+WORDS = {
+    "cell_id", "group_id", "status", "because", "model", "data", "precision", "loss_scale", "memory_instrument",
+    "environment_id", "machine", "torch", "layer", "tensor", "quantity",
+}
+"""Those of them that hold text; the others hold numbers."""
 # fmt: on
 
 
@@ -35,7 +40,7 @@ def read_table(folder: Path, name: str) -> pa.Table:
     """Read one file; an absent one other than cells.parquet is a table without rows.
 
     Raises:
-        ResultsError: the file is damaged, or lacks a column of `NEEDED`.
+        ResultsError: the file is damaged, or lacks a column of `NEEDED`, or holds text in one of numbers.
     """
     path = folder / f"{name}.parquet"
     if not path.exists():
@@ -53,6 +58,12 @@ def read_table(folder: Path, name: str) -> pa.Table:
             f"{path}: lacks the column {', '.join(missing)}; it was written by something else or an older ampbench: "
             "run the experiment again"
         )
+    for column in (table.schema.field(name) for name in NEEDED[name]):
+        if (column.name in WORDS) != _is_text(column.type) and not pa.types.is_null(column.type):
+            raise ResultsError(
+                f"{path}: the column {column.name} holds {column.type}, not {'text' if column.name in WORDS else 'numbers'}; "
+                "it was written by something else or a newer ampbench: update ampbench or run the experiment again"
+            )
     return table
 
 
@@ -101,6 +112,11 @@ def _damaged(path: Path, error: Exception) -> ResultsError:
         f"{path}: is damaged or no Parquet file ({reason}); delete it and run the experiment again, which rejoins it "
         "from runs/"
     )
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind))
 
 
 def _empty_type(column: str) -> pa.DataType:

@@ -42,6 +42,8 @@ class Results:
     cells: pd.DataFrame
     labels: dict[str, tuple[str, str]]
     """Column -> label and unit, from the files' own metadata."""
+    settings: tuple[str, ...]
+    """Columns that say what a cell was asked to do."""
     load: Callable[[str], pd.DataFrame] = dataclasses.field(repr=False)
     """Table -> its rows for all cells of the folder; remembered."""
 
@@ -146,6 +148,7 @@ def read(folder: Path | str, *, mixed: bool = False) -> Results:
         plan=read_plan(folder),
         cells=_tidy(table),
         labels=read_labels(folder),
+        settings=tuple(settings(table.schema)),
         load=functools.cache(lambda name: to_frame(read_table(folder, name))),
     )
 
@@ -186,6 +189,8 @@ def _subjects(cells: pd.DataFrame, axes: Sequence[str]) -> pd.Series:
 def _check(cells: pd.DataFrame, folder: Path, mixed: bool) -> None:
     if cells.empty:
         raise ResultsError(f"{folder / 'cells.parquet'}: holds no cells; run the experiment first")
+    if cells["cell_id"].duplicated().any():
+        raise ResultsError(f"{folder / 'cells.parquet'}: holds a cell twice; run the experiment again to rejoin it")
     newest = cells["method_version"].max()
     if newest > METHOD_VERSION:
         raise ResultsError(

@@ -3,8 +3,9 @@
 The unit is the process. Two cells are compared by the differences of their pairs: processes that share
 everything but the precision. Blocks within a process are no replicates, and nothing here ever sees them.
 
-*Speed.* d = log(B / A) per pair, and a t-interval on the mean of d. `same` if it lies within +-log(1.01), else
-`faster` or `slower` if it excludes 0, else `can't tell`.
+*Speed.* d = log(B / A) per pair, and a t-interval on the mean of d; Welch's interval between folders whose
+processes do not pair up. `same` if it lies within +-log(1.01), else `faster` or `slower` if it excludes 0, else
+`can't tell`.
 
 *Accuracy.* Two one-sided t-tests (Schuirmann, 1987) on the differences in points: `equivalent` if both reject, that
 is if the interval at 1 - 2 alpha lies within the margin; else `better` or `worse` if the interval at 1 - alpha
@@ -24,7 +25,9 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import chdtri, nctdtrinc, ndtr, stdtr, stdtrit
+from scipy.special import chdtri, ndtr, stdtr, stdtrit
+
+from visualize.effect import Effect, paired
 
 SAME = math.log(1.01)
 """Speeds closer than 1 % are the same for any purpose we know."""
@@ -54,7 +57,8 @@ class Ratio:
     high: float
     """Interval at `1 - alpha`; NaN with fewer than two pairs."""
     n: int
-    """Pairs of processes."""
+    """Pairs of processes; where they do not pair up, processes on the smaller side."""
+    paired: bool = True
     alpha: float
     detectable: float
     """The smallest gain, as a share, that this n and this spread would show with 80 % power; NaN below two pairs."""
@@ -152,9 +156,13 @@ def holm(p_values: Sequence[float], alpha: float = ALPHA) -> list[float]:
 
 def compare_speed(log_ratios: Sequence[float], alpha: float = ALPHA) -> Ratio:
     """Judge the speed of B against A from one log(B / A) per pair of processes."""
-    n = len(log_ratios)
-    mean, low, high = (float(x) for x in t_interval(log_ratios, alpha))
-    sd = float(np.std(log_ratios, ddof=1)) if n > 1 else math.nan
+    return judge_ratio(paired(log_ratios), alpha)
+
+
+def judge_ratio(effect: Effect, alpha: float = ALPHA) -> Ratio:
+    """Judge a ratio from the effect on its log."""
+    mean, n = effect.mean, effect.n
+    low, high = effect.interval(alpha)
     verdict: Speed = "can't tell"
     if low >= -SAME and high <= SAME:
         verdict = "same"
@@ -166,9 +174,10 @@ def compare_speed(log_ratios: Sequence[float], alpha: float = ALPHA) -> Ratio:
         low=float(np.exp(low)),
         high=float(np.exp(min(high, 700.0))) if n > 1 else math.nan,  # e^700 is about the largest float
         n=n,
+        paired=effect.paired,
         alpha=alpha,
-        detectable=float(np.expm1(min(detectable(sd, n, alpha), 700.0))) if n > 1 else math.nan,
-        more=_more_pairs(mean, sd, n, alpha) if verdict == "can't tell" else None,
+        detectable=float(np.expm1(min(effect.detectable(alpha, POWER), 700.0))) if n > 1 else math.nan,
+        more=_more_pairs(mean, effect.se * math.sqrt(n), n, alpha) if verdict == "can't tell" else None,
     )
 
 
@@ -202,14 +211,8 @@ def compare_accuracy(
 
 
 def detectable(sd: float, n: int, alpha: float = ALPHA, power: float = POWER) -> float:
-    """Return the mean difference that a two-sided paired t-test of n pairs finds with `power`; NaN below two pairs.
-
-    Solved from the noncentral t distribution; the far tail is left out, as it holds less than 1e-4 there.
-    """
-    if n < 2 or math.isnan(sd):
-        return math.nan
-    critical = stdtrit(n - 1, 1 - alpha / 2)
-    return float(nctdtrinc(n - 1, 1 - power, critical)) * sd / math.sqrt(n)
+    """Return the mean difference that a two-sided paired t-test of n pairs finds with `power`; NaN below two pairs."""
+    return Effect(mean=0.0, se=sd / math.sqrt(n), df=n - 1, n=n).detectable(alpha, power) if n > 1 else math.nan
 
 
 def tost_power(n: int, sd: float, margin: float = MARGIN_POINTS, effect: float = 0.0, alpha: float = ALPHA) -> float:

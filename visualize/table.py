@@ -47,7 +47,7 @@ def summary(results: Results, verdicts: Sequence[Verdict]) -> pd.DataFrame:
     for subject in results.subjects:
         for batch_size, own in cells[cells["subject"] == subject].groupby("batch_size"):
             for recipe in theme.order(own["recipe"]):
-                row = _row(own[own["recipe"] == recipe])
+                row = measured(own[own["recipe"] == recipe])
                 row |= {"subject": subject, "batch_size": batch_size, "recipe": recipe}
                 verdict = judged.get((subject, int(str(batch_size)), recipe))
                 if verdict:
@@ -58,7 +58,8 @@ def summary(results: Results, verdicts: Sequence[Verdict]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _row(cells: pd.DataFrame) -> dict[str, object]:
+def measured(cells: pd.DataFrame) -> dict[str, object]:
+    """Return what the cells of one row have in common: the columns of `summary` that no comparison is behind."""
     ok = cells[cells["status"] == "ok"]
     bad = cells[cells["status"] != "ok"]
     speed, accuracy = ok["images_per_s"].dropna(), ok.loc[ok["epochs"] > 0, "test_accuracy"].dropna()

@@ -2,6 +2,7 @@
 
 Pairs share `group_id`, round and environment: the same everything but the precision, on the same machine. All
 comparisons of one folder are one family, so a matrix of many recipes has to show more than a single pair would.
+`visualize.compare` has its two sides judged here too, as if they were two recipes.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from visualize import statistics, theme
+from visualize import effect, statistics, theme
+from visualize.effect import Effect
 from visualize.statistics import Difference, Ratio
 
 REFERENCE = "fp32"
@@ -74,20 +76,21 @@ class Verdict:
         return f"{d} after {count(d.n, 'seed', 'seeds')}; {more} would decide"
 
 
-def judge(cells: pd.DataFrame) -> list[Verdict]:
+def judge(cells: pd.DataFrame, *, unpaired: bool = False) -> list[Verdict]:
     """Compare every recipe with the reference of its subject and batch size, as one family.
 
     Args:
         cells: `Results.cells`.
+        unpaired: compare the speeds of all processes where fewer than two pair up.
     """
-    drafts: list[tuple[Verdict, list[float], list[float]]] = []
+    drafts: list[tuple[Verdict, Effect, list[float]]] = []
     for (subject, batch_size), rows in cells.groupby(["subject", "batch_size"], sort=True):
         ok = rows[rows["status"] == "ok"]
         reference = reference_of(ok)
         for recipe in theme.order(ok["recipe"]):
             if recipe == reference:
                 continue
-            ratios = log_ratios(ok, reference, recipe)
+            speed = effect_of(ok, reference, recipe, unpaired=unpaired)
             points = point_differences(ok, reference, recipe)
             lost = rows[~rows["status"].isin(["ok", "excluded", "unsupported"])]["recipe"]
             num_test_images = _first_int(ok["num_test_images"])
@@ -96,7 +99,7 @@ def judge(cells: pd.DataFrame) -> list[Verdict]:
                 batch_size=int(str(batch_size)),
                 recipe=recipe,
                 reference=reference,
-                speed=statistics.compare_speed(ratios),
+                speed=statistics.judge_ratio(speed),
                 accuracy=statistics.compare_accuracy(points) if points else None,
                 num_test_images=num_test_images,
                 num_ok=int((ok["recipe"] == recipe).sum()),
@@ -104,15 +107,15 @@ def judge(cells: pd.DataFrame) -> list[Verdict]:
                 num_reference_failed=int((lost == reference).sum()),
                 memory_saved_share=_saved(ok, reference, recipe),
             )
-            drafts.append((draft, ratios, points))
-    alphas = statistics.holm([statistics.p_difference(r) for _, r, _ in drafts])
+            drafts.append((draft, speed, points))
+    alphas = statistics.holm([speed.p_difference for _, speed, _ in drafts])
     grains = [100 / v.num_test_images if v.num_test_images else 0.0 for v, _, _ in drafts]
     tested = [(points, grain) for (_, _, points), grain in zip(drafts, grains, strict=True)]
     differences = statistics.holm([statistics.p_difference(p, grain) for p, grain in tested])
     equivalences = statistics.holm([statistics.p_equivalence(p, least_sd=grain) for p, grain in tested])
     verdicts = []
-    for i, (draft, ratios, points) in enumerate(drafts):
-        verdict = dataclasses.replace(draft, speed=statistics.compare_speed(ratios, alphas[i]))
+    for i, (draft, speed, points) in enumerate(drafts):
+        verdict = dataclasses.replace(draft, speed=statistics.judge_ratio(speed, alphas[i]))
         if points:
             accuracy = statistics.compare_accuracy(
                 points,
@@ -142,11 +145,23 @@ def reference_of(ok: pd.DataFrame) -> str:
     return REFERENCE if REFERENCE in names else next(iter(names), "")
 
 
-def log_ratios(ok: pd.DataFrame, a: str, b: str) -> list[float]:
-    """Return log(speed of b / speed of a), one per pair of processes."""
-    pairs = _pairs(ok, "images_per_s", a, b)
-    pairs = pairs[(pairs > 0).all(axis=1)]
+def effect_of(ok: pd.DataFrame, a: str, b: str, column: str = "images_per_s", *, unpaired: bool = False) -> Effect:
+    """Return the effect on log(b / a) of a column; over all processes where `unpaired` and fewer than two pair up."""
+    ratios = log_ratios(ok, a, b, column)
+    if not unpaired or len(ratios) > 1:
+        return effect.paired(ratios)
+    return effect.unpaired(*(list(np.log(positive(ok[ok["recipe"] == recipe][column]))) for recipe in (a, b)))
+
+
+def log_ratios(ok: pd.DataFrame, a: str, b: str, column: str = "images_per_s") -> list[float]:
+    """Return log(b / a) of a column, the speed unless told otherwise, one per pair of processes."""
+    pairs = _pairs(ok.loc[positive(ok[column]).index], column, a, b)
     return list(np.log(pairs[b] / pairs[a]))
+
+
+def positive(column: pd.Series) -> pd.Series:
+    """Return the values that a ratio can be made of: positive and finite."""
+    return column[(column > 0) & (column < math.inf)]
 
 
 def point_differences(ok: pd.DataFrame, a: str, b: str) -> list[float]:
