@@ -8,7 +8,6 @@ recipe: pairs by seed and round, Welch's interval where fewer than two pair up, 
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,11 +17,10 @@ import pandas as pd
 
 from visualize import statistics, table, verdict
 from visualize.files import NEEDED, ResultsError
-from visualize.frame import Results
+from visualize.side import REPLICATED, Side, words_of
 from visualize.statistics import Difference, Ratio
 from visualize.verdict import count
 
-REPLICATED = ("seed", "round")
 SHOWN = ("model", "data", "batch_size", "precision")
 """Settings that every row names; others only where they tell rows apart."""
 PART_OF = {"precision": "loss_scale"}
@@ -37,28 +35,6 @@ ENVIRONMENT = (
 
 Row: TypeAlias = tuple[dict[str, str], pd.DataFrame, pd.DataFrame]
 """Axes, cells of A, cells of B."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Side:
-    """A or B: some cells of a folder of results."""
-
-    name: str
-    results: Results
-    conditions: tuple[str, ...]
-    """The `key=value[,value…]` that chose them."""
-    named: frozenset[str]
-    """Settings that were named for this side alone."""
-    cells: pd.DataFrame
-    """Those chosen, less the excluded ones."""
-
-    @property
-    def ok(self) -> pd.DataFrame:
-        """The cells that ran to their end."""
-        return self.cells[self.cells["status"] == "ok"]
-
-    def __str__(self) -> str:
-        return " ".join([f"{self.name}: {self.results.folder}", *self.conditions])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,40 +78,6 @@ class Outcome:
     """What to know before using the numbers, a sentence each."""
 
 
-def choose(name: str, results: Results, own: Sequence[str] = (), both: Sequence[str] = ()) -> Side:
-    """Return the cells that meet every `key=value[,value…]` of `own` and of `both` sides.
-
-    Raises:
-        ResultsError: no `key=value`, an unknown key, a value that no cell has, or no cell left with a throughput.
-    """
-    cells = results.cells[results.cells["status"] != "excluded"]
-    for condition in (*both, *own):
-        key, equals, values = condition.partition("=")
-        if not equals or not values:
-            raise ResultsError(f"{condition}: write key=value, as in precision=bf16_amp or seed=0,1,2")
-        if key not in results.settings:
-            near = difflib.get_close_matches(key, results.settings, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(results.settings)}"
-            raise ResultsError(f"{condition}: no setting is called {key}; {hint}")
-        words = _words(cells[key])
-        known = list(dict.fromkeys(words))
-        wanted = {values} if values in known else set(values.split(","))
-        if unknown := sorted(wanted.difference(known)):
-            raise ResultsError(
-                f"{condition}: no cell chosen from {results.folder} has {key} {' or '.join(unknown)}; name one of "
-                f"{', '.join(known)}"
-            )
-        cells = cells[words.isin(wanted)]
-    named = frozenset(condition.partition("=")[0] for condition in own).difference(REPLICATED)
-    side = Side(name=name, results=results, conditions=(*both, *own), named=named, cells=cells)
-    if side.ok.empty:
-        why = "; ".join(verdict.reasons(cells)) or "all are excluded"
-        raise ResultsError(f"{side}: no cell ran to its end ({why}); mend that and run them with --again")
-    if verdict.positive(side.ok["images_per_s"]).empty:
-        raise ResultsError(f"{side}: no cell holds images/s above zero; run its experiment again")
-    return side
-
-
 def compare(a: Side, b: Side, *, mixed: bool = False) -> Outcome:
     """Compare every cell of A with those of B that match it, all as one family.
 
@@ -146,8 +88,8 @@ def compare(a: Side, b: Side, *, mixed: bool = False) -> Outcome:
     differs = _differences(a, rows)
     if differs and not mixed:
         raise ResultsError(
-            f"A and B were not measured alike: {'; '.join(differs)}; measure both in one environment, or say --mixed to "
-            "compare them all the same"
+            f"A and B were not measured alike: {'; '.join(differs)}; measure both in one environment, or say --mixed "
+            "to compare them all the same"
         )
     cells = pd.concat(
         [_as_recipe(own, name, i) for i, (_, *sides) in enumerate(rows) for name, own in zip("AB", sides, strict=True)],
@@ -200,7 +142,7 @@ def _match(a: Side, b: Side) -> tuple[list[Row], list[str]]:
         tells = len({tuple(x[n] for n in (*shown, name)) for x in labels}) > len(
             {tuple(x[n] for n in shown) for x in labels}
         )
-        if name not in shown and (tells or name in free and name in a.named | b.named):
+        if name not in shown and (tells or (name in free and name in a.named | b.named)):
             shown.append(name)
     rows = [
         ({name: label[name] for name in shown}, a.cells.loc[of_a[i]], b.cells.loc[of_b[j]])
@@ -216,7 +158,7 @@ def _match(a: Side, b: Side) -> tuple[list[Row], list[str]]:
 
 
 def _texts(side: Side, axes: Sequence[str]) -> pd.DataFrame:
-    texts = pd.DataFrame({n: _words(side.cells[n]) if n in side.cells else "" for n in axes}, index=side.cells.index)
+    texts = pd.DataFrame({n: words_of(side.cells[n]) if n in side.cells else "" for n in axes}, index=side.cells.index)
     environments = side.ok["environment_id"].dropna().unique()
     if len(environments) == 1:  # a cell that never started has none, and belongs to the others all the same
         texts["environment_id"] = str(environments[0])
@@ -273,9 +215,3 @@ def _notes(a: Side, b: Side, rows: Sequence[Row]) -> list[str]:
     if apart:
         found.append(f"{apart} of {len(rows)} compare different boards; two of one product differ in speed.")
     return found
-
-
-def _words(column: pd.Series) -> pd.Series:
-    """Return values as one writes them in a selection: true, fp32, crop+flip."""
-    words = column.astype(str).str.replace(", ", "+")
-    return words.str.lower() if column.dtype == bool else words

@@ -58,11 +58,12 @@ def read_table(folder: Path, name: str) -> pa.Table:
             f"{path}: lacks the column {', '.join(missing)}; it was written by something else or an older ampbench: "
             "run the experiment again"
         )
-    for column in (table.schema.field(name) for name in NEEDED[name]):
+    for column in map(table.schema.field, NEEDED[name]):
         if (column.name in WORDS) != _is_text(column.type) and not pa.types.is_null(column.type):
+            wanted = "text" if column.name in WORDS else "numbers"
             raise ResultsError(
-                f"{path}: the column {column.name} holds {column.type}, not {'text' if column.name in WORDS else 'numbers'}; "
-                "it was written by something else or a newer ampbench: update ampbench or run the experiment again"
+                f"{path}: the column {column.name} holds {column.type}, not {wanted}; it was written by "
+                "something else or a newer ampbench: update ampbench or run the experiment again"
             )
     return table
 

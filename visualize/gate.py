@@ -35,10 +35,10 @@ class Gate:
                 return None if found is None else False
             return True if found.high < -self.limit and found.verdict == "worse" else None
         if self.quantity == "slower":
-            low, high, edge = 1 / comparison.speed.high, 1 / comparison.speed.low, 1 / (1 - self.limit / 100)
-        else:
-            low, high, edge = comparison.memory.low, comparison.memory.high, 1 + self.limit / 100
-        return True if low > edge else False if high <= edge else None
+            edge = 1 - self.limit / 100
+            return True if comparison.speed.high < edge else False if comparison.speed.low >= edge else None
+        edge = 1 + self.limit / 100
+        return True if comparison.memory.low > edge else False if comparison.memory.high <= edge else None
 
     def why(self, comparison: Comparison) -> str:
         """Return the comparison and the number that the gate looks at."""
@@ -58,7 +58,7 @@ def parse(text: str) -> Gate:
     if not match:
         raise ResultsError(f"--fail-on {text}: write slower>2%, memory>5% or accuracy<-0.5 (points), in quotes")
     quantity, limit = match[1] or match[3], float(match[2] or match[4])
-    if limit < LEAST[quantity] or quantity == "slower" and limit >= 100:
+    if limit < LEAST[quantity] or (quantity == "slower" and limit >= 100):
         raise ResultsError(
             f"--fail-on {text}: {quantity} takes a limit from {LEAST[quantity]:g}"
             + (" to below 100 %, as speeds within 1 % are the same here" if quantity == "slower" else "")
