@@ -179,22 +179,24 @@ def _why_nothing(fixed: Sequence[str], of_a: list[tuple[str, ...]], of_b: list[t
 
 def _differences(a: Side, rows: Sequence[Row]) -> list[str]:
     """Say in what the matched sides differ that no selection can name."""
-    both = [row for row in rows if all((own["status"] == "ok").any() for own in row[1:])]
+    ran = [[own[own["status"] == "ok"] for own in row[1:]] for row in rows]
+    both = [row for row in ran if not any(own.empty for own in row)]
+    if not both:
+        return []
+    sides = [pd.concat(own) for own in zip(*both, strict=True)]
     same_data = all("→" not in axes["data"] for axes, *_ in rows)
-    found = []
+    found: list[str] = []
     for column in (*ENVIRONMENT, *(["data_sha256"] if same_data else []), "environment_id"):
-        values = [_values(column, [row[i] for row in both]) for i in (1, 2)]
-        if values[0] != values[1] and None not in values and not (found and column == "environment_id"):
-            found.append("{} {} in A, {} in B".format(a.results.label(column), *map(" / ".join, values)))
+        if not all(column in side for side in sides) or (found and column == "environment_id"):
+            continue
+        of_a, of_b = (_values(side[column]) for side in sides)
+        if of_a != of_b:
+            found.append(f"{a.results.label(column)} {of_a} in A, {of_b} in B")
     return found
 
 
-def _values(column: str, parts: Sequence[pd.DataFrame]) -> list[str] | None:
-    """Return the values in all parts together, sorted; None if a part lacks the column."""
-    if any(column not in part for part in parts):
-        return None
-    values = {value for part in parts for value in part.loc[part["status"] == "ok", column].unique()}
-    return sorted({"none" if pd.isna(value) else str(value) for value in values})
+def _values(column: pd.Series) -> str:
+    return " / ".join(sorted({"none" if pd.isna(value) else str(value) for value in column.unique()}))
 
 
 def _notes(a: Side, b: Side, rows: Sequence[Row]) -> list[str]:
@@ -210,8 +212,8 @@ def _notes(a: Side, b: Side, rows: Sequence[Row]) -> list[str]:
     shared = len(set(a.cells["cell_id"]) & set(b.cells["cell_id"])) if same_folder else 0
     if shared:
         found.append(f"{count(shared, 'cell is', 'cells are')} on both sides; compared with itself it says nothing.")
-    boards = [[_values("board", [own]) for own in row[1:]] for row in rows]
-    apart = sum(x != y for x, y in boards if x and y)
+    boards = [[_values(own["board"]) for own in row[1:] if "board" in own] for row in rows]
+    apart = sum(len(set(pair)) > 1 for pair in boards)
     if apart:
         found.append(f"{apart} of {len(rows)} compare different boards; two of one product differ in speed.")
     return found

@@ -6,6 +6,7 @@ import enum
 import io
 import json
 import math
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 

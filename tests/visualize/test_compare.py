@@ -170,7 +170,7 @@ def test_memory_and_accuracy_have_gates_of_their_own(write, run):
     "text", ["slower>2", "slower<2%", "faster>2%", "slower>2%x", "slower>-2%", "accuracy<0.5", "memory>", ""]
 )
 def test_a_gate_that_is_written_otherwise_is_refused_with_the_way_to_write_it(text):
-    with pytest.raises(ResultsError, match="write slower>2%, memory>5% or accuracy<-0.5"):
+    with pytest.raises(ResultsError, match=r"write slower>2%, memory>5% or accuracy<-0.5"):
         gate.parse(text)
 
 
