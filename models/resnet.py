@@ -54,6 +54,8 @@ PLANS: dict[str, tuple[type[BasicBlock] | type[Bottleneck], tuple[int, int, int,
     "ResNet18": (BasicBlock, (2, 2, 2, 2)),
     "ResNet34": (BasicBlock, (3, 4, 6, 3)),
     "ResNet50": (Bottleneck, (3, 4, 6, 3)),
+    "ResNet101": (Bottleneck, (3, 4, 23, 3)),
+    "ResNet152": (Bottleneck, (3, 8, 36, 3)),
 }
 
 

@@ -1,0 +1,59 @@
+"""SENet-18: the pre-activation ResNet with squeeze and excitation (Hu et al., 2018, "Squeeze-and-Excitation Networks")."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.squeeze_excite import SqueezeExcite
+
+
+class SEBlock(nn.Module):
+    """Two 3x3 convolutions after BatchNorm and ReLU, their channels weighed, beside a shortcut (section 3.3)."""
+
+    def __init__(self, in_channels: int, channels: int, stride: int) -> None:
+        super().__init__()
+        self.bn1 = nn.BatchNorm2d(in_channels)
+        self.conv1 = nn.Conv2d(in_channels, channels, 3, stride, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        changes = stride != 1 or in_channels != channels
+        self.shortcut = nn.Conv2d(in_channels, channels, 1, stride, bias=False) if changes else None
+        self.se = SqueezeExcite(channels, channels // 16, nn.ReLU())
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        """Map (N, C, H, W) to (N, channels, H / stride, W / stride)."""
+        active = F.relu(self.bn1(x_NCHW))
+        out = self.conv1(active)
+        out = self.conv2(F.relu(self.bn2(out)))
+        return self.se(out) + (x_NCHW if self.shortcut is None else self.shortcut(active))
+
+
+class SENet(nn.Module):
+    """Four stages of blocks, each but the first halving the image and doubling the channels."""
+
+    def __init__(self, num_blocks: tuple[int, int, int, int], num_classes: int = 10) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(64)
+        stages: list[nn.Module] = []
+        in_channels = 64
+        for stage, (channels, depth) in enumerate(zip((64, 128, 256, 512), num_blocks, strict=True)):
+            blocks = []
+            for i in range(depth):
+                blocks.append(SEBlock(in_channels, channels, stride=2 if stage and not i else 1))
+                in_channels = channels
+            stages.append(nn.Sequential(*blocks))
+        self.layer1, self.layer2, self.layer3, self.layer4 = stages
+        self.linear = nn.Linear(in_channels, num_classes)
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        """Map images (N, 3, H, W) to logits (N, K); H and W are multiples of 8."""
+        out = F.relu(self.bn1(self.conv1(x_NCHW)))
+        out = self.layer4(self.layer3(self.layer2(self.layer1(out))))
+        return self.linear(out.mean((2, 3)))
+
+
+def build(_name: str, num_classes: int) -> nn.Module:
+    """Build the family's one member."""
+    return SENet((2, 2, 2, 2), num_classes)
