@@ -41,7 +41,7 @@ class Transition(nn.Module):
         return F.avg_pool2d(self.conv(F.relu(self.bn(x_NCHW))), 2)
 
 
-# Growth and the layers of the four blocks: table 1 of the paper.
+# Growth and the layers of the four blocks: after table 1 of the paper.
 PLANS: dict[str, tuple[int, tuple[int, int, int, int]]] = {
     "DenseNet121": (32, (6, 12, 24, 16)),
     "DenseNet161": (48, (6, 12, 36, 24)),

@@ -1,4 +1,4 @@
-"""ResNet with activation before convolution (He et al., 2016, "Identity Mappings in Deep Residual Networks", section 4).
+"""Pre-activation ResNet (He et al., 2016, "Identity Mappings in Deep Residual Networks", section 4).
 
 BatchNorm and ReLU stand before each convolution, so that nothing but additions lies on the way of the shortcuts.
 As in the zoo's origin, nothing normalises the sum of the last block before the head.
@@ -94,7 +94,7 @@ class PreActResNet(nn.Module):
 
 
 def _projection(in_channels: int, out_channels: int, stride: int) -> nn.Module | None:
-    """Return the 1x1 convolution of the activated input where the shape changes; else the shortcut is the bare input."""
+    """Return a 1x1 convolution of the activated input where the shape changes; else the bare input is the shortcut."""
     if stride == 1 and in_channels == out_channels:
         return None
     return nn.Conv2d(in_channels, out_channels, 1, stride, bias=False)

@@ -1,7 +1,8 @@
-"""ResNeXt-29 for small images (Xie et al., 2017, "Aggregated Residual Transformations", section 5.3).
+"""ResNeXt-29 for small images.
 
-Unlike the paper's, the stem is a 1x1 convolution and a block widens twofold, as in the zoo's origin. The name says
-the number of groups and the channels of each in the first stage: 2x64d.
+After Xie et al., 2017, "Aggregated Residual Transformations for Deep Neural Networks", section 5.3. Unlike the
+paper's, the stem is a 1x1 convolution and a block widens twofold, as in the zoo's origin. The name says the number of
+groups and the channels of each in the first stage: 2x64d.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""SENet-18: the pre-activation ResNet with squeeze and excitation (Hu et al., 2018, "Squeeze-and-Excitation Networks")."""
+"""SENet-18 (Hu et al., 2018, "Squeeze-and-Excitation Networks"): a pre-activation ResNet that weighs its channels."""
 
 from __future__ import annotations
 
