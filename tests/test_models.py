@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import zlib
 from functools import cache
 
@@ -176,17 +177,12 @@ def test_blocks_hold_their_weights_in_the_order_of_the_origin(
     assert ours[start : start + len(shapes)] == shapes
 
 
-@pytest.mark.parametrize("name", models.NAMES)
-def test_every_model_trains_in_bf16_without_a_change_of_dtype_or_layout(name: str) -> None:
-    with torch.device("meta"):
-        model = models.build(name).to(dtype=torch.bfloat16, memory_format=torch.channels_last)
-        x_NCHW = torch.empty(2, 3, 32, 32, dtype=torch.bfloat16).contiguous(memory_format=torch.channels_last)
-    logits_NK = model(x_NCHW)
+@pytest.mark.parametrize("name", [names[0] for names in models.FAMILIES.values()])
+def test_every_family_keeps_dtype_and_layout_on_the_way_to_its_logits(name: str) -> None:
+    model = copy.deepcopy(on_meta(name)).to(dtype=torch.bfloat16, memory_format=torch.channels_last)
+    x_NCHW = torch.empty(2, 3, 32, 32, dtype=torch.bfloat16, device="meta")
+    logits_NK = model(x_NCHW.contiguous(memory_format=torch.channels_last))
     assert (logits_NK.shape, logits_NK.dtype) == ((2, 10), torch.bfloat16)
-    logits_NK.sum().backward()
-    # DistributedDataParallel waits for a gradient of everything that trains.
-    assert all(p.grad.dtype == torch.bfloat16 for p in model.parameters() if p.requires_grad)
-    assert model.eval()(x_NCHW[:1]).shape == (1, 10)
 
 
 @pytest.mark.parametrize("name", LIGHT)
@@ -210,23 +206,32 @@ def test_a_state_dict_carries_a_model_over_in_either_layout(name: str) -> None:
     torch.testing.assert_close(last(x_NCHW[:1].contiguous(memory_format=torch.channels_last)), wanted_NK)
 
 
-def one_step(name: str, recipe: str) -> Tensor:
-    cell = Cell(
-        model=name, data="synthetic", batch_size=2, precision=RECIPES[recipe], epochs=0, augment=(), channels_last=True
-    )
-    return next(Training(cell, load_images("synthetic", 32), torch.device("cpu")).steps(0)).loss
+def loss_of_one_step(name: str, recipe: str) -> Tensor:
+    """Train one step on two images; what trains gets a gradient, or DistributedDataParallel would wait for it."""
+    cell = Cell(model=name, data="synthetic", batch_size=2, precision=RECIPES[recipe], epochs=0, augment=())
+    training = Training(cell, load_images("synthetic", 32), torch.device("cpu"))
+    loss = next(training.steps(0)).loss
+    assert [n for n, p in training.model.named_parameters() if p.requires_grad and p.grad is None] == []
+    return loss
 
 
 @pytest.mark.parametrize("name", LIGHT)
 def test_a_light_model_trains_under_autocast(name: str) -> None:
-    assert one_step(name, "bf16_amp").isfinite()
+    assert loss_of_one_step(name, "bf16_amp").isfinite()
 
 
 @pytest.mark.whole
 @pytest.mark.parametrize("recipe", CPU_RECIPES)
 @pytest.mark.parametrize("name", models.NAMES)
 def test_every_model_trains_in_every_recipe(name: str, recipe: str) -> None:
-    assert one_step(name, recipe).isfinite()
+    assert loss_of_one_step(name, recipe).isfinite()
+
+
+@pytest.mark.whole
+@pytest.mark.parametrize("name", models.NAMES)
+@torch.no_grad()
+def test_every_model_takes_one_image_in_evaluation(name: str) -> None:
+    assert models.build(name).eval()(torch.randn(1, 3, 32, 32)).shape == (1, 10)
 
 
 def test_a_shuffle_deals_out_the_groups_in_turn() -> None:
