@@ -43,7 +43,8 @@ class Effect:
     def detectable(self, alpha: float, power: float) -> float:
         """Return the mean that a two-sided test of this spread finds with `power`; NaN where there is no interval.
 
-        Solved from the noncentral t distribution; the far tail is left out, as it holds less than 1e-4 there.
+        Solved from the noncentral t distribution; the far tail is left out, as it holds less than 1e-4 there. Under
+        Welch, whose degrees of freedom vary from sample to sample, three processes a side have 70 % rather than 80 %.
         """
         if self.n < 2 or math.isnan(self.se):
             return math.nan

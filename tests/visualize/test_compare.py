@@ -69,12 +69,12 @@ def refused(done):
 
 
 def test_a_repetition_is_same_or_cannot_be_told(write, run):
-    for noise, verdict in ((0.0005, "same"), (0.05, "can't tell")):
+    for noise, verdict in ((0.0005, "same"), (0.1, "can't tell")):
         a, b = (write(f"{name}{noise}", noise=noise) for name in "ab")
         done = run(a, b, "--format", "json", "--fail-on", "slower>2%")
         assert (done.exit_code, only(done)["speed"]) == (0, verdict)
         assert only(done)["ratio_low"] < 1 < only(done)["ratio_high"]
-        assert ("can't tell" in done.stderr) == (verdict == "can't tell")
+        assert ("can't tell" in done.stderr) == (verdict == "can't tell"), done.stdout
 
 
 def test_a_tenth_slower_is_slower_and_fails_the_build(write, run):
@@ -116,12 +116,12 @@ def test_welch_is_scipys():
 
 
 def test_unpaired_intervals_cover_the_truth_and_find_what_they_call_detectable():
-    rng = np.random.default_rng(0)
-    size = effect.unpaired([-1.0, 0.0, 1.0], [-1.0, 0.0, 1.0]).detectable(0.05, 0.8)  # of a standard deviation of 1
-    trials = [effect.unpaired(rng.standard_normal(3), size + rng.standard_normal(3)) for _ in range(1_000)]
+    rng, sample = np.random.default_rng(0), scipy.stats.zscore(np.arange(10.0), ddof=1)
+    size = effect.unpaired(sample, sample).detectable(0.05, 0.8)
+    trials = [effect.unpaired(rng.standard_normal(10), size + rng.standard_normal(10)) for _ in range(1_000)]
     ends = np.array([e.interval(0.05) for e in trials])
-    assert 0.93 < np.mean((ends[:, 0] < size) & (ends[:, 1] > size)) < 0.98
-    assert np.mean(ends[:, 0] > 0) == pytest.approx(0.8, abs=0.08)
+    assert 0.93 < np.mean((ends[:, 0] < size) & (ends[:, 1] > size)) < 0.97
+    assert np.mean(ends[:, 0] > 0) == pytest.approx(0.8, abs=0.04)
     assert judge_ratio(trials[0]).paired is False
 
 
