@@ -72,8 +72,8 @@ PLAN: tuple[tuple[int, int, int, int, int], ...] = (
 class EfficientNet(nn.Module):
     """Sixteen blocks; with a drop rate, the later a block, the likelier it is dropped in training.
 
-    The rate rises from 0 to `drop_rate`. The paper has 0.2 (section 5.2). The zoo's origin means to, but counts no block
-    and so drops none: its accuracies are of that.
+    The rate rises from 0 to `drop_rate`. The paper has 0.2 (section 5.2). The zoo's origin means to, but counts no
+    block and so drops none: its accuracies are of that.
     """
 
     def __init__(self, num_classes: int = 10, dropout: float = 0.2, drop_rate: float = 0.0) -> None:
