@@ -64,7 +64,7 @@ def test_no_command_launcher_or_store_imports_torch() -> None:
 
 
 def test_visualize_imports_neither_torch_nor_bench() -> None:
-    assert not imported_with(["visualize.report"], {"torch", "bench"})
+    assert not imported_with(["visualize.report", "visualize.compare"], {"torch", "bench"})
 
 
 def imported_with(modules: list[str], heavy: set[str]) -> list[str]:

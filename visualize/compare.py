@@ -43,7 +43,7 @@ def check(gates: Sequence[Gate], found: Sequence[Comparison]) -> int:
 def main(
     folder_a: Annotated[Path, typer.Argument(metavar="A", help="Results of one experiment, as in results/demo.")],
     folder_b: Annotated[
-        Path | None, typer.Argument(metavar="[B]", help="Those to compare with A; left out, B is chosen from A too.")
+        Path | None, typer.Argument(metavar="B", help="Those to compare with A; left out, B is chosen from A too.")
     ] = None,
     a: Annotated[
         list[str] | None, typer.Option(help="For A only cells with this value, as in precision=fp32. Several narrow.")

@@ -119,7 +119,9 @@ def grid(found: Sequence[Comparison], width: int = WIDTH, *, markdown: bool = Fa
     """Return the table alone, without a line end; in Markdown no row is folded."""
     lines = [shown(c) for c in found]
     trained = any(line["points"] != "–" for line in lines)
-    looks: dict[str, Any] = {"box": box.MARKDOWN} if markdown else {"box": box.SIMPLE_HEAD, "pad_edge": False}
+    looks: dict[str, Any] = {"box": box.MARKDOWN}
+    if not markdown:
+        looks = {"box": box.SIMPLE_HEAD, "pad_edge": False, "padding": (0, 1, 0, 0)}
     rows = Table(**looks)
     names = [name for name in lines[0] if trained or name not in ("points", "accuracy")]
     for name in names:
