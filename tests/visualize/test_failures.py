@@ -34,7 +34,8 @@ def test_pure_fp16_under_unfused_adam_is_explained_by_its_epsilon(folder: Folder
 
 def test_adam_that_trains_and_fp32_that_fails_are_not_blamed_on_it(folder: Folder) -> None:
     add(folder, "fp16", 64, learns=True, optimizer="adam", optimizer_impl="foreach")
-    add(folder, "fp32", 64, learns=False, optimizer="adam", optimizer_impl="foreach")
+    add(folder, "fp32", 128, learns=False, optimizer="adam", optimizer_impl="foreach")
+    add(folder, "fp16", 128, learns=False, optimizer="adam", optimizer_impl="foreach")
     assert explanations(read(folder.write())) == []
 
 
