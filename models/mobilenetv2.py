@@ -9,6 +9,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.resnet import shortcut
+
 
 class InvertedResidual(nn.Module):
     """1x1 that widens, depthwise 3x3, 1x1 that narrows without activation (section 3.3)."""
@@ -22,14 +24,7 @@ class InvertedResidual(nn.Module):
         self.bn2 = nn.BatchNorm2d(wide)
         self.conv3 = nn.Conv2d(wide, channels, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(channels)
-        self.shortcut: nn.Module | None = None
-        if stride == 1:
-            self.shortcut = nn.Sequential()
-            if in_channels != channels:
-                self.shortcut = nn.Sequential(
-                    nn.Conv2d(in_channels, channels, 1, bias=False),
-                    nn.BatchNorm2d(channels),
-                )
+        self.shortcut = shortcut(in_channels, channels, stride) if stride == 1 else None
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Map (N, C, H, W) to (N, channels, H / stride, W / stride)."""

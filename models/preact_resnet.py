@@ -9,6 +9,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.resnet import stages
+
 
 class PreActBlock(nn.Module):
     """Two 3x3 convolutions, each after its BatchNorm and ReLU, beside a shortcut."""
@@ -21,7 +23,7 @@ class PreActBlock(nn.Module):
         self.conv1 = nn.Conv2d(in_channels, channels, 3, stride, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(channels)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
-        self.shortcut = _projection(in_channels, channels * self.expansion, stride)
+        self.shortcut = projection(in_channels, channels * self.expansion, stride)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Map (N, C, H, W) to (N, channels, H / stride, W / stride)."""
@@ -44,7 +46,7 @@ class PreActBottleneck(nn.Module):
         self.conv2 = nn.Conv2d(channels, channels, 3, stride, padding=1, bias=False)
         self.bn3 = nn.BatchNorm2d(channels)
         self.conv3 = nn.Conv2d(channels, channels * self.expansion, 1, bias=False)
-        self.shortcut = _projection(in_channels, channels * self.expansion, stride)
+        self.shortcut = projection(in_channels, channels * self.expansion, stride)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Map (N, C, H, W) to (N, 4 * channels, H / stride, W / stride)."""
@@ -75,16 +77,8 @@ class PreActResNet(nn.Module):
     ) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
-        stages: list[nn.Module] = []
-        in_channels = 64
-        for stage, (channels, depth) in enumerate(zip((64, 128, 256, 512), num_blocks, strict=True)):
-            blocks = []
-            for i in range(depth):
-                blocks.append(block(in_channels, channels, stride=2 if stage and not i else 1))
-                in_channels = channels * block.expansion
-            stages.append(nn.Sequential(*blocks))
-        self.layer1, self.layer2, self.layer3, self.layer4 = stages
-        self.linear = nn.Linear(in_channels, num_classes)
+        self.layer1, self.layer2, self.layer3, self.layer4 = stages(block, num_blocks)
+        self.linear = nn.Linear(512 * block.expansion, num_classes)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Map images (N, 3, H, W) to logits (N, K); H and W are multiples of 8."""
@@ -93,7 +87,7 @@ class PreActResNet(nn.Module):
         return self.linear(out.mean((2, 3)))
 
 
-def _projection(in_channels: int, out_channels: int, stride: int) -> nn.Module | None:
+def projection(in_channels: int, out_channels: int, stride: int) -> nn.Module | None:
     """Return a 1x1 convolution of the activated input where the shape changes; else the bare input is the shortcut."""
     if stride == 1 and in_channels == out_channels:
         return None

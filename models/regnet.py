@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.resnet import shortcut
 from models.squeeze_excite import SqueezeExcite
 
 
@@ -36,12 +37,7 @@ class YBlock(nn.Module):
         self.se = SqueezeExcite(channels, in_channels // 4, nn.ReLU()) if squeezes else nn.Identity()
         self.conv3 = nn.Conv2d(channels, channels, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(channels)
-        self.shortcut = nn.Sequential()
-        if stride != 1 or in_channels != channels:
-            self.shortcut = nn.Sequential(
-                nn.Conv2d(in_channels, channels, 1, stride, bias=False),
-                nn.BatchNorm2d(channels),
-            )
+        self.shortcut = shortcut(in_channels, channels, stride)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Map (N, C, H, W) to (N, channels, H / stride, W / stride)."""

@@ -5,6 +5,8 @@ The stem is one 3x3 convolution without stride or pooling: a 32x32 image has no 
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -20,7 +22,7 @@ class BasicBlock(nn.Module):
         self.bn1 = nn.BatchNorm2d(channels)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(channels)
-        self.shortcut = _shortcut(in_channels, channels * self.expansion, stride)
+        self.shortcut = shortcut(in_channels, channels * self.expansion, stride)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Map (N, C, H, W) to (N, channels, H / stride, W / stride)."""
@@ -41,7 +43,7 @@ class Bottleneck(nn.Module):
         self.bn2 = nn.BatchNorm2d(channels)
         self.conv3 = nn.Conv2d(channels, channels * self.expansion, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(channels * self.expansion)
-        self.shortcut = _shortcut(in_channels, channels * self.expansion, stride)
+        self.shortcut = shortcut(in_channels, channels * self.expansion, stride)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Map (N, C, H, W) to (N, 4 * channels, H / stride, W / stride)."""
@@ -71,16 +73,8 @@ class ResNet(nn.Module):
         super().__init__()
         self.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
-        stages: list[nn.Module] = []
-        in_channels = 64
-        for stage, (channels, depth) in enumerate(zip((64, 128, 256, 512), num_blocks, strict=True)):
-            blocks = []
-            for i in range(depth):
-                blocks.append(block(in_channels, channels, stride=2 if stage and not i else 1))
-                in_channels = channels * block.expansion
-            stages.append(nn.Sequential(*blocks))
-        self.layer1, self.layer2, self.layer3, self.layer4 = stages
-        self.linear = nn.Linear(in_channels, num_classes)
+        self.layer1, self.layer2, self.layer3, self.layer4 = stages(block, num_blocks)
+        self.linear = nn.Linear(512 * block.expansion, num_classes)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Map images (N, 3, H, W) to logits (N, K); H and W are multiples of 8."""
@@ -89,7 +83,7 @@ class ResNet(nn.Module):
         return self.linear(out.mean((2, 3)))
 
 
-def _shortcut(in_channels: int, out_channels: int, stride: int) -> nn.Sequential:
+def shortcut(in_channels: int, out_channels: int, stride: int) -> nn.Sequential:
     """Return the identity, or the 1x1 projection where the shape changes (option B of the paper)."""
     if stride == 1 and in_channels == out_channels:
         return nn.Sequential()
@@ -97,6 +91,24 @@ def _shortcut(in_channels: int, out_channels: int, stride: int) -> nn.Sequential
         nn.Conv2d(in_channels, out_channels, 1, stride, bias=False),
         nn.BatchNorm2d(out_channels),
     )
+
+
+def stages(block: Any, num_blocks: tuple[int, int, int, int]) -> list[nn.Module]:
+    """Return four stages of blocks of 64, 128, 256 and 512 channels, each but the first halving the image.
+
+    Args:
+        block: called with in_channels, channels and stride; it widens its channels by its `expansion`.
+        num_blocks: of each stage.
+    """
+    built: list[nn.Module] = []
+    in_channels = 64
+    for stage, (channels, depth) in enumerate(zip((64, 128, 256, 512), num_blocks, strict=True)):
+        blocks = []
+        for i in range(depth):
+            blocks.append(block(in_channels, channels, stride=2 if stage and not i else 1))
+            in_channels = channels * block.expansion
+        built.append(nn.Sequential(*blocks))
+    return built
 
 
 def build(name: str, num_classes: int) -> nn.Module:

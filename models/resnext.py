@@ -10,6 +10,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.resnet import shortcut
+
 
 class GroupedBlock(nn.Module):
     """1x1, grouped 3x3, 1x1 beside a shortcut; the last widens twofold."""
@@ -26,12 +28,7 @@ class GroupedBlock(nn.Module):
         self.bn2 = nn.BatchNorm2d(channels)
         self.conv3 = nn.Conv2d(channels, out_channels, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(out_channels)
-        self.shortcut = nn.Sequential()
-        if stride != 1 or in_channels != out_channels:
-            self.shortcut = nn.Sequential(
-                nn.Conv2d(in_channels, out_channels, 1, stride, bias=False),
-                nn.BatchNorm2d(out_channels),
-            )
+        self.shortcut = shortcut(in_channels, out_channels, stride)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Map (N, C, H, W) to (N, 2 * groups * group_width, H / stride, W / stride)."""

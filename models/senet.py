@@ -5,11 +5,15 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.preact_resnet import projection
+from models.resnet import stages
 from models.squeeze_excite import SqueezeExcite
 
 
 class SEBlock(nn.Module):
     """Two 3x3 convolutions after BatchNorm and ReLU, their channels weighed, beside a shortcut (section 3.3)."""
+
+    expansion = 1
 
     def __init__(self, in_channels: int, channels: int, stride: int) -> None:
         super().__init__()
@@ -17,8 +21,7 @@ class SEBlock(nn.Module):
         self.conv1 = nn.Conv2d(in_channels, channels, 3, stride, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(channels)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
-        changes = stride != 1 or in_channels != channels
-        self.shortcut = nn.Conv2d(in_channels, channels, 1, stride, bias=False) if changes else None
+        self.shortcut = projection(in_channels, channels, stride)
         self.se = SqueezeExcite(channels, channels // 16, nn.ReLU())
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
@@ -36,16 +39,8 @@ class SENet(nn.Module):
         super().__init__()
         self.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
-        stages: list[nn.Module] = []
-        in_channels = 64
-        for stage, (channels, depth) in enumerate(zip((64, 128, 256, 512), num_blocks, strict=True)):
-            blocks = []
-            for i in range(depth):
-                blocks.append(SEBlock(in_channels, channels, stride=2 if stage and not i else 1))
-                in_channels = channels
-            stages.append(nn.Sequential(*blocks))
-        self.layer1, self.layer2, self.layer3, self.layer4 = stages
-        self.linear = nn.Linear(in_channels, num_classes)
+        self.layer1, self.layer2, self.layer3, self.layer4 = stages(SEBlock, num_blocks)
+        self.linear = nn.Linear(512 * SEBlock.expansion, num_classes)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Map images (N, 3, H, W) to logits (N, K); H and W are multiples of 8."""
