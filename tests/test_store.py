@@ -56,7 +56,7 @@ def test_a_write_that_is_cut_short_leaves_no_file(tmp_path: Path) -> None:
 
 def test_an_unknown_column_is_refused(tmp_path: Path) -> None:
     cell = plan_of().cells[0]
-    with pytest.raises(ValueError, match=r"'imagess'.* not in bench/store/columns\.py; add them there"):
+    with pytest.raises(ValueError, match=r"'imagess'.* not in bench/store/columns/; add them there"):
         write_run(tmp_path, cell, {"imagess": 1}, {})
 
 

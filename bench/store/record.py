@@ -47,7 +47,7 @@ def write_parquet(path: Path, table: str, rows: Sequence[Mapping[str, Any]]) -> 
     columns = schema(table)
     unknown = {key for row in rows[:1] for key in row} - set(columns.names)
     if unknown:
-        raise ValueError(f"{path.name}: columns {sorted(unknown)} are not in bench/store/columns.py; add them there")
+        raise ValueError(f"{path.name}: columns {sorted(unknown)} are not in bench/store/columns/; add them there")
     arrays = {name: [row.get(name) for row in rows] for name in columns.names}
     with replacing(path) as partial:
         pq.write_table(pa.Table.from_pydict(arrays, schema=columns), partial, compression="zstd")

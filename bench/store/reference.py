@@ -13,7 +13,7 @@ runs joined in the tables below, keyed by `cell_id`. It is git-ignored but for `
 of named machines. A measurement that is missing is null, never 0. Unit, label and meaning also travel in the
 metadata of each Parquet field.
 
-This page is generated from `bench/store/columns.py` by `make reference`.
+This page is generated from `bench/store/columns/` by `make reference`.
 """
 
 

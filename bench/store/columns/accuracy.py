@@ -1,0 +1,37 @@
+"""Columns of a record about what the network learned, and from which images."""
+
+from __future__ import annotations
+
+from bench.store.columns.column import INT, REAL, TEXT, Column
+
+ACCURACY: tuple[Column, ...] = (
+    Column(
+        "test_accuracy",
+        REAL,
+        "",
+        "test accuracy",
+        "Share of the test images after the final epoch; chance if the run diverged",
+    ),
+    Column(
+        "best_test_accuracy",
+        REAL,
+        "",
+        "best test accuracy",
+        "Over the epochs: chosen on the test set, so no estimate of accuracy",
+    ),
+    Column("test_loss", REAL, "", "test loss", "Mean cross-entropy after the final epoch"),
+    Column(
+        "macro_precision",
+        REAL,
+        "",
+        "macro precision",
+        "Mean over classes after the final epoch, scikit-learn's zero_division=0",
+    ),
+    Column("macro_recall", REAL, "", "macro recall", "Likewise"),
+    Column("macro_f1", REAL, "", "macro F1", "Likewise"),
+    Column("num_parameters", INT, "", "parameters", "Trainable"),
+    Column("num_train_images", INT, "", "training images", "In the data set"),
+    Column("num_test_images", INT, "", "test images", "In the data set"),
+    Column("num_classes", INT, "", "classes", "In the data set"),
+    Column("data_sha256", TEXT, "", "data checksum", "Over the decoded pixels and labels of both splits"),
+)

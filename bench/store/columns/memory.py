@@ -1,0 +1,33 @@
+"""Columns of a record about memory, in bytes, by a named instrument."""
+
+from __future__ import annotations
+
+from bench.store.columns.column import INT, TEXT, Column
+
+MEMORY: tuple[Column, ...] = (
+    Column(
+        "memory_instrument",
+        TEXT,
+        "",
+        "memory instrument",
+        "cuda_allocator, or rss: the process's resident set, code and libraries included",
+    ),
+    Column(
+        "startup_peak_bytes",
+        INT,
+        "bytes",
+        "start-up peak memory",
+        "Peak until warm-up ended, trial workspaces included",
+    ),
+    Column("steady_peak_bytes", INT, "bytes", "steady peak memory", "Peak over the training steps after warm-up"),
+    Column(
+        "peak_reserved_bytes",
+        INT,
+        "bytes",
+        "peak reserved memory",
+        "Held by the CUDA caching allocator until the first evaluation; null on a CPU",
+    ),
+    Column(
+        "baseline_bytes", INT, "bytes", "baseline memory", "By the same instrument before the data and the model came"
+    ),
+)
