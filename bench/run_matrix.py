@@ -23,6 +23,9 @@ from bench.plan.matrix import make_plan, narrow
 def main(
     file: Annotated[Path, typer.Argument(help="The experiment, as in experiments/quickstart.toml.")],
     plan: Annotated[bool, typer.Option("--plan", help="Print what would run, and run nothing.")] = False,
+    predict: Annotated[
+        bool, typer.Option("--predict", help="With --plan: predict each cell's peak memory, about a second each.")
+    ] = False,
     only: Annotated[
         list[str] | None,
         typer.Option(help="Run only cells with this value, as in precision=fp32,bf16_amp. Several narrow further."),
@@ -36,6 +39,9 @@ def main(
         Path | None, typer.Option(help="Folder for results; default results/ of the repository.")
     ] = None,
     mixed: Annotated[bool, typer.Option("--mixed", help="Join rows of different machines or versions.")] = False,
+    allow_shared: Annotated[
+        bool, typer.Option("--allow-shared", help="Measure on a GPU although somebody else computes on it.")
+    ] = False,
     wandb: Annotated[
         bool, typer.Option("--wandb", help="Log the finished runs to Weights & Biases; key from WANDB_API_KEY.")
     ] = False,
@@ -48,19 +54,29 @@ def main(
     """
     planned = make_plan(read_experiment(file))
     cells = narrow(planned, only=only or (), shard=parse_shard(shard))
+    if predict and not plan:
+        raise RequestError("--predict belongs to --plan: add it, or drop both; a run records what it measures")
     if plan:
         from bench.plan.outline import outline
         from bench.store.folder import Folder
 
         folder = Folder.of(planned, results)
         done, cell_s = folder.done(planned.cells), folder.stamp()["cell_s"]
-        sys.stdout.write("\n".join(outline(planned, cells, done=done, cell_s=cell_s)) + "\n")
+        predicted = None
+        if predict:
+            from bench.launch.prediction import predict_memory
+
+            predicted = predict_memory(cells, lambda line: print(line, file=sys.stderr, flush=True))
+        lines = outline(planned, cells, done=done, cell_s=cell_s, predicted=predicted)
+        sys.stdout.write("\n".join(lines) + "\n")
         return 0
     from rich.console import Console
 
     from bench.launch.sweep import Options, sweep
 
-    options = Options(results=results, gpus=gpus, again=tuple(again or ()), mixed=mixed, wandb=wandb)
+    options = Options(
+        results=results, gpus=gpus, again=tuple(again or ()), mixed=mixed, allow_shared=allow_shared, wandb=wandb
+    )
     return sweep(planned, cells, options, Console())
 
 

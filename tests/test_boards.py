@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 
 from bench.launch.boards import choose_boards, find_boards
+from bench.launch.sweep import _refuse_shared
 from bench.plan.board import Board
 from bench.plan.errors import RequestError
+from bench.store.locks import hold_board
+from tests.replayed_nvml import NO_PERMISSION, UUID, ReplayedNvml, board
 
 
 class FakeNvml:
@@ -121,3 +127,23 @@ def test_without_a_gpu_the_cpu_is_the_board_and_may_be_shared_out() -> None:
     assert find_boards({"AMPBENCH_CPU_BOARDS": "2"}, none)[0].num_sharing == 2
     with pytest.raises(RequestError, match="say how many boards"):
         find_boards({"AMPBENCH_CPU_BOARDS": "many"}, none)
+
+
+def test_a_board_on_which_somebody_computes_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("AMPBENCH_LOCKS", str(tmp_path))
+    gpu, nvml = Board(board_id=UUID, name="NVIDIA H200"), ReplayedNvml(board(1, processes=[(77, 10**9)]))
+    with pytest.raises(RequestError, match=r"in use by python \(pid 77\).* insist with --allow-shared"):
+        _refuse_shared([gpu], nvml)
+
+
+def test_our_own_worker_on_a_board_is_waited_for_and_not_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("AMPBENCH_LOCKS", str(tmp_path))
+    gpu, nvml = Board(board_id=UUID, name="NVIDIA H200"), ReplayedNvml(board(1, processes=[(os.getpid(), 10**9)]))
+    with hold_board(gpu, "a cell", lambda _: None):
+        _refuse_shared([gpu], nvml)
+
+
+def test_a_board_of_which_nothing_is_known_is_not_refused() -> None:
+    _refuse_shared([Board(board_id=UUID), Board(board_id="cpu")], ReplayedNvml(board(1, processes=NO_PERMISSION)))

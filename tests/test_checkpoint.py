@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from bench.plan.cell import Cell
-from bench.plan.experiment import Measure
+from bench.plan.measure import Measure
 from bench.plan.recipe import RECIPES, Recipe
 from bench.train.checkpoint import NEWEST, PREVIOUS, load_checkpoint, read_checkpoint, save_checkpoint
 from bench.train.images import Images, load_images

@@ -21,7 +21,7 @@ from torch import nn
 from bench.measure.clock import BlockClock, Mark
 from bench.measure.memory import CudaMemory
 from bench.plan.cell import Cell
-from bench.plan.experiment import Measure
+from bench.plan.measure import Measure
 from bench.plan.recipe import RECIPES, LossScale
 from bench.train.images import Images, load_images
 from bench.train.optimizer import build_optimizer
@@ -60,7 +60,7 @@ def cell(recipe: str, **fields: object) -> Cell:
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_no_step_and_no_block_border_waits_for_the_gpu(
+def test_trap_5_no_step_and_no_block_border_waits_for_the_gpu(
     recipe: str, device: torch.device, images: Images, loud_waits: Callable[[], None]
 ) -> None:
     """Fused optimizers skip on the device, so recipes with a scaler wait no more than those without."""

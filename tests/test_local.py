@@ -15,7 +15,7 @@ from bench.launch.backstop import Backstop
 from bench.launch.local import _Active, _age, _finish, run_groups
 from bench.plan.board import Board
 from bench.plan.cell import Cell
-from bench.plan.experiment import Budget, Measure
+from bench.plan.measure import Budget, Measure
 from bench.plan.recipe import RECIPES
 from bench.store.record import write_run
 from bench.store.run import Run
@@ -96,7 +96,7 @@ def test_a_rerun_or_a_first_run_that_wrote_its_record_is_done(run: Run) -> None:
         assert record(run)["status"] == "ok"
 
 
-def test_an_implied_out_of_memory_is_written_without_a_worker(run: Run) -> None:
+def test_trap_9_an_implied_out_of_memory_is_a_row_of_its_own_batch_size(run: Run) -> None:
     small = replace(run.cell, batch_size=32).settings | {"status": "oom", "because": "out of memory at batch size 32"}
     heard, nothing = Heard(), Any
     run_groups([[run]], [run.board], context=nothing, watcher=heard, backstop=Backstop([small]))  # type: ignore[arg-type]

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from bench.plan import power
 from bench.plan.errors import RequestError
 from bench.plan.experiment import parse_experiment
 from bench.plan.matrix import Plan, make_plan, narrow
@@ -36,7 +38,7 @@ def test_recipes_rotate_by_seed_so_that_none_is_always_first() -> None:
     assert {group[0].precision.name for group in plan.groups} == {"fp32", "bf16", "bf16_amp"}
 
 
-def test_rounds_repeat_timings_in_rotated_order_and_leave_trainings_alone() -> None:
+def test_trap_16_rounds_repeat_timings_in_rotated_order_and_leave_trainings_alone() -> None:
     timing = plan_of(MATRIX + FIXED + "[measure]\nrounds = 2")
     group = timing.groups[0]
     assert [c.round for c in group] == [0, 0, 0, 1, 1, 1]
@@ -98,6 +100,30 @@ def test_the_outline_shows_cells_groups_order_reasons_and_what_is_done() -> None
     assert "batch_size=32 seed=0:  fp32+ bf16_amp" in text
     assert text.count("known to fail") == 2
     assert "To run: 15 cells, about 15 min 00 s on one board, judged by 1 finished cell" in text
+
+
+def test_the_outline_says_what_the_seeds_can_settle_and_what_memory_is_predicted() -> None:
+    plan = plan_of(MATRIX + FIXED + "epochs = 1")
+    ids = [cell.cell_id for cell in plan.cells]
+    predicted = dict.fromkeys(ids, 3 * 2**20) | {ids[1]: "cannot be run on shapes"}
+    text = "\n".join(outline(plan, plan.cells, done=(), cell_s={}, predicted=predicted))
+    assert "Accuracy: 3 seeds; two recipes that train equally well come out equivalent" in text
+    assert "with a chance of 15%; 10 seeds make it 85%" in text
+    assert "fp32 (3 MiB)" in text
+    assert text.count("(? MiB)") == 1
+    assert "(? MiB: cannot be run on shapes)" in text
+    plan = plan_of('[matrix]\nprecision = ["fp32", "bf16"]\n' + FIXED + "batch_size = 8")
+    text = "\n".join(outline(plan, plan.cells, done=(), cell_s={}))
+    assert "nothing can be told; set [measure] rounds = 3" in text
+
+
+def test_the_table_of_power_is_the_verdict_s_own() -> None:
+    from visualize.effect import MARGIN_POINTS
+    from visualize.sample_size import RUN_SD_POINTS, tost_power
+
+    assert (power.MARGIN_POINTS, power.RUN_SD_POINTS) == (MARGIN_POINTS, RUN_SD_POINTS)
+    for n, chance in enumerate(power.EQUIVALENCE_POWER, 1):
+        assert tost_power(n, RUN_SD_POINTS * math.sqrt(2)) == pytest.approx(chance, abs=0.006)
 
 
 def test_a_thousand_cells_are_planned_without_torch(experiment_file: Callable[..., Path]) -> None:

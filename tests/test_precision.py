@@ -81,7 +81,7 @@ def test_a_disabled_scaler_does_nothing_and_has_no_factor() -> None:
     assert scaler.factor is None
 
 
-def test_a_scaled_fp16_gradient_is_divided_in_fp32() -> None:
+def test_trap_3_a_scaled_fp16_gradient_is_divided_in_fp32() -> None:
     """2^-20 underflows to a subnormal of few bits in fp16; scaled by 1024 and divided in fp32 it arrives whole."""
     small = 2.0**-24 * 1.75
     weight = nn.Parameter(torch.zeros(4, dtype=torch.float16))

@@ -46,7 +46,7 @@ def test_autocast_is_on_exactly_where_compute_differs_from_weights() -> None:
         ),
     ],
 )
-def test_what_would_be_ignored_or_wrong_is_refused_with_its_reason(
+def test_trap_3_what_would_be_ignored_or_wrong_is_refused_with_its_reason(
     recipe: Recipe, scale: str, impl: str, reason: str
 ) -> None:
     assert reason in str(why_refused(recipe, scale, impl))

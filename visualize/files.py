@@ -21,12 +21,14 @@ NEEDED: dict[str, tuple[str, ...]] = {
     "steps": ("cell_id", "step", "loss"),
     "blocks": ("cell_id", "block", "images_per_s", "steady"),
     "layers": ("cell_id", "step", "epoch", "depth", "layer", "tensor", "quantity", "value"),
+    "allocations": ("cell_id", "moment", "category", "call_site", "allocated_bytes"),
+    "memory": ("cell_id", "event", "allocated_bytes"),
     "exponents": ("cell_id", "step", "epoch", "layer", "tensor", "exponent", "count"),
 }
 """Columns without which nothing can be said."""
 WORDS = {
     "cell_id", "group_id", "status", "because", "model", "data", "precision", "loss_scale", "memory_instrument",
-    "environment_id", "machine", "torch", "layer", "tensor", "quantity",
+    "environment_id", "machine", "torch", "layer", "tensor", "quantity", "moment", "category", "call_site",
 }
 """Those of them that hold text; the others hold numbers."""
 # fmt: on

@@ -17,8 +17,8 @@ from rich.table import Table
 
 from visualize import table
 from visualize.comparison import SHOWN, Comparison, Outcome
+from visualize.effect import MARGIN_POINTS
 from visualize.side import Side
-from visualize.statistics import MARGIN_POINTS
 
 WIDTH = 160
 """Columns of the table where no terminal says otherwise."""

@@ -77,6 +77,12 @@ class Results:
         """One row a look, layer and exponent."""
         return self._of_cells("exponents")
 
+    def of_one_cell_each(self, table: str) -> pd.DataFrame:
+        """Return the rows of a table that the first finished cell of each recipe left."""
+        first = self.ok.sort_values(["batch_size", "seed", "round"]).drop_duplicates("recipe")
+        rows = self._of_cells(table)
+        return rows[rows["cell_id"].isin(first["cell_id"])]
+
     @property
     def ok(self) -> pd.DataFrame:
         """The cells that ran to their end."""

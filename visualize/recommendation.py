@@ -14,7 +14,7 @@ from typing import Literal
 import pandas as pd
 
 from visualize import statistics
-from visualize.statistics import SAME
+from visualize.effect import ALPHA, SAME
 from visualize.verdict import Verdict, count, images_that_decide, log_ratios, reference_of
 
 Kind = Literal["use", "keep", "can't tell"]
@@ -126,7 +126,7 @@ def _use(batch_size: int, ok: pd.DataFrame, winners: list[Verdict], unsettled: l
         evidence.append(f"{abs(best.memory_saved_share):.0%} {more_or_less} memory")
     claim = f"faster than {best.reference}"
     claim += f" with {best.accuracy.verdict} test accuracy" if best.accuracy else ", accuracy not measured"
-    alpha = statistics.ALPHA / max(1, len(winners) - 1)
+    alpha = ALPHA / max(1, len(winners) - 1)
     direct = {v.recipe: statistics.compare_speed(log_ratios(ok, best.recipe, v.recipe), alpha) for v in winners[1:]}
     tied = [recipe for recipe, ratio in direct.items() if ratio.verdict != "slower"]
     ahead = [v.recipe for v in unsettled if v.speed.estimate > best.speed.estimate]

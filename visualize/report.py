@@ -81,7 +81,18 @@ def draw(results: Results) -> list[Picture]:
     import matplotlib.pyplot as plt
 
     from visualize import figures, theme
-    from visualize.figures import accuracy, exponents, loss, loss_scale, lost_updates, memory, throughput, underflow
+    from visualize.figures import (
+        accuracy,
+        exponents,
+        loss,
+        loss_scale,
+        lost_updates,
+        memory,
+        memory_diff,
+        memory_timeline,
+        throughput,
+        underflow,
+    )
 
     theme.use()
     sized, looked = {"by_batch_size": True}, {"by_batch_size": True, "by_recipe": True}
@@ -93,6 +104,12 @@ def draw(results: Results) -> list[Picture]:
     ]
     if "final_loss_scale" in results.ok and results.ok["final_loss_scale"].notna().any():
         kinds.append(("loss scale", loss_scale.CAPTION, figures.draw_loss_scale, figures.describe_loss_scale, sized))
+    if len(results.load("memory")):
+        draw_one, describe = figures.draw_memory_timeline, figures.describe_memory_timeline
+        kinds.append(("memory over steps", memory_timeline.CAPTION, draw_one, describe, sized))
+    if len(results.load("allocations")):
+        draw_one, describe = figures.draw_memory_diff, figures.describe_memory_diff
+        kinds.append(("memory at the peak", memory_diff.CAPTION, draw_one, describe, sized))
     if len(results.layers):
         kinds += [
             ("underflow", underflow.CAPTION, figures.draw_underflow, figures.describe_underflow, looked),

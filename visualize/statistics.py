@@ -17,29 +17,17 @@ no interval, so it never tells anything.
 
 from __future__ import annotations
 
-import bisect
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import chdtri, ndtr, stdtr, stdtrit
+from scipy.special import stdtr, stdtrit
 
-from visualize.effect import Effect, paired
-
-SAME = math.log(1.01)
-"""Speeds closer than 1 % are the same for any purpose we know."""
-MARGIN_POINTS = 0.3
-"""Accuracies closer than this are equivalent: the usual spread between seeds on CIFAR-10 is 0.2."""
-ALPHA = 0.05
-POWER = 0.8
-"""With which an effect is called detectable, and a number of pairs enough."""
-RUN_SD_POINTS = 0.2
-"""Spread of the test accuracy between seeds, where fewer than three pairs cannot show it."""
-MOST_PAIRS = 100
-"""More than this nobody will run: the answer to 'how many more' is then none."""
+from visualize.effect import ALPHA, MARGIN_POINTS, SAME, Effect, paired
+from visualize.sample_size import POWER, RUN_SD_POINTS, more_pairs, more_seeds
 
 Speed = Literal["same", "faster", "slower", "can't tell"]
 Accuracy = Literal["equivalent", "better", "worse", "can't tell"]
@@ -177,7 +165,7 @@ def judge_ratio(effect: Effect, alpha: float = ALPHA) -> Ratio:
         paired=effect.paired,
         alpha=alpha,
         detectable=float(np.expm1(min(effect.detectable(alpha, POWER), 700.0))) if n > 1 else math.nan,
-        more=_more_pairs(mean, effect.se * math.sqrt(n), n, alpha) if verdict == "can't tell" else None,
+        more=more_pairs(mean, effect.se * math.sqrt(n), n, alpha) if verdict == "can't tell" else None,
     )
 
 
@@ -208,59 +196,3 @@ def compare_accuracy(
         alphas = {"alpha_equivalence": alpha_equivalence, "alpha_difference": alpha_difference}
         more = more_seeds(0.0 if math.isnan(mean) else mean, sd, n, margin=margin, **alphas)
     return Difference(verdict=verdict, estimate=mean, low=low, high=high, n=n, margin=margin, more=more)
-
-
-def detectable(sd: float, n: int, alpha: float = ALPHA, power: float = POWER) -> float:
-    """Return the mean difference that a two-sided paired t-test of n pairs finds with `power`; NaN below two pairs."""
-    return Effect(mean=0.0, se=sd / math.sqrt(n), df=n - 1, n=n).detectable(alpha, power) if n > 1 else math.nan
-
-
-def tost_power(n: int, sd: float, margin: float = MARGIN_POINTS, effect: float = 0.0, alpha: float = ALPHA) -> float:
-    """Return the chance that n pairs whose differences spread by `sd` around `effect` come out `equivalent`.
-
-    The mean over the distribution of the sample's own spread (chi-squared, 400 quantiles) of the normal
-    probability that the mean then lies far enough inside the margin.
-    """
-    if n < 2:
-        return 0.0
-    se = max(sd, 1e-12) / math.sqrt(n)
-    quantiles = (np.arange(400) + 0.5) / 400
-    sample_se = se * np.sqrt(chdtri(n - 1, quantiles) / (n - 1))
-    room = margin - stdtrit(n - 1, 1 - alpha) * sample_se
-    inside = ndtr((room - effect) / se) - ndtr((-room - effect) / se)
-    return float(np.where(room > 0, inside, 0.0).mean())
-
-
-def more_seeds(
-    mean: float,
-    sd: float,
-    n: int,
-    *,
-    margin: float = MARGIN_POINTS,
-    alpha_equivalence: float = ALPHA,
-    alpha_difference: float = ALPHA,
-) -> int | None:
-    """Return about how many more pairs would decide, if mean and spread stay what they are; None above 100 in all."""
-
-    def decides(total: int) -> bool:
-        equivalent = tost_power(total, sd, margin, mean, alpha_equivalence) >= POWER
-        return equivalent or detectable(sd, total, alpha_difference) <= abs(mean)
-
-    return _first_beyond(max(n, 2), decides, n)
-
-
-def _more_pairs(mean: float, sd: float, n: int, alpha: float) -> int | None:
-    if n < 2:
-        return 3 - n  # two pairs give an interval 12.7 standard errors wide, three one of 4.3
-
-    def decides(total: int) -> bool:
-        half = stdtrit(total - 1, 1 - alpha / 2) * sd / math.sqrt(total)
-        return bool(detectable(sd, total, alpha) <= abs(mean) or half + abs(mean) <= SAME)
-
-    return _first_beyond(n, decides, n)
-
-
-def _first_beyond(least: int, decides: Callable[[int], bool], n: int) -> int | None:
-    """Return the first number of pairs above `least` that decides, less n: by bisection, as more pairs never blur."""
-    total = least + 1 + bisect.bisect_left(range(least + 1, MOST_PAIRS + 1), True, key=decides)
-    return total - n if total <= MOST_PAIRS else None

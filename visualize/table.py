@@ -12,8 +12,9 @@ from rich.console import Console
 from rich.table import Table
 
 from visualize import theme
+from visualize.effect import MARGIN_POINTS
 from visualize.frame import Results
-from visualize.statistics import MARGIN_POINTS, interval
+from visualize.statistics import interval
 from visualize.verdict import Verdict
 
 MIB = 2**20
@@ -116,6 +117,11 @@ def legend(results: Results, verdicts: Sequence[Verdict]) -> str:
         widened = f", widened by Holm over {told} comparisons" if told > 1 else ""
         interval = f", with its 95 % interval{widened}" if told else ", without an interval: there is one pair each"
         parts.append(f"speed-up: over {references} in pairs{interval}")
+    if told:
+        gains = [v.speed.detectable for v in verdicts if v.speed.n > 1]
+        least, most = (f"{gain:.1%}" if gain <= 1 else "over 100%" for gain in (min(gains), max(gains)))
+        span = least if least == most else f"{least} to {most}"
+        parts.append(f"the smallest gain that these pairs would show with 80 % power: {span}")
     if instruments:
         parts.append(f"MiB: steady peak, {' and '.join(instruments)}")
     if (results.ok["epochs"] > 0).any():

@@ -9,12 +9,13 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from bench.launch.boards import choose_boards, find_boards
 from bench.launch.progress import PLAIN, Progress
+from bench.measure.board_state import foreign_processes
 from bench.measure.machine import environment_id, git_state, machine_of, refused_switch
 from bench.plan.board import Board
 from bench.plan.cell import Cell
@@ -39,6 +40,7 @@ class Options:
     again: Sequence[str] = ()
     """Statuses whose cells are run again."""
     mixed: bool = False
+    allow_shared: bool = False
     wandb: bool = False
     log_every_s: float = 30.0
 
@@ -65,6 +67,8 @@ def sweep(plan: Plan, cells: Sequence[Cell], options: Options, console: Console)
         console.print(f"Using {boards.used[0].name}; ignored: {', '.join(map(str, boards.ignored))}", **PLAIN)
     if todo and not options.mixed:
         _refuse_mixing(plan, folder, todo, boards.used[0])
+    if todo and not options.allow_shared:
+        _refuse_shared(boards.used)
     with folder.lock():
         commit, dirty = git_state()
         folder.write_plan(plan, command=_command(), git_commit=commit, git_dirty=dirty)
@@ -173,6 +177,21 @@ def _with_again(
     statuses = {row["cell_id"]: row["status"] for row in joined_rows(folder, ["cell_id", "status"])}
     ids = {cell.cell_id for cell in todo}
     return [cell for cell in cells if cell.cell_id in ids or statuses.get(cell.cell_id) in again]
+
+
+def _refuse_shared(boards: Sequence[Board], nvml: Any = None) -> None:
+    """Refuse to measure on a GPU where somebody else computes; a worker of another launcher of ours is waited for."""
+    from bench.store.locks import holder_pid
+
+    for board in boards:
+        if board.is_gpu:
+            ours = holder_pid(board)
+            found = foreign_processes(board.board_id, [] if ours is None else [ours], nvml)
+            if found:
+                raise RequestError(
+                    f"{board} is in use by {', '.join(found)}, and would be measured with it; wait until it is free, "
+                    "choose another with --gpus, or insist with --allow-shared (the rows say so)"
+                )
 
 
 def _refuse_mixing(plan: Plan, folder: Folder, todo: Sequence[Cell], board: Board) -> None:

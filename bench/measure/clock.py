@@ -53,6 +53,8 @@ class Block:
     num_steps: int
     num_images: int
     num_skipped: int
+    began_s: float
+    """`time.perf_counter()` at its first border: of the whole machine on Linux, so a sampler's clock is the same."""
     device_s: float
     wall_s: float
     images_per_s: float
@@ -63,6 +65,13 @@ class Block:
     steady: bool
     """Whether warm-up was over: the window that proved to be flat is no sample, each of its blocks began on a device
     that had run dry."""
+    invalid: str | None = None
+    """Why the board spoilt it; None if it did not, or if nobody watched."""
+
+
+def samples(blocks: Sequence[Block]) -> list[Block]:
+    """Return the blocks that are timing samples: after warm-up, without a skipped step, not spoilt by the board."""
+    return [block for block in blocks if block.steady and not block.num_skipped and not block.invalid]
 
 
 class BlockClock:
@@ -142,6 +151,7 @@ class BlockClock:
                 num_steps=num_steps,
                 num_images=num_images,
                 num_skipped=round(skipped - self._skipped),
+                began_s=start.wall_s,
                 device_s=device_s,
                 wall_s=end.wall_s - start.wall_s,
                 images_per_s=num_images / device_s,

@@ -44,6 +44,12 @@ KERNEL_DTYPES = (
 PRODUCTS = re.compile(r"gemm|conv|fprop|dgrad|wgrad|cutlass|nvjet|xmma|cudnn|flash|fmha", re.IGNORECASE)
 """What a kernel's name holds if it multiplies."""
 
+NO_PRODUCTS = re.compile(r"\bbn_|nchwToNhwc|nhwcToNchw")
+"""What the name of a kernel of cuDNN holds if it normalises or moves instead."""
+
+ATEN_PRODUCTS = re.compile(r"aten::_?(mkldnn_|slow_|thnn_|scaled_)?(conv|(add|badd)?b?mm$|linear|dot_product)")
+"""An operator's name, as the profiler of a CPU says it, if it multiplies."""
+
 
 class DtypeProof:
     """Context around one training step that sees the dtypes of products and convolutions."""
@@ -155,9 +161,16 @@ def kernel_dtypes(names: Iterable[str]) -> dict[str, str]:
     """Return kernel -> dtype of its inputs, for NVIDIA's kernels that multiply; `unknown` where the name is mute."""
     found = {}
     for name in names:
-        if PRODUCTS.search(name):
+        if is_product(name):
             found[name] = next((dtype for dtype, token in KERNEL_DTYPES if re.search(token, name)), "unknown")
     return found
+
+
+def is_product(name: str) -> bool:
+    """Whether a CUDA kernel, or an operator of the form `aten::mm`, multiplies matrices or convolves."""
+    if name.startswith("aten::"):
+        return bool(ATEN_PRODUCTS.match(name))
+    return bool(PRODUCTS.search(name)) and not NO_PRODUCTS.search(name)
 
 
 def kernels_contradict(dtypes: Mapping[str, str], wanted: str, *, fp8: bool = False) -> str | None:

@@ -26,6 +26,9 @@ class Memory(Protocol):
     def reserved_bytes(self) -> int | None:
         """Return the most that the allocator held since the last reset; None where there is no such thing."""
 
+    def num_allocations(self) -> int:
+        """Return how often the allocator has asked the device for memory; 0 where there is no such thing."""
+
     def release(self) -> None:
         """Give back what the allocator holds and nobody uses, and begin new high-water marks."""
 
@@ -50,6 +53,10 @@ class CudaMemory:
     def reserved_bytes(self) -> int | None:
         """Return max_memory_reserved."""
         return torch.cuda.max_memory_reserved(self.device)
+
+    def num_allocations(self) -> int:
+        """Return the segments that the caching allocator ever took: each is a cudaMalloc, and waits for the device."""
+        return int(torch.cuda.memory_stats(self.device).get("segment.all.allocated", 0))
 
     def release(self) -> None:
         """Empty the cache."""
@@ -76,6 +83,10 @@ class ResidentMemory:
     def reserved_bytes(self) -> int | None:
         """Return None: the C library does not say what it holds."""
         return None
+
+    def num_allocations(self) -> int:
+        """Return 0: the C library does not say."""
+        return 0
 
     def release(self) -> None:
         """Ask the C library to give back its free heap, where it is one that can (malloc_trim(3) of glibc)."""

@@ -20,6 +20,9 @@ STEADY_DRIFT = 0.02
 FIRST_CHECK = 8
 """Samples at the first look at the interval; later looks come at twice as many (fewer looks, less peeking)."""
 
+OUTLIER = 3.5
+"""Modified z-score: 0.6745 distances from the median, in median absolute deviations."""
+
 # Two-sided 95 % quantiles of Student's t for 1 to 30 degrees of freedom; the normal one beyond.
 # A table, because scipy would cost every worker half a second to import.
 T_95 = [
@@ -36,6 +39,16 @@ def ci_share(samples: Sequence[float]) -> float | None:
         return None
     t = T_95[n - 2] if n - 1 <= len(T_95) else 1.960
     return t * statistics.stdev(samples) / math.sqrt(n) / statistics.fmean(samples)
+
+
+def num_outliers(samples: Sequence[float]) -> int:
+    """Return how many samples have a modified z-score beyond 3.5 (Iglewicz & Hoaglin, 1993, section 3.3).
+
+    They are flagged, never dropped. Without a spread, as where more than half are equal, none is.
+    """
+    median = statistics.median(samples)
+    mad = statistics.median(abs(x - median) for x in samples)
+    return sum(0.6745 * abs(x - median) > OUTLIER * mad for x in samples) if mad else 0
 
 
 def is_flat(samples: Sequence[float]) -> bool:

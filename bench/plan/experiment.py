@@ -18,53 +18,15 @@ import tomllib
 import typing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
-from annotated_types import Ge, Gt, Le, Lt
 from pydantic import TypeAdapter, ValidationError
 
 from bench.plan.cell import Cell
 from bench.plan.errors import RequestError, did_you_mean
+from bench.plan.measure import Budget, Measure
 from bench.plan.recipe import RECIPES, Recipe
 from bench.plan.source import check_data, check_model
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Measure:
-    """`[measure]`: how a cell is timed. None of it changes what is trained."""
-
-    target_ci: Annotated[float, Gt(0), Lt(1)] = 0.005
-    """Stop timing when the 95 % interval of the mean is within this share of it; for cells with epochs = 0."""
-    rounds: Annotated[int, Ge(1), Le(1000)] = 1
-    """Fresh processes a cell is timed in; for cells with epochs = 0."""
-    block_ms: Annotated[float, Ge(1)] = 200.0
-    """A timing sample is the mean over a block of steps that lasts at least this long."""
-    max_timing_s: Annotated[float, Gt(0)] = 30.0
-    """Stop timing after this long whatever the interval; for cells with epochs = 0."""
-    max_warmup_s: Annotated[float, Gt(0)] = 60.0
-    """Call the speed steady after this long, and record that it was not."""
-    target_accuracy: Annotated[float, Gt(0), Le(1)] | None = None
-    """Share of the test images; the training time until it is reached becomes `time_to_accuracy_s`."""
-    numerics_samples: Annotated[int, Ge(0), Le(1000)] = 0
-    """Looks at every layer's gradient, spread evenly from before the first epoch to after the last, off the clock.
-    Each compares one batch with strict fp32 and needs memory for copies of the model and the optimizer's state, and for
-    fp32 activations; where it does not fit it is left out. For cells with epochs > 0."""
-    numerics_activations: bool = False
-    """Whether those looks also take every layer's output and the gradient that reaches it."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Budget:
-    """`[budget]`: when to stop."""
-
-    minutes_per_cell: Annotated[float, Gt(0)] = 240.0
-    """A cell that takes longer is killed and recorded as `timeout`."""
-    gpu_hours: Annotated[float, Gt(0)] | None = None
-    """No cell is started once the boards have worked this long in all."""
-    memory_gib_per_cell: Annotated[float, Gt(0)] | None = None
-    """Limit of a worker's data segment on the CPU, so that a cell and not the machine runs out of memory."""
-    checkpoint_minutes: Annotated[float, Ge(0)] = 5.0
-    """A training is kept at the end of an epoch when this long has passed since the last time; 0 keeps every epoch."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,12 +7,20 @@ from collections.abc import Collection, Iterator, Mapping, Sequence, Sized
 
 from bench.plan.cell import PRECISION_FIELDS, Cell
 from bench.plan.matrix import Plan
+from bench.plan.power import power_lines
 
 MIB_PER_CELL = 0.1
 """A run's folder with some thousand steps; tried: 40 to 150 kB."""
 
 
-def outline(plan: Plan, cells: Sequence[Cell], *, done: Collection[str], cell_s: Mapping[str, float]) -> Iterator[str]:
+def outline(
+    plan: Plan,
+    cells: Sequence[Cell],
+    *,
+    done: Collection[str],
+    cell_s: Mapping[str, float],
+    predicted: Mapping[str, int | str] | None = None,
+) -> Iterator[str]:
     """Yield lines of text.
 
     Args:
@@ -20,7 +28,9 @@ def outline(plan: Plan, cells: Sequence[Cell], *, done: Collection[str], cell_s:
         cells: those chosen on the command line, in order.
         done: ids that have a record.
         cell_s: id -> seconds that a finished cell took.
+        predicted: id -> bytes that a step will take, or in words why that is not known; None if nobody asked.
     """
+    predicted = predicted or {}
     chosen = {cell.cell_id for cell in cells}
     todo = [cell for cell in cells if cell.cell_id not in done]
     yield plan.experiment.question
@@ -31,18 +41,24 @@ def outline(plan: Plan, cells: Sequence[Cell], *, done: Collection[str], cell_s:
     varying = _varying(plan.cells)
     order = 0
     for group in plan.groups:
-        words = " ".join(_with_mark(cell, done) for cell in group if cell.cell_id in chosen)
+        here = [cell for cell in group if cell.cell_id in chosen]
+        words = " ".join(_with_mark(cell, done) + _mib(predicted.get(cell.cell_id)) for cell in here)
         if words:
             head = " ".join(f"{field}={group[0].settings[field]}" for field in varying)
             yield f"  {order + 1:>4}  {head or group[0].model}:  {words}"
         order += len(group)
     if any(cell.cell_id in done for cell in cells):
         yield "        (+ has a record and is not run again)"
+    if predicted:
+        yield "        (MiB: predicted peak of a training step, without the data set and the kernels' workspaces)"
+    for because in sorted({said for said in predicted.values() if isinstance(said, str)}):
+        yield f"        (? MiB: {because})"
     if plan.excluded:
         yield f"{len(plan.excluded)} excluded:"
         for cell, because in plan.excluded:
             yield f"        {cell}: {because}"
     yield ""
+    yield from power_lines(plan.cells)
     disk = f"about {len(todo) * MIB_PER_CELL:.1f} MiB of disk"
     yield f"To run: {_count(todo, 'cell')}, {_duration(plan, todo, cell_s)}, {disk}."
 
@@ -55,6 +71,12 @@ def _with_mark(cell: Cell, done: Collection[str]) -> str:
     scale = f"/{cell.resolved_loss_scale}" if cell.loss_scale is not None else ""
     name = f"{cell.precision}{scale}" + (f"/r{cell.round}" if cell.round else "")
     return f"{name}+" if cell.cell_id in done else name
+
+
+def _mib(predicted: int | str | None) -> str:
+    if predicted is None:
+        return ""
+    return f" ({predicted / 2**20:,.0f} MiB)" if isinstance(predicted, int) else " (? MiB)"
 
 
 def _varying(cells: Sequence[Cell]) -> list[str]:

@@ -32,13 +32,21 @@ def hold_run(folder: Path) -> Iterator[None]:
         yield
 
 
+def holder_pid(board: Board) -> int | None:
+    """Return the process that holds a board, or held it last; None if no worker of ours ever did."""
+    try:
+        return int(json.loads(_board_path(board).with_suffix(".holder").read_text())["pid"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 @contextmanager
 def hold_board(board: Board, owner: str, waiting: Callable[[str], None]) -> Iterator[float]:
     """Hold a board; yield the seconds waited for it. `waiting` is told once by whom it is held.
 
     Two processes of two threads each on two cores run at a sixtieth of the speed of one, so the second waits.
     """
-    path = lock_folder() / f"board-{re.sub('[^A-Za-z0-9-]', '_', board.board_id)}.lock"
+    path = _board_path(board)
     holder = path.with_suffix(".holder")
     started = time.monotonic()
     lock = FileLock(path, mode=0o666)
@@ -53,6 +61,10 @@ def hold_board(board: Board, owner: str, waiting: Callable[[str], None]) -> Iter
         yield time.monotonic() - started
     finally:
         lock.release()
+
+
+def _board_path(board: Board) -> Path:
+    return lock_folder() / f"board-{re.sub('[^A-Za-z0-9-]', '_', board.board_id)}.lock"
 
 
 def _holder_text(holder: Path) -> str:

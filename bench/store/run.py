@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench.plan.board import Board
 from bench.plan.cell import Cell
-from bench.plan.experiment import Budget, Measure
+from bench.plan.measure import Budget, Measure
 from bench.store.atomic import RECORD, write_json
 
 

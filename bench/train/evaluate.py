@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 LossFunction = Callable[[Tensor, Tensor], Tensor]
@@ -20,6 +21,12 @@ class Evaluation:
     macro_precision: float
     macro_recall: float
     macro_f1: float
+
+
+def loss_of(model: nn.Module) -> LossFunction:
+    """Return the loss that a model brings, else cross-entropy: of logits (N, K), fp32, and labels (N,), a scalar."""
+    own = getattr(model, "loss", None)
+    return own if callable(own) else F.cross_entropy
 
 
 @torch.no_grad()

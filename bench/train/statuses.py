@@ -7,5 +7,9 @@ class Unsupported(RuntimeError):
     """This machine or this torch cannot do what the cell asks; the message says why."""
 
 
+class Throttled(RuntimeError):
+    """The board held its clocks back for so long that no timing is left; the message says how it did."""
+
+
 class Diverged(RuntimeError):
     """The loss is no longer finite; the message says where."""

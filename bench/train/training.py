@@ -7,13 +7,12 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 import models
 from bench.plan.cell import Cell
 from bench.train.augment import Augment, Normalize
-from bench.train.evaluate import Evaluation, evaluate
+from bench.train.evaluate import Evaluation, evaluate, loss_of
 from bench.train.images import Images
 from bench.train.master_weights import MasterWeights
 from bench.train.optimizer import build_optimizer
@@ -34,6 +33,15 @@ class Step(NamedTuple):
     """In its batch: the last one of an epoch may be smaller."""
     tally_2: Tensor | None
     """Loss scale that it used and steps skipped up to it, on the device; None without a scaler."""
+
+
+def build_model(cell: Cell, num_classes: int) -> nn.Module:
+    """Build a cell's network, with fresh weights from torch's present random state.
+
+    Raises:
+        ValueError: it does not fit the images.
+    """
+    return models.build(cell.model, num_classes=num_classes, input_shape=(3, cell.image_size, cell.image_size))
 
 
 class Training:
@@ -57,11 +65,10 @@ class Training:
             )
         self.precision = set_up_precision(cell, device)
         self.images = images.to(device)
-        input_shape = (3, cell.image_size, cell.image_size)
         torch.manual_seed(cell.seed)
-        model = models.build(cell.model, num_classes=images.num_classes, input_shape=input_shape)
+        model = build_model(cell, images.num_classes)
         self.model: nn.Module = cast_model(model, cell, device).train()
-        self.loss_fn = model.loss if callable(getattr(model, "loss", None)) else F.cross_entropy
+        self.loss_fn = loss_of(model)
         self.weights = {name: p for name, p in self.model.named_parameters() if p.requires_grad}
         """What trains, by name, as the model holds it."""
         self.master: MasterWeights | None = None
@@ -131,10 +138,15 @@ class Training:
         for x_NCHW, y_N in self.batches(epoch):
             yield self.step(x_NCHW, y_N)
 
+    def endless_batches(self, first_epoch: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """Return the batches of epoch after epoch."""
+        for epoch in itertools.count(first_epoch):
+            yield from self.batches(epoch)
+
     def endless_steps(self) -> Iterator[Step]:
         """Train epoch after epoch."""
-        for epoch in itertools.count():
-            yield from self.steps(epoch)
+        for x_NCHW, y_N in self.endless_batches():
+            yield self.step(x_NCHW, y_N)
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything that the next epoch depends on; the tensors are the live ones.

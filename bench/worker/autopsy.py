@@ -61,7 +61,7 @@ def first_non_finite(
     begun = time.perf_counter()
     scaler = training.precision.scaler
     with watching(training.model) as events:
-        for step, (x_NCHW, y_N) in enumerate(_batches(training, epoch), start=first_step):
+        for step, (x_NCHW, y_N) in enumerate(training.endless_batches(epoch), start=first_step):
             if step > last_step or time.perf_counter() - begun > max_s:
                 return None
             events.clear()
@@ -108,9 +108,3 @@ def watching(model: nn.Module) -> Iterator[list[tuple[str, str]]]:
     finally:
         for handle in handles:
             handle.remove()
-
-
-def _batches(training: Training, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-    while True:
-        yield from training.batches(epoch)
-        epoch += 1

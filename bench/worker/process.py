@@ -27,9 +27,11 @@ from bench.store.locks import hold_board, hold_run
 from bench.store.record import write_run
 from bench.store.run import Run
 from bench.train.checkpoint import delete_checkpoints
-from bench.train.statuses import Diverged, Unsupported
+from bench.train.statuses import Diverged, Throttled, Unsupported
+from bench.worker.board_watch import BoardWatch
 from bench.worker.keeping import Keeping
-from bench.worker.session import Report, Session
+from bench.worker.session import Session
+from bench.worker.timing import Report
 from bench.worker.traces import block_rows
 
 MAX_REPLAY_S = 600.0
@@ -62,7 +64,7 @@ def run_cell(run: Run, report: Report) -> None:
             row = provenance(run.board, METHOD_VERSION)
             every_s = 60 * run.budget.checkpoint_minutes
             keeping = Keeping(run.folder, every_s, run.cell.cell_id, row["environment_id"])
-            session = Session(run.cell, run.measure, device, report, keeping)
+            session = Session(run.cell, run.measure, device, report, keeping, BoardWatch.of(run.board))
             row |= {"order": run.order, "command": run.command, "started_at": datetime.now(UTC), "waited_s": waited_s}
             if run.board.is_gpu:
                 row |= {"cuda": torch.version.cuda, "cudnn": str(torch.backends.cudnn.version())}
@@ -71,10 +73,12 @@ def run_cell(run: Run, report: Report) -> None:
                 report(phase="replaying")
                 left_s = 60 * run.budget.minutes_per_cell - (time.perf_counter() - begun)
                 because = f"{because}; {_autopsy(session, left_s)}"
+            if status == "oom" and run.board.is_gpu:
+                _trace_out_of_memory(session)
             row |= session.row | {"status": status, "because": because, "cell_s": session.cell_s}
             if row["status"] == "diverged" and run.cell.epochs:
                 row["test_accuracy"] = 1 / row["num_classes"]
-            traces = session.traces.state_dict() | {"blocks": block_rows(session.clock.blocks)}
+            traces = session.traces.state_dict() | {"blocks": block_rows(session.timing.clock.blocks)}
             write_run(run.folder, run.cell, row, traces)
             delete_checkpoints(run.folder)
             report(phase="done", **{key: row.get(key) for key in SHOWN})
@@ -91,12 +95,22 @@ def _measured(session: Session) -> tuple[str, str | None]:
         return "unsupported", str(e)
     except Diverged as e:
         return "diverged", str(e)
+    except Throttled as e:
+        return "throttled", str(e)
     except Exception as e:
         traceback.print_exc()
         if is_out_of_memory(e):
             return "oom", f"out of memory at batch size {session.cell.batch_size}: {_first_line(e)}"
         return "failed", f"{type(e).__name__}: {_first_line(e)}"
     return "ok", None
+
+
+def _trace_out_of_memory(session: Session) -> None:
+    """Record the allocations that led to it; what is known of the cell stays, whatever happens here."""
+    try:
+        session.trace_out_of_memory()
+    except Exception:
+        traceback.print_exc()
 
 
 def _autopsy(session: Session, left_s: float) -> str:

@@ -6,35 +6,27 @@ import math
 import statistics
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import InitVar, asdict, dataclass, field
 from typing import Any
 
 import torch
 
-from bench.measure.clock import Block, BlockClock
-from bench.measure.memory import Memory, memory_of
-from bench.measure.stopping import is_flat, why_stop
+from bench.measure.clock import Block
 from bench.plan.cell import Cell
-from bench.plan.experiment import Measure
+from bench.plan.measure import Measure
 from bench.train.images import Images, load_images
 from bench.train.precision import fp32_precision
 from bench.train.statuses import Diverged
 from bench.train.training import Training
+from bench.worker.afterwards import look_afterwards
 from bench.worker.autopsy import first_non_finite
+from bench.worker.board_watch import BoardWatch
+from bench.worker.footprint import trace_out_of_memory
 from bench.worker.keeping import Keeping
 from bench.worker.probe import Probe
-from bench.worker.proof import prove_first_step, prove_kernels, prove_products
+from bench.worker.proof import prove_first_step, prove_products
+from bench.worker.timing import Report, Timing
 from bench.worker.traces import StepTrace, Traces, epoch_speed, scale_story, speed
-
-Report = Callable[..., None]
-"""Tells whoever watches, by keyword: phase, epoch, images_per_s, memory_bytes."""
-
-WARMUP_SHARE = 0.5
-"""Of a training's steps: warm-up is called over there, steady or not, so that samples are left."""
-
-MAX_BLOCK_SHARE = 0.1
-"""Of a training's steps: the longest block, so that a short training holds several. No block spans two epochs."""
 
 
 @dataclass
@@ -47,32 +39,35 @@ class Session:
     report: Report
     keeping: Keeping | None = None
     """None: nothing is kept, and an interrupted training starts over."""
+    board: InitVar[BoardWatch | None] = None
+    """Watches the GPU; None where there is none."""
     started_s: float = field(default_factory=time.perf_counter)
     row: dict[str, Any] = field(default_factory=dict)
     traces: Traces = field(default_factory=Traces)
-    clock: BlockClock = field(init=False)
-    memory: Memory = field(init=False)
+    timing: Timing = field(init=False)
     images: Images = field(init=False)
     first_epoch: int = 0
     """Of this process, from 0."""
     proved: bool = False
     """Whether the first step of this process has been taken, under the eyes of the dtype proof."""
 
-    def __post_init__(self) -> None:
-        self.clock = BlockClock(self.device, block_s=self.measure_by.block_ms / 1e3)
-        self.memory = memory_of(self.device)
+    def __post_init__(self, board: BoardWatch | None) -> None:
+        self.timing = Timing(self.measure_by, self.device, self.report, self.row, board or BoardWatch())
 
     def measure(self) -> None:
-        """Load, build, train or time, and fill `row`, `traces` and the clock's blocks.
+        """Load, build, train or time, and fill `row`, `traces` and the blocks of `timing`.
 
         Raises:
             Diverged: the loss is not finite any more.
+            Throttled: the board held its clocks back for too long.
             Unsupported: the device cannot do what the recipe asks.
             ValueError: the data, the model or a checkpoint does not fit the cell.
             RuntimeError: products ran in another dtype than the recipe says.
         """
-        self.memory.reset_peak()
-        self.row |= {"memory_instrument": self.memory.instrument, "baseline_bytes": self.memory.peak_bytes()}
+        self.timing.board.start()
+        memory = self.timing.memory
+        memory.reset_peak()
+        self.row |= {"memory_instrument": memory.instrument, "baseline_bytes": memory.peak_bytes()}
         self.report(phase="data")
         self.images = load_images(self.cell.data, self.cell.image_size)
         self.row |= {
@@ -94,41 +89,46 @@ class Session:
             "train_s": 0.0,
             "num_resumes": 0,
         }
+        self.timing.board.rest()
         self.report(phase="warm-up")
         try:
             if self.cell.epochs:
                 self.train(training)
             else:
                 self.time(training)
-            prove_kernels(training, self.row)
         finally:
-            blocks, steps, scale = self.clock.blocks, self.traces.steps, training.precision.scaler.factor
+            self.traces.board = self.timing.sum_up(self.started_s)
+            blocks, steps, scale = self.timing.clock.blocks, self.traces.steps, training.precision.scaler.factor
             self.row |= {"num_steps": len(steps)} | speed(blocks, self.cell) | scale_story(steps, scale)
             self.row["warmup_steps"] += self.proved * (1 + self.row["num_resumes"])  # steps of the proofs
+        self.report(phase="looking back")
+        folder = self.keeping.folder if self.keeping else None
+        look_afterwards(training, self.measure_by, self.row, self.traces, folder)
 
     def train(self, training: Training) -> None:
         """Train to the end, evaluating after each epoch, off the clock."""
         self.row["evaluate_s"] = 0.0
         per_epoch = training.steps_per_epoch
-        self.clock.max_steps = max(1, min(per_epoch, int(MAX_BLOCK_SHARE * self.cell.epochs * per_epoch)))
+        self.timing.expect(self.cell.epochs * per_epoch, per_epoch)
         probe = Probe(training, activations=self.measure_by.numerics_activations)
         self.resume(training)
         if not self.traces.epochs:
-            self.keep_peak()
+            self.timing.keep_peak()
             self.look_inside(probe, epoch=0)
         for epoch in range(self.first_epoch, self.cell.epochs):
-            losses = self.run(training, epoch, num_steps=training.steps_per_epoch)
-            self.keep_peak()
+            losses = self.run(training, epoch, num_steps=per_epoch)
+            self.timing.keep_peak()
             scale = training.precision.scaler.factor
             begun = time.perf_counter()
             evaluation = asdict(training.evaluate())
+            self.timing.evaluated = True
             self.row["evaluate_s"] += time.perf_counter() - begun
             facts = {"learning_rate": training.optimizer.param_groups[0]["lr"], "train_s": self.row["train_s"]}
             facts |= {"train_loss": statistics.fmean(losses), "loss_scale": scale} | evaluation
-            self.traces.epochs.append(epoch_speed(self.clock.blocks, epoch) | facts)
+            self.traces.epochs.append(epoch_speed(self.timing.clock.blocks, epoch) | facts)
             self.look_inside(probe, epoch=epoch + 1)
             self.keep(training, epoch + 1)
-            self.memory.reset_peak()
+            self.timing.memory.reset_peak()
             self.report(phase="training", epoch=epoch + 1, test_accuracy=evaluation["test_accuracy"])
         self.row |= {"timing_stop": "training", "final_loss_scale": scale, **evaluation}
         self.row["best_test_accuracy"] = max(e["test_accuracy"] for e in self.traces.epochs)
@@ -147,7 +147,7 @@ class Session:
             print(f"no look at the layers after epoch {epoch}: {e}", file=sys.stderr)
             return
         finally:
-            self.memory.release()
+            self.timing.memory.release()
         place = {"step": len(self.traces.steps), "epoch": epoch}
         self.traces.layers += [place | row for row in sample.layers]
         self.traces.exponents += [place | row for row in sample.exponents]
@@ -160,13 +160,14 @@ class Session:
         if self.keeping is None or not self.keeping.is_due or epoch == self.cell.epochs:
             return
         begun = time.perf_counter()
+        self.timing.judge()
         try:
             self.keeping.save(
                 epoch=epoch,
                 training=training.state_dict(),
                 row=self.row | {"cell_s": self.cell_s},
                 traces=self.traces.state_dict(),
-                blocks=[asdict(block) for block in self.clock.blocks],
+                blocks=[asdict(block) for block in self.timing.clock.blocks],
             )
         except (OSError, RuntimeError) as e:
             print(f"no checkpoint after epoch {epoch}: {e}", file=sys.stderr)  # a full disk; the training goes on
@@ -179,11 +180,12 @@ class Session:
             return
         training.load_state_dict(saved["training"])
         self.traces = Traces(**saved["traces"])
-        self.clock.resume([Block(**b) for b in saved["blocks"]], float(training.precision.scaler.num_skipped))
+        self.timing.clock.resume([Block(**b) for b in saved["blocks"]], float(training.precision.scaler.num_skipped))
         self.row |= saved["row"] | {"num_resumes": saved["row"]["num_resumes"] + 1}
         self.started_s -= self.row.pop("cell_s")
-        self.memory.reset_peak()
+        self.timing.memory.reset_peak()
         self.first_epoch = saved["epoch"]
+        self.timing.num_own_steps = (self.cell.epochs - self.first_epoch) * training.steps_per_epoch
 
     @property
     def cell_s(self) -> float:
@@ -193,7 +195,7 @@ class Session:
     def time(self, training: Training) -> None:
         """Step until the speed is known, over as many epochs as that takes."""
         self.run(training, 0, num_steps=None)
-        self.keep_peak()
+        self.timing.keep_peak()
         self.row["final_loss_scale"] = training.precision.scaler.factor
 
     def run(self, training: Training, epoch: int, *, num_steps: int | None) -> list[float]:
@@ -211,15 +213,15 @@ class Session:
                 trace.add(prove_first_step(training, steps, self.row))
                 self.proved = True
                 left -= 1
-            self.clock.open(epoch)
+            self.timing.clock.open(epoch)
             for step in steps:
                 trace.add(step)
                 left -= 1
-                if self.clock.count(step.loss, step.num_images, skipped, steps_left=left):
+                if self.timing.clock.count(step.loss, step.num_images, skipped, steps_left=left):
                     trace.pack()
-                    if self.at_border(training):
+                    if self.timing.at_border():
                         break
-            self.clock.settle()
+            self.timing.clock.settle()
         finally:
             rows = trace.read(first, epoch)
             self.row["train_s"] += time.perf_counter() - begun
@@ -230,6 +232,10 @@ class Session:
                 raise Diverged(f"the loss is {row['loss']} at step {row['step']} (epoch {row['epoch']})")
         return [row["loss"] for row in rows]
 
+    def trace_out_of_memory(self) -> None:
+        """Record where the memory of a GPU went. The training that ran out of it must have been let go."""
+        trace_out_of_memory(self.cell, self.images, self.device, self.traces)
+
     def autopsy(self, max_s: float) -> str:
         """Say which layer of a training that diverged went first. The diverged one must have been let go."""
         saved = self.keeping.load() if self.keeping else None
@@ -239,52 +245,3 @@ class Session:
             return f"a replay of at most {max_s:.0f} s did not find the layer"
         self.row |= {"diverged_layer": finding.layer, "diverged_in": finding.where}
         return str(finding)
-
-    def at_border(self, training: Training) -> bool:
-        """Look at the blocks so far; return whether stepping should stop. Waits for nothing."""
-        blocks = self.clock.blocks
-        if not blocks:
-            return False
-        num_steps = sum(block.num_steps for block in blocks)
-        total = self.cell.epochs * training.steps_per_epoch
-        share = num_steps / total if total else None
-        self.report(images_per_s=blocks[-1].images_per_s, memory_bytes=self.memory.peak_bytes(), share=share)
-        if not math.isfinite(blocks[-1].last_loss):
-            return True
-        if self.clock.warming_up:
-            self.look_at_warmup(training)
-        elif not self.cell.epochs:
-            timed = [block for block in blocks if block.steady]
-            self.row["timing_stop"] = why_stop(
-                [block.images_per_s for block in timed if not block.num_skipped],
-                target_ci=self.measure_by.target_ci,
-                timed_s=sum(block.wall_s for block in timed),
-                max_timing_s=self.measure_by.max_timing_s,
-            )
-            return self.row["timing_stop"] is not None
-        return False
-
-    def look_at_warmup(self, training: Training) -> None:
-        """End warm-up when the speed is flat, the last block skipped no step, or a cap is reached."""
-        blocks = self.clock.own_blocks
-        settled = [block for block in blocks if not block.calibrating]
-        steady = is_flat([b.device_s / b.num_steps for b in settled]) and not settled[-1].num_skipped
-        num_steps = sum(block.num_steps for block in blocks)
-        too_long = sum(block.wall_s for block in blocks) >= self.measure_by.max_warmup_s
-        num_left = (self.cell.epochs - self.first_epoch) * training.steps_per_epoch
-        too_many = self.cell.epochs and num_steps >= WARMUP_SHARE * num_left
-        if steady or too_long or too_many:
-            self.keep_peak()
-            self.memory.reset_peak()
-            self.clock.warming_up = False
-            self.row["warmup_steady"] = steady
-            self.report(phase="training" if self.cell.epochs else "timing")
-
-    def keep_peak(self) -> None:
-        """Take the memory peak of the steps just run into the record."""
-        kind = "startup_peak_bytes" if self.clock.warming_up else "steady_peak_bytes"
-        self.row[kind] = max(self.row.get(kind, 0), self.memory.peak_bytes())
-        reserved = self.memory.reserved_bytes()
-        # Once evaluated, the cache also holds the evaluation's batches, which are not the training's.
-        if reserved is not None and not self.traces.epochs:
-            self.row["peak_reserved_bytes"] = max(self.row.get("peak_reserved_bytes", 0), reserved)

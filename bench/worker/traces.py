@@ -5,14 +5,14 @@ from __future__ import annotations
 import itertools
 import statistics
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from bench.measure.clock import Block
-from bench.measure.stopping import ci_share
+from bench.measure.clock import Block, samples
+from bench.measure.stopping import ci_share, num_outliers
 from bench.plan.cell import Cell
 from bench.train.training import Step
 
@@ -27,10 +27,13 @@ class Traces:
     steps: Rows = field(default_factory=list)
     layers: Rows = field(default_factory=list)
     exponents: Rows = field(default_factory=list)
+    board: Rows = field(default_factory=list)
+    allocations: Rows = field(default_factory=list)
+    memory: Rows = field(default_factory=list)
 
     def state_dict(self) -> dict[str, Rows]:
         """Return the tables, by name."""
-        return {name: getattr(self, name) for name in ("epochs", "steps", "layers", "exponents")}
+        return {f.name: getattr(self, f.name) for f in fields(self)}
 
 
 class StepTrace:
@@ -83,7 +86,7 @@ def speed(blocks: Sequence[Block], cell: Cell) -> dict[str, Any]:
         "num_skipped": sum(block.num_skipped for block in blocks),
         "warmup_steps": sum(block.num_steps for block in blocks if not block.steady),
     }
-    timed = [block for block in blocks if block.steady and not block.num_skipped]
+    timed = samples(blocks)
     if not timed:
         return row
     rates = [block.images_per_s for block in timed]
@@ -93,6 +96,7 @@ def speed(blocks: Sequence[Block], cell: Cell) -> dict[str, Any]:
         "images_per_s_q1": q1,
         "images_per_s_q3": q3,
         "num_blocks": len(timed),
+        "num_outliers": num_outliers(rates),
         "step_ms": 1e3 * cell.batch_size / median,
         "ci_share": ci_share(rates),
         "gap_share": 1 - sum(b.device_s for b in timed) / sum(b.wall_s for b in timed),
@@ -126,7 +130,7 @@ def scale_story(steps: Rows, final_scale: float | None) -> dict[str, Any]:
 
 def block_rows(blocks: Sequence[Block]) -> Rows:
     """Return the raw samples, warm-up included and marked."""
-    shown = ("num_steps", "num_images", "num_skipped", "device_s", "wall_s", "images_per_s", "steady")
+    shown = ("num_steps", "num_images", "num_skipped", "device_s", "wall_s", "images_per_s", "steady", "invalid")
     return [
         {"block": i, "epoch": block.epoch + 1} | {key: asdict(block)[key] for key in shown}
         for i, block in enumerate(blocks, 1)

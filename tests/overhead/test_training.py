@@ -10,7 +10,7 @@ import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from bench.plan.cell import Cell
-from bench.plan.experiment import Measure
+from bench.plan.measure import Measure
 from bench.plan.recipe import RECIPES
 from bench.train.augment import Augment, Normalize
 from bench.train.images import Images, load_images

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from visualize import sample_size
 from visualize import statistics as st
 
 
@@ -89,7 +90,7 @@ def test_the_one_rule_of_speed(log_ratios, verdict):
     assert st.compare_speed(log_ratios).verdict == verdict
 
 
-def test_one_pair_has_no_interval_and_asks_for_two_more():
+def test_trap_18_one_pair_has_no_interval_and_asks_for_two_more():
     ratio = st.compare_speed([math.log(1.6)])
     assert ratio.estimate == pytest.approx(1.6)
     assert math.isnan(ratio.low)
@@ -102,7 +103,7 @@ def test_one_pair_has_no_interval_and_asks_for_two_more():
 @pytest.mark.parametrize("n", [2, 3, 5, 10])
 def test_an_effect_of_the_detectable_size_is_found_with_80_percent_power(n):
     rng = np.random.default_rng(n)
-    effect = st.detectable(1.0, n)
+    effect = sample_size.detectable(1.0, n)
     _, low, high = st.t_interval(effect + rng.standard_normal((20_000, n)))
     assert np.mean((low > 0) | (high < 0)) == pytest.approx(0.8, abs=0.015)
 
@@ -113,11 +114,11 @@ def test_the_power_of_tost_is_the_one_that_is_simulated():
         sd = 0.2 * math.sqrt(2)
         d = sd * rng.standard_normal((20_000, n))
         _, low, high = st.t_interval(d, 0.10)
-        assert st.tost_power(n, sd) == pytest.approx(np.mean((low > -0.3) & (high < 0.3)), abs=0.012)
+        assert sample_size.tost_power(n, sd) == pytest.approx(np.mean((low > -0.3) & (high < 0.3)), abs=0.012)
 
 
 def test_three_seeds_screen_and_ten_settle():
-    power = [st.tost_power(n, 0.2 * math.sqrt(2)) for n in (3, 8, 10)]
+    power = [sample_size.tost_power(n, 0.2 * math.sqrt(2)) for n in (3, 8, 10)]
     assert power == pytest.approx([0.15, 0.71, 0.85], abs=0.02)
 
 
@@ -137,15 +138,15 @@ def test_the_one_rule_of_accuracy(points, verdict):
 
 
 def test_more_seeds_are_asked_for_the_nearer_the_difference_is_to_the_margin():
-    asked = [st.more_seeds(mean, 0.2, 3) for mean in (0.0, 0.1)]
+    asked = [sample_size.more_seeds(mean, 0.2, 3) for mean in (0.0, 0.1)]
     assert None not in asked
     assert asked[0] < asked[1]
-    assert st.more_seeds(0.0, 5.0, 3) is None
+    assert sample_size.more_seeds(0.0, 5.0, 3) is None
     assert st.compare_accuracy([0.01, 0.0, -0.01]).more is None
 
 
 def test_as_many_more_seeds_as_asked_for_do_decide():
     rng = np.random.default_rng(3)
-    n = 3 + st.more_seeds(0.05, 0.25, 3)
+    n = 3 + sample_size.more_seeds(0.05, 0.25, 3)
     decided = [st.compare_accuracy(list(0.05 + 0.25 * rng.standard_normal(n))).verdict for _ in range(300)]
     assert np.mean([v != "can't tell" for v in decided]) > 0.75

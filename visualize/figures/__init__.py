@@ -13,6 +13,8 @@ from visualize.figures.loss import describe_loss, draw_loss
 from visualize.figures.loss_scale import describe_loss_scale, draw_loss_scale
 from visualize.figures.lost_updates import describe_lost_updates, draw_lost_updates
 from visualize.figures.memory import describe_memory, draw_memory
+from visualize.figures.memory_diff import describe_memory_diff, draw_memory_diff
+from visualize.figures.memory_timeline import describe_memory_timeline, draw_memory_timeline
 from visualize.figures.sheet import Draw, panels, sheet
 from visualize.figures.throughput import describe_throughput, draw_throughput
 from visualize.figures.underflow import describe_underflow, draw_underflow
@@ -25,6 +27,8 @@ __all__ = [
     "describe_loss_scale",
     "describe_lost_updates",
     "describe_memory",
+    "describe_memory_diff",
+    "describe_memory_timeline",
     "describe_throughput",
     "describe_underflow",
     "draw_accuracy",
@@ -33,6 +37,8 @@ __all__ = [
     "draw_loss_scale",
     "draw_lost_updates",
     "draw_memory",
+    "draw_memory_diff",
+    "draw_memory_timeline",
     "draw_throughput",
     "draw_underflow",
     "panels",

@@ -13,12 +13,15 @@ import pyarrow as pa
 
 from bench.plan.cell import Cell
 from bench.store.columns.accuracy import ACCURACY
+from bench.store.columns.board import BOARD, BOARD_STATE
 from bench.store.columns.column import FLAG, INT, REAL, TEXT, Column
 from bench.store.columns.memory import MEMORY
+from bench.store.columns.memory_history import ALLOCATIONS, MEMORY_TIMELINE, STATIC_SPLIT
 from bench.store.columns.origin import ORIGIN
 from bench.store.columns.precision import PRECISION
 from bench.store.columns.speed import SPEED
 from bench.store.columns.traces import BLOCKS, EPOCHS, EXPONENTS, ID, LAYERS, STEPS
+from bench.store.columns.work import WORK
 
 METHOD_VERSION = 1
 """Raised whenever a number is taken differently, so that old rows are not compared in silence."""
@@ -66,7 +69,10 @@ CELLS: tuple[Column, ...] = (
     Column("run_folder", TEXT, "", "folder", "Below runs/; null for an excluded cell"),
     *PRECISION,
     *SPEED,
+    *WORK,
     *MEMORY,
+    *STATIC_SPLIT,
+    *BOARD_STATE,
     *ACCURACY,
     *ORIGIN,
 )
@@ -76,6 +82,9 @@ TABLES: dict[str, tuple[Column, ...]] = {
     "epochs": EPOCHS,
     "steps": STEPS,
     "blocks": BLOCKS,
+    "board": BOARD,
+    "allocations": ALLOCATIONS,
+    "memory": MEMORY_TIMELINE,
     "layers": LAYERS,
     "exponents": EXPONENTS,
 }

@@ -30,4 +30,12 @@ MEMORY: tuple[Column, ...] = (
     Column(
         "baseline_bytes", INT, "bytes", "baseline memory", "By the same instrument before the data and the model came"
     ),
+    Column("data_bytes", INT, "bytes", "data", "Of all images and labels, which are on the device throughout"),
+    Column(
+        "predicted_peak_bytes",
+        INT,
+        "bytes",
+        "predicted peak",
+        "Of two steps of fake tensors, without the data, workspaces and rounding; null without the pass `memory`",
+    ),
 )

@@ -15,6 +15,13 @@ SPEED: tuple[Column, ...] = (
     Column("images_per_s_q1", REAL, "images/s", "throughput, lower quartile", "Of the same blocks"),
     Column("images_per_s_q3", REAL, "images/s", "throughput, upper quartile", "Of the same blocks"),
     Column("num_blocks", INT, "", "timing samples", "Blocks the throughput rests on"),
+    Column(
+        "num_outliers",
+        INT,
+        "",
+        "outliers",
+        "Of these blocks, flagged and kept: modified z-score beyond 3.5 (Iglewicz & Hoaglin, 1993, section 3.3)",
+    ),
     Column("step_ms", REAL, "ms", "step time", "Batch size over throughput"),
     Column(
         "ci_share",
@@ -50,6 +57,7 @@ SPEED: tuple[Column, ...] = (
     Column("train_s", REAL, "s", "training", "Wall time of all steps, evaluation off the clock"),
     Column("evaluate_s", REAL, "s", "evaluation", "Wall time of all evaluations"),
     Column("numerics_s", REAL, "s", "looks at layers", "Wall time of all of them; null without any"),
+    Column("afterwards_s", REAL, "s", "looks afterwards", "Wall time of the untimed passes after the last timed step"),
     Column("checkpoint_s", REAL, "s", "checkpoints", "Wall time of writing them; null without any"),
     Column("num_resumes", INT, "", "resumes", "Times that the training went on from a checkpoint"),
     Column("cell_s", REAL, "s", "cell", "From the worker's first line to its record, over all resumes"),

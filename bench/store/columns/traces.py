@@ -98,4 +98,5 @@ BLOCKS: tuple[Column, ...] = (
     Column("wall_s", REAL, "s", "wall time", "perf_counter at the block's borders"),
     Column("images_per_s", REAL, "images/s", "throughput", "Images of the block over its device time"),
     Column("steady", FLAG, "", "steady", "False during warm-up"),
+    Column("invalid", TEXT, "", "invalid", "How the board held it back, so that it is no timing sample; else null"),
 )

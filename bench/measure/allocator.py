@@ -1,0 +1,126 @@
+"""What torch's CPU allocator handed out at most, and the part of a training's memory that is plain arithmetic."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+from torch.optim import Optimizer
+from torch.profiler import ProfilerActivity
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class AllocatorPeak:
+    """What a piece of work took from the CPU allocator, beside what was live when it began."""
+
+    peak_bytes: int
+    """Most of it that was live at once."""
+    end_bytes: int
+    """What of it was live when the work was done, what it returned included."""
+    times_ms: Any
+    """(K,) float64: of every allocation and free since the first, which is point 1; point 0 is before it."""
+    levels: Any
+    """(K,) int64, bytes: what was live at those times."""
+
+
+def allocator_peak(work: Callable[[], object]) -> AllocatorPeak:
+    """Call `work` under torch's profiler and follow the bytes that the CPU allocator hands out and takes back.
+
+    **What was live before is invisible, and so is its free** (torch warns of that). Work that builds the model, the
+    optimizer and the batch itself is measured whole; a step of a training that exists without its weights and state.
+
+    The record is the profiler's raw one: `prof.events()` drops all but a few of its memory events, and the
+    `total_allocated` in them counts the whole process. It slows the work, so it is never on the clock.
+    """
+    with torch.profiler.profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profile:
+        result = work()
+    events = profile.profiler.kineto_results.events()
+    peak = follow(
+        (event.start_ns(), event.nbytes())
+        for event in events
+        if event.name() == "[memory]" and event.device_type() == torch.autograd.DeviceType.CPU
+    )
+    del result  # alive until the profile ended, so that it counts as live at the end
+    return peak
+
+
+def follow(changes: Iterable[tuple[int, int]]) -> AllocatorPeak:
+    """Add up (time in ns, bytes) in the order of time, from 0; a free has negative bytes."""
+    ordered = sorted(changes, key=lambda change: change[0])  # threads report one after another
+    times_ns = np.array([ns for ns, _ in ordered], np.int64)
+    levels = np.concatenate(([0], np.cumsum([size for _, size in ordered], dtype=np.int64)))
+    return AllocatorPeak(
+        peak_bytes=int(levels.max()),
+        end_bytes=int(levels[-1]),
+        times_ms=np.concatenate(([0.0], (times_ns - times_ns[:1]) / 1e6)),
+        levels=levels,
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StaticSplit:
+    """What a training holds whatever its batch size. Buffers, those of BatchNorm say, are not among the weights."""
+
+    weights_bytes: int
+    """Of the model's parameters, in the dtype that they are kept in."""
+    gradients_bytes: int
+    """One for each parameter that the optimizer updates, of its size: there from backward to `zero_grad`."""
+    optimizer_bytes: int
+    """The optimizer's state, and what it updates that is not the model's: fp32 copies of 16-bit weights."""
+    buffers_bytes: int
+    autocast_cache_bytes: int
+    """See `cast_bytes`; held from forward to backward."""
+
+
+def static_split(
+    model: nn.Module, optimizer: Optimizer, *, compute: torch.dtype, kept: Iterable[Tensor] = ()
+) -> StaticSplit:
+    """Add up the tensors of a training; memory that several share counts once. On the meta device it costs nothing.
+
+    Args:
+        model: whose dtype is the weights'.
+        optimizer: over its parameters or their fp32 copies. It has its state only once it has stepped.
+        compute: dtype of the recipe's products; where it is not the weights', autocast casts.
+        kept: what else the update keeps, counted as the optimizer's: the remainders of Kahan's summation.
+    """
+    weights = list(model.parameters())
+    updated = [p for group in optimizer.param_groups for p in group["params"] if p.requires_grad]
+    state = [x for entries in optimizer.state.values() for x in entries.values() if isinstance(x, Tensor)]
+    own = _storages(weights)
+    return StaticSplit(
+        weights_bytes=sum(own.values()),
+        gradients_bytes=sum(p.numel() * p.element_size() for p in updated),
+        optimizer_bytes=sum(n for key, n in _storages([*updated, *state, *kept]).items() if key not in own),
+        buffers_bytes=sum(_storages(model.buffers()).values()),
+        autocast_cache_bytes=sum(cast_bytes(model, compute)),
+    )
+
+
+def cast_bytes(model: nn.Module, compute: torch.dtype) -> list[int]:
+    """Return the size of each copy that autocast makes of a weight and keeps until the end of the forward pass.
+
+    Those are the fp32 parameters of convolutions and linear layers, attention's projections included, biases too: the
+    operators that autocast runs in 16 bit (torch.amp, "CUDA Ops that can autocast to float16"). The backward pass
+    holds on to them. None where autocast is off because the products run in fp32 or in the weights' own dtype.
+    """
+    if compute.itemsize >= torch.float32.itemsize:
+        return []
+    layers = (m for m in model.modules() if isinstance(m, (_ConvNd, nn.Linear, nn.MultiheadAttention)))
+    cast = {id(p): p for layer in layers for p in layer.parameters(recurse=False) if p.dtype == torch.float32}
+    return [p.numel() * compute.itemsize for p in cast.values()]
+
+
+def allocation_retries(device: torch.device) -> int | None:
+    """Return how often CUDA's allocator had to empty its cache to serve an allocation; None on a CPU."""
+    return int(torch.cuda.memory_stats(device)["num_alloc_retries"]) if device.type == "cuda" else None
+
+
+def _storages(tensors: Iterable[Tensor]) -> dict[int, int]:
+    """Return storage -> bytes. Its identity is not its address, which is 0 for every tensor on the meta device."""
+    own = [x.untyped_storage() for x in tensors]
+    return {storage._cdata: storage.nbytes() for storage in own}

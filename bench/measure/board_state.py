@@ -1,0 +1,279 @@
+"""What a GPU was doing while it was measured, as NVML tells it: clocks, power, temperature, what held it back.
+
+`Sample` defines the quantities, `BoardReader` asks for them. They are asked from a process of their own, so that
+neither the GIL nor a wait for the driver is billed to the training:
+
+    python -m bench.measure.board_state GPU-5f2a… 4711
+
+samples that board 20 times a second for the process 4711, until its standard input speaks or closes, or its parent is
+gone.
+It writes one line of JSON per sample, a list of the values of `Sample`'s fields in their order; where NVML does not
+answer at all it writes one string, the reason, and ends. It starts in the time that Python takes: nothing
+heavy is imported here.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import math
+import os
+import select
+import signal
+import sys
+import time
+from collections.abc import Callable, Collection, Sequence
+from contextlib import closing, suppress
+from dataclasses import astuple, dataclass, fields
+from typing import Any
+
+PERIOD_S = 0.05
+"""20 Hz. A board's power sensor is updated every 20 to 100 ms (Yang et al., 2024, see power.py)."""
+
+
+class Silent(Exception):
+    """NVML does not answer for this board; the message says why."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sample:
+    """One look at a board. A field is None where NVML does not support, permit or manage to answer, never 0.
+
+    The NVML API reference defines each quantity under the function in `QUESTIONS`.
+    """
+
+    time_s: float
+    """time.perf_counter() before the first question: CLOCK_MONOTONIC on Linux, the same in every process."""
+    energy_j: float | None = None
+    """Since the driver was loaded. The counter moves in steps of up to 100 ms."""
+    power_w: float | None = None
+    """Of the whole board; the mean of the last second on Ampere and newer, but for GA100."""
+    sm_clock_mhz: int | None = None
+    memory_clock_mhz: int | None = None
+    clock_event_reasons: int | None = None
+    """Bit mask of what holds the clocks down at this moment."""
+    temperature_c: int | None = None
+    """Of the die."""
+    p_state: int | None = None
+    """0 is the fastest performance state, 15 the slowest."""
+    power_violation_ns: int | None = None
+    """Time for which the power cap has held the clocks down, since the driver was loaded."""
+    thermal_violation_ns: int | None = None
+    """Likewise, the thermal limit."""
+    reliability_violation_ns: int | None = None
+    """Likewise, the limit on voltage."""
+    used_bytes: int | None = None
+    """Memory of the board in use, by everybody, the driver's own reserve included."""
+    process_bytes: int | None = None
+    """Memory that the own processes use, CUDA's context included; None where NVML does not list them by the pids they
+    know themselves by, as in many containers."""
+    num_foreign: int | None = None
+    """Compute processes on the board that are not our own. Where none of ours is listed, one of those listed may be
+    ours under a pid of the host's, and is not counted: with that, no alarm is false."""
+
+    @property
+    def line(self) -> str:
+        """The line that `decoded` reads."""
+        return json.dumps(astuple(self)) + "\n"
+
+    @classmethod
+    def decoded(cls, values: Sequence[Any]) -> Sample:
+        """Return the sample that a line holds, its JSON parsed."""
+        return cls(**dict(zip(FIELDS, values, strict=True)))
+
+
+FIELDS = tuple(field.name for field in fields(Sample))
+
+
+Question = tuple[str, Callable[[Any], Any], str | None]
+"""A function of NVML, what becomes of its answer, and the name of the constant that is its second argument."""
+
+
+def _milli(answer: int) -> float:
+    return answer / 1e3
+
+
+def _time_ns(answer: Any) -> int:
+    return int(answer.violationTime)
+
+
+def _used(answer: Any) -> int:
+    return int(answer.used)
+
+
+# The energy counter comes first: at a border of a window its moment counts most.
+# fmt: off
+QUESTIONS: dict[str, Question] = {
+    "energy_j":                 ("nvmlDeviceGetTotalEnergyConsumption",    _milli,   None),
+    "power_w":                  ("nvmlDeviceGetPowerUsage",                _milli,   None),
+    "sm_clock_mhz":             ("nvmlDeviceGetClockInfo",                 int,      "NVML_CLOCK_SM"),
+    "memory_clock_mhz":         ("nvmlDeviceGetClockInfo",                 int,      "NVML_CLOCK_MEM"),
+    "clock_event_reasons":      ("nvmlDeviceGetCurrentClocksEventReasons", int,      None),
+    "temperature_c":            ("nvmlDeviceGetTemperature",               int,      "NVML_TEMPERATURE_GPU"),
+    "p_state":                  ("nvmlDeviceGetPerformanceState",          int,      None),
+    "power_violation_ns":       ("nvmlDeviceGetViolationStatus",           _time_ns, "NVML_PERF_POLICY_POWER"),
+    "thermal_violation_ns":     ("nvmlDeviceGetViolationStatus",           _time_ns, "NVML_PERF_POLICY_THERMAL"),
+    "reliability_violation_ns": ("nvmlDeviceGetViolationStatus",           _time_ns, "NVML_PERF_POLICY_RELIABILITY"),
+    "used_bytes":               ("nvmlDeviceGetMemoryInfo",                _used,    None),
+}
+# fmt: on
+
+# By its version: the plain name raises what is no NVMLError where the driver is older than pynvml.
+PROCESSES: Question = ("nvmlDeviceGetComputeRunningProcesses_v3", list, None)
+
+FINAL = (
+    "NVML_ERROR_NOT_SUPPORTED",
+    "NVML_ERROR_NO_PERMISSION",
+    "NVML_ERROR_FUNCTION_NOT_FOUND",
+    "NVML_ERROR_INVALID_ARGUMENT",
+)
+"""Answers that will not change while the process lives. Any other error may pass, and the question is asked again."""
+
+
+class BoardReader:
+    """Asks one board. A question that it does not support or permit is asked once.
+
+    A board that is lost (NVML_ERROR_GPU_IS_LOST) goes on being asked: from then on samples hold nothing but their
+    time, which tells when it went.
+
+    Args:
+        board_id: UUID of a GPU, or of a MIG slice.
+        own_pids: the processes that are not foreign on this board.
+        nvml: stands in for pynvml in tests.
+        now_s: stands in for the clock in tests.
+
+    Raises:
+        Silent: there is no pynvml, no driver or no such board.
+    """
+
+    def __init__(
+        self,
+        board_id: str,
+        own_pids: Collection[int],
+        nvml: Any = None,
+        now_s: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._nvml = nvml or _pynvml()
+        self._own_pids = frozenset(own_pids)
+        self._now_s = now_s
+        try:
+            self._nvml.nvmlInit()
+        except self._nvml.NVMLError as e:
+            raise Silent(f"NVML does not start: {e}") from None
+        try:
+            self._handle = self._nvml.nvmlDeviceGetHandleByUUID(board_id)
+        except self._nvml.NVMLError as e:
+            self.close()
+            raise Silent(f"NVML has no board {board_id}: {e}") from None
+        self._final = {getattr(self._nvml, name) for name in FINAL}
+        self._given_up: set[Question] = set()
+
+    def read(self) -> Sample:
+        """Ask everything, once."""
+        time_s = self._now_s()
+        answers = {field: self._ask(question) for field, question in QUESTIONS.items()}
+        processes = self.processes()
+        if processes is not None:
+            own = [process for process in processes if process.pid in self._own_pids]
+            sizes = [process.usedGpuMemory for process in own]
+            answers["process_bytes"] = sum(sizes) if sizes and None not in sizes else None
+            answers["num_foreign"] = max(0, len(processes) - max(1, len(own)))
+        return Sample(time_s=time_s, **answers)
+
+    def processes(self) -> list[Any] | None:
+        """List the compute processes on the board, ours included; None where NVML does not say."""
+        processes: list[Any] | None = self._ask(PROCESSES)
+        return processes
+
+    def foreign_processes(self) -> list[str] | None:
+        """Name the compute processes that are not our own, with their pids; None where NVML does not say."""
+        processes = self.processes()
+        if processes is None:
+            return None
+        return [f"{self._name(p.pid)} (pid {p.pid})" for p in processes if p.pid not in self._own_pids]
+
+    def close(self) -> None:
+        """Let go of NVML."""
+        with suppress(self._nvml.NVMLError):
+            self._nvml.nvmlShutdown()
+
+    def _ask(self, question: Question) -> Any:
+        if question in self._given_up:
+            return None
+        function, value, constant = question
+        arguments = [getattr(self._nvml, constant)] if constant else []
+        try:
+            return value(getattr(self._nvml, function)(self._handle, *arguments))
+        except self._nvml.NVMLError as e:
+            if e.value in self._final:
+                self._given_up.add(question)
+            return None
+
+    def _name(self, pid: int) -> str:
+        try:
+            name = self._nvml.nvmlSystemGetProcessName(pid)
+        except self._nvml.NVMLError:
+            return "a process that is not visible from here"
+        return name.decode() if isinstance(name, bytes) else str(name)
+
+
+def foreign_processes(board_id: str, own_pids: Collection[int], nvml: Any = None) -> list[str] | None:
+    """Name the compute processes on a board that are not in `own_pids`; None where NVML does not say.
+
+    For a launcher that has not started anything there: whatever is listed is somebody else's.
+    """
+    try:
+        reader = BoardReader(board_id, own_pids, nvml)
+    except Silent:
+        return None
+    with closing(reader):
+        return reader.foreign_processes()
+
+
+def sampling_command(board_id: str, own_pids: Collection[int]) -> list[str]:
+    """Return the command line of the process that samples; it runs in the repository's root."""
+    return [sys.executable, "-m", "bench.measure.board_state", board_id, *map(str, own_pids)]
+
+
+def next_tick_s(begun_s: float, now_s: float) -> float:
+    """Return the next deadline on the grid of `PERIOD_S` from `begun_s`: half a period away at least, so no busy-wait.
+
+    Deadlines are absolute, so that the rate does not drift by the time a sample takes; missed ones are left out.
+    """
+    return begun_s + (math.floor((now_s - begun_s) / PERIOD_S + 0.5) + 1) * PERIOD_S
+
+
+def main(arguments: Sequence[str], nvml: Any = None) -> None:
+    """Sample the board `arguments[0]` for the processes that follow; the module's docstring has the protocol."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group: the worker says when to end
+    stdin, stdout, parent = sys.stdin.fileno(), sys.stdout.fileno(), os.getppid()
+    try:
+        reader = BoardReader(arguments[0], [int(pid) for pid in arguments[1:]], nvml)
+    except Silent as e:
+        print(json.dumps(str(e)), flush=True)
+        return
+    begun_s, unsent, asked_to_stop = time.perf_counter(), b"", False
+    with closing(reader), suppress(BrokenPipeError):
+        while not asked_to_stop:
+            now_s = time.perf_counter()
+            asked_to_stop = bool(select.select([stdin], [], [], next_tick_s(begun_s, now_s) - now_s)[0])
+            # A process that the worker forked may hold our standard input open after the worker has died.
+            if os.getppid() != parent:
+                return
+            unsent += reader.read().line.encode()
+            # A pipe holds 16 s of samples; a worker that compiles for longer must not make gaps, so the rest waits
+            # here. Once asked to stop, the worker reads until all is told.
+            os.set_blocking(stdout, asked_to_stop)
+            with suppress(BlockingIOError):
+                unsent = unsent[os.write(stdout, unsent) :]
+
+
+def _pynvml() -> Any:
+    try:
+        return importlib.import_module("pynvml")
+    except ImportError:
+        raise Silent("pynvml is not installed: pip install nvidia-ml-py") from None
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,87 @@
+"""How many floating-point operations a training step is, by the shapes of its products: a count, not a measurement.
+
+A multiply-add is two operations; what is no product counts nothing (Chowdhery et al., 2022, "PaLM", appendix B, count
+so for the model FLOPs utilisation). Nothing is computed: the network is built on torch's meta device.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+BATCH_SIZE = 2
+"""Images counted at once: BatchNorm refuses to train on one, and the count is proportional to the batch."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Flops:
+    """Operations for one image."""
+
+    forward: int
+    backward: int
+
+    @property
+    def step(self) -> int:
+        """Of forward and backward together; the update is no product."""
+        return self.forward + self.backward
+
+
+def count_flops(
+    build: Callable[[], nn.Module],
+    loss_of: Callable[[nn.Module], Callable[[Tensor, Tensor], Tensor]],
+    image_shape: tuple[int, int, int],
+) -> Flops:
+    """Count the operations of forward and backward for one image.
+
+    Attention is counted under the MATH backend, whose products the counter sees; it misses those of a CPU's flash
+    attention.
+
+    Args:
+        build: returns the network; called under the meta device.
+        loss_of: returns the loss of a network: from logits (N, K), fp32, and labels (N,) to a scalar.
+        image_shape: (C, H, W).
+
+    Raises:
+        RuntimeError, NotImplementedError: the network looks at values, which the meta device has none of.
+    """
+    with torch.device("meta"), sdpa_kernel(SDPBackend.MATH):
+        model = build().train()
+        x_NCHW, y_N = torch.empty(BATCH_SIZE, *image_shape), torch.zeros(BATCH_SIZE, dtype=torch.int64)
+        with FlopCounterMode(display=False, custom_mapping=BACKWARD) as counter:
+            loss = loss_of(model)(model(x_NCHW).float(), y_N)
+            forward = counter.get_total_flops()
+            loss.backward()
+            total = counter.get_total_flops()
+    return Flops(forward=forward // BATCH_SIZE, backward=(total - forward) // BATCH_SIZE)
+
+
+def _convolution_backward(
+    gradient_shape: Sequence[int],
+    x_shape: Sequence[int],
+    weight_shape: Sequence[int],
+    _bias: Any,
+    _stride: Any,
+    _padding: Any,
+    _dilation: Any,
+    transposed: bool,
+    _output_padding: Any,
+    _groups: int,
+    output_mask: Sequence[bool],
+    **_: Any,
+) -> int:
+    """Return the operations of the gradients that are asked for: each takes as many as the forward pass.
+
+    torch's own formula counts the weights' gradient as if all channels met: 32 times too much in ResNeXt29_32x4d.
+    """
+    places = math.prod((x_shape if transposed else gradient_shape)[2:])
+    return 2 * x_shape[0] * places * math.prod(weight_shape) * sum(output_mask[:2])
+
+
+BACKWARD = {torch.ops.aten.convolution_backward: _convolution_backward}

@@ -1,0 +1,135 @@
+"""What an allocation was for: a guess from the Python stack that made it and from what became of it.
+
+The stack alone says little. Autograd's own thread has none; a cast copy of a weight and an operator's workspace come
+from the very line that the activation comes from. How an allocation ended tells some of them apart, and the caller
+may know the addresses of others; what is left is called `backward` or `other`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+Frames = list[dict[str, Any]]
+"""A stack, innermost first."""
+
+WEIGHTS, GRADIENTS, OPTIMIZER_STATE, AUTOCAST_CACHE = "weights", "gradients", "optimizer state", "autocast cache"
+ACTIVATIONS, BACKWARD, WORKSPACE = "activations", "backward", "workspace"
+BUFFERS, DATA = "buffers", "data"
+"""Only the caller can know these."""
+BEFORE, OTHER = "before recording", "other"
+
+MADE_BY = (
+    (r"/torch/optim/", OPTIMIZER_STATE),
+    (r"/torch/nn/modules/module\.py:(_apply|convert)$", WEIGHTS),
+    (r"/torch/nn/.*:(__init__|reset_parameters)$", WEIGHTS),
+    (r"/torch/nn/(modules/|functional)", ACTIVATIONS),
+    (r":forward$", ACTIVATIONS),
+    (r":(backward|_engine_run_backward)$", BACKWARD),
+)
+"""What `file:function` says of who allocated: of the innermost frame that a row fits, the first row that does."""
+FREED_BY = ((r":zero_grad$", GRADIENTS), (r"/torch/amp/autocast_mode\.py:__exit__$", AUTOCAST_CACHE))
+"""Likewise, of who let it go."""
+TORCH = re.compile(r"(site-packages|dist-packages|pytorch)/torch/")
+ONE_CALL = 64
+"""Events that an operator may need until it gives back what it took for itself."""
+AUTOGRAD_THREAD = "autograd's own thread"
+
+
+class Allocation(NamedTuple):
+    """Some bytes, from the event that made them to the one that freed them."""
+
+    address: int
+    size_bytes: int
+    made_at: int
+    """Index of the event; -1 before the first."""
+    freed_at: int
+    """Index of its free_completed; the number of events if it outlived them."""
+    frames: Frames | None
+    """None if no stack was recorded; empty in autograd's own thread, and before the recording."""
+
+
+class Purposes:
+    """Says what each allocation of one device was for."""
+
+    def __init__(self, trace: list[dict[str, Any]], known: Mapping[int, str]) -> None:
+        self.trace = trace
+        self.known = known
+        self._read: dict[tuple[int, ...], _Stack] = {}
+
+    def category(self, a: Allocation) -> str:
+        """Return what an allocation was for, by the first evidence in this order.
+
+        1. The caller knows its address, and it lived when the snapshot was taken.
+        2. `zero_grad` let it go: a gradient. Or the end of autocast did: a copy in autocast's cache.
+        3. It lived before the recording, and there is no stack of it.
+        4. It was given back before any other line of Python ran: workspace of an operator, or a passing result.
+        5. The optimizer made it: state if it lived at the end, else workspace.
+        6. The backward pass made it, whose own thread has no Python stack: the gradient of a weight if it lived at
+           the end, else `backward`, which is gradients of activations and workspace.
+        7. Its stack, by `MADE_BY`.
+        """
+        lived = a.freed_at == len(self.trace)
+        if lived and a.address in self.known:
+            return self.known[a.address]
+        let_go = None if lived else self.stack(self.trace[a.freed_at].get("frames")).let_go
+        if let_go:
+            return let_go
+        if self._is_unseen(a):
+            return BEFORE
+        if self._is_passing(a):
+            return WORKSPACE
+        made = self.stack(a.frames).made
+        return {(OPTIMIZER_STATE, False): WORKSPACE, (BACKWARD, True): GRADIENTS}.get((made, lived), made)
+
+    def call_site(self, a: Allocation) -> str:
+        """Return the Python code that made an allocation, as far as it is known."""
+        return BEFORE if self._is_unseen(a) else self.stack(a.frames).call_site
+
+    def stack(self, frames: Frames | None) -> _Stack:
+        """Return what a stack says. Each is read once: events of one snapshot share their frames."""
+        if frames is None:
+            return _UNKNOWN
+        key = tuple(map(id, frames))
+        if key not in self._read:
+            self._read[key] = _Stack.read(frames)
+        return self._read[key]
+
+    def _is_unseen(self, a: Allocation) -> bool:
+        return a.made_at < 0 and not a.frames
+
+    def _is_passing(self, a: Allocation) -> bool:
+        """Whether an allocation was made and given back within one line of Python."""
+        if not a.frames or a.made_at < 0 or a.freed_at == len(self.trace) or a.freed_at - a.made_at > ONE_CALL:
+            return False
+        return all(event.get("frames") == a.frames for event in self.trace[a.made_at : a.freed_at + 1])
+
+
+class _Stack(NamedTuple):
+    """What a stack says."""
+
+    made: str
+    """Category of what it allocates."""
+    let_go: str | None
+    """Category of what it frees; None if it may be anything."""
+    call_site: str
+    """`models/vgg.py:42 forward`: the innermost frame outside torch, by the last two parts of its path."""
+
+    @classmethod
+    def read(cls, frames: Frames) -> _Stack:
+        """Read a stack; frames of C++, which some record, are passed over."""
+        python = [frame for frame in frames if frame["filename"].endswith(".py")]
+        if not python:
+            return cls(BACKWARD, None, AUTOGRAD_THREAD)
+        calls = [f"{frame['filename']}:{frame['name']}" for frame in python]
+        at = next((frame for frame in python if not TORCH.search(frame["filename"])), python[0])
+        file = "/".join(at["filename"].split("/")[-2:])
+        return cls(_first(MADE_BY, calls) or OTHER, _first(FREED_BY, calls), f"{file}:{at['line']} {at['name']}")
+
+
+_UNKNOWN = _Stack(OTHER, None, "no stack was recorded")
+
+
+def _first(rows: tuple[tuple[str, str], ...], calls: list[str]) -> str | None:
+    return next((category for call in calls for token, category in rows if re.search(token, call)), None)

@@ -1,0 +1,216 @@
+"""A history of the allocator condensed: one line over time, and what the memory was for when it was fullest.
+
+**Bytes** are those that tensors asked for, from `alloc` to `free_completed`: torch's viewer draws the same line, and
+its highest point is `memory_stats()["requested_bytes.all.peak"]`. `max_memory_allocated` lies above it: the allocator
+rounds a block up to 512 bytes and may leave up to 1 MiB of it unsplit. A block whose free was requested and not yet
+completed waits for another stream and serves nobody else, so it counts.
+
+**What lived before** the first event has no event of its own. It shows by being freed without having been allocated,
+or by being live at the end without either.
+"""
+
+from __future__ import annotations
+
+import itertools
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from bench.measure.memory_history.purpose import ACTIVATIONS, AUTOCAST_CACHE, Allocation, Purposes
+
+Snapshot = dict[str, Any]
+"""As the docstring of `torch.cuda.memory._snapshot` describes it."""
+Rows = list[dict[str, Any]]
+
+NUM_BUCKETS = 200
+"""Of a time line."""
+MOST_HOLDINGS = 100
+"""Call sites of a moment that have a row of their own."""
+PEAK, OOM = "peak", "oom"
+
+
+class Level(NamedTuple):
+    """A point of a time line."""
+
+    event: int
+    """Events that had happened."""
+    time_ms: float
+    """Since the first event, by the CPU's clock: the CPU runs ahead of the GPU."""
+    allocated_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Holding:
+    """What one call site held at a moment."""
+
+    category: str
+    call_site: str
+    """`models/vgg.py:42 forward`: the innermost Python frame outside torch."""
+    allocated_bytes: int
+    num_allocations: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Moment:
+    """Everything that was live at one moment."""
+
+    name: str
+    """PEAK, when the most was held for the first time, or OOM, when an allocation failed for the first time."""
+    event: int
+    """Events that had happened."""
+    allocated_bytes: int
+    composition: tuple[Holding, ...]
+    """Largest first, together `allocated_bytes`; call sites beyond MOST_HOLDINGS are one row a category."""
+    requested_bytes: int | None
+    """What could not be had, at an OOM."""
+    device_free_bytes: int | None
+    """What CUDA still reported to be free, at an OOM."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Digest:
+    """A history in a few hundred rows."""
+
+    num_events: int
+    timeline: tuple[Level, ...]
+    peak: Moment
+    oom: Moment | None
+    largest_free_block_bytes: int
+    """That the allocator held and nobody used, when the snapshot was taken; 0 if there was none."""
+
+    @property
+    def allocation_rows(self) -> Rows:
+        """Rows of allocations.parquet."""
+        moments = (self.peak,) if self.oom is None else (self.peak, self.oom)
+        return [{"moment": moment.name} | asdict(held) for moment in moments for held in moment.composition]
+
+    @property
+    def timeline_rows(self) -> Rows:
+        """Rows of memory.parquet."""
+        return [level._asdict() for level in self.timeline]
+
+
+def digest(
+    snapshot: Snapshot, device: int = 0, *, known: Mapping[int, str] | None = None, cast_bytes: Iterable[int] = ()
+) -> Digest:
+    """Condense a snapshot into a time line, and what was live at its peak and at the first OOM.
+
+    Args:
+        snapshot: from `recording` or `read_snapshot`.
+        device: its index in the process that recorded.
+        known: address -> category of tensors that lived when the snapshot was taken.
+        cast_bytes: sizes of autocast's copies of weights. No stack tells those from activations, so for each size
+            one activation that has it is taken for the copy.
+
+    Raises:
+        ValueError: the snapshot is not in torch's format, or has no such device.
+    """
+    try:
+        devices = len(snapshot["device_traces"])
+        if not 0 <= device < devices:
+            raise ValueError(f"the snapshot has {devices} devices and none with index {device}: choose another")
+        history = _History(snapshot, device, known or {})
+        casts = tuple(cast_bytes)
+        return Digest(
+            num_events=len(history.trace),
+            timeline=reduced(history.times_ms, history.levels),
+            peak=history.moment(PEAK, int(np.argmax(history.levels)), casts),
+            oom=None if history.oom is None else history.moment(OOM, history.oom, casts),
+            largest_free_block_bytes=max((b["size"] for b in history.blocks if b["state"] == "inactive"), default=0),
+        )
+    except (AttributeError, KeyError, OverflowError, TypeError) as e:
+        reason = f"{type(e).__name__}: {e}"
+        raise ValueError(f"not in the format of torch's snapshots ({reason}): record it with torch >= 2.1") from e
+
+
+def reduced(times_ms: Any, levels: Any, num_buckets: int = NUM_BUCKETS) -> tuple[Level, ...]:
+    """Reduce a line to at most 2 * num_buckets + 2 points.
+
+    Of each bucket, a run of as many events as the others, it keeps the first highest and the first lowest point, and
+    of the line both ends. So the peak is the true one, and at every bucket's end so is the maximum so far.
+    """
+    borders = np.unique(np.linspace(0, len(levels), num_buckets + 1).astype(int))
+    chosen = {0, len(levels) - 1}
+    for begin, end in itertools.pairwise(borders.tolist()):
+        run = levels[begin:end]
+        chosen |= {begin + int(np.argmax(run)), begin + int(np.argmin(run))}
+    return tuple(Level(k, float(times_ms[k]), int(levels[k])) for k in sorted(chosen))
+
+
+class _History:
+    """When every byte of one device came and went, and what it was for. Moment k is after k events."""
+
+    def __init__(self, snapshot: Snapshot, device: int, known: Mapping[int, str]) -> None:
+        self.trace = trace = snapshot["device_traces"][device]
+        self.blocks = [b for s in snapshot["segments"] if s.get("device", device) == device for b in s["blocks"]]
+        self.purposes = Purposes(trace, known)
+        self.oom: int | None = None
+        self.before: list[Allocation] = []
+        num_events = len(trace)
+        # A million events pass through this loop, so all it keeps of one are two numbers.
+        change, freed_at = array("q", bytes(8 * num_events)), array("q", bytes(8 * num_events))
+        live: dict[int, int] = {}
+        for i, event in enumerate(trace):
+            action = event["action"]
+            if action == "alloc":
+                change[i], freed_at[i] = event["size"], num_events
+                live[event["addr"]] = i
+            elif action == "free_completed":
+                made_at = live.pop(event["addr"], -1)
+                if made_at >= 0:
+                    change[i], freed_at[made_at] = -change[made_at], i
+                else:
+                    change[i] = -event["size"]
+                    self.before.append(Allocation(event["addr"], event["size"], -1, i, []))
+            elif action == "oom" and self.oom is None:
+                self.oom = i
+        self.before += [
+            Allocation(b["address"], b["requested_size"], -1, num_events, b.get("frames"))
+            for b in self.blocks
+            if b["state"].startswith("active") and b["address"] not in live
+        ]
+        self.freed_at = np.array(freed_at, np.int64)
+        self.levels = sum(a.size_bytes for a in self.before) + np.concatenate(([0], np.cumsum(change, dtype=np.int64)))
+        times_us = np.fromiter((event["time_us"] for event in trace), np.int64, num_events)
+        self.times_ms = np.concatenate(([0.0], (times_us - times_us[:1]) / 1e3))
+
+    def live_at(self, moment: int) -> Iterator[Allocation]:
+        """Yield what was live after so many events, oldest first."""
+        yield from (a for a in self.before if a.freed_at >= moment)
+        for i in np.flatnonzero(self.freed_at[:moment] >= moment).tolist():
+            event = self.trace[i]
+            yield Allocation(event["addr"], event["size"], i, int(self.freed_at[i]), event.get("frames"))
+
+    def moment(self, name: str, moment: int, cast_bytes: tuple[int, ...]) -> Moment:
+        """Return the composition of what was live after so many events."""
+        casts = Counter(cast_bytes)
+        num_bytes: Counter[tuple[str, str]] = Counter()
+        number: Counter[tuple[str, str]] = Counter()
+        for a in self.live_at(moment):
+            category = self.purposes.category(a)
+            if category == ACTIVATIONS and casts[a.size_bytes]:
+                casts[a.size_bytes] -= 1
+                category = AUTOCAST_CACHE
+            place = category, self.purposes.call_site(a)
+            num_bytes[place] += a.size_bytes
+            number[place] += 1
+        for category, site in sorted(num_bytes, key=lambda place: (-num_bytes[place], place))[MOST_HOLDINGS:]:
+            rest = category, "further call sites"
+            num_bytes[rest] += num_bytes.pop((category, site))
+            number[rest] += number.pop((category, site))
+        failed = self.trace[moment] if name == OOM else {}
+        return Moment(
+            name=name,
+            event=moment,
+            allocated_bytes=int(self.levels[moment]),
+            composition=tuple(
+                Holding(category=category, call_site=site, allocated_bytes=size, num_allocations=number[category, site])
+                for (category, site), size in sorted(num_bytes.items(), key=lambda item: (-item[1], item[0]))
+            ),
+            requested_bytes=failed.get("size"),
+            device_free_bytes=failed.get("device_free"),
+        )

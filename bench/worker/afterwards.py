@@ -1,0 +1,133 @@
+"""What is looked at once the clock has stopped: a few steps more, which are neither timed nor trained for.
+
+The proof of the kernels' dtypes can fail a cell. Nothing else here can: what does not work stays null, and the log
+says why.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.profiler import ProfilerActivity
+
+from bench.measure.dtypes import is_product
+from bench.measure.flops import count_flops
+from bench.measure.roofline import TERA, bound_of, measured_peak_tflops, utilisation, vendor_peak_tflops
+from bench.plan.measure import Measure
+from bench.train.evaluate import loss_of
+from bench.train.precision import DTYPES
+from bench.train.training import Training, build_model
+from bench.worker.footprint import split, trace_memory
+from bench.worker.phases import device_seconds, time_phases
+from bench.worker.proof import prove_kernels
+from bench.worker.traces import Traces
+
+Row = dict[str, Any]
+
+
+def look_afterwards(training: Training, measure_by: Measure, row: Row, traces: Traces, folder: Path | None) -> None:
+    """Take the untimed passes of a cell and write what they find into `row` and `traces`.
+
+    Args:
+        training: whose timed steps are over.
+        measure_by: names the passes.
+        row: has the throughput.
+        traces: get the allocations.
+        folder: of the run, for what is no table; None where there is none.
+
+    Raises:
+        RuntimeError: a kernel ran in another dtype than the recipe says.
+    """
+    begun = time.perf_counter()
+    passes = measure_by.passes
+    _attempt("count of operations", partial(_count, training, row))
+    if "roofline" in passes:
+        _attempt("peak", partial(_measure_peak, training, row))
+    _utilise(training, row)
+    _attempt("split of the memory", partial(split, training, row))
+    if "memory" in passes or "snapshot" in passes:
+        path = folder / "memory.pickle" if folder and "snapshot" in passes else None
+        _attempt("history of the memory", partial(trace_memory, training, row, traces, path))
+        _attempt("prediction of the memory", partial(_predict, training, row))
+    if "phases" in passes:
+        _attempt("phases", lambda: row.update(time_phases(training)))
+    # Last, because CUPTI stays in the process.
+    if training.device.type == "cuda":
+        times = profile_step(training)
+        prove_kernels(training.cell.precision, times, row)
+        row["kernel_ms"] = 1e3 * sum(times.values())
+        _bind(row, times)
+    elif "phases" in passes:
+        _attempt("operators", lambda: _bind(row, profile_step(training)))
+    row["afterwards_s"] = time.perf_counter() - begun
+
+
+def profile_step(training: Training) -> dict[str, float]:
+    """Take a step under the profiler; return seconds by CUDA kernel, or by operator itself on a CPU."""
+    cuda = training.device.type == "cuda"
+    with torch.profiler.profile(activities=[ProfilerActivity.CUDA if cuda else ProfilerActivity.CPU]) as profile:
+        next(training.steps(0))
+        if cuda:
+            torch.cuda.synchronize(training.device)
+    events = profile.key_averages()
+    return {e.key: 1e-6 * (e.self_device_time_total if cuda else e.self_cpu_time_total) for e in events}
+
+
+def _count(training: Training, row: Row) -> None:
+    cell = training.cell
+    build = partial(build_model, cell, training.images.num_classes)
+    flops = count_flops(build, loss_of, (3, cell.image_size, cell.image_size))
+    row |= {"forward_flops": flops.forward, "backward_flops": flops.backward}
+
+
+def _predict(training: Training, row: Row) -> None:
+    from bench.worker.prediction import predict_peak_bytes  # brings torch.distributed
+
+    row["predicted_peak_bytes"] = predict_peak_bytes(training.cell, training.images.num_classes)
+
+
+def _measure_peak(training: Training, row: Row) -> None:
+    recipe, device = training.cell.precision, training.device
+    if recipe.fp8:
+        return  # its products are in two dtypes, and no one of them is its peak
+    seconds = partial(device_seconds, device=device)
+    row["measured_peak_tflops"] = measured_peak_tflops(device, DTYPES[recipe.compute], seconds)
+
+
+def _utilise(training: Training, row: Row) -> None:
+    recipe = training.cell.precision
+    gpu = torch.cuda.get_device_name(training.device) if training.device.type == "cuda" else None
+    if not recipe.fp8:
+        row["vendor_peak_tflops"] = vendor_peak_tflops(gpu, "tf32" if recipe.tf32 else recipe.compute)
+    if row.get("images_per_s") is None or row.get("forward_flops") is None:
+        return
+    flops, rate = row["forward_flops"] + row["backward_flops"], row["images_per_s"]
+    row["tflops"] = flops * rate / TERA
+    for peak in ("vendor", "measured"):
+        row[f"mfu_{peak}"] = utilisation(flops, rate, row.get(f"{peak}_peak_tflops"))
+
+
+def _bind(row: Row, times: Mapping[str, float]) -> None:
+    """Label what the step waits for, from the time in its kernels or operators."""
+    total_s = sum(times.values())
+    if not total_s:
+        return
+    row["product_share"] = sum(s for name, s in times.items() if is_product(name)) / total_s
+    if row.get("step_ms") is None or row.get("data_ms") is None:
+        return
+    facts = {key: row.get(key) for key in ("step_ms", "data_ms", "kernel_ms", "product_share")}
+    bound = bound_of(**facts)  # type: ignore[arg-type]
+    row |= {"bound": bound.label, "bound_because": bound.because}
+
+
+def _attempt(what: str, look: Callable[[], None]) -> None:
+    try:
+        look()
+    except (RuntimeError, NotImplementedError, MemoryError, ValueError, TypeError, AttributeError) as e:
+        print(f"no {what}: {type(e).__name__}: {e}", file=sys.stderr)

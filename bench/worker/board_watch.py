@@ -1,0 +1,99 @@
+"""The board beside the clock: what it did in each block, and which blocks therefore do not count. Nothing, on a CPU."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from bench.measure import power
+from bench.measure.board_state import Sample, sampling_command
+from bench.measure.clock import Block
+from bench.measure.sampler import NoSampler, Sampler
+from bench.measure.stopping import STEADY_WINDOW, is_flat
+from bench.plan.board import Board
+
+REST_S = 2.2
+"""Slept with the model on the board before the first step, for the power that it draws idle: power may be the mean of
+the last second, so only what follows that second is idle."""
+
+MOST_SAMPLES = 36_000
+"""Kept as they came: half an hour. In a longer run the older half is thinned to one in `THIN_S`: a day takes 0.2 GB."""
+THIN_S = 0.2
+
+
+@dataclass
+class BoardWatch:
+    """The samples of one worker's board, gathered without a wait."""
+
+    sampler: Sampler[Sample] | NoSampler[Sample] = field(default_factory=NoSampler)
+    samples: list[Sample] = field(default_factory=list)
+    idle_window: power.Window | None = None
+
+    @classmethod
+    def of(cls, board: Board) -> BoardWatch:
+        """Watch a board; the CPU has nothing that tells."""
+        if not board.is_gpu:
+            return cls()
+        return cls(Sampler(sampling_command(board.board_id, [os.getpid()]), Sample.decoded))
+
+    def start(self) -> None:
+        """Start sampling, from a process of its own."""
+        self.sampler.start()
+
+    def rest(self) -> None:
+        """Let the board do nothing for a while, where somebody samples it."""
+        if isinstance(self.sampler, NoSampler):
+            return
+        time.sleep(REST_S)
+        now_s = time.perf_counter()
+        self.idle_window = (now_s - power.MIN_WINDOW_S, now_s)
+
+    def look(self) -> None:
+        """Take in what has been sampled since the last look."""
+        self.samples += self.sampler.drain()
+        if len(self.samples) > MOST_SAMPLES:
+            older = len(self.samples) // 2
+            kept_s = -THIN_S
+            thinned = []
+            for sample in self.samples[:older]:
+                if sample.time_s - kept_s >= THIN_S:
+                    thinned.append(sample)
+                    kept_s = sample.time_s
+            self.samples[:older] = thinned
+
+    def stop(self) -> None:
+        """Take in the rest; the log says why there are no samples where there should be some."""
+        self.samples += self.sampler.stop()
+        if self.sampler.why_silent:
+            print(f"the board was not watched throughout: {self.sampler.why_silent}", file=sys.stderr)
+
+    def judged(self, blocks: Sequence[Block]) -> list[Block]:
+        """Return the blocks with the reason why a steady one of them does not count, by all that was sampled so far."""
+        steady = [block for block in blocks if block.steady]
+        reasons = iter(power.why_each_invalid(self.samples, [window_of(block) for block in steady]))
+        return [replace(block, invalid=next(reasons)) if block.steady else block for block in blocks]
+
+    def clock_is_flat(self, blocks: Sequence[Block]) -> bool:
+        """Whether the SM clock does not drift over the last blocks; it does not where nobody knows."""
+        clocks = [power.median_sm_clock(self.samples, [window_of(block)]) for block in blocks[-STEADY_WINDOW:]]
+        known = [mhz for mhz in clocks if mhz is not None]
+        return len(known) < STEADY_WINDOW or is_flat(known)
+
+    def columns(self, blocks: Sequence[Block]) -> dict[str, Any]:
+        """Return columns of the record, over the steady blocks."""
+        steady = [block for block in blocks if block.steady]
+        windows = [window_of(block) for block in steady]
+        return power.summary(self.samples, windows, [block.num_images for block in steady], self.idle_window)
+
+    def rows(self, since_s: float) -> list[dict[str, Any]]:
+        """Return the samples as rows of `board`, their time since `since_s`."""
+        return [asdict(sample) | {"time_s": sample.time_s - since_s} for sample in self.samples]
+
+
+def window_of(block: Block) -> power.Window:
+    """Return the wall time in which a block ran."""
+    return block.began_s, block.began_s + block.wall_s

@@ -1,0 +1,92 @@
+"""Where a step's time goes: data, forward, backward, update. Marks in the stream of a few steps that nobody times.
+
+The step function is the one that was timed. What marks its phases is the scaler that it is given: its `scale` stands
+where forward ends, its `step` where backward does.
+"""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from bench.measure.clock import Mark
+from bench.train.precision import Scaler
+from bench.train.step import train_step
+from bench.train.training import Training
+
+PHASES = ("data_ms", "forward_ms", "backward_ms", "update_ms")
+"""Until the batch is there; network and loss; gradients; unscaling, optimizer and the scaler's own update."""
+
+MOST_STEPS = 10
+LEAST_STEPS = 2
+ENOUGH_S = 1.0
+
+
+class MarkingScaler:
+    """Stands in for a scaler, does what it does, and marks where its calls come."""
+
+    def __init__(self, scaler: Scaler, mark: Callable[[], None]) -> None:
+        self.scaler = scaler
+        self.mark = mark
+
+    def scale(self, loss: Tensor) -> Tensor:
+        """Mark the end of forward."""
+        self.mark()
+        return self.scaler.scale(loss)
+
+    def step(self, optimizer: Optimizer) -> Any:
+        """Mark the end of backward."""
+        self.mark()
+        return self.scaler.step(optimizer)
+
+    def update(self) -> None:
+        """Mark nothing: the end of the step is marked by whoever took it."""
+        self.scaler.update()
+
+
+def time_phases(training: Training) -> dict[str, float]:
+    """Train for 2 to 10 steps, about a second, and return the median of each phase in ms, on the device's clock."""
+    taken: list[list[Mark]] = []
+    marks: list[Mark] = []
+
+    def mark() -> None:
+        marks.append(Mark.now(training.device))
+
+    begun = time.perf_counter()
+    batches = training.endless_batches()
+    while len(taken) < MOST_STEPS and (len(taken) < LEAST_STEPS or time.perf_counter() - begun < ENOUGH_S):
+        marks = []
+        mark()
+        x_NCHW, y_N = next(batches)
+        mark()
+        train_step(
+            training.model,
+            x_NCHW,
+            y_N,
+            loss_fn=training.loss_fn,
+            optimizer=training.optimizer,
+            autocast=training.precision.autocast,
+            scaler=MarkingScaler(training.precision.scaler, mark),  # type: ignore[arg-type]
+        )
+        mark()
+        taken.append(marks)
+    columns = zip(*(_durations_ms(step) for step in taken), strict=True)
+    return dict(zip(PHASES, map(statistics.median, columns), strict=True))
+
+
+def device_seconds(work: Callable[[], object], device: torch.device) -> float:
+    """Do something and return how long the device took for it."""
+    begin = Mark.now(device)
+    work()
+    return begin.device_s_until(Mark.now(device))
+
+
+def _durations_ms(marks: list[Mark]) -> list[float]:
+    return [1e3 * a.device_s_until(b) for a, b in itertools.pairwise(marks)]

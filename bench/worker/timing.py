@@ -1,0 +1,146 @@
+"""The clock of a session: which blocks are samples, when warm-up is over, and when it has been timed for long enough.
+
+Everything is decided at the borders of blocks, from what is known there without a wait.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from bench.measure.clock import BlockClock, samples
+from bench.measure.memory import Memory, memory_of
+from bench.measure.stopping import is_flat, why_stop
+from bench.plan.measure import Measure
+from bench.train.statuses import Throttled
+from bench.worker.board_watch import BoardWatch
+
+Report = Callable[..., None]
+"""Tells whoever watches, by keyword: phase, epoch, images_per_s, memory_bytes."""
+
+WARMUP_SHARE = 0.5
+"""Of a training's steps: warm-up is called over there, steady or not, so that samples are left."""
+
+MAX_BLOCK_SHARE = 0.1
+"""Of a training's steps: the longest block, so that a short training holds several. No block spans two epochs."""
+
+
+@dataclass
+class Timing:
+    """The blocks of one cell and the memory peaks between their borders; what they say goes into `row`."""
+
+    measure_by: Measure
+    device: torch.device
+    report: Report
+    row: dict[str, Any]
+    board: BoardWatch = field(default_factory=BoardWatch)
+    clock: BlockClock = field(init=False)
+    memory: Memory = field(init=False)
+    num_steps: int | None = None
+    """Of the whole training; None where only the speed is asked for."""
+    num_own_steps: int | None = None
+    """Of these, the steps of this process: fewer where it goes on from a checkpoint."""
+    num_allocations: int = 0
+    """The allocator's requests to the device up to the last border."""
+    evaluated: bool = False
+    """Whether the allocator's cache also holds an evaluation's batches, which are not the training's."""
+
+    def __post_init__(self) -> None:
+        self.clock = BlockClock(self.device, block_s=self.measure_by.block_ms / 1e3)
+        self.memory = memory_of(self.device)
+
+    def expect(self, num_steps: int, steps_per_epoch: int) -> None:
+        """Time a training of so many steps, to its end."""
+        self.num_steps = self.num_own_steps = num_steps
+        self.clock.max_steps = max(1, min(steps_per_epoch, int(MAX_BLOCK_SHARE * num_steps)))
+
+    def at_border(self) -> bool:
+        """Look at the blocks so far; return whether stepping should stop. Waits for nothing."""
+        self.board.look()
+        blocks = self.clock.blocks
+        if not blocks:
+            return False
+        share = sum(block.num_steps for block in blocks) / self.num_steps if self.num_steps else None
+        self.report(images_per_s=blocks[-1].images_per_s, memory_bytes=self.memory.peak_bytes(), share=share)
+        if not math.isfinite(blocks[-1].last_loss):
+            return True
+        if self.clock.warming_up:
+            self.look_at_warmup()
+        elif self.num_steps is None:
+            self.row["timing_stop"] = self.why_stop()
+            return self.row["timing_stop"] is not None
+        return False
+
+    def why_stop(self) -> str | None:
+        """Return why timing may stop now, or None to go on.
+
+        What the board spoilt is timed again, for as long once more as a timing may take.
+
+        Raises:
+            Throttled: that did not help either.
+        """
+        self.judge()
+        timed = [block for block in self.clock.blocks if block.steady]
+        spoilt = [block for block in timed if block.invalid]
+        spoilt_s = sum(block.wall_s for block in spoilt)
+        because = why_stop(
+            [block.images_per_s for block in samples(timed)],
+            target_ci=self.measure_by.target_ci,
+            timed_s=sum(block.wall_s for block in timed) - spoilt_s,
+            max_timing_s=self.measure_by.max_timing_s,
+        )
+        if because is None and spoilt_s >= self.measure_by.max_timing_s:
+            if 2 * len(spoilt) > len(timed):
+                raise Throttled(
+                    f"{len(spoilt)} of {len(timed)} blocks do not count, in the last one: {spoilt[-1].invalid}; "
+                    "let the board cool, or free it, and run again with --again throttled"
+                )
+            return "capped"
+        return because
+
+    def sum_up(self, since_s: float) -> list[dict[str, Any]]:
+        """Stop watching the board, judge the blocks by all of it, and return its samples as rows."""
+        self.board.stop()
+        self.judge()
+        self.row |= self.board.columns(self.clock.own_blocks)
+        return self.board.rows(since_s)
+
+    def judge(self) -> None:
+        """Mark the blocks of this process that the board spoilt."""
+        own = self.board.judged(self.clock.own_blocks)
+        self.clock.blocks[len(self.clock.blocks) - len(own) :] = own
+
+    def look_at_warmup(self) -> None:
+        """End warm-up when the speed is flat and the last block was undisturbed, or when a cap is reached.
+
+        Undisturbed: the scaler skipped no step, the allocator asked the device for no memory, as it does while cuDNN
+        tries its algorithms, and the board's clock did not drift.
+        """
+        blocks = self.clock.own_blocks
+        settled = [block for block in blocks if not block.calibrating]
+        num_allocations = self.memory.num_allocations()
+        undisturbed = num_allocations == self.num_allocations and not blocks[-1].num_skipped
+        self.num_allocations = num_allocations
+        flat = is_flat([block.device_s / block.num_steps for block in settled])
+        steady = flat and undisturbed and self.board.clock_is_flat(settled)
+        too_long = sum(block.wall_s for block in blocks) >= self.measure_by.max_warmup_s
+        num_steps = sum(block.num_steps for block in blocks)
+        too_many = self.num_own_steps is not None and num_steps >= WARMUP_SHARE * self.num_own_steps
+        if steady or too_long or too_many:
+            self.keep_peak()
+            self.memory.reset_peak()
+            self.clock.warming_up = False
+            self.row["warmup_steady"] = steady
+            self.report(phase="timing" if self.num_steps is None else "training")
+
+    def keep_peak(self) -> None:
+        """Take the memory peak of the steps just run into the record."""
+        kind = "startup_peak_bytes" if self.clock.warming_up else "steady_peak_bytes"
+        self.row[kind] = max(self.row.get(kind, 0), self.memory.peak_bytes())
+        reserved = self.memory.reserved_bytes()
+        if reserved is not None and not self.evaluated:
+            self.row["peak_reserved_bytes"] = max(self.row.get("peak_reserved_bytes", 0), reserved)

@@ -1,0 +1,100 @@
+"""What is looked at once the clock has stopped."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from bench.measure.dtypes import is_product
+from bench.plan.cell import Cell
+from bench.plan.measure import Measure
+from bench.plan.recipe import RECIPES
+from bench.train.images import load_images
+from bench.train.training import Training
+from bench.worker import afterwards
+from bench.worker.phases import PHASES, time_phases
+from bench.worker.traces import Traces
+
+CPU = torch.device("cpu")
+
+
+def training(recipe: str = "bf16_amp", **fields: Any) -> Training:
+    values = {"model": "tests.tiny:Net", "image_size": 8, "num_threads": 1} | fields
+    cell = Cell(data="digits", precision=RECIPES[recipe], batch_size=64, epochs=1, **values)  # type: ignore[arg-type]
+    return Training(cell, load_images("digits", values["image_size"]), CPU)
+
+
+def look_afterwards(subject: Training, measure_by: Measure, row: dict[str, Any]) -> Traces:
+    traces = Traces()
+    next(subject.endless_steps())
+    afterwards.look_afterwards(subject, measure_by, row, traces, None)
+    return traces
+
+
+@pytest.mark.parametrize("recipe", ["fp32", "bf16_amp_scaled"])
+def test_phases_are_marked_inside_the_step_that_trains(recipe: str) -> None:
+    subject = training(recipe)
+    before = [w.detach().clone() for w in subject.weights.values()]
+    phases = time_phases(subject)
+    assert tuple(phases) == PHASES
+    assert all(ms > 0 for ms in phases.values())
+    assert any(not torch.equal(a, b) for a, b in zip(before, subject.weights.values(), strict=True))
+
+
+def test_a_look_back_counts_operations_and_names_what_the_step_waits_for() -> None:
+    row: dict[str, Any] = {"images_per_s": 1000.0, "step_ms": 64.0}
+    look_afterwards(training(), Measure(passes=("phases", "roofline")), row)
+    first = 2 * 64 * 8 * 27
+    assert row["forward_flops"] == first + 2 * 128 * 10
+    assert row["backward_flops"] == first + 2 * 2 * 128 * 10
+    assert row["tflops"] == pytest.approx((row["forward_flops"] + row["backward_flops"]) * 1e-9)
+    assert row["mfu_measured"] == pytest.approx(row["tflops"] / row["measured_peak_tflops"])
+    assert row["mfu_vendor"] is None
+    assert row["bound"] in ("input", "compute", "memory")
+    assert 0 < row["product_share"] < 1
+
+
+def test_without_passes_only_the_count_is_taken() -> None:
+    row: dict[str, Any] = {"images_per_s": 1000.0}
+    look_afterwards(training(), Measure(passes=()), row)
+    assert row["forward_flops"]
+    assert row["weights_bytes"]
+    assert not row.keys() & {"data_ms", "product_share", "bound", "measured_peak_tflops", "allocator_peak_bytes"}
+
+
+@pytest.mark.parametrize(("model", "recipe"), [("SmallCifarNet", "fp32"), ("SmallCifarNet", "bf16_amp")])
+def test_p7_the_prediction_is_within_10_percent_of_what_the_allocator_handed_out(model: str, recipe: str) -> None:
+    row: dict[str, Any] = {}
+    traces = look_afterwards(training(recipe, model=model, image_size=32), Measure(passes=("memory",)), row)
+    assert row["predicted_peak_bytes"] == pytest.approx(row["allocator_peak_bytes"], rel=0.1)
+    static = sum(row[f"{part}_bytes"] for part in ("weights", "gradients", "optimizer", "buffers"))
+    assert static < row["allocator_peak_bytes"] == max(level["allocated_bytes"] for level in traces.memory)
+
+
+def test_what_cannot_be_counted_is_null_and_the_cell_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
+    """A network that looks at its values has no shape-only count."""
+    row: dict[str, Any] = {"images_per_s": 1000.0}
+    look_afterwards(training(model="tests.tiny:LooksAtValues"), Measure(passes=()), row)
+    assert row.get("forward_flops") is None
+    assert "no count of operations" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "multiplies"),
+    [
+        ("aten::mkldnn_convolution", True),
+        ("aten::convolution_backward", True),
+        ("aten::addmm", True),
+        ("aten::_scaled_dot_product_flash_attention_for_cpu", True),
+        ("aten::add_", False),
+        ("aten::mean", False),
+        ("aten::native_batch_norm_backward", False),
+        ("sm90_xmma_fprop_implicit_gemm_bf16bf16_bf16f32_f32_nhwckrsc_nhwc", True),
+        ("void cudnn::bn_fw_tr_1C11_kernel_NCHW<float, float, int, 512, true, 1, true>", False),
+        ("void cudnn::engines_precompiled::nchwToNhwcKernel<__nv_bfloat16>", False),
+    ],
+)
+def test_a_product_is_told_from_a_normalisation_and_a_move(name: str, multiplies: bool) -> None:
+    assert is_product(name) is multiplies

@@ -1,0 +1,73 @@
+"""Peaks, shares of them, and what a step is bound by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import count
+
+import pytest
+import torch
+
+from bench.measure.roofline import VENDOR_PEAKS, bound_of, measured_peak_tflops, utilisation, vendor_peak_tflops
+
+
+def test_a_vendor_s_peak_is_dense_and_null_where_unknown() -> None:
+    assert vendor_peak_tflops("NVIDIA H200", "bf16") == 989.5
+    assert vendor_peak_tflops("Tesla T4", "fp16") == 65.0
+    assert vendor_peak_tflops("Tesla T4", "bf16") is None
+    assert vendor_peak_tflops("NVIDIA A100-SXM4-40GB MIG 1g.5gb", "bf16") is None, "a slice has no peak of its own"
+    assert vendor_peak_tflops(None, "bf16") is None
+
+
+def test_trap_14_no_peak_is_a_sparse_one() -> None:
+    """Sparse figures are twice the dense ones: then 16 bit would be more than 2 to 16 times as fast as TF32 or fp32."""
+    for name, peaks in VENDOR_PEAKS.items():
+        assert peaks["fp16"] == peaks.get("bf16", peaks["fp16"]), name
+        if "tf32" in peaks:
+            assert peaks["fp16"] == pytest.approx(2 * peaks["tf32"], rel=0.02), name
+        if "fp8" in peaks:
+            assert peaks["fp8"] == pytest.approx(2 * peaks["fp16"], rel=0.02), name
+
+
+def clock(rates: list[float]) -> Callable[[Callable[[], object]], float]:
+    """A device that multiplies at one of these FLOP/s, by the size of the product."""
+    calls = count()
+
+    def seconds(work: Callable[[], object]) -> float:
+        work()
+        step = next(calls) // 5
+        return 2 * (256 * 2**step) ** 3 / rates[step]
+
+    return seconds
+
+
+def test_the_measured_peak_is_of_the_size_beyond_which_nothing_is_gained() -> None:
+    peak = measured_peak_tflops(torch.device("cpu"), torch.float32, clock([1e12, 4e12, 4.1e12]))
+    assert peak == pytest.approx(4.1)
+
+
+def test_a_slow_product_is_not_made_larger() -> None:
+    assert measured_peak_tflops(torch.device("cpu"), torch.float32, clock([1e9])) == pytest.approx(1e-3)
+
+
+def test_utilisation_is_operations_a_second_over_the_peak() -> None:
+    assert utilisation(2_000_000_000, 100_000, 989.5) == pytest.approx(200 / 989.5)
+    assert utilisation(2_000_000_000, 100_000, None) is None
+
+
+@pytest.mark.parametrize(
+    ("data_ms", "kernel_ms", "product_share", "label"),
+    [
+        (3.0, 9.0, 0.9, "input"),
+        (0.5, 7.0, 0.9, "launch"),
+        (0.5, 9.0, 0.6, "compute"),
+        (0.5, 9.0, 0.4, "memory"),
+        (0.5, None, 0.4, "memory"),
+    ],
+)
+def test_a_step_is_bound_by_what_a_faster_arithmetic_would_wait_for(
+    data_ms: float, kernel_ms: float | None, product_share: float, label: str
+) -> None:
+    bound = bound_of(step_ms=10.0, data_ms=data_ms, kernel_ms=kernel_ms, product_share=product_share)
+    assert bound.label == label
+    assert "%" in bound.because

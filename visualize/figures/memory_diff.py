@@ -1,0 +1,137 @@
+"""Where a recipe saves memory: what two of them hold at their peaks, category by category, and the difference."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from visualize import theme
+from visualize.figures import bars
+from visualize.frame import Results
+
+MIB = 2**20
+CATEGORIES = (
+    *("weights", "gradients", "optimizer state", "autocast cache"),
+    *("activations", "backward", "workspace"),
+    *("buffers", "data", "before recording", "other"),
+)
+"""From what arithmetic gives to what nothing tells; one that is not listed comes last."""
+HEIGHT = 0.38
+"""Of a bar, in distances between two categories."""
+CAPTION = (
+    "What was live when each recipe held the most memory, by what it was for; to the right the second recipe less the "
+    "first. Backward: gradients of activations and workspace of the backward pass. Before recording: nothing but its "
+    "age is known."
+)
+
+
+def draw_composition(frame: pd.DataFrame, ax: Axes, styles: Mapping[str, theme.Style] | None = None) -> Axes:
+    """Draw two recipes' memory at the peak in MiB by category, from zero, with the difference beside the bars.
+
+    Args:
+        frame: columns recipe, category, allocated_bytes; of two recipes, of each the rows of one cell's peak.
+        ax: drawn into, and returned.
+        styles: of every recipe in the folder; of those in the frame if not given.
+
+    Raises:
+        ValueError: there are not two recipes.
+    """
+    if frame.empty:
+        return bars.say(ax, "No history of the memory was recorded, so there is none to compare.")
+    held = by_category(frame)
+    first, second = held.columns
+    looks = styles or theme.styles(held.columns)
+    y = np.arange(len(held))
+    for recipe, shift in ((first, -HEIGHT / 2), (second, HEIGHT / 2)):
+        style = looks[recipe]
+        ax.barh(
+            y + shift,
+            held[recipe],
+            0.92 * HEIGHT,
+            color=style.colour,
+            edgecolor="white",
+            linewidth=0.6,
+            hatch=style.hatch,
+            label=f"{recipe}: {held[recipe].sum():,.0f}",
+            zorder=2,
+        )
+    for spot, (_, row) in zip(y, held.iterrows(), strict=True):
+        ax.annotate(
+            signed(row[second] - row[first]),
+            (row.max(), spot),
+            xytext=(6, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=9,
+            color="#222222" if round(abs(row[second] - row[first]), 1) else theme.MUTED,
+        )
+    ax.set_yticks(y, list(held.index))
+    ax.invert_yaxis()
+    ax.grid(axis="y", visible=False)
+    ax.set_xlim(0, held.to_numpy().max() * 1.18)
+    ax.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}" if value >= 10 or value == 0 else f"{value:g}")
+    total = held[second].sum() - held[first].sum()
+    share = f", {total / held[first].sum():+.0%}".replace("-", "−") if held[first].sum() else ""
+    ax.set_xlabel(f"memory at the peak (MiB)\n{second} less {first}: {signed(total)} MiB{share}")
+    ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0)
+    return ax
+
+
+def by_category(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return MiB with a row for each category that either recipe holds and a column for each of the two.
+
+    Raises:
+        ValueError: there are not two recipes.
+    """
+    recipes = theme.order(frame["recipe"])
+    if len(recipes) != 2:
+        raise ValueError(
+            f"two recipes are compared, and there are {len(recipes)} ({', '.join(recipes)}): choose two, as in "
+            "frame[frame['recipe'].isin(['fp32', 'bf16_amp'])]"
+        )
+    words = frame.astype({"recipe": str, "category": str})
+    held = words.pivot_table("allocated_bytes", "category", "recipe", aggfunc="sum", fill_value=0)
+    present = set(held.index)
+    rows = [c for c in CATEGORIES if c in present] + sorted(present - set(CATEGORIES))
+    return held.reindex(index=rows, columns=recipes) / MIB
+
+
+def signed(mib: float) -> str:
+    """Return a difference with its sign, in whole MiB from 10 on; 0 without one."""
+    if not round(abs(mib), 1):
+        return "0"
+    return (f"{mib:+,.0f}" if abs(mib) >= 10 else f"{mib:+.1f}").replace("-", "−")
+
+
+def describe_composition(frame: pd.DataFrame) -> str:
+    """Say in words what the figure shows."""
+    if frame.empty:
+        return "no history of the memory"
+    held = by_category(frame)
+    first, second = held.columns
+    change = held[second] - held[first]
+    parts = [f"{category} {signed(mib)}" for category, mib in change.items()]
+    return f"memory at the peak in MiB, {second} less {first}: {signed(change.sum())}; " + ", ".join(parts)
+
+
+def draw_memory_diff(results: Results, ax: Axes) -> Axes:
+    """Draw the first recipe beside the one with the least memory at its peak."""
+    return draw_composition(_two(results), ax, results.styles)
+
+
+def describe_memory_diff(results: Results) -> str:
+    """Say in words what the figure shows."""
+    return describe_composition(_two(results))
+
+
+def _two(results: Results) -> pd.DataFrame:
+    rows = results.of_one_cell_each("allocations")
+    rows = rows[rows["moment"] == "peak"]
+    peaks = rows.groupby(rows["recipe"].astype(str), sort=False)["allocated_bytes"].sum()
+    names = theme.order(peaks.index)
+    if len(names) < 2:
+        return rows.iloc[:0]
+    return rows[rows["recipe"].isin([names[0], peaks[names[1:]].idxmin()])]

@@ -1,0 +1,79 @@
+"""Allocated memory over a few training steps: one line a recipe, the highest point marked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+from matplotlib.axes import Axes
+
+from visualize import theme
+from visualize.figures import bars
+from visualize.frame import Results
+
+MIB = 2**20
+CAPTION = (
+    "Memory that tensors asked for over the same training steps, in an untimed pass after warm-up; the mark is the "
+    "peak. The horizontal axis is the share of the recorded allocations and frees, so that steps of two recipes lie "
+    "under each other however fast they run. The line is thinned: of each of 200 runs of events it keeps the "
+    "highest and the lowest point."
+)
+
+
+def draw_levels(frame: pd.DataFrame, ax: Axes, styles: Mapping[str, theme.Style] | None = None) -> Axes:
+    """Draw allocated memory in MiB over the recorded steps, from zero, one line a recipe.
+
+    Args:
+        frame: columns recipe, event, allocated_bytes; of each recipe the rows of one cell.
+        ax: drawn into, and returned.
+        styles: of every recipe in the folder; of those in the frame if not given.
+    """
+    if frame.empty:
+        return bars.say(ax, "No history of the memory was recorded, so there is no line to draw.")
+    for recipe, style in (styles or theme.styles(frame["recipe"])).items():
+        own = frame[frame["recipe"] == recipe].sort_values("event")
+        if own.empty:
+            continue
+        share = (own["event"] / max(1, own["event"].max())).to_numpy()
+        level = (own["allocated_bytes"] / MIB).to_numpy()
+        top = int(level.argmax())
+        # A tensor is there or not: between two events the level does not slope.
+        ax.plot(share, level, color=style.colour, linestyle=style.linestyle, linewidth=1.3, drawstyle="steps-post")
+        ax.plot(
+            share[top],
+            level[top],
+            color=style.colour,
+            linestyle=style.linestyle,
+            marker=style.marker,
+            markersize=8,
+            markeredgecolor="white",
+            markeredgewidth=0.8,
+            label=f"{recipe}: peak {level[top]:,.0f}",
+            zorder=4,
+        )
+    ax.set_xlim(0, 1)
+    ax.set_ylim(0, ax.get_ylim()[1] * 1.04)
+    ax.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    ax.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}" if value >= 10 or value == 0 else f"{value:g}")
+    ax.set_xlabel("recorded events of the allocator")
+    ax.set_ylabel("allocated memory (MiB)")
+    ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0)
+    return ax
+
+
+def describe_levels(frame: pd.DataFrame) -> str:
+    """Say in words what the figure shows."""
+    if frame.empty:
+        return "no history of the memory"
+    peaks = frame.groupby("recipe", observed=True)["allocated_bytes"].max() / MIB
+    return "peak in MiB: " + ", ".join(f"{recipe} {peaks[recipe]:,.0f}" for recipe in theme.order(peaks.index))
+
+
+def draw_memory_timeline(results: Results, ax: Axes) -> Axes:
+    """Draw the history of one cell of each recipe."""
+    return draw_levels(results.of_one_cell_each("memory"), ax, results.styles)
+
+
+def describe_memory_timeline(results: Results) -> str:
+    """Say in words what the figure shows."""
+    return describe_levels(results.of_one_cell_each("memory"))
