@@ -35,20 +35,32 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "regnet": ("RegNetX_200MF", "RegNetX_400MF", "RegNetY_400MF"),
     "pnasnet": ("PNASNetA", "PNASNetB"),
     "dla": ("SimpleDLA", "DLA"),
-    "cifarnet": ("SmallCifarNet",),
+    "cifarnet": (
+        "SmallCifarNet",
+        "PowerCifarNet_x0_5",
+        "PowerCifarNet",
+        "PowerCifarNet_x1_5",
+        "PowerCifarNet_x2_0",
+        "PowerCifarNet_x2_5",
+    ),
     "hybrid": ("hybrid",),
+    "vit": ("ViT_B16",),
+    "transformer": ("ViT_S0_small", "ViT_S0_small_official", "ViT_S0_base", "ViT_S0_base_official"),
 }
 """Module -> the models it builds."""
 
 NAMES: dict[str, str] = {name: family for family, names in FAMILIES.items() for name in names}
 """Model -> its module."""
 
+SIZED = ("vit", "transformer")
+"""Modules whose networks have a weight for every place: they are built for one size of image, 224x224 in the studies."""
+
 
 def build(name: str, *, num_classes: int = 10, input_shape: tuple[int, int, int] = (3, 32, 32)) -> nn.Module:
     """Build a network with fresh weights from torch's current random state.
 
     Args:
-        name: a key of `NAMES`, `torchvision:NAME`, `timm:NAME` or `package.module:factory`.
+        name: a key of `NAMES`, `torchvision:NAME`, `timm:NAME`, `hf:PATH` or `package.module:factory`.
         num_classes: K, the width of the head.
         input_shape: (C, H, W) of the images that it will see.
 
@@ -56,10 +68,16 @@ def build(name: str, *, num_classes: int = 10, input_shape: tuple[int, int, int]
         A module from images (N, C, H, W) to logits (N, K).
 
     Raises:
-        ValueError: no such model, or one of a factory that says another input shape or number of classes.
+        ValueError: no such model, or one of a factory or folder that says another input shape or number of classes.
     """
-    if name in NAMES:
-        return importlib.import_module(f"models.{NAMES[name]}").build(name, num_classes)
-    if ":" in name:
-        return importlib.import_module("models.external").build(name, num_classes, input_shape)
-    raise ValueError(f"{name!r} is no model; known: {', '.join(NAMES)}")
+    source, colon, _ = name.partition(":")
+    if colon:
+        family = "pretrained" if source == "hf" else "external"
+    elif name in NAMES:
+        family = NAMES[name]
+    else:
+        raise ValueError(f"{name!r} is no model; known: {', '.join(NAMES)}")
+    build_in = importlib.import_module(f"models.{family}").build
+    if colon or family in SIZED:
+        return build_in(name, num_classes, input_shape)
+    return build_in(name, num_classes)

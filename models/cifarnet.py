@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -32,6 +33,60 @@ class SmallCifarNet(nn.Module):
         return self.classifier(self.features(x_NCHW).flatten(1))
 
 
-def build(_name: str, num_classes: int) -> nn.Module:
-    """Build the family's one member so far."""
-    return SmallCifarNet(num_classes)
+class PowerCifarNet(nn.Module):
+    """Four groups of two convolutions, each doubling the channels and halving the image, then three linear layers.
+
+    The deeper, the more is dropped: whole channels behind the first three groups, features before each linear layer.
+
+    Args:
+        width: scales the channels of the first group, 64 at width 1.
+        num_classes: K.
+    """
+
+    def __init__(self, width: float = 1.0, num_classes: int = 10) -> None:
+        super().__init__()
+        base = int(64 * width)
+        groups: list[nn.Module] = []
+        in_channels = 3
+        for channels, dropout in ((base, 0.1), (2 * base, 0.2), (4 * base, 0.3), (8 * base, 0.0)):
+            for _ in range(2):
+                groups += [
+                    nn.Conv2d(in_channels, channels, 3, padding=1),
+                    nn.BatchNorm2d(channels),
+                    nn.ReLU(inplace=True),
+                ]
+                in_channels = channels
+            groups.append(nn.MaxPool2d(2))
+            if dropout:
+                groups.append(nn.Dropout2d(dropout))
+        self.features = nn.Sequential(*groups)
+        self.classifier = nn.Sequential(
+            nn.Dropout(0.5),
+            nn.Linear(8 * base, 4 * base),
+            nn.ReLU(inplace=True),
+            nn.Dropout(0.5),
+            nn.Linear(4 * base, 2 * base),
+            nn.ReLU(inplace=True),
+            nn.Dropout(0.3),
+            nn.Linear(2 * base, num_classes),
+        )
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        """Map images (N, 3, H, W) to logits (N, K); H and W are 16 or more."""
+        return self.classifier(F.adaptive_avg_pool2d(self.features(x_NCHW), 1).flatten(1))
+
+
+WIDTHS = {
+    "PowerCifarNet_x0_5": 0.5,
+    "PowerCifarNet": 1.0,
+    "PowerCifarNet_x1_5": 1.5,
+    "PowerCifarNet_x2_0": 2.0,
+    "PowerCifarNet_x2_5": 2.5,
+}
+
+
+def build(name: str, num_classes: int) -> nn.Module:
+    """Build SmallCifarNet or a member of `WIDTHS`."""
+    if name == "SmallCifarNet":
+        return SmallCifarNet(num_classes)
+    return PowerCifarNet(WIDTHS[name], num_classes)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
 from dataclasses import replace
+from multiprocessing import Pipe
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from bench.launch.backstop import Backstop
-from bench.launch.local import _Active, _age, _finish, run_groups
+from bench.launch.local import _Active, _age, _finish, _wait, run_groups
 from bench.plan.board import Board
 from bench.plan.cell import Cell
 from bench.plan.measure import Budget, Measure
@@ -102,3 +105,17 @@ def test_trap_9_an_implied_out_of_memory_is_a_row_of_its_own_batch_size(run: Run
     run_groups([[run]], [run.board], context=nothing, watcher=heard, backstop=Backstop([small]))  # type: ignore[arg-type]
     assert record(run)["because"].startswith("not tried: batch size 32")
     assert heard.endings == ["oom"]
+
+
+def test_trap_15_the_launcher_sleeps_while_a_worker_works(run: Run) -> None:
+    """A parent that polls takes a core from what it measures."""
+    messages, worker = Pipe(duplex=False)
+    sentinel, alive = os.pipe()
+    process: Any = SimpleNamespace(sentinel=sentinel, join=lambda: None)
+    active = _Active(run=run, process=process, messages=messages)
+    ends = threading.Timer(1.0, os.close, [alive])
+    ends.start()
+    before_s = time.thread_time()
+    assert _wait({run.board: active}, Heard()) == [run.board]
+    assert time.thread_time() - before_s < 0.1
+    worker.close()

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
+from bench.plan.cell import Cell
 from bench.plan.recipe import RECIPES, LossScale, Recipe, why_refused
 
 
@@ -14,6 +16,16 @@ def test_the_recipes_are_built_in_and_legal() -> None:
     ]
     for recipe in RECIPES.values():
         assert why_refused(recipe, recipe.loss_scale, "fused") is None
+
+
+@pytest.mark.parametrize("dtype", ["fp16", "bf16"])
+def test_trap_2_autocast_with_and_without_a_scaler_are_two_recipes_with_two_names(dtype: str) -> None:
+    plain, scaled = RECIPES[f"{dtype}_amp"], RECIPES[f"{dtype}_amp_scaled"]
+    assert (plain.loss_scale, scaled.loss_scale) == ("none", "dynamic")
+    assert replace(scaled, name=plain.name, loss_scale="none") == plain
+    cells = [Cell(model="LeNet", data="digits", precision=r, batch_size=8) for r in (plain, scaled)]
+    assert cells[0].study_name + "-lossscale" == cells[1].study_name
+    assert cells[0].cell_id != cells[1].cell_id
 
 
 def test_autocast_is_on_exactly_where_compute_differs_from_weights() -> None:

@@ -55,6 +55,13 @@ def test_utilisation_is_operations_a_second_over_the_peak() -> None:
     assert utilisation(2_000_000_000, 100_000, None) is None
 
 
+def test_trap_10_a_step_that_waits_for_its_batch_is_called_input_bound_whatever_its_kernels_do() -> None:
+    """Fed by two PIL workers, every precision is as fast as the others."""
+    for kernel_ms in (1.0, 10.0, None):
+        bound = bound_of(step_ms=10.0, data_ms=9.0, kernel_ms=kernel_ms, product_share=0.9)
+        assert (bound.label, bound.because) == ("input", "the batch takes 90% of a step")
+
+
 @pytest.mark.parametrize(
     ("data_ms", "kernel_ms", "product_share", "label"),
     [

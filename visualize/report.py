@@ -20,7 +20,7 @@ from typing import Annotated
 import pandas as pd
 import typer
 
-from visualize import failures, frame, numerics, recommendation, table, verdict
+from visualize import failures, frame, numerics, recommendation, table, verdict, work
 from visualize.files import ResultsError
 from visualize.frame import Results
 from visualize.recommendation import Recommendation
@@ -90,6 +90,7 @@ def draw(results: Results) -> list[Picture]:
         memory,
         memory_diff,
         memory_timeline,
+        phases,
         throughput,
         underflow,
     )
@@ -104,6 +105,8 @@ def draw(results: Results) -> list[Picture]:
     ]
     if "final_loss_scale" in results.ok and results.ok["final_loss_scale"].notna().any():
         kinds.append(("loss scale", loss_scale.CAPTION, figures.draw_loss_scale, figures.describe_loss_scale, sized))
+    if not phases.phases(results).empty:
+        kinds.append(("phases of a step", phases.CAPTION, figures.draw_phases, figures.describe_phases, sized))
     if len(results.load("memory")):
         draw_one, describe = figures.draw_memory_timeline, figures.describe_memory_timeline
         kinds.append(("memory over steps", memory_timeline.CAPTION, draw_one, describe, sized))
@@ -151,6 +154,7 @@ def summary_text(
         parts.append(_fill(f"Question: {results.question}"))
     parts += [_fill(f"Known failure: {words}") for words in failures.explanations(results)]
     parts += [_fill(f"Numerics: {words}") for words in numerics.findings(results)]
+    parts += [_fill(f"Work: {words}") for words in work.findings(results)]
     parts += [_fill(f"Verdict: {found.sentence}") for found in recommendations]
     parts.append(_fill(f"{verdict.provenance(results.cells)}.") + f"\nReport: {page}")
     return "\n\n".join(parts) + "\n"
@@ -183,6 +187,7 @@ def render(
         reasons=verdict.reasons(results.cells),
         failures=failures.explanations(results),
         numerics=numerics.findings(results),
+        work=work.findings(results),
         pictures=pictures,
         facts=_facts(results),
         command=str(results.plan.get("command") or ""),

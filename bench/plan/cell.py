@@ -49,6 +49,12 @@ class Cell:
     """Of SGD; Adam and AdamW keep torch's betas."""
     weight_decay: Annotated[float, Ge(0)] = 5e-4
     """L2 for SGD and Adam, decoupled for AdamW."""
+    grad_clip: Annotated[float, Ge(0)] = 0.0
+    """Largest global norm of the gradients, unscaled; 0 leaves them as they are."""
+    label_smoothing: Annotated[float, Ge(0), Lt(1)] = 0.0
+    """Of the cross-entropy that is trained; the loss on the test set stays plain."""
+    accumulation: Positive = 1
+    """Parts that a batch is computed in; their gradients add up to one update."""
     optimizer_impl: Literal["fused", "foreach"] = "fused"
     """torch's implementation; fused ones unscale gradients inside their kernel, without a wait."""
     schedule: Literal["constant", "cosine", "warmup_multistep"] = "cosine"

@@ -21,7 +21,12 @@ def check_model(name: str) -> None:
             raise RequestError(f"{name!r} is no model. {did_you_mean(name, models.NAMES)}")
         return
     if not what or not re.fullmatch(r"[A-Za-z_][\w.]*", source):
-        raise RequestError(f"{name!r} is no model: say torchvision:NAME, timm:NAME or package.module:factory")
+        raise RequestError(f"{name!r} is no model: say torchvision:NAME, timm:NAME, hf:PATH or package.module:factory")
+    if source == "hf":
+        folder = folder_path(what)
+        if not (folder / "config.json").is_file():
+            raise RequestError(f"no config.json in {str(folder)!r}; name a folder written by save_pretrained")
+        return
     package = source.partition(".")[0]
     if importlib.util.find_spec(package) is None:
         move = f"pip install {source}" if source in ("timm", "torchvision") else "run from the folder that holds it"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -23,10 +24,21 @@ class Evaluation:
     macro_f1: float
 
 
-def loss_of(model: nn.Module) -> LossFunction:
-    """Return the loss that a model brings, else cross-entropy: of logits (N, K), fp32, and labels (N,), a scalar."""
+def loss_of(model: nn.Module, label_smoothing: float = 0.0) -> LossFunction:
+    """Return the loss that a model brings, else cross-entropy: of logits (N, K), fp32, and labels (N,), a scalar.
+
+    Smoothed (Szegedy et al., 2016, "Rethinking the Inception Architecture", section 7) for training only: the loss on
+    the test set stays plain cross-entropy.
+
+    Raises:
+        ValueError: a loss of the model's own is to be smoothed.
+    """
     own = getattr(model, "loss", None)
-    return own if callable(own) else F.cross_entropy
+    if not callable(own):
+        return partial(F.cross_entropy, label_smoothing=label_smoothing) if label_smoothing else F.cross_entropy
+    if label_smoothing:
+        raise ValueError(f"label_smoothing = {label_smoothing} is for cross-entropy; this model brings its own loss")
+    return own
 
 
 @torch.no_grad()

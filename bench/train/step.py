@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from torch import Tensor, nn
-from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
 
+from bench.train.clip import no_clip
 from bench.train.evaluate import LossFunction
+from bench.train.precision import Scaler
+
+Clipping = Callable[[Optimizer, Scaler], None]
+"""What is done to the gradients between backward and the update."""
 
 
 def train_step(
@@ -18,7 +25,8 @@ def train_step(
     loss_fn: LossFunction,
     optimizer: Optimizer,
     autocast: torch.autocast,
-    scaler: GradScaler,
+    scaler: Scaler,
+    clip: Clipping = no_clip,
 ) -> Tensor:
     """Update `model` on one batch; return the loss (scalar, fp32, still on the device).
 
@@ -34,6 +42,42 @@ def train_step(
         logits_NK = model(x_NCHW)
     loss = loss_fn(logits_NK.float(), y_N)
     scaler.scale(loss).backward()
+    clip(optimizer, scaler)
     scaler.step(optimizer)
     scaler.update()
     return loss.detach()
+
+
+def step_of(num_parts: int) -> Callable[..., Tensor]:
+    """Return the step that takes a batch in so many parts."""
+    return train_step if num_parts == 1 else partial(train_step_in_parts, num_parts=num_parts)
+
+
+def train_step_in_parts(
+    model: nn.Module,
+    x_NCHW: Tensor,
+    y_N: Tensor,
+    *,
+    num_parts: int,
+    loss_fn: LossFunction,
+    optimizer: Optimizer,
+    autocast: torch.autocast,
+    scaler: Scaler,
+    clip: Clipping = no_clip,
+) -> Tensor:
+    """Update `model` on one batch that is computed in parts, whose gradients add up; return the batch's loss.
+
+    The same update as `train_step`'s within rounding, at the activations of a part; but BatchNorm sees each part alone.
+    """
+    optimizer.zero_grad(set_to_none=True)
+    losses = []
+    for x_PCHW, y_P in zip(x_NCHW.chunk(num_parts), y_N.chunk(num_parts), strict=True):
+        with autocast:
+            logits_PK = model(x_PCHW)
+        loss = loss_fn(logits_PK.float(), y_P) * (len(y_P) / len(y_N))
+        scaler.scale(loss).backward()
+        losses.append(loss.detach())
+    clip(optimizer, scaler)
+    scaler.step(optimizer)
+    scaler.update()
+    return torch.stack(losses).sum()

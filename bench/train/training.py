@@ -12,13 +12,14 @@ from torch import Tensor, nn
 import models
 from bench.plan.cell import Cell
 from bench.train.augment import Augment, Normalize
+from bench.train.clip import Clip, no_clip
 from bench.train.evaluate import Evaluation, evaluate, loss_of
 from bench.train.images import Images
 from bench.train.master_weights import MasterWeights
 from bench.train.optimizer import build_optimizer
 from bench.train.precision import cast_model, set_up_precision
 from bench.train.schedule import learning_rate
-from bench.train.step import train_step
+from bench.train.step import Clipping, step_of
 
 MIN_EVALUATION_BATCH = 128
 """Evaluation keeps no activations, so a training batch smaller than this would only make it slow."""
@@ -68,7 +69,7 @@ class Training:
         torch.manual_seed(cell.seed)
         model = build_model(cell, images.num_classes)
         self.model: nn.Module = cast_model(model, cell, device).train()
-        self.loss_fn = loss_of(model)
+        self.loss_fn = loss_of(model, cell.label_smoothing)
         self.weights = {name: p for name, p in self.model.named_parameters() if p.requires_grad}
         """What trains, by name, as the model holds it."""
         self.master: MasterWeights | None = None
@@ -88,6 +89,8 @@ class Training:
             memory_format=torch.channels_last if cell.channels_last else torch.contiguous_format,
             device=device,
         )
+        self.clip: Clipping = Clip(cell.grad_clip) if cell.grad_clip else no_clip
+        self._step = step_of(cell.accumulation)
         # The order is drawn on the CPU, where the same seed gives the same permutation on every machine.
         self._order = torch.Generator().manual_seed(cell.seed)
         generator = torch.Generator(device).manual_seed(cell.seed)
@@ -122,7 +125,7 @@ class Training:
 
     def step(self, x_NCHW: Tensor, y_N: Tensor) -> Step:
         """Train on one batch."""
-        loss = train_step(
+        loss = self._step(
             self.model,
             x_NCHW,
             y_N,
@@ -130,6 +133,7 @@ class Training:
             optimizer=self.optimizer,
             autocast=self.precision.autocast,
             scaler=self.precision.scaler,
+            clip=self.clip,
         )
         return Step(loss, len(y_N), self.precision.scaler.tally_2)
 
@@ -194,7 +198,7 @@ class Training:
             self.images.test_x_NCHW,
             self.images.test_y_N,
             prepare=self.normalize,
-            loss_fn=self.loss_fn,
+            loss_fn=loss_of(self.model),
             autocast=self.precision.autocast,
             batch_size=max(self.cell.batch_size, MIN_EVALUATION_BATCH),
             num_classes=self.images.num_classes,

@@ -17,8 +17,9 @@ import torch
 from torch import Tensor
 
 from bench.measure.allocator import allocation_retries, allocator_peak, cast_bytes, static_split
-from bench.measure.memory_history import Digest, Snapshot, addresses, digest, recording, reduced
+from bench.measure.memory_history import Digest, addresses, digest, recording, reduced
 from bench.measure.memory_history.purpose import BUFFERS, DATA, GRADIENTS, OPTIMIZER_STATE, WEIGHTS
+from bench.measure.memory_history.record import Snapshot
 from bench.plan.cell import Cell
 from bench.train.images import Images
 from bench.train.precision import DTYPES

@@ -52,7 +52,13 @@ class MarkingScaler:
 
 
 def time_phases(training: Training) -> dict[str, float]:
-    """Train for 2 to 10 steps, about a second, and return the median of each phase in ms, on the device's clock."""
+    """Train for 2 to 10 steps, about a second, and return the median of each phase in ms, on the device's clock.
+
+    Raises:
+        ValueError: a batch is computed in parts, whose phases take turns.
+    """
+    if training.cell.accumulation > 1:
+        raise ValueError("a batch is computed in parts, whose phases take turns")
     taken: list[list[Mark]] = []
     marks: list[Mark] = []
 
@@ -74,6 +80,7 @@ def time_phases(training: Training) -> dict[str, float]:
             optimizer=training.optimizer,
             autocast=training.precision.autocast,
             scaler=MarkingScaler(training.precision.scaler, mark),  # type: ignore[arg-type]
+            clip=lambda optimizer, _: training.clip(optimizer, training.precision.scaler),
         )
         mark()
         taken.append(marks)

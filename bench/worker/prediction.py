@@ -13,15 +13,15 @@ from typing import Any
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.amp.grad_scaler import GradScaler
 from torch.distributed._tools.mem_tracker import MemTracker
 
 from bench.plan.cell import Cell
+from bench.plan.recipe import LossScale
 from bench.train.evaluate import loss_of
 from bench.train.master_weights import MasterWeights
 from bench.train.optimizer import build_optimizer
-from bench.train.precision import DTYPES
-from bench.train.step import train_step
+from bench.train.precision import DTYPES, Scaler
+from bench.train.step import step_of
 from bench.train.training import build_model
 
 CPU = torch.device("cpu")
@@ -53,18 +53,18 @@ def predict_peak_bytes(cell: Cell, num_classes: int = 10) -> int:
                 master.follow(optimizer)
             x_NCHW = torch.empty(cell.batch_size, 3, cell.image_size, cell.image_size)
             y_N = torch.zeros(cell.batch_size, dtype=torch.int64)
-            tracker = MemTracker()
+            step, tracker = step_of(cell.accumulation), MemTracker()
             tracker.track_external(model, optimizer, x_NCHW, y_N)
             with tracker:
                 for _ in range(NUM_STEPS):
-                    train_step(
+                    step(
                         model,
                         x_NCHW,
                         y_N,
                         loss_fn=loss_of(model),
                         optimizer=optimizer,
                         autocast=torch.autocast("cpu", dtype=DTYPES[recipe.compute], enabled=recipe.autocast),
-                        scaler=GradScaler("cpu", enabled=False),
+                        scaler=Scaler(LossScale(mode="none"), CPU),
                     )
                     tracker.reset_mod_stats()
             return int(tracker.get_tracker_snapshot("peak")[CPU]["Total"])

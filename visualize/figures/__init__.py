@@ -15,6 +15,7 @@ from visualize.figures.lost_updates import describe_lost_updates, draw_lost_upda
 from visualize.figures.memory import describe_memory, draw_memory
 from visualize.figures.memory_diff import describe_memory_diff, draw_memory_diff
 from visualize.figures.memory_timeline import describe_memory_timeline, draw_memory_timeline
+from visualize.figures.phases import describe_phases, draw_phases
 from visualize.figures.sheet import Draw, panels, sheet
 from visualize.figures.throughput import describe_throughput, draw_throughput
 from visualize.figures.underflow import describe_underflow, draw_underflow
@@ -29,6 +30,7 @@ __all__ = [
     "describe_memory",
     "describe_memory_diff",
     "describe_memory_timeline",
+    "describe_phases",
     "describe_throughput",
     "describe_underflow",
     "draw_accuracy",
@@ -39,6 +41,7 @@ __all__ = [
     "draw_memory",
     "draw_memory_diff",
     "draw_memory_timeline",
+    "draw_phases",
     "draw_throughput",
     "draw_underflow",
     "panels",

@@ -1,0 +1,182 @@
+"""A pretrained ViT from a folder in Hugging Face's format: config.json beside model.safetensors or pytorch_model.bin.
+
+In an experiment it is the model `hf:PATH`. A head of another size than the data's gives way to a fresh one, which is said
+in a warning; any other difference between the folder and models/vit.py is an error. Nothing is downloaded, and no code
+in the folder is run: a .bin is read as weights only.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from models.vit import ViT
+
+SIZES = {
+    "hidden": "hidden_size",
+    "num_layers": "num_hidden_layers",
+    "num_heads": "num_attention_heads",
+    "image_size": "image_size",
+    "patch_size": "patch_size",
+    "num_channels": "num_channels",
+}
+"""Argument of `ViT` -> its field in config.json."""
+
+GIVEN: dict[str, Any] = {
+    "model_type": "vit",
+    "hidden_act": "gelu",
+    "qkv_bias": True,
+    "layer_norm_eps": 1e-12,
+    "hidden_dropout_prob": 0.0,
+    "attention_probs_dropout_prob": 0.0,
+}
+"""What `ViT` has built in: a config.json that says otherwise describes another network."""
+
+MODULES = {
+    "embeddings.patches.projection": "vit.embeddings.patch_embeddings.projection",
+    "norm": "vit.layernorm",
+    "head": "classifier",
+}
+"""Our module -> theirs, each with weight and bias."""
+
+LAYER = {
+    "norm1": ("layernorm_before",),
+    "qkv": ("attention.attention.query", "attention.attention.key", "attention.attention.value"),
+    "out": ("attention.output.dense",),
+    "norm2": ("layernorm_after",),
+    "mlp.0": ("intermediate.dense",),
+    "mlp.2": ("output.dense",),
+}
+"""Our module in a block -> theirs in a layer, each with weight and bias; several lie below one another in ours."""
+
+TOKENS = {
+    "embeddings.cls_token": "vit.embeddings.cls_token",
+    "embeddings.positions": "vit.embeddings.position_embeddings",
+}
+"""Our parameter -> theirs."""
+
+
+def build(name: str, num_classes: int, input_shape: tuple[int, int, int]) -> nn.Module:
+    """Build `hf:PATH`.
+
+    Raises:
+        ValueError: the folder holds no such model, or one for images of another shape.
+        ImportError: its weights need a package that is not installed.
+    """
+    folder = Path(name.partition(":")[2]).expanduser()
+    model = outline(folder, num_classes)
+    patches = model.embeddings.patches
+    said = (patches.projection.in_channels, *patches.image_size)
+    if said != tuple(input_shape):
+        raise ValueError(f"{name!r}: the model is for images of {said}, the data {input_shape}; change image_size")
+    if patches.projection.weight.is_meta:
+        return model  # built for its shapes only
+    return fill(model, folder)
+
+
+def outline(folder: Path, num_labels: int) -> ViT:
+    """Build the network that config.json describes, with fresh weights.
+
+    Raises:
+        ValueError: no config.json, or one of another network.
+    """
+    try:
+        fields = json.loads((folder / "config.json").read_text())
+    except OSError as e:
+        raise ValueError(f"no {folder / 'config.json'}; name a folder written by save_pretrained") from e
+    for field, given in GIVEN.items():
+        if fields.get(field, given) != given:
+            raise ValueError(
+                f"{folder / 'config.json'}: {field} = {fields[field]!r}, models/vit.py has {given!r}; "
+                "write a factory for it (models/external.py)"
+            )
+    return ViT(num_labels, **{ours: fields[theirs] for ours, theirs in SIZES.items() if theirs in fields})
+
+
+def fill(model: ViT, folder: Path) -> ViT:
+    """Load the folder's weights, but for a head of another size, and return the model.
+
+    Raises:
+        ValueError: weights are missing, unexpected or of another shape.
+        ImportError: see `read_weights`.
+    """
+    weights = translated(read_weights(folder), len(model.blocks), folder)
+    ours = model.state_dict()
+    held = len(weights["head.bias"])
+    head = {name: tensor for name, tensor in ours.items() if name.startswith("head.")}
+    if not head or len(head["head.bias"]) != held:
+        fresh = f"a fresh one of {len(head['head.bias'])}" if head else "none"
+        warnings.warn(f"{folder}: the head of {held} classes is replaced by {fresh}", stacklevel=2)
+        del weights["head.weight"], weights["head.bias"]
+        weights |= head
+    for name, tensor in weights.items():
+        if tensor.shape != ours[name].shape:
+            raise ValueError(
+                f"{folder}: {name} is {tuple(tensor.shape)}, by config.json {tuple(ours[name].shape)}; "
+                "weights and config.json are of different models: save both again with save_pretrained"
+            )
+    model.load_state_dict(weights)
+    return model
+
+
+def read_weights(folder: Path) -> dict[str, Tensor]:
+    """Read model.safetensors or else pytorch_model.bin.
+
+    Raises:
+        ValueError: neither is there.
+        ImportError: model.safetensors is, and the package safetensors is not.
+    """
+    path = folder / "model.safetensors"
+    if path.is_file():
+        try:
+            safetensors = importlib.import_module("safetensors.torch")
+        except ImportError as e:
+            raise ImportError(f"{path} needs the package safetensors; pip install safetensors") from e
+        return safetensors.load_file(path)
+    path = folder / "pytorch_model.bin"
+    if path.is_file():
+        return torch.load(path, map_location="cpu", weights_only=True)
+    raise ValueError(f"{folder} holds no model.safetensors and no pytorch_model.bin; copy one beside config.json")
+
+
+def translated(theirs: dict[str, Tensor], num_layers: int, folder: Path) -> dict[str, Tensor]:
+    """Return weights under our names.
+
+    Raises:
+        ValueError: weights are missing or unexpected.
+    """
+    sources = sources_of(num_layers)
+    expected = {name for names in sources.values() for name in names}
+    missing, unexpected = expected - theirs.keys(), theirs.keys() - expected
+    if missing or unexpected:
+        raise ValueError(
+            f"{folder}: weights missing: {listed(missing)}; unexpected: {listed(unexpected)}; "
+            "save it again from transformers' ViTForImageClassification with save_pretrained"
+        )
+    return {ours: torch.cat([theirs[name] for name in names]) for ours, names in sources.items()}
+
+
+def sources_of(num_layers: int) -> dict[str, tuple[str, ...]]:
+    """Return our name -> theirs, of every weight."""
+    modules = {ours: (name,) for ours, name in MODULES.items()}
+    for n in range(num_layers):
+        for ours, names in LAYER.items():
+            modules[f"blocks.{n}.{ours}"] = tuple(f"vit.encoder.layer.{n}.{name}" for name in names)
+    return {ours: (name,) for ours, name in TOKENS.items()} | {
+        f"{ours}.{kind}": tuple(f"{name}.{kind}" for name in names)
+        for ours, names in modules.items()
+        for kind in ("weight", "bias")
+    }
+
+
+def listed(names: Iterable[str]) -> str:
+    """Return the first three names and how many more there are."""
+    first, more = sorted(names)[:3], len(list(names)) - 3
+    return (", ".join(first) or "none") + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,75 @@
+"""ViT over either of two encoders, PyTorch's own or ours: the network of study S0, trained there on four GPUs.
+
+Embeddings and head are the same; the encoder's name tells the rest:
+
+    ViT_S0_small            ours: normalised before, GELU (models/vit.py)
+    ViT_S0_small_official   nn.TransformerEncoder as it comes: normalised after, ReLU
+
+The small preset has the study's 4,988,682 parameters with either encoder, the base preset 85,804,810, since neither
+normalises once more behind its last block. Behind the official one that would be idle; the paper has it behind ours
+(Dosovitskiy et al., 2021, equation 4), and it would add 2 * hidden: 512 or 1,536.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from models.vit import Block, Embeddings, initialise
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Preset:
+    """The size of an encoder; its MLP is four times as wide as its tokens."""
+
+    hidden: int
+    num_heads: int
+    num_layers: int
+
+
+PRESETS = {
+    "small": Preset(hidden=256, num_heads=8, num_layers=6),
+    "base": Preset(hidden=768, num_heads=12, num_layers=12),
+}
+
+
+def written_out(preset: Preset) -> nn.Module:
+    """Return the encoder of models/vit.py, with the eps of the official one: they differ in order and activation only."""
+    blocks = (Block(preset.hidden, preset.num_heads, eps=1e-5) for _ in range(preset.num_layers))
+    return nn.Sequential(*blocks).apply(initialise)
+
+
+def official(preset: Preset) -> nn.Module:
+    """Return PyTorch's encoder, post-norm with ReLU; without its dropout, which ours has not either."""
+    layer = nn.TransformerEncoderLayer(
+        preset.hidden, preset.num_heads, dim_feedforward=4 * preset.hidden, dropout=0.0, batch_first=True
+    )
+    encoder = nn.TransformerEncoder(layer, preset.num_layers, enable_nested_tensor=False)
+    for copied in encoder.layers:  # deep copies of one layer: without a draw for each, all start equal
+        nn.init.trunc_normal_(copied.self_attn.in_proj_weight, std=0.02)
+        copied.apply(initialise)
+    return encoder
+
+
+class Transformer(nn.Module):
+    """Embeddings, an encoder, and a linear head on the class token."""
+
+    def __init__(self, encoder: nn.Module, embeddings: Embeddings, num_classes: int = 10) -> None:
+        super().__init__()
+        self.embeddings = embeddings.apply(initialise)
+        self.encoder = encoder
+        self.head = nn.Linear(embeddings.positions.shape[2], num_classes).apply(initialise)
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        """Map images (N, C, H, W) of the embeddings' size to logits (N, K)."""
+        return self.head(self.encoder(self.embeddings(x_NCHW))[:, 0])
+
+
+def build(name: str, num_classes: int, input_shape: tuple[int, int, int] = (3, 224, 224)) -> nn.Module:
+    """Build `ViT_S0_PRESET` or `ViT_S0_PRESET_official`, with positions for images of `input_shape`."""
+    size, _, encoder = name.removeprefix("ViT_S0_").partition("_")
+    preset = PRESETS[size]
+    num_channels, *image_size = input_shape
+    embeddings = Embeddings(preset.hidden, image_size=image_size, num_channels=num_channels)
+    return Transformer((official if encoder else written_out)(preset), embeddings, num_classes)

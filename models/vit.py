@@ -1,0 +1,190 @@
+"""ViT-B/16 written out: the network of study S1 (Dosovitskiy et al., 2021, "An Image is Worth 16x16 Words", section 3.1).
+
+A 224x224 image is cut into 14x14 patches, each a token of 768 features. A class token joins them, each token learns its
+place, twelve encoder blocks let them look at one another, and the logits are read off the class token.
+
+Order, names of the arguments and start are those of Hugging Face's ViTForImageClassification, whose weights
+models/pretrained.py fills in. The study's dropout is 0: there is none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Patches(nn.Module):
+    """Cut images into patches and project each: a convolution that steps as far as it is wide."""
+
+    def __init__(
+        self, hidden: int, *, image_size: int | Iterable[int], patch_size: int | Iterable[int], num_channels: int
+    ) -> None:
+        super().__init__()
+        self.image_size, self.patch_size = pair(image_size), pair(patch_size)
+        self.grid = self.grid_of(self.image_size)
+        if 0 in self.grid:
+            raise ValueError(f"an image of {self.image_size} holds no patch of {self.patch_size}; raise image_size")
+        self.projection = nn.Conv2d(num_channels, hidden, self.patch_size, stride=self.patch_size)
+
+    def grid_of(self, image_size: tuple[int, int]) -> tuple[int, int]:
+        """Return how many rows and columns of patches an image has; what is left of it at the rim is not seen."""
+        return image_size[0] // self.patch_size[0], image_size[1] // self.patch_size[1]
+
+    def forward(self, x_NCHW: Tensor, any_size: bool = False) -> Tensor:
+        """Map images (N, C, H, W) of any dtype to tokens (N, T, D), row by row.
+
+        Raises:
+            ValueError: other channels than the weights', or another size without `any_size`.
+        """
+        _, num_channels, height, width = x_NCHW.shape
+        if num_channels != self.projection.in_channels:
+            raise ValueError(
+                f"images of {num_channels} channels, the model is for {self.projection.in_channels}; "
+                f"build it with num_channels={num_channels}"
+            )
+        if (height, width) != self.image_size and not any_size:
+            raise ValueError(
+                f"images of {(height, width)}, the model is for {self.image_size}; "
+                "resize them or pass interpolate_pos_encoding=True"
+            )
+        return self.projection(x_NCHW.to(self.projection.weight.dtype)).flatten(2).transpose(1, 2)
+
+
+class Embeddings(nn.Module):
+    """Patches behind a class token, each with its place added."""
+
+    def __init__(
+        self,
+        hidden: int,
+        *,
+        image_size: int | Iterable[int] = 224,
+        patch_size: int | Iterable[int] = 16,
+        num_channels: int = 3,
+        mask_token: bool = False,
+    ) -> None:
+        super().__init__()
+        self.patches = Patches(hidden, image_size=image_size, patch_size=patch_size, num_channels=num_channels)
+        rows, columns = self.patches.grid
+        self.cls_token = nn.Parameter(0.02 * torch.randn(1, 1, hidden))
+        self.mask_token = nn.Parameter(0.02 * torch.randn(1, 1, hidden)) if mask_token else None
+        self.positions = nn.Parameter(0.02 * torch.randn(1, 1 + rows * columns, hidden))
+
+    def forward(self, x_NCHW: Tensor, masked_NT: Tensor | None = None, interpolate: bool = False) -> Tensor:
+        """Map images (N, C, H, W) to tokens (N, 1 + T, D), the class token first.
+
+        Args:
+            x_NCHW: images.
+            masked_NT: true where a patch gives way to the mask token.
+            interpolate: whether images may have another size than the positions.
+
+        Raises:
+            ValueError: images of another shape, or a mask without a mask token.
+        """
+        x_NTD = self.patches(x_NCHW, any_size=interpolate)
+        if masked_NT is not None:
+            if self.mask_token is None:
+                raise ValueError("bool_masked_pos needs a mask token; build the model with mask_token=True")
+            x_NTD = torch.where(masked_NT.bool().unsqueeze(2), self.mask_token, x_NTD)
+        x_NTD = torch.cat((self.cls_token.expand(len(x_NTD), -1, -1), x_NTD), 1)
+        return x_NTD + self.positions_on(self.patches.grid_of(x_NCHW.shape[2:]))
+
+    def positions_on(self, grid: tuple[int, int]) -> Tensor:
+        """Return the positions (1, 1 + T, D) of a grid: bicubic between ours, the class token's as it is."""
+        if grid == self.patches.grid:
+            return self.positions
+        places_1DHW = self.positions[:, 1:].transpose(1, 2).unflatten(2, self.patches.grid)
+        places_1DHW = F.interpolate(places_1DHW, size=grid, mode="bicubic", align_corners=False)
+        return torch.cat((self.positions[:, :1], places_1DHW.flatten(2).transpose(1, 2)), 1)
+
+
+class Block(nn.Module):
+    """Self-attention, then an MLP four times as wide with GELU, each normalised before and added after."""
+
+    def __init__(self, hidden: int, num_heads: int, eps: float = 1e-12) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.norm1 = nn.LayerNorm(hidden, eps=eps)
+        self.qkv = nn.Linear(hidden, 3 * hidden)
+        self.out = nn.Linear(hidden, hidden)
+        self.norm2 = nn.LayerNorm(hidden, eps=eps)
+        self.mlp = nn.Sequential(nn.Linear(hidden, 4 * hidden), nn.GELU(), nn.Linear(4 * hidden, hidden))
+
+    def forward(self, x_NTD: Tensor) -> Tensor:
+        """Map tokens (N, T, D) to the same shape; the products of H heads of E features are scaled by E^-1/2."""
+        qkv_3NHTE = self.qkv(self.norm1(x_NTD)).unflatten(2, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        attended_NHTE = F.scaled_dot_product_attention(*qkv_3NHTE.unbind(0))
+        x_NTD = x_NTD + self.out(attended_NHTE.transpose(1, 2).flatten(2))
+        return x_NTD + self.mlp(self.norm2(x_NTD))
+
+
+class ViT(nn.Module):
+    """Embeddings, blocks, a last LayerNorm and a linear head; the defaults are ViT-B/16."""
+
+    def __init__(
+        self,
+        num_labels: int = 10,
+        *,
+        hidden: int = 768,
+        num_layers: int = 12,
+        num_heads: int = 12,
+        image_size: int | Iterable[int] = 224,
+        patch_size: int | Iterable[int] = 16,
+        num_channels: int = 3,
+        mask_token: bool = False,
+    ) -> None:
+        super().__init__()
+        self.embeddings = Embeddings(
+            hidden, image_size=image_size, patch_size=patch_size, num_channels=num_channels, mask_token=mask_token
+        )
+        self.blocks = nn.Sequential(*(Block(hidden, num_heads) for _ in range(num_layers)))
+        self.norm = nn.LayerNorm(hidden, eps=1e-12)
+        self.head = nn.Linear(hidden, num_labels) if num_labels > 0 else nn.Identity()
+        self.apply(initialise)
+
+    def forward(
+        self,
+        pixels: Tensor | None = None,
+        labels: Tensor | None = None,
+        bool_masked_pos: Tensor | None = None,
+        interpolate_pos_encoding: bool = False,
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """Map images to logits (N, K), or, given labels, to the mean cross-entropy (fp32) and the logits.
+
+        Args:
+            pixels: images (N, C, H, W), cast to the weights' dtype.
+            labels: classes (N).
+            bool_masked_pos: (N, T), true where a patch gives way to the mask token.
+            interpolate_pos_encoding: takes images of any size.
+
+        Raises:
+            ValueError: no pixels, pixels of another shape, or a mask without a mask token.
+        """
+        if pixels is None:
+            raise ValueError("no pixels; pass images (N, C, H, W)")
+        x_NTD = self.blocks(self.embeddings(pixels, bool_masked_pos, interpolate_pos_encoding))
+        logits_NK = self.head(self.norm(x_NTD[:, 0]))  # LayerNorm sees one token at a time: only this one is read
+        if labels is None:
+            return logits_NK
+        return F.cross_entropy(logits_NK.float(), labels), logits_NK
+
+
+def pair(size: int | Iterable[int]) -> tuple[int, int]:
+    """Return (height, width) of a size that may be one number."""
+    height, width = (size, size) if isinstance(size, int) else size
+    return height, width
+
+
+def initialise(module: nn.Module) -> None:
+    """Draw a layer's weights from the normal of deviation 0.02 and clear its bias; LayerNorm starts at 1 and 0 anyway."""
+    if isinstance(module, (nn.Linear, nn.Conv2d)):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+        nn.init.zeros_(module.bias)
+
+
+def build(_name: str, num_classes: int, input_shape: tuple[int, int, int] = (3, 224, 224)) -> nn.Module:
+    """Build ViT-B/16 with positions for images of `input_shape`."""
+    num_channels, *image_size = input_shape
+    return ViT(num_classes, image_size=image_size, num_channels=num_channels)
