@@ -53,7 +53,7 @@ NAMES: dict[str, str] = {name: family for family, names in FAMILIES.items() for 
 """Model -> its module."""
 
 SIZED = ("vit", "transformer")
-"""Modules whose networks have a weight for every place: they are built for one size of image, 224x224 in the studies."""
+"""Modules whose networks learn a position for every patch and so are built for one size of image, 224x224 at home."""
 
 
 def build(name: str, *, num_classes: int = 10, input_shape: tuple[int, int, int] = (3, 32, 32)) -> nn.Module:
@@ -72,12 +72,11 @@ def build(name: str, *, num_classes: int = 10, input_shape: tuple[int, int, int]
     """
     source, colon, _ = name.partition(":")
     if colon:
-        family = "pretrained" if source == "hf" else "external"
-    elif name in NAMES:
-        family = NAMES[name]
-    else:
+        elsewhere = importlib.import_module("models.pretrained" if source == "hf" else "models.external")
+        return elsewhere.build(name, num_classes, input_shape)
+    if name not in NAMES:
         raise ValueError(f"{name!r} is no model; known: {', '.join(NAMES)}")
-    build_in = importlib.import_module(f"models.{family}").build
-    if colon or family in SIZED:
-        return build_in(name, num_classes, input_shape)
-    return build_in(name, num_classes)
+    family = importlib.import_module(f"models.{NAMES[name]}")
+    if NAMES[name] in SIZED:
+        return family.build(name, num_classes, input_shape)
+    return family.build(name, num_classes)

@@ -1,8 +1,8 @@
 """A pretrained ViT from a folder in Hugging Face's format: config.json beside model.safetensors or pytorch_model.bin.
 
-In an experiment it is the model `hf:PATH`. A head of another size than the data's gives way to a fresh one, which is said
-in a warning; any other difference between the folder and models/vit.py is an error. Nothing is downloaded, and no code
-in the folder is run: a .bin is read as weights only.
+In an experiment it is the model `hf:PATH`. A head of another size than the data's gives way to a fresh one, and a
+warning says so; any other difference between the folder and models/vit.py is an error. Nothing is downloaded, and no
+code in the folder is run: a .bin is read as weights only.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib
 import json
 import warnings
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -165,7 +164,7 @@ def translated(theirs: dict[str, Tensor], num_layers: int, folder: Path) -> dict
 
 def sources_of(num_layers: int) -> dict[str, tuple[str, ...]]:
     """Return our name -> theirs, of every weight."""
-    modules = {ours: (name,) for ours, name in MODULES.items()}
+    modules: dict[str, tuple[str, ...]] = {ours: (name,) for ours, name in MODULES.items()}
     for n in range(num_layers):
         for ours, names in LAYER.items():
             modules[f"blocks.{n}.{ours}"] = tuple(f"vit.encoder.layer.{n}.{name}" for name in names)
@@ -176,7 +175,7 @@ def sources_of(num_layers: int) -> dict[str, tuple[str, ...]]:
     }
 
 
-def listed(names: Iterable[str]) -> str:
+def listed(names: set[str]) -> str:
     """Return the first three names and how many more there are."""
-    first, more = sorted(names)[:3], len(list(names)) - 3
-    return (", ".join(first) or "none") + (f" and {more} more" if more > 0 else "")
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return (", ".join(sorted(names)[:3]) or "none") + more

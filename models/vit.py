@@ -1,4 +1,4 @@
-"""ViT-B/16 written out: the network of study S1 (Dosovitskiy et al., 2021, "An Image is Worth 16x16 Words", section 3.1).
+"""ViT-B/16 written out, the network of study S1 (Dosovitskiy et al., 2021, "An Image is Worth 16x16 Words", section 3).
 
 A 224x224 image is cut into 14x14 patches, each a token of 768 features. A class token joins them, each token learns its
 place, twelve encoder blocks let them look at one another, and the logits are read off the class token.
@@ -178,7 +178,7 @@ def pair(size: int | Iterable[int]) -> tuple[int, int]:
 
 
 def initialise(module: nn.Module) -> None:
-    """Draw a layer's weights from the normal of deviation 0.02 and clear its bias; LayerNorm starts at 1 and 0 anyway."""
+    """Draw a layer's weights from a normal of deviation 0.02 and clear its bias; LayerNorm starts at 1 and 0 anyway."""
     if isinstance(module, (nn.Linear, nn.Conv2d)):
         nn.init.trunc_normal_(module.weight, std=0.02)
         nn.init.zeros_(module.bias)

@@ -64,6 +64,7 @@ def test_without_passes_only_the_count_is_taken() -> None:
     assert not row.keys() & {"data_ms", "product_share", "bound", "measured_peak_tflops", "allocator_peak_bytes"}
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize(("model", "recipe"), [("SmallCifarNet", "fp32"), ("SmallCifarNet", "bf16_amp")])
 def test_p7_the_prediction_is_within_10_percent_of_what_the_allocator_handed_out(model: str, recipe: str) -> None:
     row: dict[str, Any] = {}

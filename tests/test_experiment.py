@@ -105,7 +105,7 @@ WRONG: dict[str, tuple[str, str]] = {
         GOOD + 'optimizer = "adamm"',
         r"\[fixed\] optimizer: 'adamm' is not known here\. Did you mean 'adam'",
     ),
-    "unknown augmentation": (GOOD + 'augment = ["crops"]', r"augment: 'crops' is not known here\. Did you mean 'crop'"),
+    "unknown augmentation": (GOOD + 'augment = ["crops"]', r"'crops', which is no augmentation\. Did you mean 'crop'"),
     "loss scale of fp32": (GOOD + 'loss_scale = "dynamic"', r"precision = 'fp32'.*nothing to scale"),
     "no power of two": (GOOD + 'loss_scale = "static:1000"', r"loss_scale: 'static:1000' is no power of two"),
     "recipe that is built in": (GOOD + '[precision.fp16]\nweights = "bf16"', r"\[precision\.fp16\]: is built in"),

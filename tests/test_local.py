@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 from dataclasses import replace
-from multiprocessing import Pipe
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +12,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from bench.launch import local
 from bench.launch.backstop import Backstop
 from bench.launch.local import _Active, _age, _finish, _wait, run_groups
 from bench.plan.board import Board
@@ -107,15 +106,22 @@ def test_trap_9_an_implied_out_of_memory_is_a_row_of_its_own_batch_size(run: Run
     assert heard.endings == ["oom"]
 
 
-def test_trap_15_the_launcher_sleeps_while_a_worker_works(run: Run) -> None:
-    """A parent that polls takes a core from what it measures."""
-    messages, worker = Pipe(duplex=False)
-    sentinel, alive = os.pipe()
-    process: Any = SimpleNamespace(sentinel=sentinel, join=lambda: None)
-    active = _Active(run=run, process=process, messages=messages)
-    ends = threading.Timer(1.0, os.close, [alive])
-    ends.start()
-    before_s = time.thread_time()
+def test_trap_15_the_launcher_sleeps_until_a_worker_speaks_ends_or_is_out_of_time(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A parent that polls takes a core from what it measures: it asks the kernel once, and for no less time."""
+    asked: list[float | None] = []
+
+    def sleep(watched: Any, timeout_s: float | None) -> list[Any]:
+        asked.append(timeout_s)
+        return [7]
+
+    monkeypatch.setattr(local, "wait", sleep)
+    process: Any = SimpleNamespace(sentinel=7, join=lambda: None)
+    active = _Active(run=run, process=process, messages=SimpleNamespace(closed=True))  # type: ignore[arg-type]
     assert _wait({run.board: active}, Heard()) == [run.board]
-    assert time.thread_time() - before_s < 0.1
-    worker.close()
+    active.deadline_s = time.monotonic() + 600
+    assert _wait({run.board: active}, Heard()) == [run.board]
+    assert asked[0] is None
+    assert asked[1] == pytest.approx(600, abs=60)
+    assert len(asked) == 2

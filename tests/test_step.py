@@ -82,7 +82,7 @@ def test_parts_of_any_size_add_up_to_the_update_of_the_batch(num_parts: int, sca
 
 def test_the_loss_of_a_batch_in_parts_is_the_batch_s() -> None:
     model, x, y = setting()
-    expected = float(F.cross_entropy(model(x), y))
+    expected = F.cross_entropy(model(x), y).item()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.0, fused=True)
     off = Scaler(LossScale.parse("none"), CPU)
     options: dict[str, Any] = {"loss_fn": F.cross_entropy, "optimizer": optimizer, "autocast": OFF, "scaler": off}

@@ -122,22 +122,21 @@ def test_a_block_that_the_board_spoilt_is_marked_and_no_sample(timing: Timing) -
 def test_trap_13_a_board_that_throttles_throughout_is_a_status_and_not_an_empty_sample(timing: Timing) -> None:
     """First it is timed again, for as long once more as a timing may take."""
     hot = 0x40
-    for i in range(1, 10):
-        timing.clock.blocks = [block(k) for k in range(i)]
-        timing.board.samples = seconds_of(lambda _: 1980, i, reasons=hot)
-        assert timing.at_border() is False
-    timing.clock.blocks = [block(k) for k in range(10)]
     timing.board.samples = seconds_of(lambda _: 1980, 10, reasons=hot)
+    for i in range(9):
+        timing.clock.blocks.append(block(i))
+        assert timing.at_border() is False
+    timing.clock.blocks.append(block(9))
     with pytest.raises(Throttled, match=r"10 of 10 blocks do not count, in the last one: hardware thermal slowdown"):
         timing.at_border()
 
 
 def test_what_a_short_throttle_spoilt_is_timed_again(timing: Timing) -> None:
-    for num_blocks, enough in ((11, False), (12, True)):  # seconds, of which the first two do not count
-        timing.clock.blocks = [block(k) for k in range(num_blocks)]
-        timing.board.samples = seconds_of(lambda _: 1980, num_blocks)
-        timing.board.samples[10:40] = seconds_of(lambda _: 1980, 2, reasons=0x08)[10:40]
-        assert timing.at_border() is enough
+    timing.board.samples = seconds_of(lambda _: 1980, 12)
+    timing.board.samples[10:40] = seconds_of(lambda _: 1980, 2, reasons=0x08)[10:40]
+    for i in range(12):  # seconds, of which the first two do not count
+        timing.clock.blocks.append(block(i, step_s=0.01 + 0.001 * (i % 3)))
+        assert timing.at_border() is (i == 11)
     assert timing.row["timing_stop"] == "capped"
 
 

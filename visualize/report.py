@@ -108,11 +108,11 @@ def draw(results: Results) -> list[Picture]:
     if not phases.phases(results).empty:
         kinds.append(("phases of a step", phases.CAPTION, figures.draw_phases, figures.describe_phases, sized))
     if len(results.load("memory")):
-        draw_one, describe = figures.draw_memory_timeline, figures.describe_memory_timeline
-        kinds.append(("memory over steps", memory_timeline.CAPTION, draw_one, describe, sized))
+        line = (memory_timeline.CAPTION, figures.draw_memory_timeline, figures.describe_memory_timeline)
+        kinds.append(("memory over steps", *line, sized))
     if len(results.load("allocations")):
-        draw_one, describe = figures.draw_memory_diff, figures.describe_memory_diff
-        kinds.append(("memory at the peak", memory_diff.CAPTION, draw_one, describe, sized))
+        pair = (memory_diff.CAPTION, figures.draw_memory_diff, figures.describe_memory_diff)
+        kinds.append(("memory at the peak", *pair, sized))
     if len(results.layers):
         kinds += [
             ("underflow", underflow.CAPTION, figures.draw_underflow, figures.describe_underflow, looked),

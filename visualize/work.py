@@ -24,7 +24,7 @@ def findings(results: Results) -> list[str]:
 
 
 def words_of(cells: pd.DataFrame) -> str:
-    """Say what bounds the steps of a recipe's processes, their share of the peaks and their energy; empty if unknown."""
+    """Say what bounds the steps of a recipe, its share of the peaks and its energy an image; empty if unknown."""
     parts = []
     labels = _known(cells, "bound")
     if len(labels):

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
 
+from bench.plan.augmentation import AugmentTexts
 from bench.plan.recipe import RECIPES, LossScale, LossScaleText, Recipe
 
 Positive = Annotated[int, Ge(1)]
@@ -26,7 +27,7 @@ class Cell:
     """One point of the matrix. Every field may be an axis, and every default is written out in the record."""
 
     model: str
-    """A name of `models.NAMES`, `torchvision:NAME`, `timm:NAME` or `package.module:factory`."""
+    """A name of `models.NAMES`, `torchvision:NAME`, `timm:NAME`, `hf:PATH` or `package.module:factory`."""
     data: str
     """`digits`, `cifar10`, `cifar100`, `synthetic` or `folder:PATH`."""
     precision: Recipe
@@ -57,8 +58,10 @@ class Cell:
     """Parts that a batch is computed in; their gradients add up to one update."""
     optimizer_impl: Literal["fused", "foreach"] = "fused"
     """torch's implementation; fused ones unscale gradients inside their kernel, without a wait."""
-    schedule: Literal["constant", "cosine", "warmup_multistep"] = "cosine"
-    """Cosine to 0 over the run, stepped per epoch; or a linear warm-up per step, then steps at `milestones`."""
+    schedule: Literal["constant", "cosine", "warmup_multistep", "warm_restarts", "one_cycle", "stable", "advanced"] = (
+        "cosine"
+    )
+    """A function of bench/train/schedule.py. Cosine goes to 0 over the run, stepped per epoch."""
     warmup_epochs: NonNegative = 1
     """Of `warmup_multistep`: from 0.01 of the learning rate."""
     milestones: tuple[Positive, ...] = (60, 120, 200, 260)
@@ -69,8 +72,11 @@ class Cell:
 
     image_size: Positive = 32
     """Height and width in pixels; images of another size are resized when the data is prepared."""
-    augment: tuple[Literal["crop", "flip"], ...] = ("crop", "flip")
-    """On the device, batched: random crop with 4 pixels of padding, horizontal flip."""
+    resize: NonNegative = 0
+    """Height and width that every batch is resized to on the device, in training and evaluation; 0 leaves it be."""
+    augment: AugmentTexts = ("crop", "flip")
+    """In the order of acting, on the device, batched: `crop` (4 pixels of padding), `flip`, `rotation:15`, `jitter`,
+    `cutout:16`, `erasing`; their settings after a colon: `jitter:brightness=.1,hue=.1` (bench/plan/augmentation.py)."""
     drop_last: bool = True
     """Whether an epoch's last, smaller batch is left out, so that every step is alike."""
 
@@ -92,6 +98,17 @@ class Cell:
     def scale(self) -> LossScale:
         """The loss scale in numbers."""
         return LossScale.parse(self.resolved_loss_scale)
+
+    @property
+    def input_size(self) -> int:
+        """Height and width in pixels of what the model gets."""
+        return self.resize or self.image_size
+
+    @property
+    def late_milestones(self) -> list[int]:
+        """Milestones that the run ends before; a timing has no epochs, and other schedules no milestones."""
+        followed = self.schedule == "warmup_multistep" and self.epochs > 0
+        return [milestone for milestone in self.milestones if followed and milestone >= self.epochs]
 
     @cached_property
     def settings(self) -> dict[str, Any]:

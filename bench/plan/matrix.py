@@ -101,6 +101,11 @@ def _accepted(cell: Cell, experiment: Experiment, place: str) -> Cell:
     if reason:
         what = f"precision = '{cell.precision}', loss_scale = '{cell.resolved_loss_scale}'"
         raise RequestError(f"{experiment.path}, {place} {what}: {reason}")
+    if late := cell.late_milestones:
+        raise RequestError(
+            f"{experiment.path}, {place} milestones: {late[0]} is never reached in {cell.epochs} epochs, numbered "
+            "from 0; drop it or train longer"
+        )
     return cell
 
 

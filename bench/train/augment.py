@@ -1,37 +1,47 @@
-"""From uint8 pixels to a training batch, on the device: crop, flip, normalise, for the whole batch at once."""
+"""From uint8 pixels to a training batch, on the device, for the whole batch at once.
+
+    resize      to the network's input, in evaluation too
+    geometry    on uint8 pixels      bench/train/geometry.py
+    colour      on fp32 pixels       bench/train/colour.py
+    normalise   in fp32, then cast   here; in evaluation too
+    holes       in what is left      bench/train/holes.py
+
+Which of them a training has, and how strong, is said by `bench.plan.augmentation`.
+"""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-PADDING = 4
-"""Pixels of zeros around an image before the random crop."""
+from bench.plan.augmentation import Augmentation
+from bench.train.colour import random_jitter
+from bench.train.geometry import random_crop, random_flip, random_rotation, resize
+from bench.train.holes import random_cutout, random_erasing
 
+Act = Callable[[Tensor, torch.Generator], Tensor]
+"""Images (N, 3, H, W) to as many images, by draws from a generator on their device."""
 
-def random_crop(x_NCHW: Tensor, dy_N: Tensor, dx_N: Tensor) -> Tensor:
-    """Crop each image out of its zero-padded self at its own offset in [0, 2 * PADDING].
-
-    The windows are a view of the padded batch (nothing is copied for it); indexing picks one an image.
-    """
-    size_H, size_W = x_NCHW.shape[2:]
-    padded = F.pad(x_NCHW, (PADDING,) * 4)
-    windows_NCyxHW = padded.unfold(2, size_H, 1).unfold(3, size_W, 1)
-    n_N = torch.arange(len(x_NCHW), device=x_NCHW.device)
-    return windows_NCyxHW[n_N, :, dy_N, dx_N]
-
-
-def random_flip(x_NCHW: Tensor, flip_N: Tensor) -> Tensor:
-    """Mirror the images whose entry in `flip_N` (bool) is set."""
-    return torch.where(flip_N[:, None, None, None], x_NCHW.flip(3), x_NCHW)
+ACTS: dict[str, Callable[..., Tensor]] = {
+    "crop": random_crop,
+    "flip": random_flip,
+    "rotation": random_rotation,
+    "jitter": random_jitter,
+    "cutout": random_cutout,
+    "erasing": random_erasing,
+}
+"""By the names of `bench.plan.augmentation.KINDS`; each is an `Act` once its settings are given."""
 
 
 class Normalize:
-    """uint8 (N, 3, H, W) to `dtype`: (x / 255 - mean) / std per channel, computed in fp32."""
+    """uint8 (N, 3, H, W) to what the model gets: `dtype`, (x / 255 - mean) / std per channel, computed in fp32.
+
+    With `size`, images of another size are resized first; 0 takes them as they are.
+    """
 
     def __init__(
         self,
@@ -41,12 +51,14 @@ class Normalize:
         dtype: torch.dtype,
         memory_format: torch.memory_format,
         device: torch.device,
+        size: int = 0,
     ) -> None:
         std_1C11 = torch.tensor(std, device=device).view(1, -1, 1, 1)
         self.factor_1C11 = 1 / (255 * std_1C11)
         self.offset_1C11 = -torch.tensor(mean, device=device).view(1, -1, 1, 1) / std_1C11
         self.dtype = dtype
         self.memory_format = memory_format
+        self.size = size
 
     def to(self, dtype: torch.dtype) -> Normalize:
         """Return the same normalisation with results of another dtype."""
@@ -54,27 +66,32 @@ class Normalize:
         other.dtype = dtype
         return other
 
+    def resized(self, x_NCHW: Tensor) -> Tensor:
+        """Return the pixels at the size that the model wants."""
+        return resize(x_NCHW, self.size) if self.size else x_NCHW
+
     def __call__(self, x_NCHW: Tensor) -> Tensor:
-        """Normalise a batch and lay it out as the model wants it."""
-        x = x_NCHW.to(torch.float32, memory_format=self.memory_format)
+        """Resize what is not resized yet, normalise it and lay it out as the model wants it."""
+        x = self.resized(x_NCHW).to(torch.float32, memory_format=self.memory_format)
         return torch.addcmul(self.offset_1C11, x, self.factor_1C11).to(self.dtype)
 
 
 class Augment:
     """The training augmentation of a cell, drawn from a generator of its own so that recipes see equal images."""
 
-    def __init__(self, names: Sequence[str], normalize: Normalize, generator: torch.Generator) -> None:
-        self.names = names
+    def __init__(self, texts: Iterable[str], normalize: Normalize, generator: torch.Generator) -> None:
+        asked = [Augmentation.parse(text) for text in texts]
         self.normalize = normalize
         self.generator = generator
+        self.on_pixels: list[Act] = [partial(ACTS[a.name], **a.settings) for a in asked if a.stage != "holes"]
+        self.on_normalized: list[Act] = [partial(ACTS[a.name], **a.settings) for a in asked if a.stage == "holes"]
 
     def __call__(self, x_NCHW: Tensor) -> Tensor:
-        """Augment and normalise uint8 images."""
-        count, device = len(x_NCHW), x_NCHW.device
-        if "crop" in self.names:
-            offset_2N = torch.randint(0, 2 * PADDING + 1, (2, count), generator=self.generator, device=device)
-            x_NCHW = random_crop(x_NCHW, offset_2N[0], offset_2N[1])
-        if "flip" in self.names:
-            flip_N = torch.rand(count, generator=self.generator, device=device) < 0.5
-            x_NCHW = random_flip(x_NCHW, flip_N)
-        return self.normalize(x_NCHW)
+        """Resize, augment and normalise uint8 images."""
+        x_NCHW = self.normalize.resized(x_NCHW)
+        for act in self.on_pixels:
+            x_NCHW = act(x_NCHW, self.generator)
+        x_NCHW = self.normalize(x_NCHW)
+        for act in self.on_normalized:
+            x_NCHW = act(x_NCHW, self.generator)
+        return x_NCHW

@@ -42,7 +42,7 @@ def build_model(cell: Cell, num_classes: int) -> nn.Module:
     Raises:
         ValueError: it does not fit the images.
     """
-    return models.build(cell.model, num_classes=num_classes, input_shape=(3, cell.image_size, cell.image_size))
+    return models.build(cell.model, num_classes=num_classes, input_shape=(3, cell.input_size, cell.input_size))
 
 
 class Training:
@@ -88,6 +88,7 @@ class Training:
             dtype=self.precision.weights,
             memory_format=torch.channels_last if cell.channels_last else torch.contiguous_format,
             device=device,
+            size=cell.resize,
         )
         self.clip: Clipping = Clip(cell.grad_clip) if cell.grad_clip else no_clip
         self._step = step_of(cell.accumulation)

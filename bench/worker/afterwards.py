@@ -82,7 +82,7 @@ def profile_step(training: Training) -> dict[str, float]:
 def _count(training: Training, row: Row) -> None:
     cell = training.cell
     build = partial(build_model, cell, training.images.num_classes)
-    flops = count_flops(build, loss_of, (3, cell.image_size, cell.image_size))
+    flops = count_flops(build, loss_of, (3, cell.input_size, cell.input_size))
     row |= {"forward_flops": flops.forward, "backward_flops": flops.backward}
 
 

@@ -71,11 +71,19 @@ class BoardWatch:
         if self.sampler.why_silent:
             print(f"the board was not watched throughout: {self.sampler.why_silent}", file=sys.stderr)
 
-    def judged(self, blocks: Sequence[Block]) -> list[Block]:
-        """Return the blocks with the reason why a steady one of them does not count, by all that was sampled so far."""
-        steady = [block for block in blocks if block.steady]
-        reasons = iter(power.why_each_invalid(self.samples, [window_of(block) for block in steady]))
-        return [replace(block, invalid=next(reasons)) if block.steady else block for block in blocks]
+    def judged(self, blocks: Sequence[Block], first: int = 0) -> list[Block]:
+        """Return the blocks from `first` on, the steady ones with the reason why they do not count, if there is one.
+
+        By the median clock of all steady blocks as it is known now.
+        """
+        if not self.samples:
+            return list(blocks[first:])
+        median = power.median_sm_clock(self.samples, [window_of(block) for block in blocks if block.steady])
+
+        def judged(block: Block) -> Block:
+            return replace(block, invalid=power.why_invalid(self.samples, *window_of(block), median))
+
+        return [judged(block) if block.steady else block for block in blocks[first:]]
 
     def clock_is_flat(self, blocks: Sequence[Block]) -> bool:
         """Whether the SM clock does not drift over the last blocks; it does not where nobody knows."""

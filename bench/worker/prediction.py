@@ -51,7 +51,7 @@ def predict_peak_bytes(cell: Cell, num_classes: int = 10) -> int:
             optimizer = build_optimizer(master.parameters if master else weights, cell, checked=False)
             if master:
                 master.follow(optimizer)
-            x_NCHW = torch.empty(cell.batch_size, 3, cell.image_size, cell.image_size)
+            x_NCHW = torch.empty(cell.batch_size, 3, cell.input_size, cell.input_size)
             y_N = torch.zeros(cell.batch_size, dtype=torch.int64)
             step, tracker = step_of(cell.accumulation), MemTracker()
             tracker.track_external(model, optimizer, x_NCHW, y_N)

@@ -46,6 +46,8 @@ class Timing:
     """Of these, the steps of this process: fewer where it goes on from a checkpoint."""
     num_allocations: int = 0
     """The allocator's requests to the device up to the last border."""
+    num_judged: int = 0
+    """Blocks of this process of which it is known whether the board spoilt them: a border looks at the new ones."""
     evaluated: bool = False
     """Whether the allocator's cache also holds an evaluation's batches, which are not the training's."""
 
@@ -83,7 +85,7 @@ class Timing:
         Raises:
             Throttled: that did not help either.
         """
-        self.judge()
+        self.judge(first=self.num_judged)
         timed = [block for block in self.clock.blocks if block.steady]
         spoilt = [block for block in timed if block.invalid]
         spoilt_s = sum(block.wall_s for block in spoilt)
@@ -109,10 +111,11 @@ class Timing:
         self.row |= self.board.columns(self.clock.own_blocks)
         return self.board.rows(since_s)
 
-    def judge(self) -> None:
-        """Mark the blocks of this process that the board spoilt."""
-        own = self.board.judged(self.clock.own_blocks)
-        self.clock.blocks[len(self.clock.blocks) - len(own) :] = own
+    def judge(self, first: int = 0) -> None:
+        """Mark the blocks of this process, from the `first` on, that the board spoilt."""
+        judged = self.board.judged(self.clock.own_blocks, first)
+        self.clock.blocks[len(self.clock.blocks) - len(judged) :] = judged
+        self.num_judged = len(self.clock.own_blocks)
 
     def look_at_warmup(self) -> None:
         """End warm-up when the speed is flat and the last block was undisturbed, or when a cap is reached.
