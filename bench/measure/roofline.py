@@ -123,19 +123,18 @@ class Bound:
     """The evidence."""
 
 
-def bound_of(*, step_ms: float, data_ms: float, kernel_ms: float | None, product_share: float) -> Bound:
+def bound_of(*, data_share: float, idle_share: float | None, product_share: float) -> Bound:
     """Say what a faster arithmetic would have to wait for.
 
     Args:
-        step_ms: of the timed steps.
-        data_ms: of it, until the batch is there.
-        kernel_ms: of it, in which the device ran kernels; None where it cannot idle, as a CPU.
+        data_share: of a step's phases, until the batch is there.
+        idle_share: of a timed step, in which the device ran no kernel; None where it cannot idle, as a CPU.
         product_share: of the time in kernels (operators on a CPU), spent in matrix products and convolutions.
     """
-    if data_ms >= INPUT_SHARE * step_ms:
-        return Bound(label="input", because=f"the batch takes {data_ms / step_ms:.0%} of a step")
-    if kernel_ms is not None and step_ms - kernel_ms >= IDLE_SHARE * step_ms:
-        return Bound(label="launch", because=f"the device is idle for {1 - kernel_ms / step_ms:.0%} of a step")
-    kernels = "operators" if kernel_ms is None else "kernels"
+    if data_share >= INPUT_SHARE:
+        return Bound(label="input", because=f"the batch takes {data_share:.0%} of a step")
+    if idle_share is not None and idle_share >= IDLE_SHARE:
+        return Bound(label="launch", because=f"the device is idle for {idle_share:.0%} of a step")
+    kernels = "operators" if idle_share is None else "kernels"
     because = f"{product_share:.0%} of the time in {kernels} is matrix products and convolutions"
     return Bound(label="compute" if product_share >= PRODUCT_SHARE else "memory", because=because)

@@ -24,7 +24,7 @@ from bench.train.evaluate import loss_of
 from bench.train.precision import DTYPES
 from bench.train.training import Training, build_model
 from bench.worker.footprint import split, trace_memory
-from bench.worker.phases import device_seconds, time_phases
+from bench.worker.phases import PHASES, device_seconds, time_phases
 from bench.worker.proof import prove_kernels
 from bench.worker.traces import Traces
 
@@ -121,8 +121,9 @@ def _bind(row: Row, times: Mapping[str, float]) -> None:
     row["product_share"] = sum(s for name, s in times.items() if is_product(name)) / total_s
     if row.get("step_ms") is None or row.get("data_ms") is None:
         return
-    facts = {key: row.get(key) for key in ("step_ms", "data_ms", "kernel_ms", "product_share")}
-    bound = bound_of(**facts)  # type: ignore[arg-type]
+    idle = None if row.get("kernel_ms") is None else max(0.0, 1 - row["kernel_ms"] / row["step_ms"])
+    data = row["data_ms"] / sum(row[phase] for phase in PHASES)
+    bound = bound_of(data_share=data, idle_share=idle, product_share=row["product_share"])
     row |= {"bound": bound.label, "bound_because": bound.because}
 
 
