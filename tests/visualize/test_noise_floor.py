@@ -62,16 +62,18 @@ def test_the_interval_covers_the_truth_in_93_to_97_percent(num_rounds: int) -> N
     assert 0.93 <= np.mean((low <= math.log(1.3)) & (math.log(1.3) <= high)) <= 0.97
 
 
-@pytest.mark.parametrize("throttled", [0.0, 0.05])
-def test_a_true_2_percent_is_found_in_90_percent_with_as_many_rounds_as_are_asked_for(throttled: float) -> None:
+@pytest.mark.parametrize(("throttled", "watched", "least"), [(0.0, True, 0.9), (0.05, True, 0.9), (0.05, False, 0.75)])
+def test_a_true_2_percent_is_found_with_as_many_rounds_as_are_asked_for(
+    throttled: float, watched: bool, least: float
+) -> None:
     """Asked for after 8 rounds of two equal cells, as experiments/noise_floor.toml runs them.
 
-    On a board that is watched. Where nobody sees the throttling, as on a CPU, 8 rounds may hold none of it and ask for
-    too few: there some 80 % are found.
+    In 90 % on a board that is watched. Where nobody sees the throttling, as on a CPU, 8 rounds may hold none of it and
+    ask for too few.
     """
-    num, pilot = 300, log_ratios(300, 8, seed=2, throttled=throttled, watched=True)
+    num, pilot = 300, log_ratios(300, 8, seed=2, throttled=throttled, watched=watched)
     asked = [sample_size.pairs_for(0.02, float(np.std(d, ddof=1)), 8) or sample_size.MOST_PAIRS for d in pilot]
-    after = log_ratios(num, max(asked), ratio=1.02, seed=3, throttled=throttled, watched=True)
+    after = log_ratios(num, max(asked), ratio=1.02, seed=3, throttled=throttled, watched=watched)
     found = [st.compare_speed(list(d[:n])).verdict == "faster" for d, n in zip(after, asked, strict=True)]
-    assert np.mean(found) >= 0.9
+    assert np.mean(found) >= least
     assert np.median(asked) < 40, "and not by asking for the moon"
