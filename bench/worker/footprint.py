@@ -7,7 +7,6 @@ events, over a second training that is built before its eyes.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -19,7 +18,6 @@ from torch import Tensor
 from bench.measure.allocator import allocation_retries, allocator_peak, cast_bytes, static_split
 from bench.measure.memory_history import Digest, addresses, digest, recording, reduced
 from bench.measure.memory_history.purpose import BUFFERS, DATA, GRADIENTS, OPTIMIZER_STATE, WEIGHTS
-from bench.measure.memory_history.record import Snapshot
 from bench.plan.cell import Cell
 from bench.train.images import Images
 from bench.train.precision import DTYPES
@@ -65,17 +63,12 @@ def trace_out_of_memory(cell: Cell, images: Images, device: torch.device, traces
 
 def _record(training: Training, pickle_path: Path | None) -> Digest:
     with recording(training.device) as history:
-        for _ in itertools.islice(training.endless_steps(), NUM_STEPS):
-            pass
+        _step(training)
     known = addresses(_by_category(training))  # at once, before anything is freed
     if pickle_path:
         history.write(pickle_path)
-    return _digest(history.snapshot, training, known)
-
-
-def _digest(snapshot: Snapshot, training: Training, known: Mapping[int, str]) -> Digest:
     casts = cast_bytes(training.model, DTYPES[training.cell.precision.compute])
-    return digest(snapshot, training.device.index or 0, known=known, cast_bytes=casts)
+    return digest(history.snapshot, training.device.index or 0, known=known, cast_bytes=casts)
 
 
 def _by_category(training: Training) -> dict[str, list[Tensor]]:
@@ -92,9 +85,13 @@ def _by_category(training: Training) -> dict[str, list[Tensor]]:
 
 def _built_and_stepped(cell: Cell, images: Images, device: torch.device) -> Training:
     training = Training(cell, images, device)
+    _step(training)
+    return training
+
+
+def _step(training: Training) -> None:
     for _ in itertools.islice(training.endless_steps(), NUM_STEPS):
         pass
-    return training
 
 
 def _kept(training: Training) -> list[Tensor]:
