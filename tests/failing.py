@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 
 import torch
@@ -73,3 +74,48 @@ class Wide(Tiny):
     """Says another input shape than the data has."""
 
     input_shape = (3, 224, 224)
+
+
+class OnRank1(Tiny):
+    """Ends badly on the second of several ranks, in its third step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.num_calls = 0
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        self.num_calls += self.training
+        if self.num_calls == 3 and os.environ.get("RANK") == "1":
+            self.end()
+        return super().forward(x_NCHW)
+
+    def end(self) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class RaisesOnRank1(OnRank1):
+    def end(self) -> None:
+        raise KeyError("a bug of one's own")
+
+
+class HungryOnRank1(OnRank1):
+    def end(self) -> None:
+        torch.ones(2**46)
+
+
+class HangsOnRank1(OnRank1):
+    def end(self) -> None:
+        time.sleep(3600)
+
+
+class ThreadedOnRank1(Tiny):
+    """Computes in a thread on the second rank, where autocast is off."""
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        if os.environ.get("RANK") != "1":
+            return super().forward(x_NCHW)
+        found: list[Tensor] = []
+        thread = threading.Thread(target=lambda: found.append(super(ThreadedOnRank1, self).forward(x_NCHW)))
+        thread.start()
+        thread.join()
+        return found[0]

@@ -176,4 +176,7 @@ def test_our_own_experiments_are_valid(path: Path, tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("HOME", str(tmp_path))
     for split in ("train", "test"):
         (tmp_path / "cifar10-jpeg" / split).mkdir(parents=True)
+    for name in ("vit-base-patch16-224", "tiny-vit"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").touch()
     assert make_plan(read_experiment(path)).cells

@@ -119,9 +119,9 @@ def test_trap_15_the_launcher_sleeps_until_a_worker_speaks_ends_or_is_out_of_tim
     monkeypatch.setattr(local, "wait", sleep)
     process: Any = SimpleNamespace(sentinel=7, join=lambda: None)
     active = _Active(run=run, process=process, messages=SimpleNamespace(closed=True))  # type: ignore[arg-type]
-    assert _wait({run.board: active}, Heard()) == [run.board]
+    assert _wait({(run.board,): active}, Heard()) == [(run.board,)]
     active.deadline_s = time.monotonic() + 600
-    assert _wait({run.board: active}, Heard()) == [run.board]
+    assert _wait({(run.board,): active}, Heard()) == [(run.board,)]
     assert asked[0] is None
     assert asked[1] == pytest.approx(600, abs=60)
     assert len(asked) == 2

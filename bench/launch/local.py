@@ -1,39 +1,32 @@
 """Cells on this machine: one queue of groups, one worker process at a time on each board.
 
-Every cell gets a process of its own, because cuDNN's autotuning, the caching allocator, compile caches and
-TF32 switches outlive the cell that set them. A fork server that has imported torch, and done nothing with it,
-gives that process in a twentieth of a second. While workers measure, this process blocks: it neither polls
-nor computes beside them.
+While workers measure, this process blocks: it neither polls nor computes beside them.
 """
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
-import sys
 import time
-import types
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from typing import Any, Protocol
 
 from bench.launch.backstop import Backstop
+from bench.launch.fork_server import start_worker
 from bench.measure.machine import provenance
 from bench.plan.board import Board
 from bench.store.columns import METHOD_VERSION, TABLES
-from bench.store.folder import ROOT
 from bench.store.record import write_run
 from bench.store.run import Run
 
-PRELOAD = ["bench.worker.process", __name__]
-"""What the fork server imports; torch comes with it. An ImportError there is swallowed, so a test looks."""
+Team = tuple[Board, ...]
+"""The boards that run a group: one, or as many GPUs as each of its cells wants."""
 
 
 class Watcher(Protocol):
@@ -65,24 +58,6 @@ class _Active:
     """The latest that the worker said, by keyword."""
 
 
-def start_fork_server() -> ForkServerContext:
-    """Start the fork server; it imports torch while the caller goes on with something else.
-
-    It must stay a single thread, since it forks; OpenBLAS and Arrow's jemalloc would each start one at import.
-    """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOAD)
-    path = os.pathsep.join([str(ROOT), *sys.path])
-    # Ctrl-C reaches the whole group; here the launcher alone answers it, also while the server still loads torch.
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        with _environment(OPENBLAS_NUM_THREADS="1", JE_ARROW_MALLOC_CONF="background_thread:false", PYTHONPATH=path):
-            forkserver.ensure_running()
-    finally:
-        signal.signal(signal.SIGINT, before)
-    return context
-
-
 def run_groups(
     groups: Iterable[Sequence[Run]],
     boards: Sequence[Board],
@@ -92,12 +67,14 @@ def run_groups(
     backstop: Backstop,
     board_hours: float | None = None,
 ) -> bool:
-    """Run groups of cells to their records; a free board takes the next group, and no group is split.
+    """Run groups of cells to their records; free boards take the next group, and no group is split.
+
+    A group of cells that want several GPUs waits until so many are free, and what comes after it waits with it.
 
     Args:
-        groups: runs whose `board` is filled in here.
+        groups: runs whose boards are filled in here.
         boards: all of one model.
-        context: of `start_fork_server`.
+        context: of `fork_server.start_fork_server`.
         watcher: told of every start, report and end.
         backstop: knows which batch sizes must run out of memory.
         board_hours: no further cell is started once the boards have worked this long in all.
@@ -109,30 +86,55 @@ def run_groups(
         KeyboardInterrupt: after every worker has been killed. What was finished is kept.
     """
     queue = deque(deque(group) for group in groups)
-    lanes: dict[Board, deque[Run]] = {board: deque() for board in boards}
-    active: dict[Board, _Active] = {}
+    lanes: dict[Team, deque[Run]] = {}
+    active: dict[Team, _Active] = {}
     spent_s = 0.0
     try:
         while True:
-            for board, lane in lanes.items():
-                while board not in active and (lane or queue) and not _used_up(spent_s, board_hours):
-                    if not lane:
-                        lane.extend(queue.popleft())
-                    run = replace(lane.popleft(), board=board)
-                    because = backstop.implies(run.cell)
-                    if because and (run.again or _age(run) is None):
-                        _record_end(run, "oom", because, watcher)
-                    else:
-                        active[board] = _start(run, context, watcher)
+            while True:
+                for team, lane in [*lanes.items()]:
+                    while team not in active and lane and not _used_up(spent_s, board_hours):
+                        run = replace(lane.popleft(), board=team[0], peers=team[1:])
+                        ending = _ending_of(run, boards, backstop)
+                        if ending:
+                            _record_end(run, *ending, watcher)
+                        else:
+                            active[team] = _start(run, context, watcher)
+                    if team not in active and not lane:
+                        del lanes[team]
+                free = _free_team(queue[0][0].cell.gpus, boards, lanes) if queue else None
+                if free is None:
+                    break
+                lanes[free] = queue.popleft()
             if not active:
-                return not queue and not any(lanes.values())
-            for board in _wait(active, watcher):
-                ended = active.pop(board)
-                spent_s += _finish(ended, watcher, backstop)
+                return not queue and not lanes
+            for team in _wait(active, watcher):
+                spent_s += len(team) * _finish(active.pop(team), watcher, backstop)
     except BaseException:
         for running in active.values():
             _kill(running)
         raise
+
+
+def _free_team(num_gpus: int, boards: Sequence[Board], lanes: Iterable[Team]) -> Team | None:
+    """Return boards without a group for a cell on so many GPUs, as many as there are if these do not suffice.
+
+    Ranks on a CPU share the one board.
+    """
+    wanted = min(num_gpus if boards[0].is_gpu else 1, len(boards))
+    taken = {board for team in lanes for board in team}
+    free = [board for board in boards if board not in taken]
+    return tuple(free[:wanted]) if len(free) >= wanted else None
+
+
+def _ending_of(run: Run, boards: Sequence[Board], backstop: Backstop) -> tuple[str, str] | None:
+    """Return status and reason of a cell that is not worth a start; a record that is there stays."""
+    if _age(run) is not None and not run.again:
+        return None
+    if run.board.is_gpu and run.cell.gpus > len(boards):
+        return "unsupported", f"asks for {run.cell.gpus} GPUs of one model, and {len(boards)} may be used here"
+    because = backstop.implies(run.cell)
+    return ("oom", because) if because else None
 
 
 def _used_up(spent_s: float, board_hours: float | None) -> bool:
@@ -142,23 +144,12 @@ def _used_up(spent_s: float, board_hours: float | None) -> bool:
 def _start(run: Run, context: ForkServerContext, watcher: Watcher) -> _Active:
     run.save()
     record_before = _age(run)
-    ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_serve, args=(run, theirs))
-    with _no_main_module():
-        process.start()
-    theirs.close()
+    process, messages = start_worker(context, run)
     watcher.started(run)
-    return _Active(run=run, process=process, messages=ours, record_before=record_before)
+    return _Active(run=run, process=process, messages=messages, record_before=record_before)
 
 
-def _serve(run: Run, messages: Connection) -> None:
-    """Run in the worker, where the import finds what the fork server has loaded; here it would load torch."""
-    from bench.worker.process import serve
-
-    serve(run, messages)
-
-
-def _wait(active: Mapping[Board, _Active], watcher: Watcher) -> list[Board]:
+def _wait(active: Mapping[Team, _Active], watcher: Watcher) -> list[Team]:
     """Block until a worker speaks, ends or is out of time; return the boards whose worker has ended."""
     deadlines = [running.deadline_s for running in active.values() if running.deadline_s is not None]
     timeout_s = min(3600.0, max(0.0, min(deadlines) - time.monotonic())) if deadlines else None  # poll(2) takes an int
@@ -166,18 +157,18 @@ def _wait(active: Mapping[Board, _Active], watcher: Watcher) -> list[Board]:
     speakers = [running.messages for running in active.values() if not running.messages.closed]
     ready = set(wait([*speakers, *sentinels], timeout_s))
     ended = []
-    for board, running in active.items():
+    for team, running in active.items():
         _listen(running, watcher)
         if running.deadline_s is not None and time.monotonic() >= running.deadline_s:
             running.timed_out = True
             limit, phase = running.run.budget.minutes_per_cell, running.facts.get("phase", "start")
             running.facts["because"] = f"took longer than minutes_per_cell = {limit:g}, in phase {phase}"
             _kill(running)
-            ended.append(board)
+            ended.append(team)
         elif running.process.sentinel in ready:
             running.process.join()
             _listen(running, watcher)
-            ended.append(board)
+            ended.append(team)
     return ended
 
 
@@ -239,29 +230,3 @@ def _kill(running: _Active) -> None:
             os.killpg(pid, signal.SIGKILL)
     running.process.kill()
     running.process.join()
-
-
-@contextmanager
-def _environment(**variables: str) -> Iterator[None]:
-    """Set environment variables for a child that is started meanwhile."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-@contextmanager
-def _no_main_module() -> Iterator[None]:
-    """Hide the command from multiprocessing, which would import it again in every worker."""
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = types.ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main

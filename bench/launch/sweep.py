@@ -94,7 +94,8 @@ def _run(
 ) -> bool:
     """Run the cells; return False if a person interrupted."""
     # Imported only when there is work: the fork server then loads torch beside our own imports.
-    from bench.launch.local import run_groups, start_fork_server
+    from bench.launch.fork_server import start_fork_server
+    from bench.launch.local import run_groups
 
     try:
         context = start_fork_server()

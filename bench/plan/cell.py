@@ -33,7 +33,7 @@ class Cell:
     precision: Recipe
     """The recipe; a file and the command line give its name."""
     batch_size: Positive
-    """Images a step."""
+    """Images a step, on each GPU."""
 
     seed: NonNegative = 0
     """Of the initial weights, the order of the images and the augmentation."""
@@ -54,6 +54,8 @@ class Cell:
     """Largest global norm of the gradients, unscaled; 0 leaves them as they are."""
     label_smoothing: Annotated[float, Ge(0), Lt(1)] = 0.0
     """Of the cross-entropy that is trained; the loss on the test set stays plain."""
+    ema_decay: Annotated[float, Ge(0), Lt(1)] = 0.0
+    """Of an exponential moving average of the weights, which is then what is evaluated; 0 keeps none."""
     accumulation: Positive = 1
     """Parts that a batch is computed in; their gradients add up to one update."""
     optimizer_impl: Literal["fused", "foreach"] = "fused"
@@ -74,11 +76,21 @@ class Cell:
     """Height and width in pixels; images of another size are resized when the data is prepared."""
     resize: NonNegative = 0
     """Height and width that every batch is resized to on the device, in training and evaluation; 0 leaves it be."""
+    normalization: Literal["data", "half"] = "data"
+    """Mean and standard deviation that pixels are normalised by: the data set's own, or 0.5 as pretrained ViTs want."""
     augment: AugmentTexts = ("crop", "flip")
     """In the order of acting, on the device, batched: `crop` (4 pixels of padding), `flip`, `rotation:15`, `jitter`,
     `cutout:16`, `erasing`; their settings after a colon: `jitter:brightness=.1,hue=.1` (bench/plan/augmentation.py)."""
     drop_last: bool = True
     """Whether an epoch's last, smaller batch is left out, so that every step is alike."""
+
+    loader: Literal["device", "dataloader"] = "device"
+    """`device` keeps all images there; `dataloader` is torch's, with processes that gather batches on the host. Both
+    bring the same images in the same order (bench/train/loader.py)."""
+    num_workers: Annotated[int, Ge(0), Le(256)] = 4
+    """Processes of a `dataloader`, of each GPU; 0 gathers in the training process."""
+    prefetch_factor: Positive = 4
+    """Batches that each of them prepares ahead."""
 
     channels_last: bool = True
     """Whether 4-d weights and images are laid out NHWC in memory."""
@@ -88,6 +100,12 @@ class Cell:
     """Whether 16-bit matrix products on CUDA may accumulate in less than fp32 (torch's default)."""
     num_threads: Annotated[int, Ge(0), Le(1024)] = 0
     """Of torch on the CPU; 0 means all cores of the board."""
+
+    gpus: Annotated[int, Ge(1), Le(1024)] = 1
+    """Boards that train the cell together, each its own images of a step, by DistributedDataParallel; as many processes
+    on one CPU, which share its cores."""
+    sync_batchnorm: bool = False
+    """Whether BatchNorm sees the images of all these GPUs together."""
 
     @property
     def resolved_loss_scale(self) -> str:
@@ -100,6 +118,11 @@ class Cell:
         return LossScale.parse(self.resolved_loss_scale)
 
     @property
+    def global_batch_size(self) -> int:
+        """Images a step, on all GPUs together."""
+        return self.batch_size * self.gpus
+
+    @property
     def input_size(self) -> int:
         """Height and width in pixels of what the model gets."""
         return self.resize or self.image_size
@@ -109,6 +132,17 @@ class Cell:
         """Milestones that the run ends before; a timing has no epochs, and other schedules no milestones."""
         followed = self.schedule == "warmup_multistep" and self.epochs > 0
         return [milestone for milestone in self.milestones if followed and milestone >= self.epochs]
+
+    @property
+    def why_not_shared(self) -> str | None:
+        """Why several GPUs cannot train this cell together; None if they can, or if there is only one."""
+        if self.gpus == 1:
+            return "sync_batchnorm has nothing to synchronise; drop it" if self.sync_batchnorm else None
+        if not self.drop_last:
+            return "GPUs need equal shares of every batch; drop drop_last = false"
+        if self.precision.fp32_update:
+            return f"{self.precision} keeps fp32 copies of its 16-bit weights on one GPU only; keep its weights in fp32"
+        return None
 
     @cached_property
     def settings(self) -> dict[str, Any]:
@@ -142,7 +176,8 @@ class Cell:
         return "-".join(parts + ["amp"] * recipe.autocast + ["lossscale"] * (self.scale.mode != "none"))
 
     def __str__(self) -> str:
-        text = f"{self.model} {self.precision} b{self.batch_size} s{self.seed}"
+        gpus = f"x{self.gpus}" if self.gpus > 1 else ""
+        text = f"{self.model} {self.precision} b{self.batch_size}{gpus} s{self.seed}"
         return f"{text} r{self.round}" if self.round else text
 
     def to_json(self) -> dict[str, Any]:

@@ -101,6 +101,8 @@ def _accepted(cell: Cell, experiment: Experiment, place: str) -> Cell:
     if reason:
         what = f"precision = '{cell.precision}', loss_scale = '{cell.resolved_loss_scale}'"
         raise RequestError(f"{experiment.path}, {place} {what}: {reason}")
+    if unshared := cell.why_not_shared:
+        raise RequestError(f"{experiment.path}, {place} gpus = {cell.gpus}: {unshared}")
     if late := cell.late_milestones:
         raise RequestError(
             f"{experiment.path}, {place} milestones: {late[0]} is never reached in {cell.epochs} epochs, numbered "

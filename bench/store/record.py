@@ -19,6 +19,7 @@ def cell_row(cell: Cell, **measured: Any) -> dict[str, Any]:
     return {
         "cell_id": cell.cell_id,
         "group_id": cell.group_id,
+        "global_batch_size": cell.global_batch_size,
         "study_name": cell.study_name,
         "run_folder": cell.run_folder,
         "weights_dtype": cell.precision.weights,

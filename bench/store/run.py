@@ -27,6 +27,13 @@ class Run:
     """That started the matrix."""
     again: bool = False
     """Whether a record that is there already is to be replaced."""
+    peers: tuple[Board, ...] = ()
+    """The boards of the further ranks, where a cell is trained on several; ranks on a CPU share the one."""
+
+    @property
+    def boards(self) -> tuple[Board, ...]:
+        """All boards that the run occupies, that of rank 0 first."""
+        return (self.board, *self.peers)
 
     @property
     def record_path(self) -> Path:
@@ -37,6 +44,7 @@ class Run:
         """Write cell.json into the run's folder."""
         self.folder.mkdir(parents=True, exist_ok=True)
         plain = {"measure": asdict(self.measure), "budget": asdict(self.budget), "board": asdict(self.board)}
+        plain |= {"peers": [asdict(board) for board in self.peers]}
         write_json(
             self.folder / "cell.json",
             {"cell": self.cell.to_json(), **plain, "order": self.order, "command": self.command, "again": self.again},
@@ -60,6 +68,7 @@ class Run:
                 order=plain["order"],
                 command=plain["command"],
                 again=plain["again"],
+                peers=tuple(Board(**board) for board in plain["peers"]),
             )
         except (OSError, TypeError, KeyError, json.JSONDecodeError) as e:
             raise ValueError(

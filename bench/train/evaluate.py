@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bench.train.ranks import ALONE, Ranks
+
 LossFunction = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -52,13 +54,18 @@ def evaluate(
     autocast: torch.autocast,
     batch_size: int,
     num_classes: int,
+    ranks: Ranks = ALONE,
 ) -> Evaluation:
     """Evaluate in the recipe's own precision; `prepare` turns uint8 pixels into the model's input.
 
-    The confusion matrix and the loss stay on the device until the end: one wait an evaluation.
+    The confusion matrix and the loss stay on the device until the end: one wait an evaluation. Ranks take the images
+    in turns, each image once, with the running statistics of rank 0, and add up what they counted.
     """
     was_training = model.training
     model.eval()
+    ranks.share_buffers(model)
+    share = slice(ranks.rank, None, ranks.world_size)
+    num_images, x_NCHW, y_N = len(y_N), x_NCHW[share], y_N[share]
     confusion_KK = torch.zeros(num_classes * num_classes, dtype=torch.int64, device=x_NCHW.device)
     loss_sum = torch.zeros((), dtype=torch.float64, device=x_NCHW.device)
     for x_BCHW, y_B in zip(x_NCHW.split(batch_size), y_N.split(batch_size), strict=True):
@@ -68,7 +75,8 @@ def evaluate(
         loss_sum += loss_fn(logits_BK, y_B).double() * len(y_B)
         confusion_KK += torch.bincount(y_B * num_classes + logits_BK.argmax(1), minlength=num_classes**2)
     model.train(was_training)
-    return from_confusion(confusion_KK.view(num_classes, num_classes).cpu(), float(loss_sum) / len(y_N))
+    ranks.add_up((confusion_KK, loss_sum))
+    return from_confusion(confusion_KK.view(num_classes, num_classes).cpu(), float(loss_sum) / num_images)
 
 
 def from_confusion(confusion_KK: Tensor, test_loss: float) -> Evaluation:

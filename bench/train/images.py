@@ -47,10 +47,10 @@ class Images:
     sha256: str
     """Over pixels and labels of both splits."""
 
-    def to(self, device: torch.device) -> Images:
-        """Copy pixels and labels to a device."""
-        moved = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        return Images(**{k: v.to(device) if isinstance(v, Tensor) else v for k, v in moved.items()})
+    def to(self, device: torch.device, *, train: bool = True) -> Images:
+        """Copy pixels and labels to a device; without `train` those of the test alone."""
+        moving = [name for name in ARRAYS if train or name.startswith("test")]
+        return dataclasses.replace(self, **{name: getattr(self, name).to(device) for name in moving})
 
 
 def load_images(name: str, image_size: int) -> Images:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from bench.train.clip import no_clip
@@ -68,16 +70,22 @@ def train_step_in_parts(
     """Update `model` on one batch that is computed in parts, whose gradients add up; return the batch's loss.
 
     The same update as `train_step`'s within rounding, at the activations of a part; but BatchNorm sees each part alone.
+    Ranks average their gradients once, in the last part.
     """
     optimizer.zero_grad(set_to_none=True)
     losses = []
     for x_PCHW, y_P in zip(x_NCHW.chunk(num_parts), y_N.chunk(num_parts), strict=True):
-        with autocast:
-            logits_PK = model(x_PCHW)
-        loss = loss_fn(logits_PK.float(), y_P) * (len(y_P) / len(y_N))
-        scaler.scale(loss).backward()
+        with nullcontext() if len(losses) == num_parts - 1 else _unsynced(model):
+            with autocast:
+                logits_PK = model(x_PCHW)
+            loss = loss_fn(logits_PK.float(), y_P) * (len(y_P) / len(y_N))
+            scaler.scale(loss).backward()
         losses.append(loss.detach())
     clip(optimizer, scaler)
     scaler.step(optimizer)
     scaler.update()
     return torch.stack(losses).sum()
+
+
+def _unsynced(model: nn.Module) -> AbstractContextManager[None]:
+    return model.no_sync() if isinstance(model, DistributedDataParallel) else nullcontext()

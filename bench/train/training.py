@@ -12,26 +12,32 @@ from torch import Tensor, nn
 import models
 from bench.plan.cell import Cell
 from bench.train.augment import Augment, Normalize
+from bench.train.average import Average, MovingAverage, NoAverage
 from bench.train.clip import Clip, no_clip
 from bench.train.evaluate import Evaluation, evaluate, loss_of
 from bench.train.images import Images
+from bench.train.loader import loader_of
 from bench.train.master_weights import MasterWeights
 from bench.train.optimizer import build_optimizer
-from bench.train.precision import cast_model, set_up_precision
+from bench.train.precision import Scaler, cast_model, set_up_precision
+from bench.train.ranks import ALONE, Ranks
 from bench.train.schedule import learning_rate
 from bench.train.step import Clipping, step_of
 
 MIN_EVALUATION_BATCH = 128
 """Evaluation keeps no activations, so a training batch smaller than this would only make it slow."""
 
+HALF = (0.5, 0.5, 0.5)
+"""Per channel; takes pixels from [0, 1] to [-1, 1]."""
+
 
 class Step(NamedTuple):
     """A step that was just queued."""
 
     loss: Tensor
-    """Scalar, fp32, on the device."""
+    """Scalar, fp32, on the device; of this rank's share of the batch."""
     num_images: int
-    """In its batch: the last one of an epoch may be smaller."""
+    """In its batch, over all ranks: the last one of an epoch may be smaller."""
     tally_2: Tensor | None
     """Loss scale that it used and steps skipped up to it, on the device; None without a scaler."""
 
@@ -46,29 +52,35 @@ def build_model(cell: Cell, num_classes: int) -> nn.Module:
 
 
 class Training:
-    """A cell's network and everything that updates it, on one device.
+    """A cell's network and everything that updates it, on one device: the whole training, or a rank's part in it.
 
     The seed sets three generators apart: weights, order of the images, augmentation. Cells of a group thus
-    start from the same weights and see the same images in the same order, whatever their precision.
+    start from the same weights and see the same images in the same order, whatever their precision. Ranks draw
+    the same order and take every batch apart; what they draw for their own images differs.
 
     Raises:
         ValueError: the batch is larger than the training set, or the model does not fit the images.
-        Unsupported: the device cannot do what the recipe asks.
+        Unsupported: the device cannot do what the cell asks.
     """
 
-    def __init__(self, cell: Cell, images: Images, device: torch.device) -> None:
+    def __init__(self, cell: Cell, images: Images, device: torch.device, ranks: Ranks = ALONE) -> None:
         self.cell = cell
         self.device = device
-        if cell.batch_size > len(images.train_y_N):
+        self.ranks = ranks
+        if cell.global_batch_size > len(images.train_y_N):
             raise ValueError(
-                f"batch_size = {cell.batch_size} is more than the {len(images.train_y_N)} training images; "
-                "choose a smaller one"
+                f"batch_size = {cell.batch_size}{f' on each of {cell.gpus} GPUs' if cell.gpus > 1 else ''} is more "
+                f"than the {len(images.train_y_N)} training images; choose a smaller one"
             )
         self.precision = set_up_precision(cell, device)
-        self.images = images.to(device)
-        torch.manual_seed(cell.seed)
+        self.images = images.to(device, train=cell.loader == "device")
+        self.loader = loader_of(cell, self.images, device, ranks)
+        torch.manual_seed(ranks.own_seed(cell.seed))
         model = build_model(cell, images.num_classes)
         self.model: nn.Module = cast_model(model, cell, device).train()
+        self.stepped = ranks.wrapped(self.model, device, sync_batchnorm=cell.sync_batchnorm)
+        """What the step calls: the model, or the model with its gradients averaged over the ranks."""
+        self.average: Average = MovingAverage(self.model, cell.ema_decay) if cell.ema_decay else NoAverage(self.model)
         self.loss_fn = loss_of(model, cell.label_smoothing)
         self.weights = {name: p for name, p in self.model.named_parameters() if p.requires_grad}
         """What trains, by name, as the model holds it."""
@@ -82,9 +94,10 @@ class Training:
         self.optimizer = build_optimizer(self.updated.values(), cell)
         if self.master:
             self.master.follow(self.optimizer)
+        mean, std = (images.mean, images.std) if cell.normalization == "data" else (HALF, HALF)
         self.normalize = Normalize(
-            images.mean,
-            images.std,
+            mean,
+            std,
             dtype=self.precision.weights,
             memory_format=torch.channels_last if cell.channels_last else torch.contiguous_format,
             device=device,
@@ -94,13 +107,13 @@ class Training:
         self._step = step_of(cell.accumulation)
         # The order is drawn on the CPU, where the same seed gives the same permutation on every machine.
         self._order = torch.Generator().manual_seed(cell.seed)
-        generator = torch.Generator(device).manual_seed(cell.seed)
+        generator = torch.Generator(device).manual_seed(ranks.own_seed(cell.seed))
         self._augment = Augment(cell.augment, self.normalize, generator)
 
     @property
     def steps_per_epoch(self) -> int:
         """Steps of one pass over the training images."""
-        full, rest = divmod(len(self.images.train_y_N), self.cell.batch_size)
+        full, rest = divmod(len(self.images.train_y_N), self.cell.global_batch_size)
         return full + (rest > 0 and not self.cell.drop_last)
 
     @property
@@ -115,28 +128,31 @@ class Training:
             group["lr"] = rate
 
     def batches(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Set the learning rate and return images (N, 3, H, W), augmented, and labels (N,), batch by batch."""
-        pinned = self.device.type == "cuda"  # so that its copy waits for nothing: an epoch's border is on the clock
-        order = torch.randperm(len(self.images.train_y_N), generator=self._order, pin_memory=pinned)
-        order = order.to(self.device, non_blocking=True)
-        for step in range(self.steps_per_epoch):
-            self.set_learning_rate(epoch, step)
-            chosen_N = order[step * self.cell.batch_size : (step + 1) * self.cell.batch_size]
-            yield self._augment(self.images.train_x_NCHW[chosen_N]), self.images.train_y_N[chosen_N]
+        """Set the learning rate and return images (N, 3, H, W), augmented, and labels (N,), batch by batch.
 
-    def step(self, x_NCHW: Tensor, y_N: Tensor) -> Step:
-        """Train on one batch."""
+        Of each batch a rank gets its own share: ranks together see what one process would, with as large a batch.
+        """
+        self.ranks.tell("open_epoch", epoch)
+        order_N = torch.randperm(len(self.images.train_y_N), generator=self._order)
+        for step, (x_NCHW, y_N) in enumerate(self.loader.batches(order_N)):
+            self.set_learning_rate(epoch, step)
+            yield self._augment(x_NCHW), y_N
+
+    def step(self, x_NCHW: Tensor, y_N: Tensor, scaler: Scaler | None = None) -> Step:
+        """Train on one batch; `scaler` may stand in for the recipe's, to watch it."""
+        self.ranks.tell("step")
         loss = self._step(
-            self.model,
+            self.stepped,
             x_NCHW,
             y_N,
             loss_fn=self.loss_fn,
             optimizer=self.optimizer,
             autocast=self.precision.autocast,
-            scaler=self.precision.scaler,
+            scaler=scaler or self.precision.scaler,
             clip=self.clip,
         )
-        return Step(loss, len(y_N), self.precision.scaler.tally_2)
+        self.average.follow()
+        return Step(loss, len(y_N) * self.ranks.world_size, self.precision.scaler.tally_2)
 
     def steps(self, epoch: int) -> Iterator[Step]:
         """Train one epoch, step by step. `epoch` counts from 0."""
@@ -156,24 +172,35 @@ class Training:
     def state_dict(self) -> dict[str, Any]:
         """Return everything that the next epoch depends on; the tensors are the live ones.
 
-        The optimizer's state has the dtype of what it updates, so nothing in it is cast on the way back
+        Weights and optimizer are the same on all ranks, the random states are not: there is one set for each. The
+        optimizer's state has the dtype of what it updates, so nothing in it is cast on the way back
         (`Optimizer.load_state_dict` casts to the dtype of the parameter): fp32 copies are an entry of their own.
         """
+        self.ranks.tell("state_dict")
         cuda = self.device.type == "cuda"
+        own = {
+            "order": self._order.get_state(),
+            "augment": self._augment.generator.get_state(),
+            "cpu_rng": torch.get_rng_state(),
+            "cuda_rng": torch.cuda.get_rng_state(self.device) if cuda else None,
+        }
         return {
             "model": self.model.state_dict(),
             "buffers": dict(self.model.named_buffers()),
             "optimizer": self.optimizer.state_dict(),
             "master": self.master.state_dict() if self.master else None,
             "scaler": self.precision.scaler.state_dict(),
-            "order": self._order.get_state(),
-            "augment": self._augment.generator.get_state(),
-            "cpu_rng": torch.get_rng_state(),
-            "cuda_rng": torch.cuda.get_rng_state(self.device) if cuda else None,
+            "average": self.average.state_dict(),
+            "random": self.ranks.gather(own),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take a state back. From here on every loss and weight is what it would have been."""
+        """Take a state back. From here on every loss and weight is what it would have been.
+
+        Of ranks, all take the one that rank 0 is given.
+        """
+        self.ranks.tell("load_state_dict")
+        state = self.ranks.from_first(state)
         self.model.load_state_dict(state["model"])
         with torch.no_grad():
             for name, buffer in self.model.named_buffers():  # those, too, that are no part of a model's own state
@@ -182,20 +209,24 @@ class Training:
         if self.master:
             self.master.load_state_dict(state["master"])
         self.precision.scaler.load_state_dict(state["scaler"])
-        self._order.set_state(state["order"])
-        self._augment.generator.set_state(state["augment"])
+        self.average.load_state_dict(state["average"])
+        own = state["random"][self.ranks.rank]
+        self._order.set_state(own["order"])
+        self._augment.generator.set_state(own["augment"])
         self.rewind_rng(state)
 
     def rewind_rng(self, state: dict[str, Any]) -> None:
         """Set torch's own generators, as dropout draws from, back to a state's."""
-        torch.set_rng_state(state["cpu_rng"])
-        if state["cuda_rng"] is not None:
-            torch.cuda.set_rng_state(state["cuda_rng"], self.device)
+        own = state["random"][self.ranks.rank]
+        torch.set_rng_state(own["cpu_rng"])
+        if own["cuda_rng"] is not None:
+            torch.cuda.set_rng_state(own["cuda_rng"], self.device)
 
     def evaluate(self) -> Evaluation:
-        """Evaluate on the whole test set, in the recipe's own precision."""
+        """Evaluate the network, or the average of its weights, on the whole test set, in the recipe's own precision."""
+        self.ranks.tell("evaluate")
         return evaluate(
-            self.model,
+            self.average.model(),
             self.images.test_x_NCHW,
             self.images.test_y_N,
             prepare=self.normalize,
@@ -203,4 +234,5 @@ class Training:
             autocast=self.precision.autocast,
             batch_size=max(self.cell.batch_size, MIN_EVALUATION_BATCH),
             num_classes=self.images.num_classes,
+            ranks=self.ranks,
         )

@@ -107,7 +107,7 @@ def _utilise(training: Training, row: Row) -> None:
         row["vendor_peak_tflops"] = vendor_peak_tflops(gpu, "tf32" if recipe.tf32 else recipe.compute)
     if row.get("images_per_s") is None or row.get("forward_flops") is None:
         return
-    flops, rate = row["forward_flops"] + row["backward_flops"], row["images_per_s"]
+    flops, rate = row["forward_flops"] + row["backward_flops"], row["images_per_s"] / training.cell.gpus
     row["tflops"] = flops * rate / TERA
     for peak in ("vendor", "measured"):
         row[f"mfu_{peak}"] = utilisation(flops, rate, row.get(f"{peak}_peak_tflops"))

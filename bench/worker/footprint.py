@@ -32,7 +32,7 @@ def split(training: Training, row: dict[str, Any]) -> None:
     """Write the bytes that a training holds whatever its batch size into `row`. It must have stepped."""
     images, compute = training.images, DTYPES[training.cell.precision.compute]
     row |= asdict(static_split(training.model, training.optimizer, compute=compute, kept=_kept(training)))
-    row["data_bytes"] = sum(x.nbytes for x in _pixels_and_labels(images))
+    row["data_bytes"] = sum(x.nbytes for x in _pixels_and_labels(images) if x.device.type == training.device.type)
     row["allocation_retries"] = allocation_retries(training.device)
 
 

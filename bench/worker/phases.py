@@ -18,7 +18,6 @@ from torch.optim import Optimizer
 
 from bench.measure.clock import Mark
 from bench.train.precision import Scaler
-from bench.train.step import train_step
 from bench.train.training import Training
 
 PHASES = ("data_ms", "forward_ms", "backward_ms", "update_ms")
@@ -46,9 +45,9 @@ class MarkingScaler:
         self.mark()
         return self.scaler.step(optimizer)
 
-    def update(self) -> None:
-        """Mark nothing: the end of the step is marked by whoever took it."""
-        self.scaler.update()
+    def __getattr__(self, name: str) -> Any:
+        """Mark nothing else: the end of the step is marked by whoever took it."""
+        return getattr(self.scaler, name)
 
 
 def time_phases(training: Training) -> dict[str, float]:
@@ -72,16 +71,7 @@ def time_phases(training: Training) -> dict[str, float]:
         mark()
         x_NCHW, y_N = next(batches)
         mark()
-        train_step(
-            training.model,
-            x_NCHW,
-            y_N,
-            loss_fn=training.loss_fn,
-            optimizer=training.optimizer,
-            autocast=training.precision.autocast,
-            scaler=MarkingScaler(training.precision.scaler, mark),  # type: ignore[arg-type]
-            clip=lambda optimizer, _: training.clip(optimizer, training.precision.scaler),
-        )
+        training.step(x_NCHW, y_N, MarkingScaler(training.precision.scaler, mark))  # type: ignore[arg-type]
         mark()
         taken.append(marks)
     columns = zip(*(_durations_ms(step) for step in taken), strict=True)

@@ -63,8 +63,9 @@ class Probe:
         """Look at the step that the training would take after `epoch` epochs, on the probe's batch."""
         training = self.training
         state = copy.deepcopy(training.state_dict())
-        chosen_N = self.chosen_N.to(training.device)
-        self.pixels_NCHW, self.y_N = training.images.train_x_NCHW[chosen_N], training.images.train_y_N[chosen_N]
+        x_NCHW, y_N = training.images.train_x_NCHW, training.images.train_y_N
+        chosen_N = self.chosen_N.to(x_NCHW.device)  # the host, where a DataLoader brings the images
+        self.pixels_NCHW, self.y_N = x_NCHW[chosen_N].to(training.device), y_N[chosen_N].to(training.device)
         training.set_learning_rate(min(epoch, training.cell.epochs - 1), step=0)
         skipped = float(training.precision.scaler.num_skipped)
         torch.backends.cudnn.benchmark = False  # its trials belong to the training's first steps

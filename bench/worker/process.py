@@ -13,6 +13,7 @@ import threading
 import time
 import traceback
 from datetime import UTC, datetime
+from functools import partial
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
 from typing import Any
@@ -23,10 +24,11 @@ import torch._dynamo  # as the first optimizer would, 900 modules of it: the for
 from bench.measure.machine import provenance, refused_switch
 from bench.measure.memory import is_out_of_memory
 from bench.store.columns import METHOD_VERSION
-from bench.store.locks import hold_board, hold_run
+from bench.store.locks import hold_boards, hold_run
 from bench.store.record import write_run
 from bench.store.run import Run
 from bench.train.checkpoint import delete_checkpoints
+from bench.train.ranks import ALONE, Ranks
 from bench.train.statuses import Diverged, Throttled, Unsupported
 from bench.worker.board_watch import BoardWatch
 from bench.worker.keeping import Keeping
@@ -36,6 +38,9 @@ from bench.worker.traces import block_rows
 
 MAX_REPLAY_S = 600.0
 """Spent at most on finding the layer that broke a training; no more than half of what is left of the cell's time."""
+
+ECHO_S = 5.0
+"""A rank that fails may only have lost another. Whoever starts the ranks sees that death first, and ends this one."""
 
 SHOWN = ("status", "because", "images_per_s", "test_accuracy", "steady_peak_bytes", "cell_s")
 """What a launcher prints of a finished cell."""
@@ -48,7 +53,11 @@ def serve(run: Run, messages: Connection) -> None:
     log = os.open(run.folder / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(log, 1)
     os.dup2(log, 2)
-    run_cell(run, lambda **facts: messages.send(facts))
+    run_cell(run, partial(_send, messages))
+
+
+def _send(messages: Connection, **facts: Any) -> None:
+    messages.send(facts)
 
 
 def run_cell(run: Run, report: Report) -> None:
@@ -57,31 +66,40 @@ def run_cell(run: Run, report: Report) -> None:
         if run.record_path.exists() and not run.again:
             return
         owner = f"{run.cell} of {run.folder.parents[1].name}"
-        with hold_board(run.board, owner, lambda holder: report(phase="waiting", holder=holder)) as waited_s:
+        with hold_boards(run.boards, owner, lambda holder: report(phase="waiting", holder=holder)) as waited_s:
             report(phase="start")
-            begun = time.perf_counter()
-            device = prepare_process(run)
-            row = provenance(run.board, METHOD_VERSION)
-            every_s = 60 * run.budget.checkpoint_minutes
-            keeping = Keeping(run.folder, every_s, run.cell.cell_id, row["environment_id"])
-            session = Session(run.cell, run.measure, device, report, keeping, BoardWatch.of(run.board))
-            row |= {"order": run.order, "command": run.command, "started_at": datetime.now(UTC), "waited_s": waited_s}
-            if run.board.is_gpu:
-                row |= {"cuda": torch.version.cuda, "cudnn": str(torch.backends.cudnn.version())}
-            status, because = _measured(session)
-            if status == "diverged":
-                report(phase="replaying")
-                left_s = 60 * run.budget.minutes_per_cell - (time.perf_counter() - begun)
-                because = f"{because}; {_autopsy(session, left_s)}"
-            if status == "oom" and run.board.is_gpu:
-                _trace_out_of_memory(session)
-            row |= session.row | {"status": status, "because": because, "cell_s": session.cell_s}
-            if row["status"] == "diverged" and run.cell.epochs:
-                row["test_accuracy"] = 1 / row["num_classes"]
-            traces = session.traces.state_dict() | {"blocks": block_rows(session.timing.clock.blocks)}
-            write_run(run.folder, run.cell, row, traces)
-            delete_checkpoints(run.folder)
-            report(phase="done", **{key: row.get(key) for key in SHOWN})
+            if run.cell.gpus == 1:
+                measure_cell(run, prepare_process(run), report, waited_s)
+            else:
+                from bench.worker.ranks import run_ranks  # brings torch's launcher, which few cells need
+
+                run_ranks(run, report, waited_s)
+
+
+def measure_cell(run: Run, device: torch.device, report: Report, waited_s: float, ranks: Ranks = ALONE) -> None:
+    """Measure a cell and write its record, whatever comes of it."""
+    begun = time.perf_counter()
+    row = provenance(run.board, METHOD_VERSION)
+    every_s = 60 * run.budget.checkpoint_minutes
+    keeping = Keeping(run.folder, every_s, run.cell.cell_id, row["environment_id"])
+    session = Session(run.cell, run.measure, device, report, keeping, BoardWatch.of(run.board), ranks)
+    row |= {"order": run.order, "command": run.command, "started_at": datetime.now(UTC), "waited_s": waited_s}
+    if run.board.is_gpu:
+        row |= {"cuda": torch.version.cuda, "cudnn": str(torch.backends.cudnn.version())}
+    status, because = _measured(session)
+    if status == "diverged":
+        report(phase="replaying")
+        left_s = 60 * run.budget.minutes_per_cell - (time.perf_counter() - begun)
+        because = f"{because}; {_autopsy(session, left_s)}"
+    if status == "oom" and run.board.is_gpu:
+        _trace_out_of_memory(session)
+    row |= session.row | {"status": status, "because": because, "cell_s": session.cell_s}
+    if row["status"] == "diverged" and run.cell.epochs:
+        row["test_accuracy"] = 1 / row["num_classes"]
+    traces = session.traces.state_dict() | {"blocks": block_rows(session.timing.clock.blocks)}
+    write_run(run.folder, run.cell, row, traces)
+    delete_checkpoints(run.folder)
+    report(phase="done", **{key: row.get(key) for key in SHOWN})
 
 
 def _measured(session: Session) -> tuple[str, str | None]:
@@ -99,6 +117,8 @@ def _measured(session: Session) -> tuple[str, str | None]:
         return "throttled", str(e)
     except Exception as e:
         traceback.print_exc()
+        if session.cell.gpus > 1:
+            time.sleep(ECHO_S)
         if is_out_of_memory(e):
             return "oom", f"out of memory at batch size {session.cell.batch_size}: {_first_line(e)}"
         return "failed", f"{type(e).__name__}: {_first_line(e)}"
@@ -115,6 +135,8 @@ def _trace_out_of_memory(session: Session) -> None:
 
 def _autopsy(session: Session, left_s: float) -> str:
     """Look for the layer that broke a training; what is known of the cell stays, whatever happens here."""
+    if session.cell.gpus > 1:
+        return "which layer went first is found on one GPU only: run it again with gpus = 1"
     try:
         return session.autopsy(max_s=max(0.0, min(MAX_REPLAY_S, left_s / 2)))
     except Exception as e:
@@ -122,17 +144,23 @@ def _autopsy(session: Session, left_s: float) -> str:
         return f"the replay that looks for the layer failed ({type(e).__name__}: {_first_line(e)})"
 
 
-def prepare_process(run: Run) -> torch.device:
-    """Set what belongs to the process: the visible GPU, threads, a memory limit. CUDA is not touched before."""
-    board = run.board
-    if board.is_gpu:
-        os.environ["CUDA_VISIBLE_DEVICES"] = board.board_id
+def prepare_process(run: Run, rank: int = 0) -> torch.device:
+    """Set what belongs to the process: the visible GPUs, threads, a memory limit. CUDA is not touched before.
+
+    Ranks share the cores, and see each other's GPUs, as NCCL wants it.
+    """
+    board, sharing = run.board, run.board.num_sharing * run.cell.gpus
     cores = len(os.sched_getaffinity(0))
-    torch.set_num_threads(run.cell.num_threads or max(1, cores // board.num_sharing))
-    if run.budget.memory_gib_per_cell and not board.is_gpu:
-        limit = int(run.budget.memory_gib_per_cell * 2**30)
+    torch.set_num_threads(run.cell.num_threads or max(1, cores // sharing))
+    if board.is_gpu:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(board.board_id for board in run.boards)
+        if rank:
+            torch.cuda.set_device(rank)
+        return torch.device("cuda", rank)
+    if run.budget.memory_gib_per_cell:
+        limit = int(run.budget.memory_gib_per_cell * 2**30 / run.cell.gpus)
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
-    return torch.device("cuda", 0) if board.is_gpu else torch.device("cpu")
+    return torch.device("cpu")
 
 
 def _die_with_parent() -> None:

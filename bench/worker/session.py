@@ -16,6 +16,7 @@ from bench.plan.cell import Cell
 from bench.plan.measure import Measure
 from bench.train.images import Images, load_images
 from bench.train.precision import fp32_precision
+from bench.train.ranks import ALONE, Ranks
 from bench.train.statuses import Diverged
 from bench.train.training import Training
 from bench.worker.afterwards import look_afterwards
@@ -41,6 +42,8 @@ class Session:
     """None: nothing is kept, and an interrupted training starts over."""
     board: InitVar[BoardWatch | None] = None
     """Watches the GPU; None where there is none."""
+    ranks: Ranks = ALONE
+    """Of which this session is the first, where several GPUs train the cell."""
     started_s: float = field(default_factory=time.perf_counter)
     row: dict[str, Any] = field(default_factory=dict)
     traces: Traces = field(default_factory=Traces)
@@ -77,7 +80,7 @@ class Session:
             "data_sha256": self.images.sha256,
         }
         self.report(phase="model")
-        training = Training(self.cell, self.images, self.device)
+        training = Training(self.cell, self.images, self.device, self.ranks)
         prove_products(training, self.row)
         updated = sorted({str(p.dtype).removeprefix("torch.") for p in training.updated.values()})
         self.row |= {
@@ -100,6 +103,8 @@ class Session:
             self.traces.board = self.timing.sum_up(self.started_s)
             blocks, steps, scale = self.timing.clock.blocks, self.traces.steps, training.precision.scaler.factor
             self.row |= {"num_steps": len(steps)} | speed(blocks, self.cell) | scale_story(steps, scale)
+            if self.cell.gpus > 1:
+                self.row |= {"joules_per_image": None, "images_per_joule": None}  # one of the boards was sampled
             self.row["warmup_steps"] += self.proved * (1 + self.row["num_resumes"])  # steps of the proofs
         self.report(phase="looking back")
         folder = self.keeping.folder if self.keeping else None

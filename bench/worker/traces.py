@@ -97,7 +97,7 @@ def speed(blocks: Sequence[Block], cell: Cell) -> dict[str, Any]:
         "images_per_s_q3": q3,
         "num_blocks": len(timed),
         "num_outliers": num_outliers(rates),
-        "step_ms": 1e3 * cell.batch_size / median,
+        "step_ms": 1e3 * cell.global_batch_size / median,
         "ci_share": ci_share(rates),
         "gap_share": 1 - sum(b.device_s for b in timed) / sum(b.wall_s for b in timed),
     }

@@ -65,6 +65,7 @@ CELLS: tuple[Column, ...] = (
     Column("status", TEXT, "", "status", f"One of {' '.join(STATUSES)}"),
     Column("because", TEXT, "", "because", "Why the status is not ok, in words; null when it is"),
     *_settings(),
+    Column("global_batch_size", INT, "", "global batch size", "Images a step, on all GPUs of the cell together"),
     Column("study_name", TEXT, "", "S3 name", "Name of the run in study S3"),
     Column("run_folder", TEXT, "", "folder", "Below runs/; null for an excluded cell"),
     *PRECISION,

@@ -1,4 +1,7 @@
-"""What NVML saw of a GPU: columns of a record, over the steady blocks, and the samples they rest on. Null on a CPU."""
+"""What NVML saw of a GPU: columns of a record, over the steady blocks, and the samples they rest on. Null on a CPU.
+
+Of a cell on several GPUs, it is what was seen of the first.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,13 @@ BOARD_STATE: tuple[Column, ...] = (
         "energy instrument",
         "energy_counter (the board's own), or power_integral where it has none; the two are not compared",
     ),
-    Column("joules_per_image", REAL, "J/image", "energy per image", "Power times the blocks' wall time per image"),
+    Column(
+        "joules_per_image",
+        REAL,
+        "J/image",
+        "energy per image",
+        "Power times the blocks' wall time per image; null where several boards worked, since one was sampled",
+    ),
     Column("images_per_joule", REAL, "images/J", "images per joule", "Its inverse"),
     Column(
         "idle_share",

@@ -30,7 +30,7 @@ MEMORY: tuple[Column, ...] = (
     Column(
         "baseline_bytes", INT, "bytes", "baseline memory", "By the same instrument before the data and the model came"
     ),
-    Column("data_bytes", INT, "bytes", "data", "Of all images and labels, which are on the device throughout"),
+    Column("data_bytes", INT, "bytes", "data", "Of the images and labels that are on the device throughout"),
     Column(
         "predicted_peak_bytes",
         INT,

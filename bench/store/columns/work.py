@@ -23,7 +23,13 @@ WORK: tuple[Column, ...] = (
     # Operations: counted by shape, a multiply-add as two
     Column("forward_flops", INT, "", "operations forward", "Of the products for one image, counted, not measured"),
     Column("backward_flops", INT, "", "operations backward", "Likewise; the image itself needs no gradient"),
-    Column("tflops", REAL, "TFLOP/s", "operations a second", "Counted operations of an image times the throughput"),
+    Column(
+        "tflops",
+        REAL,
+        "TFLOP/s",
+        "operations a second",
+        "Counted operations of an image times the throughput, of one board",
+    ),
     Column(
         "vendor_peak_tflops",
         REAL,

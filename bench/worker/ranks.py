@@ -1,0 +1,177 @@
+"""A cell on several GPUs: a rank on each, started and watched by torchrun's agent, in the place of a worker.
+
+Rank 0 is a worker like any other and writes the record. If a rank ends the cell instead, by a signal or an exception,
+the agent ends the others, and the record says which it was.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import queue
+import signal
+import tempfile
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure, record
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+from bench.measure.machine import provenance
+from bench.measure.memory import is_out_of_memory
+from bench.store.columns import METHOD_VERSION, TABLES
+from bench.store.record import write_run
+from bench.store.run import Run
+from bench.train.images import load_images
+from bench.train.ranks import Ranks
+from bench.train.training import Step, Training
+from bench.worker.process import ECHO_S, measure_cell, prepare_process
+from bench.worker.proof import prove_first_step
+from bench.worker.timing import Report
+
+PATIENCE_S = 3 * ECHO_S
+"""A follower that fails waits so long before it says so: where rank 0 failed alike, its record says more."""
+
+GRACE_S = 10.0
+"""After which a follower ends though it is still in the middle of something that rank 0 has left."""
+
+PR_SET_PDEATHSIG = 1
+
+Pipes = list[tuple[Connection, Connection]]
+"""For each follower, where it hears and where rank 0 speaks."""
+
+
+def run_ranks(run: Run, report: Report, waited_s: float) -> None:
+    """Run a cell on all its boards to its record. No other process of this one may use the boards meanwhile."""
+    before = _age(run)
+    begun_at = datetime.now(UTC)
+    pipes: Pipes = [Pipe(duplex=False) for _ in range(run.cell.gpus - 1)]
+    if not run.board.is_gpu:
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # else it looks up this machine's name
+    with tempfile.TemporaryDirectory() as folder:
+        config = LaunchConfig(
+            min_nodes=1,
+            max_nodes=1,
+            nproc_per_node=run.cell.gpus,
+            run_id=run.cell.cell_id,
+            rdzv_backend="c10d",
+            rdzv_endpoint="localhost:0",
+            local_addr="localhost",
+            max_restarts=0,
+            logs_specs=DefaultLogsSpecs(log_dir=folder),
+            # This process has loaded torch and done nothing with it, so on a CPU a copy of it is as good as new. Of
+            # GPUs the agent asks how many there are, after which no copy may use them.
+            start_method="spawn" if run.board.is_gpu else "fork",
+        )
+        try:
+            elastic_launch(config, run_rank)(run, report, waited_s, pipes, os.getpid())
+        except ChildFailedError as e:
+            if _age(run) == before:
+                status, because = _ending(*e.get_first_failure())
+                row = provenance(run.board, METHOD_VERSION) | {"status": status, "because": because}
+                row |= {"order": run.order, "command": run.command, "started_at": begun_at, "waited_s": waited_s}
+                write_run(run.folder, run.cell, row, {table: [] for table in TABLES if table != "cells"})
+                report(phase="done", status=status, because=because)
+
+
+@record
+def run_rank(run: Run, report: Report, waited_s: float, pipes: Pipes, agent: int) -> None:
+    """Be one of the ranks, until the cell has its record."""
+    _die_with(agent)
+    rank = int(os.environ["RANK"])
+    device = prepare_process(run, rank)
+    dist.init_process_group("nccl" if run.board.is_gpu else "gloo")
+    if rank:
+        hears, _ = pipes[rank - 1]
+        follow(run, device, Ranks(rank=rank, world_size=run.cell.gpus), Orders(hears))
+        return
+    ranks = Ranks(world_size=run.cell.gpus, followers=tuple(speaks for _, speaks in pipes))
+    try:
+        measure_cell(run, device, report, waited_s, ranks)
+    finally:
+        ranks.tell("done")
+
+
+class Orders:
+    """What rank 0 wants done. A thread listens, so that the end is heard even in the middle of a step."""
+
+    def __init__(self, hears: Connection) -> None:
+        self._hears = hears
+        self._said: queue.SimpleQueue[tuple[Any, ...]] = queue.SimpleQueue()
+        self._leave = threading.Timer(GRACE_S, os._exit, [1])
+        self._leave.daemon = True
+        self.done = threading.Event()
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self) -> None:
+        while not self.done.is_set():
+            said = self._hears.recv()
+            if said == ("done",):
+                self._leave.start()
+                self.done.set()
+            self._said.put(said)
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        """Return the commands before `done`, in order, each as soon as it is there."""
+        yield from iter(self._said.get, ("done",))
+        self._leave.cancel()
+
+
+def follow(run: Run, device: torch.device, ranks: Ranks, orders: Orders) -> None:
+    """Do what rank 0 does, when it does it.
+
+    Raises:
+        Exception: of whatever went wrong here and not on rank 0.
+    """
+    try:
+        training = Training(run.cell, load_images(run.cell.data, run.cell.image_size), device, ranks)
+        steps: Iterator[Step] = iter(())
+        proved = False
+        for command, *arguments in orders:
+            match command:
+                case "open_epoch":
+                    steps = training.steps(*arguments)
+                case "step" if not proved:
+                    prove_first_step(training, steps, row={})
+                    proved = True
+                case "step":
+                    next(steps)
+                case "evaluate":
+                    training.evaluate()
+                case "state_dict":
+                    training.state_dict()
+                case "load_state_dict":
+                    training.load_state_dict({})
+    except Exception:
+        if not orders.done.wait(PATIENCE_S):
+            raise
+
+
+def _die_with(agent: int) -> None:
+    """Let the kernel kill this rank when the agent ends, however it ends; a signal to the agent is none to a rank."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != agent:
+        os._exit(1)
+
+
+def _ending(rank: int, failure: ProcessFailure) -> tuple[str, str]:
+    """Say in a status and in words how a rank failed."""
+    if failure.exitcode < 0:
+        hint = "; the kernel does this when memory runs out" if failure.exitcode == -signal.SIGKILL else ""
+        return "crashed", f"rank {rank} was killed by {failure.signal_name()}{hint}; see log.txt"
+    if not isinstance(failure.message, dict):
+        return "crashed", f"rank {rank} ended with exit code {failure.exitcode}; see log.txt"
+    raised = str(failure.message["message"]).splitlines()[0]  # the exception's class and words
+    return "oom" if is_out_of_memory(RuntimeError(raised)) else "failed", f"rank {rank}: {raised}"
+
+
+def _age(run: Run) -> int | None:
+    return run.record_path.stat().st_mtime_ns if run.record_path.exists() else None

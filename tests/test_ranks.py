@@ -1,0 +1,250 @@
+"""A cell on several GPUs, as processes on this CPU: what ranks compute together, and how they end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from multiprocessing.context import ForkServerContext
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pyarrow.parquet as pq
+import pytest
+
+from bench.launch.backstop import Backstop
+from bench.launch.fork_server import start_fork_server, start_worker
+from bench.launch.local import _free_team, run_groups
+from bench.plan.board import Board
+from bench.plan.cell import Cell
+from bench.plan.errors import RequestError
+from bench.plan.experiment import parse_experiment
+from bench.plan.matrix import make_plan
+from bench.plan.measure import Budget, Measure
+from bench.plan.recipe import RECIPES
+from bench.store.run import Run
+
+TWO = Cell(
+    model="LeNet",
+    data="digits",
+    precision=RECIPES["fp32"],
+    batch_size=32,
+    gpus=2,
+    epochs=1,
+    augment=(),
+    num_threads=1,
+)
+GPUS = [Board(board_id=f"GPU-{i}", name="H100") for i in range(3)]
+
+Start = Callable[..., "Started"]
+
+
+class Started:
+    """A worker, and what it said."""
+
+    def __init__(self, context: ForkServerContext, run: Run) -> None:
+        self.run = run
+        run.save()
+        self.process, self.messages = start_worker(context, run)
+        self.said: list[dict[str, Any]] = []
+
+    def wait_for(self, **wanted: Any) -> None:
+        """Listen until it says so."""
+        while not self.said or any(self.said[-1].get(key) != value for key, value in wanted.items()):
+            assert self.messages.poll(300), f"silent since {self.said[-1:]}; {self.log}"
+            self.said.append(self.messages.recv())
+
+    def row(self) -> dict[str, Any]:
+        self.process.join(300)
+        assert self.run.record_path.exists(), self.log
+        return pq.read_table(self.run.record_path).to_pylist()[0]  # type: ignore[no-any-return]
+
+    def epochs(self) -> list[dict[str, Any]]:
+        return pq.read_table(self.run.folder / "epochs.parquet").to_pylist()  # type: ignore[no-any-return]
+
+    @property
+    def log(self) -> str:
+        return (self.run.folder / "log.txt").read_text()
+
+
+@pytest.fixture(scope="module")
+def context() -> ForkServerContext:
+    return start_fork_server()
+
+
+@pytest.fixture
+def run_of(tmp_path: Path) -> Callable[..., Run]:
+    def make(cell: Cell, name: str = "x", **budget: Any) -> Run:
+        return Run(
+            folder=tmp_path / name / "runs" / cell.run_folder,
+            cell=cell,
+            measure=Measure(passes=("phases",)),
+            budget=Budget(**budget),
+            board=Board(board_id="cpu"),
+            order=1,
+            command="python bench/run_matrix.py x.toml",
+        )
+
+    return make
+
+
+@pytest.fixture
+def start(context: ForkServerContext, run_of: Callable[..., Run]) -> Iterator[Start]:
+    """Return a function that starts a worker; what still runs afterwards is killed."""
+    started: list[Started] = []
+
+    def begin(cell: Cell, name: str = "x", **budget: Any) -> Started:
+        started.append(Started(context, run_of(cell, name, **budget)))
+        return started[-1]
+
+    yield begin
+    for one in started:
+        if one.process.is_alive() and one.process.pid:
+            os.killpg(one.process.pid, signal.SIGKILL)
+
+
+def test_two_ranks_train_as_one_process_with_the_double_batch(start: Start) -> None:
+    shared = start(TWO)
+    row = shared.row()
+    assert row["status"] == "ok", (row["because"], shared.log)
+    alone = start(replace(TWO, gpus=1, batch_size=64))
+    expected = alone.row()
+    assert (row["gpus"], row["batch_size"], row["global_batch_size"]) == (2, 32, 64)
+    assert row["num_steps"] == expected["num_steps"]
+    assert row["test_loss"] == pytest.approx(expected["test_loss"], rel=1e-4)
+    assert row["test_accuracy"] == pytest.approx(expected["test_accuracy"], abs=0.01)
+    steps = pq.read_table(shared.run.folder / "steps.parquet").to_pylist()
+    assert {step["num_images"] for step in steps} == {64}
+    assert row["update_ms"] > 0
+
+
+def test_a_killed_training_of_two_ranks_goes_on_bit_for_bit(start: Start) -> None:
+    """With dropout and augmentation, which each rank draws by itself, and BatchNorm, whose statistics rank 0 keeps."""
+    cell = replace(TWO, model="tests.tiny:Net", image_size=8, augment=("crop", "flip"), epochs=3)
+    whole = start(cell, "whole", checkpoint_minutes=0)
+    assert whole.row()["status"] == "ok", whole.log
+    broken = start(cell, "broken", checkpoint_minutes=0)
+    broken.wait_for(phase="training", epoch=1)
+    while not (broken.run.folder / "checkpoint.pt").exists():
+        time.sleep(0.01)
+    assert broken.process.pid
+    os.killpg(broken.process.pid, signal.SIGKILL)
+    broken.process.join()
+    resumed = start(cell, "broken", checkpoint_minutes=0)
+    assert resumed.row()["num_resumes"] >= 1, resumed.log
+    for key in ("train_loss", "test_loss", "test_accuracy"):
+        assert [e[key] for e in resumed.epochs()] == [e[key] for e in whole.epochs()], key
+
+
+@pytest.mark.parametrize(
+    ("model", "status", "because"),
+    [
+        ("OnRank1", "crashed", "rank 1 was killed by SIGKILL"),
+        ("RaisesOnRank1", "failed", 'rank 1: KeyError: "a bug of one\'s own"'),
+        ("HungryOnRank1", "oom", "rank 1: RuntimeError: "),
+    ],
+)
+def test_a_rank_that_ends_badly_ends_the_cell_and_is_named(start: Start, model: str, status: str, because: str) -> None:
+    started = start(replace(TWO, model=f"tests.failing:{model}"))
+    row = started.row()
+    assert (row["status"], row["because"][: len(because)]) == (status, because), started.log
+
+
+def test_autocast_holds_on_every_rank(start: Start) -> None:
+    started = start(replace(TWO, model="tests.failing:ThreadedOnRank1", precision=RECIPES["bf16_amp"]))
+    row = started.row()
+    assert row["status"] == "failed", row
+    assert row["because"].startswith("rank 1: RuntimeError: dtype proof: ")
+
+
+def test_a_rank_that_hangs_ends_at_the_deadline_of_the_cell(context: ForkServerContext, run_of: Any) -> None:
+    run = run_of(replace(TWO, model="tests.failing:HangsOnRank1"), minutes_per_cell=0.5)
+    endings: list[Any] = []
+
+    class Heard:
+        def started(self, run: Run) -> None: ...
+        def told(self, run: Run, facts: Any) -> None: ...
+        def ended(self, run: Run, facts: Any) -> None:
+            endings.append((facts["status"], facts["because"]))
+
+    run_groups([[run]], [run.board], context=context, watcher=Heard(), backstop=Backstop([]))
+    assert endings[0][0] == "timeout"
+    assert _of_folder(run.folder) == []
+
+
+def test_ranks_die_with_whoever_started_them(start: Start) -> None:
+    started = start(replace(TWO, model="tests.failing:Slow", epochs=1000))
+    started.wait_for(phase="training")
+    ranks = psutil.Process(started.process.pid).children()
+    assert len(ranks) == 2
+    assert started.process.pid
+    os.kill(started.process.pid, signal.SIGKILL)
+    _, alive = psutil.wait_procs(ranks, timeout=60)
+    assert alive == []
+
+
+def test_what_cannot_be_synchronised_here_is_a_row(start: Start) -> None:
+    row = start(replace(TWO, sync_batchnorm=True)).row()
+    assert row["status"] == "unsupported"
+    assert "synchronises BatchNorm on GPUs only" in row["because"]
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("gpus = 2\ndrop_last = false", "gpus = 2: GPUs need equal shares of every batch; drop drop_last = false"),
+        ("sync_batchnorm = true", "gpus = 1: sync_batchnorm has nothing to synchronise; drop it"),
+        ('gpus = 2\n[precision.kept]\nweights = "bf16"\nrounding = "kahan"', "keeps fp32 copies of its 16-bit weights"),
+        ("gpus = 0", "gpus"),
+    ],
+)
+def test_what_several_gpus_cannot_do_is_refused_before_the_start(tmp_path: Path, line: str, reason: str) -> None:
+    recipe = "kept" if "kept" in line else "fp32"
+    text = (
+        f'question = "?"\n[fixed]\nmodel = "LeNet"\ndata = "digits"\nprecision = "{recipe}"\nbatch_size = 8\n{line}\n'
+    )
+    with pytest.raises(RequestError, match=reason):
+        make_plan(parse_experiment(tmp_path / "x.toml", text))
+
+
+def test_a_team_is_as_many_free_gpus_as_the_cell_wants_and_ranks_on_a_cpu_share_it() -> None:
+    assert _free_team(2, GPUS, {}) == (GPUS[0], GPUS[1])
+    assert _free_team(2, GPUS, {(GPUS[0],): []}) == (GPUS[1], GPUS[2])
+    assert _free_team(2, GPUS, {(GPUS[0], GPUS[1]): []}) is None
+    assert _free_team(1, GPUS, {(GPUS[0], GPUS[1]): []}) == (GPUS[2],)
+    assert _free_team(8, [Board(board_id="cpu")], {}) == (Board(board_id="cpu"),)
+
+
+def test_more_gpus_than_there_are_is_a_row_and_the_others_go_on(run_of: Any) -> None:
+    run = run_of(replace(TWO, gpus=4))
+    heard: list[str] = []
+
+    class Heard:
+        def ended(self, run: Run, facts: Any) -> None:
+            heard.append(facts["because"])
+
+    nothing: Any = None
+    run_groups([[run]], GPUS, context=nothing, watcher=Heard(), backstop=Backstop([]))  # type: ignore[arg-type]
+    assert heard == ["asks for 4 GPUs of one model, and 3 may be used here"]
+
+
+def test_a_run_on_several_boards_is_read_back_whole(run_of: Any) -> None:
+    run = replace(run_of(TWO), board=GPUS[0], peers=(GPUS[2],))
+    run.save()
+    assert Run.load(run.folder) == run
+    assert run.boards == (GPUS[0], GPUS[2])
+
+
+def _of_folder(folder: Path) -> list[psutil.Process]:
+    """Processes that still hold a file of a run open."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if any(str(folder) in file.path for file in process.open_files()):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
