@@ -278,6 +278,20 @@ def test_training_and_evaluation_resize_alike() -> None:
     assert 0 <= training.evaluate().test_accuracy <= 1
 
 
+def test_half_takes_pixels_to_minus_one_and_one() -> None:
+    cell = Cell(
+        model="tests.tiny:Net",
+        data="digits",
+        precision=RECIPES["fp32"],
+        batch_size=64,
+        image_size=8,
+        normalization="half",
+    )
+    normalize = Training(cell, load_images("digits", 8), CPU).normalize
+    x_NCHW = torch.tensor([0, 255], dtype=torch.uint8).view(2, 1, 1, 1).expand(2, 3, 8, 8)
+    torch.testing.assert_close(normalize(x_NCHW)[:, 0, 0, 0], torch.tensor([-1.0, 1.0]))
+
+
 # What a cell says
 
 

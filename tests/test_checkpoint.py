@@ -61,6 +61,22 @@ def test_a_resumed_training_is_the_same_bit_for_bit(name: str, optimizer: str, i
     assert whole.precision.scaler.state_dict() == resumed.precision.scaler.state_dict()
 
 
+def test_a_resumed_average_of_weights_is_the_same_bit_for_bit(images: Images, tmp_path: Path) -> None:
+    averaged = cell(ALL["fp32"], ema_decay=0.9)
+    whole = Training(averaged, images, CPU)
+    for _ in whole.steps(0):
+        pass
+    save_checkpoint(tmp_path, {"training": whole.state_dict()})
+    saved = load_checkpoint(tmp_path)
+    assert saved is not None
+    resumed = Training(averaged, images, CPU)
+    resumed.load_state_dict(saved["training"])
+    for training in (whole, resumed):
+        for _ in training.steps(1):
+            pass
+    assert whole.evaluate() == resumed.evaluate()
+
+
 def session(recipe: Recipe, folder: Path, **fields: object) -> Session:
     described = cell(recipe, **fields)
     measure = Measure(numerics_samples=4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import shutil
 import zlib
 from functools import cache
 
@@ -249,6 +250,24 @@ def test_every_model_trains_in_every_recipe(name: str, recipe: str) -> None:
 @torch.no_grad()
 def test_every_model_takes_one_image_in_evaluation(name: str) -> None:
     assert models.build(name).eval()(torch.randn(1, 3, 32, 32)).shape == (1, 10)
+
+
+@pytest.mark.whole
+@pytest.mark.parametrize("name", FOR_32)
+@torch.no_grad()
+def test_every_model_is_one_graph_to_the_compiler(name: str) -> None:
+    model, x_NCHW = models.build(name).eval(), torch.randn(2, 3, 32, 32)
+    traced = torch.compile(model, backend="eager", fullgraph=True)
+    torch.testing.assert_close(traced(x_NCHW), model(x_NCHW))
+
+
+@pytest.mark.whole
+@pytest.mark.skipif(not shutil.which("g++"), reason="no C++ compiler")
+@pytest.mark.parametrize("name", LIGHT)
+@torch.no_grad()
+def test_a_light_model_computes_the_same_once_compiled(name: str) -> None:
+    model, x_NCHW = models.build(name).eval(), torch.randn(2, 3, 32, 32)
+    torch.testing.assert_close(torch.compile(model)(x_NCHW), model(x_NCHW), rtol=1e-4, atol=1e-5)
 
 
 def test_a_shuffle_deals_out_the_groups_in_turn() -> None:

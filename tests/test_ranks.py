@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from bench.launch.backstop import Backstop
-from bench.launch.fork_server import start_fork_server, start_worker
+from bench.launch.fork_server import start_worker
 from bench.launch.local import _free_team, run_groups
 from bench.plan.board import Board
 from bench.plan.cell import Cell
@@ -45,7 +45,7 @@ Start = Callable[..., "Started"]
 class Started:
     """A worker, and what it said."""
 
-    def __init__(self, context: ForkServerContext, run: Run) -> None:
+    def __init__(self, context: Any, run: Run) -> None:
         self.run = run
         run.save()
         self.process, self.messages = start_worker(context, run)
@@ -71,8 +71,9 @@ class Started:
 
 
 @pytest.fixture(scope="module")
-def context() -> ForkServerContext:
-    return start_fork_server()
+def context() -> Any:
+    """Fork this process, which has loaded torch too: a fork server would load it once more."""
+    return multiprocessing.get_context("fork")
 
 
 @pytest.fixture
@@ -92,7 +93,7 @@ def run_of(tmp_path: Path) -> Callable[..., Run]:
 
 
 @pytest.fixture
-def start(context: ForkServerContext, run_of: Callable[..., Run]) -> Iterator[Start]:
+def start(context: Any, run_of: Callable[..., Run]) -> Iterator[Start]:
     """Return a function that starts a worker; what still runs afterwards is killed."""
     started: list[Started] = []
 
@@ -121,6 +122,7 @@ def test_two_ranks_train_as_one_process_with_the_double_batch(start: Start) -> N
     assert row["update_ms"] > 0
 
 
+@pytest.mark.whole
 def test_a_killed_training_of_two_ranks_goes_on_bit_for_bit(start: Start) -> None:
     """With dropout and augmentation, which each rank draws by itself, and BatchNorm, whose statistics rank 0 keeps."""
     cell = replace(TWO, model="tests.tiny:Net", image_size=8, augment=("crop", "flip"), epochs=3)
@@ -139,6 +141,7 @@ def test_a_killed_training_of_two_ranks_goes_on_bit_for_bit(start: Start) -> Non
         assert [e[key] for e in resumed.epochs()] == [e[key] for e in whole.epochs()], key
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize(
     ("model", "status", "because"),
     [
@@ -153,6 +156,7 @@ def test_a_rank_that_ends_badly_ends_the_cell_and_is_named(start: Start, model: 
     assert (row["status"], row["because"][: len(because)]) == (status, because), started.log
 
 
+@pytest.mark.whole
 def test_autocast_holds_on_every_rank(start: Start) -> None:
     started = start(replace(TWO, model="tests.failing:ThreadedOnRank1", precision=RECIPES["bf16_amp"]))
     row = started.row()
@@ -160,7 +164,8 @@ def test_autocast_holds_on_every_rank(start: Start) -> None:
     assert row["because"].startswith("rank 1: RuntimeError: dtype proof: ")
 
 
-def test_a_rank_that_hangs_ends_at_the_deadline_of_the_cell(context: ForkServerContext, run_of: Any) -> None:
+@pytest.mark.whole
+def test_a_rank_that_hangs_ends_at_the_deadline_of_the_cell(context: Any, run_of: Any) -> None:
     run = run_of(replace(TWO, model="tests.failing:HangsOnRank1"), minutes_per_cell=0.5)
     endings: list[Any] = []
 
@@ -175,6 +180,7 @@ def test_a_rank_that_hangs_ends_at_the_deadline_of_the_cell(context: ForkServerC
     assert _of_folder(run.folder) == []
 
 
+@pytest.mark.whole
 def test_ranks_die_with_whoever_started_them(start: Start) -> None:
     started = start(replace(TWO, model="tests.failing:Slow", epochs=1000))
     started.wait_for(phase="training")
@@ -186,6 +192,7 @@ def test_ranks_die_with_whoever_started_them(start: Start) -> None:
     assert alive == []
 
 
+@pytest.mark.whole
 def test_what_cannot_be_synchronised_here_is_a_row(start: Start) -> None:
     row = start(replace(TWO, sync_batchnorm=True)).row()
     assert row["status"] == "unsupported"

@@ -105,6 +105,8 @@ class Session:
             self.row |= {"num_steps": len(steps)} | speed(blocks, self.cell) | scale_story(steps, scale)
             if self.cell.gpus > 1:
                 self.row |= {"joules_per_image": None, "images_per_joule": None}  # one of the boards was sampled
+            elif self.row.get("time_to_accuracy_s") is not None and self.row.get("power_w") is not None:
+                self.row["energy_to_accuracy_j"] = self.row["power_w"] * self.row["time_to_accuracy_s"]
             self.row["warmup_steps"] += self.proved * (1 + self.row["num_resumes"])  # steps of the proofs
         self.report(phase="looking back")
         folder = self.keeping.folder if self.keeping else None
