@@ -39,6 +39,9 @@ def test_it_is_torchs_own_average_weights_and_statistics_alike(images: Images) -
         theirs.update_parameters(training.model)
     ours = training.average.model().state_dict()
     for name, expected in theirs.module.state_dict().items():
+        if not expected.is_floating_point():
+            assert ours[name] == training.model.state_dict()[name]  # batches counted: there is no mean of that
+            continue
         torch.testing.assert_close(ours[name].float(), expected.float(), rtol=1e-5, atol=1e-6, msg=name)
 
 
@@ -57,11 +60,11 @@ def test_a_step_that_16_bits_would_lose_moves_the_average() -> None:
     before = [x.clone() for x in average.state_dict()]
     with torch.no_grad():
         for p in net.parameters():
-            p.mul_(1.125)
+            p.mul_(2)
     average.follow()
     weights = list(net.parameters())
     for old, new, weight in zip(before, average.state_dict(), weights, strict=False):
         nonzero = old != 0
         assert new.dtype == torch.float32
-        torch.testing.assert_close(new[nonzero], old[nonzero] * 1.000125, rtol=1e-6, atol=0)
+        torch.testing.assert_close(new[nonzero], old[nonzero] * 1.001, rtol=1e-6, atol=0)
         assert weight.dtype == torch.bfloat16

@@ -204,7 +204,10 @@ def test_what_cannot_be_synchronised_here_is_a_row(start: Start) -> None:
     [
         ("gpus = 2\ndrop_last = false", "gpus = 2: GPUs need equal shares of every batch; drop drop_last = false"),
         ("sync_batchnorm = true", "gpus = 1: sync_batchnorm has nothing to synchronise; drop it"),
-        ('gpus = 2\n[precision.kept]\nweights = "bf16"\nrounding = "kahan"', "keeps fp32 copies of its 16-bit weights"),
+        (
+            'gpus = 2\n[precision.kept]\nweights = "bf16"\ncompute = "bf16"\nrounding = "kahan"',
+            "keeps fp32 copies of its 16-bit weights",
+        ),
         ("gpus = 0", "gpus"),
     ],
 )

@@ -62,7 +62,7 @@ class Run:
             return cls(
                 folder=folder,
                 cell=Cell.from_json(plain["cell"]),
-                measure=Measure(**plain["measure"]),
+                measure=Measure(**plain["measure"] | {"passes": tuple(plain["measure"]["passes"])}),
                 budget=Budget(**plain["budget"]),
                 board=Board(**plain["board"]),
                 order=plain["order"],
