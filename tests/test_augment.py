@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -278,18 +279,12 @@ def test_training_and_evaluation_resize_alike() -> None:
     assert 0 <= training.evaluate().test_accuracy <= 1
 
 
-def test_half_takes_pixels_to_minus_one_and_one() -> None:
-    cell = Cell(
-        model="tests.tiny:Net",
-        data="digits",
-        precision=RECIPES["fp32"],
-        batch_size=64,
-        image_size=8,
-        normalization="half",
-    )
-    normalize = Training(cell, load_images("digits", 8), CPU).normalize
+@pytest.mark.parametrize(("name", "black", "white"), [("half", -1.0, 1.0), ("imagenet", -0.485 / 0.229, 0.515 / 0.229)])
+def test_pixels_are_normalised_as_the_cell_says(name: Any, black: float, white: float) -> None:
+    cell = Cell(model="tests.tiny:Net", data="digits", precision=RECIPES["fp32"], batch_size=64, image_size=8)
+    normalize = Training(dataclasses.replace(cell, normalization=name), load_images("digits", 8), CPU).normalize
     x_NCHW = torch.tensor([0, 255], dtype=torch.uint8).view(2, 1, 1, 1).expand(2, 3, 8, 8)
-    torch.testing.assert_close(normalize(x_NCHW)[:, 0, 0, 0], torch.tensor([-1.0, 1.0]))
+    torch.testing.assert_close(normalize(x_NCHW)[:, 0, 0, 0], torch.tensor([black, white]))
 
 
 # What a cell says

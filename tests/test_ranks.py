@@ -147,7 +147,7 @@ def test_a_killed_training_of_two_ranks_goes_on_bit_for_bit(start: Start) -> Non
     [
         ("OnRank1", "crashed", "rank 1 was killed by SIGKILL"),
         ("RaisesOnRank1", "failed", 'rank 1: KeyError: "a bug of one\'s own"'),
-        ("HungryOnRank1", "oom", "rank 1: RuntimeError: "),
+        ("HungryOnRank1", "oom", "out of memory at batch size 32 on rank 1: RuntimeError: "),
     ],
 )
 def test_a_rank_that_ends_badly_ends_the_cell_and_is_named(start: Start, model: str, status: str, because: str) -> None:
@@ -225,6 +225,7 @@ def test_a_team_is_as_many_free_gpus_as_the_cell_wants_and_ranks_on_a_cpu_share_
     assert _free_team(2, GPUS, {(GPUS[0],): []}) == (GPUS[1], GPUS[2])
     assert _free_team(2, GPUS, {(GPUS[0], GPUS[1]): []}) is None
     assert _free_team(1, GPUS, {(GPUS[0], GPUS[1]): []}) == (GPUS[2],)
+    assert _free_team(8, GPUS, {(GPUS[0], GPUS[1]): []}) == (GPUS[2],), "to record that there are too few"
     assert _free_team(8, [Board(board_id="cpu")], {}) == (Board(board_id="cpu"),)
 
 

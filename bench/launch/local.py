@@ -117,11 +117,11 @@ def run_groups(
 
 
 def _free_team(num_gpus: int, boards: Sequence[Board], lanes: Iterable[Team]) -> Team | None:
-    """Return boards without a group for a cell on so many GPUs, as many as there are if these do not suffice.
+    """Return boards without a group for a cell on so many GPUs; None while too few are free.
 
-    Ranks on a CPU share the one board.
+    Ranks on a CPU share the one board, and one is enough to record that there are too few.
     """
-    wanted = min(num_gpus if boards[0].is_gpu else 1, len(boards))
+    wanted = num_gpus if boards[0].is_gpu and num_gpus <= len(boards) else 1
     taken = {board for team in lanes for board in team}
     free = [board for board in boards if board not in taken]
     return tuple(free[:wanted]) if len(free) >= wanted else None

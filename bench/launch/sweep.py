@@ -182,12 +182,11 @@ def _with_again(
 
 def _refuse_shared(boards: Sequence[Board], nvml: Any = None) -> None:
     """Refuse to measure on a GPU where somebody else computes; a worker of another launcher of ours is waited for."""
-    from bench.store.locks import holder_pid
+    from bench.store.locks import holder_pids
 
     for board in boards:
         if board.is_gpu:
-            ours = holder_pid(board)
-            found = foreign_processes(board.board_id, [] if ours is None else [ours], nvml)
+            found = foreign_processes(board.board_id, holder_pids(board), nvml)
             if found:
                 raise RequestError(
                     f"{board} is in use by {', '.join(found)}, and would be measured with it; wait until it is free, "

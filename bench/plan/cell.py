@@ -76,8 +76,8 @@ class Cell:
     """Height and width in pixels; images of another size are resized when the data is prepared."""
     resize: NonNegative = 0
     """Height and width that every batch is resized to on the device, in training and evaluation; 0 leaves it be."""
-    normalization: Literal["data", "half"] = "data"
-    """Mean and standard deviation that pixels are normalised by: the data set's own, or 0.5 as pretrained ViTs want."""
+    normalization: Literal["data", "imagenet", "half"] = "data"
+    """Mean and standard deviation that pixels are normalised by: the data set's own, ImageNet's, or 0.5 for both."""
     augment: AugmentTexts = ("crop", "flip")
     """In the order of acting, on the device, batched: `crop` (4 pixels of padding), `flip`, `rotation:15`, `jitter`,
     `cutout:16`, `erasing`; their settings after a colon: `jitter:brightness=.1,hue=.1` (bench/plan/augmentation.py)."""

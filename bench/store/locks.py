@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+import psutil
 from filelock import FileLock, Timeout
 
 from bench.plan.board import Board
@@ -32,12 +33,19 @@ def hold_run(folder: Path) -> Iterator[None]:
         yield
 
 
-def holder_pid(board: Board) -> int | None:
-    """Return the process that holds a board, or held it last; None if no worker of ours ever did."""
+def holder_pids(board: Board) -> list[int]:
+    """Return the worker that holds a board, or held it last, and the ranks of its process group; empty if none did."""
     try:
-        return int(json.loads(_board_path(board).with_suffix(".holder").read_text())["pid"])
+        holder = int(json.loads(_board_path(board).with_suffix(".holder").read_text())["pid"])
     except (OSError, ValueError, KeyError, TypeError):
-        return None
+        return []
+    return [holder, *(pid for pid in psutil.pids() if _group_of(pid) == holder and pid != holder)]
+
+
+def _group_of(pid: int) -> int | None:
+    with suppress(OSError):
+        return os.getpgid(pid)
+    return None
 
 
 @contextmanager

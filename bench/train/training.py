@@ -27,8 +27,11 @@ from bench.train.step import Clipping, step_of
 MIN_EVALUATION_BATCH = 128
 """Evaluation keeps no activations, so a training batch smaller than this would only make it slow."""
 
-HALF = (0.5, 0.5, 0.5)
-"""Per channel; takes pixels from [0, 1] to [-1, 1]."""
+NORMALIZATIONS = {
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "half": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+}
+"""Mean and standard deviation per channel, of pixels in [0, 1]; `data` takes the data set's own."""
 
 
 class Step(NamedTuple):
@@ -94,7 +97,7 @@ class Training:
         self.optimizer = build_optimizer(self.updated.values(), cell)
         if self.master:
             self.master.follow(self.optimizer)
-        mean, std = (images.mean, images.std) if cell.normalization == "data" else (HALF, HALF)
+        mean, std = NORMALIZATIONS.get(cell.normalization, (images.mean, images.std))
         self.normalize = Normalize(
             mean,
             std,
@@ -195,12 +198,15 @@ class Training:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take a state back. From here on every loss and weight is what it would have been.
+        """Take a state back, on all ranks the one that rank 0 is given.
 
-        Of ranks, all take the one that rank 0 is given.
+        From here on every loss and weight is what it would have been.
         """
         self.ranks.tell("load_state_dict")
-        state = self.ranks.from_first(state)
+        self.restore(self.ranks.from_first(state))
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take a state back on this rank alone, where it left what the others have."""
         self.model.load_state_dict(state["model"])
         with torch.no_grad():
             for name, buffer in self.model.named_buffers():  # those, too, that are no part of a model's own state

@@ -69,14 +69,18 @@ def look_afterwards(training: Training, measure_by: Measure, row: Row, traces: T
 
 
 def profile_step(training: Training) -> dict[str, float]:
-    """Take a step under the profiler; return seconds by CUDA kernel, or by operator itself on a CPU."""
+    """Take a step under the profiler; return seconds by CUDA kernel, or by operator itself on a CPU.
+
+    Without NCCL's kernels: they run beside the others, and spin while they wait for another rank.
+    """
     cuda = training.device.type == "cuda"
     with torch.profiler.profile(activities=[ProfilerActivity.CUDA if cuda else ProfilerActivity.CPU]) as profile:
         next(training.steps(0))
         if cuda:
             torch.cuda.synchronize(training.device)
     events = profile.key_averages()
-    return {e.key: 1e-6 * (e.self_device_time_total if cuda else e.self_cpu_time_total) for e in events}
+    seconds = {e.key: 1e-6 * (e.self_device_time_total if cuda else e.self_cpu_time_total) for e in events}
+    return {name: s for name, s in seconds.items() if not name.startswith("nccl")}
 
 
 def _count(training: Training, row: Row) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +84,7 @@ def _by_category(training: Training) -> dict[str, list[Tensor]]:
 
 
 def _built_and_stepped(cell: Cell, images: Images, device: torch.device) -> Training:
-    training = Training(cell, images, device)
+    training = Training(replace(cell, gpus=1, sync_batchnorm=False), images, device)  # one rank's share of a batch
     _step(training)
     return training
 

@@ -57,6 +57,8 @@ class Probe:
     def is_due(self, epoch: int, num_samples: int) -> bool:
         """Whether one of so many looks, spread evenly from before the first epoch to after the last, comes now."""
         epochs = self.training.cell.epochs
+        if self.training.cell.sync_batchnorm:
+            return False  # a look is taken by one rank, and such a BatchNorm waits for all
         return epoch in {round(i * epochs / max(1, num_samples - 1)) for i in range(num_samples)}
 
     def sample(self, epoch: int) -> Sample:
@@ -86,7 +88,7 @@ class Probe:
             training.optimizer.zero_grad(set_to_none=True)
             for left in ("grad_scale", "found_inf"):  # by a scaled step that did not get to its end
                 training.optimizer.__dict__.pop(left, None)
-            training.load_state_dict(state)
+            training.restore(state)
 
     def reference_gradients(self, inside: dict[tuple[str, str], Tensor]) -> dict[str, Tensor]:
         """Return the gradients in strict fp32, by parameter; fill `inside` by (layer, kind) if asked for."""

@@ -91,7 +91,7 @@ def measure_cell(run: Run, device: torch.device, report: Report, waited_s: float
         report(phase="replaying")
         left_s = 60 * run.budget.minutes_per_cell - (time.perf_counter() - begun)
         because = f"{because}; {_autopsy(session, left_s)}"
-    if status == "oom" and run.board.is_gpu:
+    if status == "oom" and run.board.is_gpu and run.cell.gpus == 1:
         _trace_out_of_memory(session)
     row |= session.row | {"status": status, "because": because, "cell_s": session.cell_s}
     if row["status"] == "diverged" and run.cell.epochs:

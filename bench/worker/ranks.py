@@ -13,7 +13,7 @@ import signal
 import tempfile
 import threading
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from typing import Any
@@ -26,6 +26,7 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from bench.measure.machine import provenance
 from bench.measure.memory import is_out_of_memory
+from bench.plan.cell import Cell
 from bench.store.columns import METHOD_VERSION, TABLES
 from bench.store.record import write_run
 from bench.store.run import Run
@@ -41,6 +42,9 @@ PATIENCE_S = 3 * ECHO_S
 
 GRACE_S = 10.0
 """After which a follower ends though it is still in the middle of something that rank 0 has left."""
+
+MOST_MINUTES = 1e6
+"""For a limit that a collective operation can take, where a cell has none."""
 
 PR_SET_PDEATHSIG = 1
 
@@ -74,7 +78,7 @@ def run_ranks(run: Run, report: Report, waited_s: float) -> None:
             elastic_launch(config, run_rank)(run, report, waited_s, pipes, os.getpid())
         except ChildFailedError as e:
             if _age(run) == before:
-                status, because = _ending(*e.get_first_failure())
+                status, because = _ending(run.cell, *e.get_first_failure())
                 row = provenance(run.board, METHOD_VERSION) | {"status": status, "because": because}
                 row |= {"order": run.order, "command": run.command, "started_at": begun_at, "waited_s": waited_s}
                 write_run(run.folder, run.cell, row, {table: [] for table in TABLES if table != "cells"})
@@ -87,7 +91,10 @@ def run_rank(run: Run, report: Report, waited_s: float, pipes: Pipes, agent: int
     _die_with(agent)
     rank = int(os.environ["RANK"])
     device = prepare_process(run, rank)
-    dist.init_process_group("nccl" if run.board.is_gpu else "gloo")
+    beyond = timedelta(
+        minutes=min(run.budget.minutes_per_cell, MOST_MINUTES) + 60
+    )  # the launcher's deadline comes first
+    dist.init_process_group("nccl" if run.board.is_gpu else "gloo", timeout=beyond)
     if rank:
         hears, _ = pipes[rank - 1]
         follow(run, device, Ranks(rank=rank, world_size=run.cell.gpus), Orders(hears))
@@ -162,7 +169,7 @@ def _die_with(agent: int) -> None:
         os._exit(1)
 
 
-def _ending(rank: int, failure: ProcessFailure) -> tuple[str, str]:
+def _ending(cell: Cell, rank: int, failure: ProcessFailure) -> tuple[str, str]:
     """Say in a status and in words how a rank failed."""
     if failure.exitcode < 0:
         hint = "; the kernel does this when memory runs out" if failure.exitcode == -signal.SIGKILL else ""
@@ -170,7 +177,9 @@ def _ending(rank: int, failure: ProcessFailure) -> tuple[str, str]:
     if not isinstance(failure.message, dict):
         return "crashed", f"rank {rank} ended with exit code {failure.exitcode}; see log.txt"
     raised = str(failure.message["message"]).splitlines()[0]  # the exception's class and words
-    return "oom" if is_out_of_memory(RuntimeError(raised)) else "failed", f"rank {rank}: {raised}"
+    if is_out_of_memory(RuntimeError(raised)):
+        return "oom", f"out of memory at batch size {cell.batch_size} on rank {rank}: {raised}"
+    return "failed", f"rank {rank}: {raised}"
 
 
 def _age(run: Run) -> int | None:

@@ -36,6 +36,7 @@ MEMORY: tuple[Column, ...] = (
         INT,
         "bytes",
         "predicted peak",
-        "Of two steps of fake tensors, without the data, workspaces and rounding; null without the pass `memory`",
+        "Of two steps of fake tensors, without data, workspaces, rounding and the gradients on their way between GPUs; "
+        "null without the pass `memory`",
     ),
 )

@@ -24,7 +24,9 @@ EPOCHS: tuple[Column, ...] = (
     ID,
     Column("epoch", INT, "", "epoch", "From 1"),
     Column("learning_rate", REAL, "", "learning rate", "At the epoch's last step"),
-    Column("train_loss", REAL, "", "training loss", "Mean over the epoch's steps"),
+    Column(
+        "train_loss", REAL, "", "training loss", "Mean over the epoch's steps; of several GPUs, the first one's images"
+    ),
     Column("train_s", REAL, "s", "training time", "Since the first step, evaluation off the clock"),
     Column(
         "images_per_s",
@@ -46,8 +48,10 @@ STEPS: tuple[Column, ...] = (
     ID,
     Column("step", INT, "", "step", "From 1"),
     Column("epoch", INT, "", "epoch", "From 1"),
-    Column("loss", SINGLE, "", "training loss", "Of this step's batch, fp32"),
-    Column("num_images", INT, "", "images", "In this step's batch"),
+    Column(
+        "loss", SINGLE, "", "training loss", "Of this step's batch, fp32; of several GPUs, the first one's share of it"
+    ),
+    Column("num_images", INT, "", "images", "In this step's batch, of all GPUs"),
     Column("loss_scale", SINGLE, "", "loss scale", "That this step used; null without a scaler"),
     Column("skipped", FLAG, "", "skipped", "Whether the scaler skipped the update; null without a scaler"),
     Column(
