@@ -53,6 +53,8 @@ def outline(
         yield "        (MiB: predicted peak of a training step, without the data set and the kernels' workspaces)"
     for because in sorted({said for said in predicted.values() if isinstance(said, str)}):
         yield f"        (? MiB: {because})"
+    for gpus in sorted({cell.gpus for cell in cells} - {1}):
+        yield f"        (cells with gpus = {gpus} want so many GPUs of one model, or share one CPU; batch_size is of each)"
     if plan.excluded:
         yield f"{len(plan.excluded)} excluded:"
         for cell, because in plan.excluded:

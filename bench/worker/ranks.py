@@ -91,10 +91,8 @@ def run_rank(run: Run, report: Report, waited_s: float, pipes: Pipes, agent: int
     _die_with(agent)
     rank = int(os.environ["RANK"])
     device = prepare_process(run, rank)
-    beyond = timedelta(
-        minutes=min(run.budget.minutes_per_cell, MOST_MINUTES) + 60
-    )  # the launcher's deadline comes first
-    dist.init_process_group("nccl" if run.board.is_gpu else "gloo", timeout=beyond)
+    minutes = min(run.budget.minutes_per_cell, MOST_MINUTES) + 60  # a rank that hangs ends by the launcher's deadline
+    dist.init_process_group("nccl" if run.board.is_gpu else "gloo", timeout=timedelta(minutes=minutes))
     if rank:
         hears, _ = pipes[rank - 1]
         follow(run, device, Ranks(rank=rank, world_size=run.cell.gpus), Orders(hears))
