@@ -105,7 +105,7 @@ def test_the_outline_shows_cells_groups_order_reasons_and_what_is_done() -> None
 def test_the_outline_says_what_cells_on_several_gpus_want() -> None:
     plan = plan_of(MATRIX + FIXED + "gpus = 4")
     text = "\n".join(outline(plan, plan.cells, done=(), cell_s={}))
-    assert "(cells with gpus = 4 want so many GPUs of one model, or share one CPU; batch_size is of each)" in text
+    assert "(gpus = 4: on so many GPUs of one model, or processes on one CPU; batch_size is of each)" in text
     assert "bf16_amp" in text
     assert str(plan.cells[0]).startswith(f"{plan.cells[0].model} {plan.cells[0].precision} b32x4 s0")
 

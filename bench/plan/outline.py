@@ -54,7 +54,7 @@ def outline(
     for because in sorted({said for said in predicted.values() if isinstance(said, str)}):
         yield f"        (? MiB: {because})"
     for gpus in sorted({cell.gpus for cell in cells} - {1}):
-        yield f"        (cells with gpus = {gpus} want so many GPUs of one model, or share one CPU; batch_size is of each)"
+        yield f"        (gpus = {gpus}: on so many GPUs of one model, or processes on one CPU; batch_size is of each)"
     if plan.excluded:
         yield f"{len(plan.excluded)} excluded:"
         for cell, because in plan.excluded:
