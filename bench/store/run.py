@@ -43,12 +43,17 @@ class Run:
     def save(self) -> None:
         """Write cell.json into the run's folder."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        plain = {"measure": asdict(self.measure), "budget": asdict(self.budget), "board": asdict(self.board)}
-        plain |= {"peers": [asdict(board) for board in self.peers]}
-        write_json(
-            self.folder / "cell.json",
-            {"cell": self.cell.to_json(), **plain, "order": self.order, "command": self.command, "again": self.again},
-        )
+        plain = {
+            "cell": self.cell.to_json(),
+            "measure": asdict(self.measure),
+            "budget": asdict(self.budget),
+            "board": asdict(self.board),
+            "peers": [asdict(board) for board in self.peers],
+            "order": self.order,
+            "command": self.command,
+            "again": self.again,
+        }
+        write_json(self.folder / "cell.json", plain)
 
     @classmethod
     def load(cls, folder: Path) -> Run:
