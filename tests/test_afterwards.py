@@ -99,3 +99,9 @@ def test_what_cannot_be_counted_is_null_and_the_cell_goes_on(capsys: pytest.Capt
 )
 def test_a_product_is_told_from_a_normalisation_and_a_move(name: str, multiplies: bool) -> None:
     assert is_product(name) is multiplies
+
+
+def test_an_interruption_of_one_step_is_not_where_its_time_goes() -> None:
+    step, stalled = {"aten::convolution": 0.2, "aten::relu": 0.1}, {"aten::convolution": 0.2, "aten::relu": 7.0}
+    assert afterwards.typical([step, stalled, step]) == step
+    assert afterwards.typical([step, step, {"aten::convolution": 0.2}])["aten::relu"] == 0.1

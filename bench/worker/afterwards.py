@@ -6,9 +6,10 @@ says why.
 
 from __future__ import annotations
 
+import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,9 @@ from bench.worker.proof import prove_kernels
 from bench.worker.traces import Traces
 
 Row = dict[str, Any]
+
+CPU_STEPS = 3
+"""Taken under the profiler on a CPU."""
 
 
 def look_afterwards(training: Training, measure_by: Measure, row: Row, traces: Traces, folder: Path | None) -> None:
@@ -64,7 +68,7 @@ def look_afterwards(training: Training, measure_by: Measure, row: Row, traces: T
         row["kernel_ms"] = 1e3 * sum(times.values())
         _bind(row, times)
     elif "phases" in passes:
-        _attempt("operators", lambda: _bind(row, profile_step(training)))
+        _attempt("operators", lambda: _bind(row, typical([profile_step(training) for _ in range(CPU_STEPS)])))
     row["afterwards_s"] = time.perf_counter() - begun
 
 
@@ -81,6 +85,12 @@ def profile_step(training: Training) -> dict[str, float]:
     events = profile.key_averages()
     seconds = {e.key: 1e-6 * (e.self_device_time_total if cuda else e.self_cpu_time_total) for e in events}
     return {name: s for name, s in seconds.items() if not name.startswith("nccl")}
+
+
+def typical(steps: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Return the median seconds of every operator over a few steps: on a CPU one interruption may outlast a step."""
+    names = dict.fromkeys(name for step in steps for name in step)
+    return {name: statistics.median(step.get(name, 0.0) for step in steps) for name in names}
 
 
 def _count(training: Training, row: Row) -> None:

@@ -16,7 +16,7 @@ WORK: tuple[Column, ...] = (
         REAL,
         "",
         "products",
-        "Of the time in kernels (on a CPU in operators), that of matrix products and convolutions",
+        "Of the time in kernels (on a CPU operators, medians of three steps), that of matrix products and convolutions",
     ),
     Column("bound", TEXT, "", "bound by", "What a step waits for most: input, launch, compute or memory"),
     Column("bound_because", TEXT, "", "evidence", "For it, in words"),
