@@ -22,7 +22,7 @@ SPEED: tuple[Column, ...] = (
         "outliers",
         "Of these blocks, flagged and kept: modified z-score beyond 3.5 (Iglewicz & Hoaglin, 1993, section 3.3)",
     ),
-    Column("step_ms", REAL, "ms", "step time", "Batch size over throughput"),
+    Column("step_ms", REAL, "ms", "step time", "Global batch size over throughput"),
     Column(
         "ci_share",
         REAL,
