@@ -33,14 +33,14 @@ BOARD_STATE: tuple[Column, ...] = (
         "energy per image",
         "Power times the blocks' wall time per image; null where several boards worked, since one was sampled",
     ),
+    Column("images_per_joule", REAL, "images/J", "images per joule", "Its inverse"),
     Column(
         "energy_to_accuracy_j",
         REAL,
         "J",
         "energy to accuracy",
-        "Power times the training time until [measure] target_accuracy was first reached; null likewise",
+        "Power times the training time until [measure] target_accuracy was first reached; null where several boards worked",
     ),
-    Column("images_per_joule", REAL, "images/J", "images per joule", "Its inverse"),
     Column(
         "idle_share",
         REAL,
