@@ -22,7 +22,7 @@ test: $(READY)
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m mypy
-	$(PYTHON) -m pytest -m "not gpu and not whole"
+	$(PYTHON) -m pytest -m "not gpu and not whole" --numprocesses logical --maxprocesses 4
 
 whole: $(READY)
 	$(PYTHON) -m pytest -m whole

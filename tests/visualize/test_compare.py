@@ -26,8 +26,9 @@ SEEDS = range(5)
 
 
 @pytest.fixture
-def run():
-    """Run the command in this process."""
+def run(monkeypatch):
+    """Run the command in this process, as wide as where there is no terminal."""
+    monkeypatch.setenv("COLUMNS", str(compare.WIDTH))
     app = typer.Typer(pretty_exceptions_enable=False)
     app.command()(compare.main)
     return lambda *arguments: CliRunner().invoke(app, [str(a) for a in arguments])
