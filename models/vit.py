@@ -101,16 +101,19 @@ class Embeddings(nn.Module):
 
 
 class Block(nn.Module):
-    """Self-attention, then an MLP four times as wide with GELU, each normalised before and added after."""
+    """Self-attention, then an MLP with GELU, each normalised before and added after."""
 
-    def __init__(self, hidden: int, num_heads: int, eps: float = 1e-12) -> None:
+    def __init__(
+        self, hidden: int, num_heads: int, *, mlp_ratio: int = 4, qkv_bias: bool = True, eps: float = 1e-12
+    ) -> None:
         super().__init__()
         self.num_heads = num_heads
         self.norm1 = nn.LayerNorm(hidden, eps=eps)
-        self.qkv = nn.Linear(hidden, 3 * hidden)
+        self.qkv = nn.Linear(hidden, 3 * hidden, bias=qkv_bias)
         self.out = nn.Linear(hidden, hidden)
         self.norm2 = nn.LayerNorm(hidden, eps=eps)
-        self.mlp = nn.Sequential(nn.Linear(hidden, 4 * hidden), nn.GELU(), nn.Linear(4 * hidden, hidden))
+        inner = mlp_ratio * hidden
+        self.mlp = nn.Sequential(nn.Linear(hidden, inner), nn.GELU(), nn.Linear(inner, hidden))
 
     def forward(self, x_NTD: Tensor) -> Tensor:
         """Map tokens (N, T, D) to the same shape; the products of H heads of E features are scaled by E^-1/2."""
