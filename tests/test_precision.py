@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 
 import pytest
@@ -13,7 +14,7 @@ from bench.measure.machine import cpu_name
 from bench.plan.cell import Cell
 from bench.plan.recipe import RECIPES, LossScale
 from bench.train.optimizer import build_optimizer, require_working_fused, zero_momentum
-from bench.train.precision import Scaler, fp32_precision, set_fp32_precision
+from bench.train.precision import Scaler, fp32_precision, set_fp32_precision, set_up_precision, wants_onednn
 from bench.train.statuses import Unsupported
 from tests import tiny
 
@@ -25,6 +26,7 @@ def torchs_own_switches() -> Iterator[None]:
     matmul, conv = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
     yield
     torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = matmul, conv
+    torch.backends.mkldnn.enabled = True
 
 
 @pytest.mark.parametrize("tf32", [False, True])
@@ -37,6 +39,19 @@ def test_trap_1_tf32_is_off_everywhere_or_on_everywhere(tf32: bool) -> None:
     assert set(cuda) == {"cuda.matmul", "cudnn.conv", "cudnn.rnn"}
     assert all((value == "tf32") is tf32 for value in cuda.values()), cuda
     assert torch.backends.cuda.matmul.allow_tf32 is torch.backends.cudnn.allow_tf32 is tf32
+
+
+@pytest.mark.parametrize("amx_fp16", [False, True])
+def test_onednn_computes_fp16_only_where_it_has_the_kernels(amx_fp16: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_amx_fp16_supported", lambda: amx_fp16)
+    for name, recipe in RECIPES.items():
+        cell = Cell(model="LeNet", data="digits", precision=recipe, batch_size=1)
+        assert wants_onednn(cell) is ("fp16" not in name or amx_fp16), name
+        assert wants_onednn(dataclasses.replace(cell, onednn="on"))
+        assert not wants_onednn(dataclasses.replace(cell, onednn="off"))
+        for onednn in ("off", "on"):
+            set_up_precision(dataclasses.replace(cell, precision=RECIPES["bf16"], onednn=onednn), CPU)
+            assert torch.backends.mkldnn.enabled is (onednn == "on")
 
 
 def optimizer_of(weight: nn.Parameter, **fields: object) -> torch.optim.Optimizer:

@@ -93,11 +93,19 @@ def set_up_precision(cell: Cell, device: torch.device) -> Precision:
     matmul.allow_fp16_reduced_precision_reduction = cell.reduced_precision_reductions
     matmul.allow_bf16_reduced_precision_reduction = cell.reduced_precision_reductions
     torch.backends.cudnn.benchmark = cell.cudnn_benchmark
+    torch.backends.mkldnn.enabled = wants_onednn(cell)
     return Precision(
         weights=DTYPES[recipe.weights],
         autocast=torch.autocast(device.type, dtype=DTYPES[recipe.compute], enabled=recipe.autocast),
         scaler=Scaler(cell.scale, device),
     )
+
+
+def wants_onednn(cell: Cell) -> bool:
+    """Whether oneDNN is to compute a CPU's products: as the cell says, or where it has a kernel for all of them."""
+    if cell.onednn == "auto":
+        return cell.precision.compute != "fp16" or torch.cpu._is_amx_fp16_supported()
+    return cell.onednn == "on"
 
 
 def set_fp32_precision(*, tf32: bool) -> None:

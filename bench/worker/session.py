@@ -87,6 +87,7 @@ class Session:
             "num_parameters": training.num_parameters,
             "optimizer_dtypes": " ".join(updated),
             "fp32_precision": " ".join(f"{k}:{v}" for k, v in fp32_precision().items()),
+            "onednn_used": None if self.device.type == "cuda" else torch.backends.mkldnn.enabled,
             "threads_used": torch.get_num_threads(),
             "startup_s": time.perf_counter() - self.started_s,
             "train_s": 0.0,

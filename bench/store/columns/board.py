@@ -39,7 +39,7 @@ BOARD_STATE: tuple[Column, ...] = (
         REAL,
         "J",
         "energy to accuracy",
-        "Power times the training time until [measure] target_accuracy was first reached; null where several boards worked",
+        "Power times the training time until [measure] target_accuracy was first reached; null likewise",
     ),
     Column(
         "idle_share",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.store.columns.column import INT, REAL, TEXT, Column
+from bench.store.columns.column import FLAG, INT, REAL, TEXT, Column
 
 PRECISION: tuple[Column, ...] = (
     Column("weights_dtype", TEXT, "", "weights", "Dtype that the recipe keeps the weights in"),
@@ -29,6 +29,13 @@ PRECISION: tuple[Column, ...] = (
         "",
         "fp32 precision",
         "Effective torch fp32_precision of CUDA matmul, conv, rnn and CPU products",
+    ),
+    Column(
+        "onednn_used",
+        FLAG,
+        "",
+        "oneDNN",
+        "Whether a CPU's convolutions and products were oneDNN's, not torch's own; null on a GPU",
     ),
     Column("num_steps", INT, "", "steps", "Optimizer steps attempted"),
     Column("num_skipped", INT, "", "skipped steps", "Steps that the loss scaler skipped after an overflow"),
