@@ -100,7 +100,7 @@ class Cell:
     """Whether 16-bit matrix products on CUDA may accumulate in less than fp32 (torch's default)."""
     onednn: Literal["auto", "on", "off"] = "auto"
     """Whether a CPU's convolutions and products are oneDNN's or torch's own. `auto` is on, but off for fp16 on a CPU
-    without AMX-FP16: oneDNN leaves the weight gradients of its convolutions there to a reference loop, with which a whole
+    without AMX-FP16: oneDNN leaves the weight gradients of its convolutions there to a reference loop, with which a
     step of LeNet took 16 times as long or more (experiments/LOG.md)."""
     num_threads: Annotated[int, Ge(0), Le(1024)] = 0
     """Of torch on the CPU; 0 means all cores of the board."""
