@@ -147,6 +147,26 @@ def test_p6_looks_at_layers_leave_the_timed_steps_as_fast_as_they_were(
     judge(f"P6 with looks / without, SmallCifarNet {recipe} b128", result[0], at_least=0.99, control=result[1])
 
 
+@ON_CPU
+@pytest.mark.skipif(torch.cpu._is_amx_fp16_supported(), reason="oneDNN has kernels for fp16 here")
+def test_fp16_is_faster_without_onednn_where_that_has_no_kernel_for_its_gradients(
+    images: Images, judge: Callable[..., None], benchmark: BenchmarkFixture
+) -> None:
+    step = harness("LeNet", "fp16", images)
+
+    def run(*, onednn: bool) -> None:
+        torch.backends.mkldnn.enabled = onednn
+        step(1)
+
+    try:
+        result = benchmark.pedantic(
+            compare, args=(lambda: run(onednn=False), lambda: run(onednn=True)), kwargs={"rounds": 5}, rounds=1
+        )
+    finally:
+        torch.backends.mkldnn.enabled = True
+    judge("fp16 without oneDNN / with, LeNet b128", result[0], at_least=4.0, control=result[1])
+
+
 def augmenting(images: Images) -> Callable[[], None]:
     """Return a function that draws and augments all training images once, batch by batch."""
     images = images.to(DEVICE)
