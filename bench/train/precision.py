@@ -102,7 +102,11 @@ def set_up_precision(cell: Cell, device: torch.device) -> Precision:
 
 
 def wants_onednn(cell: Cell) -> bool:
-    """Whether oneDNN is to compute a CPU's products: as the cell says, or where it has a kernel for all of them."""
+    """Whether oneDNN is to compute a CPU's products: as the cell says, or where it has a kernel for all of them.
+
+    Of fp16 weight gradients it has one for AMX-FP16, then its reference (oneDNN, src/cpu/cpu_convolution_list.cpp,
+    `backward_weights`); torch's own kernels add the images' gradients up in fp16.
+    """
     if cell.onednn == "auto":
         return cell.precision.compute != "fp16" or torch.cpu._is_amx_fp16_supported()
     return cell.onednn == "on"
