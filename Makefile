@@ -45,7 +45,7 @@ reference: $(READY)
 $(VENV)/ready: requirements.txt requirements-dev.txt
 	test -x $(VENV)/bin/python || python3 -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet uv
-	$(VENV)/bin/uv pip install --python $(VENV) -r requirements.txt -r requirements-dev.txt
+	$(VENV)/bin/uv pip install --compile-bytecode --python $(VENV) -r requirements.txt -r requirements-dev.txt
 	touch $@
 
 clean:
