@@ -281,7 +281,7 @@ def test_the_fork_server_has_torch_and_our_worker_one_thread_and_no_cuda() -> No
     process.start()
     seen = ours.recv()
     process.join()
-    assert seen == {"torch": True, "bench.worker.process": True, "cuda": False}
+    assert seen == {"torch": True, "bench.worker.process": True, "pandas": True, "cuda": False}
     assert psutil.Process(forkserver._forkserver._forkserver_pid).num_threads() == 1
 
 
@@ -294,6 +294,7 @@ def _look(connection: Any) -> None:
         {
             "torch": torch is not None,
             "bench.worker.process": "bench.worker.process" in sys.modules,
+            "pandas": "pandas" in sys.modules,
             "cuda": bool(torch and torch.cuda.is_initialized()),
         }
     )

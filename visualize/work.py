@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+
 import pandas as pd
 
 from visualize.frame import Results
 from visualize.theme import order
 
-Facts = dict[str, str]
+SHARE = re.compile(r"\d+%")
+"""The figure in a line of evidence."""
 
 
 def findings(results: Results) -> list[str]:
@@ -16,21 +20,35 @@ def findings(results: Results) -> list[str]:
     for subject in results.subjects:
         for batch_size in results.where(subject=subject).batch_sizes:
             ok = results.where(subject=subject, batch_size=batch_size).ok
-            told = {recipe: words_of(ok[ok["recipe"] == recipe]) for recipe in order(ok["recipe"])}
-            parts = [f"{recipe} {words}" for recipe, words in told.items() if words]
+            by_recipe = {recipe: ok[ok["recipe"] == recipe] for recipe in order(ok["recipe"])}
+            parts = bounds(by_recipe)
+            parts += [f"{recipe} {words}" for recipe, cells in by_recipe.items() if (words := use_of(cells))]
             if parts:
                 sentences.append(f"{subject} at batch {batch_size}: {'; '.join(parts)}.")
     return sentences
 
 
-def words_of(cells: pd.DataFrame) -> str:
-    """Say what bounds the steps of a recipe, its share of the peaks and its energy an image; empty if unknown."""
+def bounds(by_recipe: Mapping[str, pd.DataFrame]) -> list[str]:
+    """Say what bounds the steps of recipes; those with the same bound and kind of evidence share a clause."""
+    clauses: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    for recipe, cells in by_recipe.items():
+        labels = _known(cells, "bound")
+        if len(labels):
+            label = labels.mode().iloc[0]
+            because = cells.loc[cells["bound"] == label, "bound_because"].iloc[0]
+            share = SHARE.search(because)
+            kind = SHARE.sub("{}", because, count=1)
+            clauses.setdefault((label, kind), []).append((recipe, share.group() if share else ""))
+    return [
+        f"{', '.join(recipe for recipe, _ in told)} {'is' if len(told) == 1 else 'are'} {label}-bound "
+        f"({kind.format(', '.join(share for _, share in told))})"
+        for (label, kind), told in clauses.items()
+    ]
+
+
+def use_of(cells: pd.DataFrame) -> str:
+    """Say a recipe's share of the peaks and its energy an image; empty if unknown."""
     parts = []
-    labels = _known(cells, "bound")
-    if len(labels):
-        label = labels.mode().iloc[0]
-        because = cells.loc[cells["bound"] == label, "bound_because"].iloc[0]
-        parts.append(f"is {label}-bound ({because})")
     for column, what in (("mfu_measured", "the measured"), ("mfu_vendor", "the vendor's")):
         share = _known(cells, column)
         if len(share):

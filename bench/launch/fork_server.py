@@ -19,8 +19,9 @@ from multiprocessing.context import ForkServerContext, ForkServerProcess
 from bench.store.folder import ROOT
 from bench.store.run import Run
 
-PRELOAD = ["bench.worker.process", __name__]
-"""What the fork server imports; torch comes with it. An ImportError there is swallowed, so a test looks."""
+PRELOAD = ["bench.worker.process", "pandas", __name__]
+"""What the fork server imports; torch comes with it, and pandas is what Arrow imports at the first table that it makes.
+An ImportError there is swallowed, so a test looks."""
 
 
 def start_fork_server() -> ForkServerContext:

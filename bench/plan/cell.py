@@ -102,6 +102,10 @@ class Cell:
     """Whether a CPU's convolutions and products are oneDNN's or torch's own. `auto` is on, but off for fp16 on a CPU
     without AMX-FP16: oneDNN leaves the weight gradients of its convolutions there to a reference loop, with which a
     step of LeNet took 16 times as long or more (experiments/LOG.md)."""
+    compile: Literal["none", "default", "reduce-overhead", "max-autotune"] = "none"
+    """torch.compile's mode for the network; `reduce-overhead` replays its kernels as CUDA graphs. The first step of a
+    process runs as written, under the eyes of the dtype proof, so what goes on from a checkpoint is not bit-equal; and
+    compiled dropout draws other numbers."""
     num_threads: Annotated[int, Ge(0), Le(1024)] = 0
     """Of torch on the CPU; 0 means all cores of the board."""
 

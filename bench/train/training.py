@@ -14,6 +14,7 @@ from bench.plan.cell import Cell
 from bench.train.augment import Augment, Normalize
 from bench.train.average import Average, MovingAverage, NoAverage
 from bench.train.clip import Clip, no_clip
+from bench.train.compiler import compiled
 from bench.train.evaluate import Evaluation, evaluate, loss_of
 from bench.train.images import Images
 from bench.train.loader import loader_of
@@ -82,7 +83,7 @@ class Training:
         model = build_model(cell, images.num_classes)
         self.model: nn.Module = cast_model(model, cell, device).train()
         self.stepped = ranks.wrapped(self.model, device, sync_batchnorm=cell.sync_batchnorm)
-        """What the step calls: the model, or the model with its gradients averaged over the ranks."""
+        """What the step calls: the model, or the model with its gradients averaged over the ranks; later compiled."""
         self.average: Average = MovingAverage(self.model, cell.ema_decay) if cell.ema_decay else NoAverage(self.model)
         self.loss_fn = loss_of(model, cell.label_smoothing)
         self.weights = {name: p for name, p in self.model.named_parameters() if p.requires_grad}
@@ -123,6 +124,15 @@ class Training:
     def num_parameters(self) -> int:
         """Trainable parameters."""
         return sum(p.numel() for p in self.weights.values())
+
+    def compile(self) -> None:
+        """Let the cell's compiler make the kernels of all further steps, not of evaluation; the next step waits for it.
+
+        Raises:
+            Unsupported: there is no compiler.
+        """
+        if self.cell.compile != "none":
+            self.stepped = compiled(self.stepped, self.cell, self.device)
 
     def set_learning_rate(self, epoch: int, step: int) -> None:
         """Set what the schedule says for a step of an epoch, both from 0."""

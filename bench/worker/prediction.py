@@ -40,6 +40,8 @@ def predict_peak_bytes(cell: Cell, num_classes: int = 10) -> int:
     Raises:
         RuntimeError, ValueError, NotImplementedError: the network cannot be run on shapes alone.
     """
+    if cell.compile != "none":
+        raise ValueError("compiled kernels keep other activations than the network as written")
     recipe = cell.precision
     before = torch.get_default_dtype()
     torch.set_default_dtype(DTYPES[recipe.weights])  # a fake module cannot be cast

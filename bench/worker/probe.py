@@ -49,8 +49,8 @@ class Probe:
     def __init__(self, training: Training, *, activations: bool) -> None:
         self.training = training
         self.activations = activations
-        images = training.images
-        order = torch.randperm(len(images.train_y_N), generator=torch.Generator().manual_seed(PROBE_SEED))
+        num_images = len(training.images.train_y_N)
+        order = torch.randperm(num_images, generator=torch.Generator().manual_seed(PROBE_SEED))
         self.chosen_N = order[: training.cell.batch_size]
         """On the CPU: between looks a probe holds nothing on the device, whose memory is measured."""
 
@@ -65,9 +65,7 @@ class Probe:
         """Look at the step that the training would take after `epoch` epochs, on the probe's batch."""
         training = self.training
         state = copy.deepcopy(training.state_dict())
-        x_NCHW, y_N = training.images.train_x_NCHW, training.images.train_y_N
-        chosen_N = self.chosen_N.to(x_NCHW.device)  # the host, where a DataLoader brings the images
-        self.pixels_NCHW, self.y_N = x_NCHW[chosen_N].to(training.device), y_N[chosen_N].to(training.device)
+        self.take_batch()
         training.set_learning_rate(min(epoch, training.cell.epochs - 1), step=0)
         skipped = float(training.precision.scaler.num_skipped)
         torch.backends.cudnn.benchmark = False  # its trials belong to the training's first steps
@@ -89,6 +87,31 @@ class Probe:
             for left in ("grad_scale", "found_inf"):  # by a scaled step that did not get to its end
                 training.optimizer.__dict__.pop(left, None)
             training.restore(state)
+
+    def warm_up(self) -> None:
+        """Go forward and backward once for nothing, so that the next timed step finds memory as steps leave it.
+
+        What a look needed has gone back to the system, and what a step needs went with it.
+        """
+        training = self.training
+        random = copy.deepcopy({"random": training.state_dict()["random"]})
+        buffers = [buffer.clone() for buffer in training.model.buffers()]
+        self.take_batch()
+        try:
+            self.recipe_gradients(scale=1.0)
+        finally:
+            del self.pixels_NCHW, self.y_N
+            training.optimizer.zero_grad(set_to_none=True)
+            with torch.no_grad():
+                for buffer, before in zip(training.model.buffers(), buffers, strict=True):
+                    buffer.copy_(before)
+            training.rewind_rng(random)
+
+    def take_batch(self) -> None:
+        """Bring the probe's batch to the device."""
+        x_NCHW, y_N = self.training.images.train_x_NCHW, self.training.images.train_y_N
+        chosen_N = self.chosen_N.to(x_NCHW.device)  # the host, where a DataLoader brings the images
+        self.pixels_NCHW, self.y_N = x_NCHW[chosen_N].to(self.training.device), y_N[chosen_N].to(self.training.device)
 
     def reference_gradients(self, inside: dict[tuple[str, str], Tensor]) -> dict[str, Tensor]:
         """Return the gradients in strict fp32, by parameter; fill `inside` by (layer, kind) if asked for."""

@@ -28,6 +28,7 @@ from bench.store.locks import hold_boards, hold_run
 from bench.store.record import write_run
 from bench.store.run import Run
 from bench.train.checkpoint import delete_checkpoints
+from bench.train.compiler import cache_of_its_own
 from bench.train.ranks import ALONE, Ranks
 from bench.train.statuses import Diverged, Throttled, Unsupported
 from bench.worker.board_watch import BoardWatch
@@ -66,7 +67,8 @@ def run_cell(run: Run, report: Report) -> None:
         if run.record_path.exists() and not run.again:
             return
         owner = f"{run.cell} of {run.folder.parents[1].name}"
-        with hold_boards(run.boards, owner, lambda holder: report(phase="waiting", holder=holder)) as waited_s:
+        boards = hold_boards(run.boards, owner, lambda holder: report(phase="waiting", holder=holder))
+        with boards as waited_s, cache_of_its_own(run.folder):
             report(phase="start")
             if run.cell.gpus == 1:
                 measure_cell(run, prepare_process(run), report, waited_s)

@@ -145,6 +145,7 @@ def follow(run: Run, device: torch.device, ranks: Ranks, orders: Orders) -> None
                     steps = training.steps(*arguments)
                 case "step" if not proved:
                     prove_first_step(training, steps, row={})
+                    training.compile()
                     proved = True
                 case "step":
                     next(steps)

@@ -6,19 +6,20 @@ import math
 import statistics
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import InitVar, asdict, dataclass, field
 from typing import Any
 
 import torch
 
-from bench.measure.clock import Block
+from bench.measure.clock import Block, Mark
 from bench.plan.cell import Cell
 from bench.plan.measure import Measure
 from bench.train.images import Images, load_images
 from bench.train.precision import fp32_precision
 from bench.train.ranks import ALONE, Ranks
 from bench.train.statuses import Diverged
-from bench.train.training import Training
+from bench.train.training import Step, Training
 from bench.worker.afterwards import look_afterwards
 from bench.worker.autopsy import first_non_finite
 from bench.worker.board_watch import BoardWatch
@@ -53,6 +54,8 @@ class Session:
     """Of this process, from 0."""
     proved: bool = False
     """Whether the first step of this process has been taken, under the eyes of the dtype proof."""
+    compiled: bool = False
+    """Whether the step after it has been taken, in which the compiler worked, where the cell wants one."""
 
     def __post_init__(self, board: BoardWatch | None) -> None:
         self.timing = Timing(self.measure_by, self.device, self.report, self.row, board or BoardWatch())
@@ -108,7 +111,8 @@ class Session:
                 self.row |= {"joules_per_image": None, "images_per_joule": None}  # one of the boards was sampled
             elif self.row.get("time_to_accuracy_s") is not None and self.row.get("power_w") is not None:
                 self.row["energy_to_accuracy_j"] = self.row["power_w"] * self.row["time_to_accuracy_s"]
-            self.row["warmup_steps"] += self.proved * (1 + self.row["num_resumes"])  # steps of the proofs
+            # Those of the proofs, and those in which the compiler worked.
+            self.row["warmup_steps"] += (self.proved + self.compiled) * (1 + self.row["num_resumes"])
         self.report(phase="looking back")
         folder = self.keeping.folder if self.keeping else None
         look_afterwards(training, self.measure_by, self.row, self.traces, folder)
@@ -156,6 +160,7 @@ class Session:
             return
         finally:
             self.timing.memory.release()
+            probe.warm_up()
         place = {"step": len(self.traces.steps), "epoch": epoch}
         self.traces.layers += [place | row for row in sample.layers]
         self.traces.exponents += [place | row for row in sample.exponents]
@@ -215,11 +220,15 @@ class Session:
         skipped = training.precision.scaler.num_skipped
         trace, first = StepTrace(float(skipped)), len(self.traces.steps) + 1
         left: float = num_steps or math.inf
-        begun = time.perf_counter()
+        begun, compiling_s = time.perf_counter(), 0.0
         try:
             if not self.proved:
                 trace.add(prove_first_step(training, steps, self.row))
                 self.proved = True
+                left -= 1
+            if self.cell.compile != "none" and not self.compiled and left:
+                step, compiling_s = self.compile(training, steps)
+                trace.add(step)
                 left -= 1
             self.timing.clock.open(epoch)
             for step in steps:
@@ -232,13 +241,26 @@ class Session:
             self.timing.clock.settle()
         finally:
             rows = trace.read(first, epoch)
-            self.row["train_s"] += time.perf_counter() - begun
+            self.row["train_s"] += time.perf_counter() - begun - compiling_s
             self.traces.steps += rows
         for row in rows:
             if not math.isfinite(row["loss"]):
                 self.row |= {"diverged_step": row["step"], "diverged_loss": str(row["loss"])}
                 raise Diverged(f"the loss is {row['loss']} at step {row['step']} (epoch {row['epoch']})")
         return [row["loss"] for row in rows]
+
+    def compile(self, training: Training, steps: Iterator[Step]) -> tuple[Step, float]:
+        """Take the step in which the compiler works; return it and how long it took. A clock of its own."""
+        self.report(phase="compiling")
+        begun = time.perf_counter()
+        training.compile()
+        step = next(steps)
+        Mark.now(self.device).wait()
+        compiling_s = time.perf_counter() - begun
+        self.row["compile_s"] = self.row.get("compile_s", 0.0) + compiling_s
+        self.compiled = True
+        self.report(phase="warm-up")
+        return step, compiling_s
 
     def trace_out_of_memory(self) -> None:
         """Record where the memory of a GPU went. The training that ran out of it must have been let go."""

@@ -113,7 +113,8 @@ def test_p4_a_finished_matrix_of_a_thousand_cells_is_seen_to_be_finished(tmp_pat
 
 def test_p9_a_million_rows_load_as_fast_as_arrow_reads_them(tmp_path: Path, note: Note) -> None:
     rng = np.random.default_rng(0)
-    columns: dict[str, object] = {f"number_{i}": rng.random(1_000_000, dtype=np.float32) for i in range(10)}
+    columns: dict[str, object] = {f"number_{i}": rng.random(1_000_000, dtype=np.float32) for i in range(9)}
+    columns["loss"] = rng.random(1_000_000, dtype=np.float32)
     columns["step"] = np.arange(1_000_000)
     columns["cell_id"] = pa.array(np.repeat([f"{i:016x}" for i in range(100)], 10_000)).dictionary_encode()
     path = tmp_path / "steps.parquet"

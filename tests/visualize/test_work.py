@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
+import pandas as pd
 import pytest
 
 from visualize import work
@@ -27,9 +28,26 @@ FACTS: dict[str, Any] = {
 def test_a_recipe_s_work_is_told_in_a_sentence(matrix: Callable[..., Path]) -> None:
     (sentence,) = work.findings(read(matrix(recipes=("bf16_amp",), seeds=(0,), over=FACTS)))
     assert sentence == (
-        "VGG19 at batch 128: bf16_amp is launch-bound (the device is idle for 40% of a step), reaches 12% of the "
-        "measured peak of 700 TFLOP/s, takes 12.5 mJ an image, lost 3 blocks to the board's slowdowns."
+        "VGG19 at batch 128: bf16_amp is launch-bound (the device is idle for 40% of a step); bf16_amp reaches 12% of "
+        "the measured peak of 700 TFLOP/s, takes 12.5 mJ an image, lost 3 blocks to the board's slowdowns."
     )
+
+
+def test_recipes_with_the_same_bound_share_a_clause_each_with_its_own_figure() -> None:
+    def cells(label: str, because: str) -> pd.DataFrame:
+        return pd.DataFrame({"bound": [label], "bound_because": [because]})
+
+    products = "{}% of the time in operators is matrix products"
+    by_recipe = {
+        "fp32": cells("compute", products.format(53)),
+        "fp16": cells("compute", products.format(88)),
+        "bf16": cells("memory", products.format(45)),
+        "tf32": pd.DataFrame({"bound": [None], "bound_because": [None]}),
+    }
+    assert work.bounds(by_recipe) == [
+        "fp32, fp16 are compute-bound (53%, 88% of the time in operators is matrix products)",
+        "bf16 is memory-bound (45% of the time in operators is matrix products)",
+    ]
 
 
 def test_nothing_is_told_of_what_nobody_looked_at(matrix: Callable[..., Path]) -> None:

@@ -1,0 +1,66 @@
+"""A compiled cell: its compiler has a clock and a cache of its own, and its numbers are the same."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from bench.plan.cell import Cell
+from bench.plan.measure import Measure
+from bench.plan.recipe import RECIPES
+from bench.train.compiler import cache_of_its_own, compiled
+from bench.train.statuses import Unsupported
+from bench.worker.session import Session
+
+CPU = torch.device("cpu")
+
+
+def session_of(mode: str) -> Session:
+    cell = Cell(
+        model="LeNet",
+        data="digits",
+        augment=(),
+        batch_size=512,
+        epochs=2,
+        precision=RECIPES["fp32"],
+        compile=mode,  # type: ignore[arg-type]
+    )
+    return Session(cell, Measure(passes=()), CPU, lambda **_: None)
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="no C++ compiler")
+def test_a_compiled_training_is_the_same_within_rounding_and_its_compiler_is_off_the_clock(tmp_path: Path) -> None:
+    plain, fast = session_of("none"), session_of("default")
+    plain.measure()
+    with cache_of_its_own(tmp_path):
+        fast.measure()
+    losses = [[step["loss"] for step in session.traces.steps] for session in (plain, fast)]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
+    assert fast.row["compile_s"] > 0
+    assert fast.row["train_s"] < fast.row["compile_s"], "four steps of a toy take less than a compiler"
+    assert "compile_s" not in plain.row
+    assert fast.row["warmup_steps"] >= 2, "the step of the proof and the compiler's"
+    assert fast.row["dtype_proof"] == plain.row["dtype_proof"]
+
+
+def test_the_compiler_leaves_nothing_behind_and_finds_nothing_of_another_cell(tmp_path: Path) -> None:
+    left = tmp_path / "compiled" / "kernel.cpp"
+    left.parent.mkdir()
+    left.touch()
+    with cache_of_its_own(tmp_path):
+        assert not left.exists()
+        assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(left.parent)
+        left.parent.mkdir()
+    assert not left.parent.exists()
+    assert "TORCHINDUCTOR_CACHE_DIR" not in os.environ
+
+
+def test_without_a_compiler_a_compiled_cell_is_unsupported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(Unsupported, match=r"found no compiler: install g\+\+"):
+        compiled(torch.nn.Linear(1, 1), session_of("default").cell, CPU)
