@@ -175,7 +175,8 @@ def test_every_field_of_a_cell_can_be_fixed_or_an_axis(experiment_file: Write) -
 def test_our_own_experiments_are_valid(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     for split in ("train", "test"):
-        (tmp_path / "cifar10-jpeg" / split).mkdir(parents=True)
+        for folder in ("cifar10-jpeg", "cifar10-jpeg-small"):
+            (tmp_path / folder / split).mkdir(parents=True)
     for name in ("vit-base-patch16-224", "tiny-vit"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "config.json").touch()

@@ -216,6 +216,37 @@ def test_a_kill_at_any_moment_loses_at_most_the_cell_in_flight(experiment_file: 
     assert {row["status"] for row in rows_of(file)} <= {"ok", "crashed"}
 
 
+def test_a_training_killed_over_and_over_ends_as_the_one_that_was_left_alone(experiment_file: Write) -> None:
+    """kill -9 of the launcher in the middle of a cell, which goes on from its last epoch, bit for bit."""
+    text = HEAD.replace('"synthetic"', '"digits"') + (
+        'model = "LeNet"\nbatch_size = 64\nepochs = 24\nprecision = "bf16_amp_scaled"\n'
+        "[budget]\ncheckpoint_minutes = 0\n"
+    )
+    calm, killed = experiment_file(text, "calm.toml"), experiment_file(text, "killed.toml")
+    assert run(calm).returncode == 0
+
+    def checkpoint() -> tuple[Path, int] | None:
+        return next(((p, p.stat().st_mtime_ns) for p in killed.parent.rglob("killed/runs/*/checkpoint.pt")), None)
+
+    for _ in range(3):
+        before = checkpoint()
+        with started(killed) as launcher:
+            wait_until(lambda before=before: checkpoint() not in (None, before))  # type: ignore[misc]
+            launcher.send_signal(signal.SIGKILL)
+        wait_until(lambda: not survivors(killed), 120)
+        assert not list(killed.parent.rglob("killed/runs/*/record.parquet")), "it ended before it could be killed"
+    assert run(killed).returncode == 0
+    (row,), (expected,) = rows_of(killed), rows_of(calm)
+    assert row["num_resumes"] == 3
+    assert row["test_accuracy"] == expected["test_accuracy"]
+    losses = [
+        pq.read_table(file.parent / "results" / file.stem / "steps.parquet", columns=["step", "loss"]).to_pylist()
+        for file in (killed, calm)
+    ]
+    assert losses[0] == losses[1]
+    assert not list(killed.parent.rglob("checkpoint*.pt"))
+
+
 def test_ctrl_c_keeps_what_is_finished_says_how_to_go_on_and_exits_with_130(experiment_file: Write) -> None:
     file = experiment_file(SLOW)
     with started(file) as launcher:

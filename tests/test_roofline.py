@@ -8,7 +8,18 @@ from itertools import count
 import pytest
 import torch
 
-from bench.measure.roofline import VENDOR_PEAKS, bound_of, measured_peak_tflops, utilisation, vendor_peak_tflops
+from bench.measure.roofline import (
+    CONVOLUTION_FLOPS,
+    VENDOR_PEAKS,
+    bound_of,
+    convolution_tflops,
+    measured_peak_tflops,
+    product_tflops,
+    utilisation,
+    vendor_peak_tflops,
+)
+
+CPU = torch.device("cpu")
 
 
 def test_a_vendor_s_peak_is_dense_and_null_where_unknown() -> None:
@@ -42,12 +53,28 @@ def clock(rates: list[float]) -> Callable[[Callable[[], object]], float]:
 
 
 def test_the_measured_peak_is_of_the_size_beyond_which_nothing_is_gained() -> None:
-    peak = measured_peak_tflops(torch.device("cpu"), torch.float32, clock([1e12, 4e12, 4.1e12]))
+    peak = product_tflops(CPU, torch.float32, clock([1e12, 4e12, 4.1e12]))
     assert peak == pytest.approx(4.1)
 
 
 def test_a_slow_product_is_not_made_larger() -> None:
-    assert measured_peak_tflops(torch.device("cpu"), torch.float32, clock([1e9])) == pytest.approx(1e-3)
+    assert product_tflops(CPU, torch.float32, clock([1e9])) == pytest.approx(1e-3)
+
+
+def test_a_convolution_counts_its_operations_and_the_faster_of_both_is_the_peak() -> None:
+    def convolving(work: Callable[[], object]) -> float:
+        work()
+        return 2 * CONVOLUTION_FLOPS / 3e12
+
+    assert convolution_tflops(CPU, torch.float32, convolving, num_images=2) == pytest.approx(3)
+
+    def ten_ms(work: Callable[[], object]) -> float:
+        """A device that needs as long for anything: so a small product is slow on it, and a convolution fast."""
+        work()
+        return 0.01
+
+    assert measured_peak_tflops(CPU, torch.float32, ten_ms) == pytest.approx(CONVOLUTION_FLOPS / 0.01 / 1e12)
+    assert product_tflops(CPU, torch.float32, ten_ms) == pytest.approx(2 * 256**3 / 0.01 / 1e12)
 
 
 def test_utilisation_is_operations_a_second_over_the_peak() -> None:

@@ -24,6 +24,9 @@ and the largest number."""
 LOW, HIGH = -46, 18
 """Ends of the axis, the same in every panel; what lies beyond is drawn at the end."""
 
+LEAST_NAMED = 8.0
+"""Exponents that a zone must span in the picture to be named there."""
+
 
 def draw_exponents(results: Results, ax: Axes) -> Axes:
     """Draw the histogram of gradient exponents against the range of the recipe's format.
@@ -45,11 +48,18 @@ def draw_exponents(results: Results, ax: Axes) -> Axes:
     looked = results.cells[results.cells["cell_id"].isin(counts["cell_id"].unique())]
     shift = math.log2(scale_of(results))
     flush, normal, largest = (edge - shift for edge in RANGES[str(looked["compute_dtype"].iloc[0])])
-    ax.axvspan(flush - 200, flush + 0.5, color="#bdbdbd", zorder=0)
-    ax.axvspan(flush + 0.5, normal - 0.5, color="#ececec", zorder=0)
-    ax.axvspan(largest + 0.5, largest + 200, color="#bdbdbd", zorder=0)
+    for word, low, high, colour in (
+        ("flushed", flush - 200, flush + 0.5, "#bdbdbd"),
+        ("subnormal", flush + 0.5, normal - 0.5, "#ececec"),
+        ("overflow", largest + 0.5, largest + 200, "#bdbdbd"),
+    ):
+        ax.axvspan(low, high, color=colour, zorder=0)
+        seen = max(low, LOW - 0.5), min(high, HIGH + 0.5)
+        if seen[1] - seen[0] >= LEAST_NAMED:
+            middle = sum(seen) / 2
+            ax.text(middle, 0.97, word, transform=ax.get_xaxis_transform(), ha="center", va="top", fontsize=9)
     ax.set_xlim(LOW - 0.5, HIGH + 0.5)
-    ax.set_xlabel(f"exponent e of a gradient entry: $2^e$ ≤ |g| < $2^{{e+1}}$ (from {LOW} down in one bar)")
+    ax.set_xlabel(f"exponent e of a gradient entry (from {LOW} down in one bar)")
     ax.set_ylabel("share of nonzero entries")
     bars.beside(ax)
     return ax

@@ -15,9 +15,14 @@ CAPTION = (
 MOST_NAMED = 24
 """Layers whose names fit beside a map; of more, every second, third … is named."""
 
+SHARES = (0, 0.01, 0.05, 0.1, 0.2, 0.5, 1)
+"""Marked beside the map."""
+
 
 def draw_underflow(results: Results, ax: Axes) -> Axes:
-    """Draw the flushed share of gradients by layer and step, dark where nothing is lost.
+    """Draw the flushed share of gradients by layer and step, white where nothing is lost.
+
+    The scale is the same in every panel, and bent: the last tenths of a share would else hide the first.
 
     Args:
         results: of one subject, batch size and recipe.
@@ -27,6 +32,7 @@ def draw_underflow(results: Results, ax: Axes) -> Axes:
         ValueError: several recipes, which one map cannot hold.
     """
     import seaborn
+    from matplotlib.colors import PowerNorm
 
     shares = flushed(results)
     if shares["cell_id"].empty:
@@ -39,11 +45,14 @@ def draw_underflow(results: Results, ax: Axes) -> Axes:
     seaborn.heatmap(
         grid,
         ax=ax,
-        vmin=0,
-        vmax=1,
-        cmap="magma",
+        norm=PowerNorm(0.4, vmin=0, vmax=1),
+        cmap="rocket_r",
         yticklabels=every,
-        cbar_kws={"label": "gradient entries flushed to zero", "format": lambda share, _: f"{100 * share:.0f} %"},
+        cbar_kws={
+            "label": "gradient entries flushed to zero",
+            "ticks": SHARES,
+            "format": lambda share, _: f"{100 * share:.0f} %",
+        },
     )
     ax.set_xlabel("step")
     ax.set_ylabel("")

@@ -42,7 +42,7 @@ WORK: tuple[Column, ...] = (
         REAL,
         "TFLOP/s",
         "measured peak",
-        "Of one large product of random numbers in that dtype, in this process; null without the pass `roofline`",
+        "Of one large product or convolution of random numbers in that dtype, here; null without the pass `roofline`",
     ),
     Column("mfu_vendor", REAL, "", "share of the vendor's peak", "Operations a second over the vendor's peak"),
     Column("mfu_measured", REAL, "", "share of the measured peak", "Operations a second over the measured peak"),
