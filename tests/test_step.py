@@ -9,14 +9,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bench.plan.recipe import LossScale
+from bench.plan.cell import Cell
+from bench.plan.recipe import RECIPES, LossScale
 from bench.train.clip import Clip, no_clip
 from bench.train.evaluate import loss_of
+from bench.train.optimizer import require_working_fused
 from bench.train.precision import Scaler
 from bench.train.step import Clipping, train_step, train_step_in_parts
 
 CPU = torch.device("cpu")
 OFF = torch.autocast("cpu", enabled=False)
+CELL = Cell(model="LeNet", data="synthetic", precision=RECIPES["fp32"], batch_size=12)
 
 
 def setting(dtype: torch.dtype = torch.float32) -> tuple[nn.Module, Tensor, Tensor]:
@@ -30,6 +33,7 @@ def moved(clip: Clipping, scale: str = "none", dtype: torch.dtype = torch.float3
     model, x, y = setting(dtype)
     before = nn.utils.parameters_to_vector(model.parameters()).detach().double()
     optimizer = torch.optim.SGD(model.parameters(), lr=1.0, fused=True)
+    require_working_fused(model.parameters(), CELL)
     scaler = Scaler(LossScale.parse(scale), CPU)
     step = train_step_in_parts if options else train_step
     step(model, x, y, loss_fn=F.cross_entropy, optimizer=optimizer, autocast=OFF, scaler=scaler, clip=clip, **options)

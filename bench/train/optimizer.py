@@ -46,13 +46,18 @@ def zero_momentum(optimizer: Optimizer) -> None:
                 optimizer.state[p]["momentum_buffer"] = torch.zeros_like(p)
 
 
-def require_working_fused(parameters: Iterable[nn.Parameter], cell: Cell) -> None:
-    """Update one weight of each dtype and device once, and see whether it moved.
+PROBE_SIZE = 1003
+"""Entries, for vectors of any length and a rest."""
 
-    Fused SGD on the CPU leaves 16-bit weights untouched, without a word, on torch up to 2.13.
+
+def require_working_fused(parameters: Iterable[nn.Parameter], cell: Cell) -> None:
+    """Update one weight of each dtype and device once, and see whether all of it moved.
+
+    Fused SGD on the CPU leaves 16-bit weights untouched, without a word, on torch up to 2.13: all but the few at the
+    end that fill no vector, so the weight must be longer than one.
     """
     for dtype, device in {(p.dtype, p.device) for p in parameters}:
-        probe = nn.Parameter(torch.ones(8, dtype=dtype, device=device))
+        probe = nn.Parameter(torch.ones(PROBE_SIZE, dtype=dtype, device=device))
         probe.grad = torch.ones_like(probe)
         optimizer = _optimizer([probe], cell, learning_rate=0.5)
         optimizer.step()
