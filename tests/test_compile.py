@@ -10,9 +10,12 @@ import pytest
 import torch
 
 from bench.plan.cell import Cell
+from bench.plan.errors import RequestError
+from bench.plan.experiment import parse_experiment
+from bench.plan.matrix import make_plan
 from bench.plan.measure import Measure
 from bench.plan.recipe import RECIPES
-from bench.train.compiler import cache_of_its_own, compiled
+from bench.train.compiler import CACHES, cache_of_its_own, compiled
 from bench.train.statuses import Unsupported
 from bench.worker.session import Session
 
@@ -43,20 +46,38 @@ def test_a_compiled_training_is_the_same_within_rounding_and_its_compiler_is_off
     assert fast.row["compile_s"] > 0
     assert fast.row["train_s"] < fast.row["compile_s"], "four steps of a toy take less than a compiler"
     assert "compile_s" not in plain.row
-    assert fast.row["warmup_steps"] >= 2, "the step of the proof and the compiler's"
+    assert fast.row["warmup_steps"] + sum(b.num_steps for b in fast.timing.clock.blocks if b.steady) == 4
     assert fast.row["dtype_proof"] == plain.row["dtype_proof"]
 
 
-def test_the_compiler_leaves_nothing_behind_and_finds_nothing_of_another_cell(tmp_path: Path) -> None:
+def test_the_compiler_leaves_nothing_behind_and_finds_nothing_of_another_cell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    monkeypatch.setenv("TRITON_CACHE_DIR", "/somewhere")
     left = tmp_path / "compiled" / "kernel.cpp"
     left.parent.mkdir()
     left.touch()
     with cache_of_its_own(tmp_path):
         assert not left.exists()
-        assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(left.parent)
+        assert {Path(os.environ[name]).parent for name in CACHES} == {left.parent}
         left.parent.mkdir()
     assert not left.parent.exists()
-    assert "TORCHINDUCTOR_CACHE_DIR" not in os.environ
+    assert [os.environ.get(name) for name in CACHES] == [None, "/somewhere"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ('compile = "default"\ndrop_last = false', "compiled again, in a step that is timed"),
+        ('compile = "reduce-overhead"\naccumulation = 2', "a CUDA graph overwrites the gradients"),
+        ('compile = "fast"', "compile"),
+    ],
+)
+def test_what_could_not_be_told_apart_is_refused(fields: str, reason: str) -> None:
+    text = 'question = "Q?"\n[fixed]\nmodel = "LeNet"\ndata = "digits"\nbatch_size = 32\nprecision = "fp32"\n'
+    with pytest.raises(RequestError, match=reason):
+        make_plan(parse_experiment(Path("trial.toml"), text + fields))
 
 
 def test_without_a_compiler_a_compiled_cell_is_unsupported(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,7 @@ import pyarrow as pa
 from visualize import theme
 from visualize.files import ResultsError, read_labels, read_plan, read_table, to_frame
 
-METHOD_VERSION = 2
+METHOD_VERSION = 3
 """The newest way of taking numbers that the code here knows how to compare."""
 
 JOINED = ("subject", "recipe", "batch_size", "seed", "status")

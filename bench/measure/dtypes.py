@@ -170,6 +170,8 @@ def is_product(name: str) -> bool:
     """Whether a CUDA kernel, or an operator of the form `aten::mm`, multiplies matrices or convolves."""
     if name.startswith("aten::"):
         return bool(ATEN_PRODUCTS.match(name))
+    if name.startswith("triton_"):  # named by all that is fused in it; only a template multiplies
+        return name.startswith("triton_tem_")
     return bool(PRODUCTS.search(name)) and not NO_PRODUCTS.search(name)
 
 

@@ -103,9 +103,9 @@ class Cell:
     without AMX-FP16: oneDNN leaves the weight gradients of its convolutions there to a reference loop, with which a
     step of LeNet took 16 times as long or more (experiments/LOG.md)."""
     compile: Literal["none", "default", "reduce-overhead", "max-autotune"] = "none"
-    """torch.compile's mode for the network; `reduce-overhead` replays its kernels as CUDA graphs. The first step of a
-    process runs as written, under the eyes of the dtype proof, so what goes on from a checkpoint is not bit-equal; and
-    compiled dropout draws other numbers."""
+    """torch.compile's mode for the network; on a GPU `reduce-overhead` and `max-autotune` replay its kernels as CUDA
+    graphs. The first step of a process runs as written, under the eyes of the dtype proof, so what goes on from a
+    checkpoint is not bit-equal; and compiled dropout draws other numbers."""
     num_threads: Annotated[int, Ge(0), Le(1024)] = 0
     """Of torch on the CPU; 0 means all cores of the board."""
 
@@ -140,6 +140,25 @@ class Cell:
         """Milestones that the run ends before; a timing has no epochs, and other schedules no milestones."""
         followed = self.schedule == "warmup_multistep" and self.epochs > 0
         return [milestone for milestone in self.milestones if followed and milestone >= self.epochs]
+
+    @property
+    def has_cuda_graphs(self) -> bool:
+        """Whether the compiler's mode replays CUDA graphs, on a GPU."""
+        return self.compile in ("reduce-overhead", "max-autotune")
+
+    @property
+    def compiling_steps(self) -> int:
+        """Steps in which the compiler works: the first call compiles, and a CUDA graph is recorded in the second."""
+        return {"none": 0, "default": 1}.get(self.compile, 2)
+
+    @property
+    def why_not_compiled(self) -> str | None:
+        """Why the compiler cannot be told from the training here; None if it can, or is not wanted."""
+        if self.compile != "none" and not self.drop_last:
+            return "a smaller last batch is compiled again, in a step that is timed; drop drop_last = false"
+        if self.has_cuda_graphs and self.accumulation > 1:
+            return "a CUDA graph overwrites the gradients of the part before; use compile = 'default'"
+        return None
 
     @property
     def why_not_shared(self) -> str | None:

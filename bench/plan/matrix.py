@@ -103,6 +103,8 @@ def _accepted(cell: Cell, experiment: Experiment, place: str) -> Cell:
         raise RequestError(f"{experiment.path}, {place} {what}: {reason}")
     if unshared := cell.why_not_shared:
         raise RequestError(f"{experiment.path}, {place} gpus = {cell.gpus}: {unshared}")
+    if uncompiled := cell.why_not_compiled:
+        raise RequestError(f"{experiment.path}, {place} compile = '{cell.compile}': {uncompiled}")
     if late := cell.late_milestones:
         raise RequestError(
             f"{experiment.path}, {place} milestones: {late[0]} is never reached in {cell.epochs} epochs, numbered "

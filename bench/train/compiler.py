@@ -6,6 +6,7 @@ The compiler's disk cache outlives a process, and a cell that found the kernels 
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,8 +18,8 @@ from torch import nn
 from bench.plan.cell import Cell
 from bench.train.statuses import Unsupported
 
-CPP_COMPILERS = ("g++", "clang++", "c++")
-"""What torch's inductor looks for on a CPU, unless CXX names another."""
+CACHES = ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR")
+"""Where the compiler keeps what it made, and where its compiler of GPU kernels does."""
 
 
 def compiled(module: nn.Module, cell: Cell, device: torch.device) -> nn.Module:
@@ -27,22 +28,30 @@ def compiled(module: nn.Module, cell: Cell, device: torch.device) -> nn.Module:
     Ansel et al., 2024, "PyTorch 2". The step around it, loss and optimizer, stays as it is.
 
     Raises:
-        Unsupported: a CPU's kernels are C++, and there is no compiler for it.
+        Unsupported: the compiler behind it is missing: a CPU's kernels are C++, a GPU's are started from C.
     """
-    named = os.environ.get("CXX")
-    if device.type == "cpu" and not any(map(shutil.which, [named] if named else CPP_COMPILERS)):
+    if device.type == "cpu" and not _found(os.environ.get("CXX") or "g++"):
         raise Unsupported("torch.compile writes C++ for a CPU and found no compiler: install g++, or set CXX")
+    if device.type == "cuda" and not any(map(_found, [os.environ.get("CC") or "gcc", "clang"])):
+        raise Unsupported("torch.compile starts its GPU kernels from C and found no compiler: install gcc, or set CC")
     return torch.compile(module, mode=cell.compile)  # type: ignore[return-value]
 
 
 @contextmanager
 def cache_of_its_own(folder: Path) -> Iterator[None]:
     """Keep what the compiler writes in a run's folder while the cell runs, ranks of it included, and delete it then."""
-    cache = folder / "compiled"
+    cache, before = folder / "compiled", {name: os.environ.get(name) for name in CACHES}
     shutil.rmtree(cache, ignore_errors=True)  # of a process that was killed
-    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(cache)
+    os.environ |= {name: str(cache / name.partition("_")[0].lower()) for name in CACHES}
     try:
         yield
     finally:
-        del os.environ["TORCHINDUCTOR_CACHE_DIR"]
+        for name, value in before.items():
+            del os.environ[name]
+            if value is not None:
+                os.environ[name] = value
         shutil.rmtree(cache, ignore_errors=True)
+
+
+def _found(command: str) -> bool:
+    return shutil.which(shlex.split(command)[0]) is not None

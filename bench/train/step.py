@@ -88,4 +88,5 @@ def train_step_in_parts(
 
 
 def _unsynced(model: nn.Module) -> AbstractContextManager[None]:
-    return model.no_sync() if isinstance(model, DistributedDataParallel) else nullcontext()
+    shared = getattr(model, "_orig_mod", model)  # what torch.compile wraps
+    return shared.no_sync() if isinstance(shared, DistributedDataParallel) else nullcontext()

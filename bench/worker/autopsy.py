@@ -1,7 +1,8 @@
 """Which layer went non-finite first: a diverged training is replayed under hooks, to the step that broke it.
 
 Nothing watches for this while a training is timed. The replay starts from the last checkpoint, or from the seed, and
-is exact on a CPU; on a GPU atomics may move the break by a step or hide it.
+is exact on a CPU, but for a compiled training, which is replayed as written; on a GPU atomics may move the break by a
+step or hide it.
 """
 
 from __future__ import annotations

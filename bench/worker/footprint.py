@@ -85,6 +85,7 @@ def _by_category(training: Training) -> dict[str, list[Tensor]]:
 
 def _built_and_stepped(cell: Cell, images: Images, device: torch.device) -> Training:
     training = Training(replace(cell, gpus=1, sync_batchnorm=False), images, device)  # one rank's share of a batch
+    next(training.endless_steps())  # as written, as in every process
     training.compile()
     _step(training)
     return training

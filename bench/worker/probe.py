@@ -93,13 +93,20 @@ class Probe:
 
         What a look needed has gone back to the system, and what a step needs went with it.
         """
-        training = self.training
+        training, cell = self.training, self.training.cell
         random = copy.deepcopy({"random": training.state_dict()["random"]})
         buffers = [buffer.clone() for buffer in training.model.buffers()]
+        model = training.stepped if cell.gpus == 1 else training.model  # other ranks would wait for their part in it
         self.take_batch()
+        torch.backends.cudnn.benchmark = False
         try:
-            self.recipe_gradients(scale=1.0)
+            parts = zip(self.pixels_NCHW.chunk(cell.accumulation), self.y_N.chunk(cell.accumulation), strict=True)
+            for pixels_PCHW, y_P in parts:
+                with training.precision.autocast:
+                    logits_PK = model(training.normalize(pixels_PCHW))
+                training.loss_fn(logits_PK.float(), y_P).backward()
         finally:
+            torch.backends.cudnn.benchmark = cell.cudnn_benchmark
             del self.pixels_NCHW, self.y_N
             training.optimizer.zero_grad(set_to_none=True)
             with torch.no_grad():

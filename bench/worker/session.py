@@ -25,7 +25,7 @@ from bench.worker.autopsy import first_non_finite
 from bench.worker.board_watch import BoardWatch
 from bench.worker.footprint import trace_out_of_memory
 from bench.worker.keeping import Keeping
-from bench.worker.probe import Probe
+from bench.worker.looks import Looks
 from bench.worker.proof import prove_first_step, prove_products
 from bench.worker.timing import Report, Timing
 from bench.worker.traces import StepTrace, Traces, epoch_speed, scale_story, speed
@@ -54,8 +54,8 @@ class Session:
     """Of this process, from 0."""
     proved: bool = False
     """Whether the first step of this process has been taken, under the eyes of the dtype proof."""
-    compiled: bool = False
-    """Whether the step after it has been taken, in which the compiler worked, where the cell wants one."""
+    num_compiling: int = 0
+    """Steps taken since, in which the compiler worked."""
 
     def __post_init__(self, board: BoardWatch | None) -> None:
         self.timing = Timing(self.measure_by, self.device, self.report, self.row, board or BoardWatch())
@@ -111,8 +111,10 @@ class Session:
                 self.row |= {"joules_per_image": None, "images_per_joule": None}  # one of the boards was sampled
             elif self.row.get("time_to_accuracy_s") is not None and self.row.get("power_w") is not None:
                 self.row["energy_to_accuracy_j"] = self.row["power_w"] * self.row["time_to_accuracy_s"]
-            # Those of the proofs, and those in which the compiler worked.
-            self.row["warmup_steps"] += (self.proved + self.compiled) * (1 + self.row["num_resumes"])
+            # In no block are those of the proofs, and those in which the compiler worked.
+            self.row["warmup_steps"] += len(steps) - sum(block.num_steps for block in blocks)
+            if self.cell.has_cuda_graphs and self.device.type == "cuda":
+                self.row["steady_peak_bytes"] = None  # a replayed graph asks the allocator for nothing
         self.report(phase="looking back")
         folder = self.keeping.folder if self.keeping else None
         look_afterwards(training, self.measure_by, self.row, self.traces, folder)
@@ -122,11 +124,11 @@ class Session:
         self.row["evaluate_s"] = 0.0
         per_epoch = training.steps_per_epoch
         self.timing.expect(self.cell.epochs * per_epoch, per_epoch)
-        probe = Probe(training, activations=self.measure_by.numerics_activations)
         self.resume(training)
+        looks = Looks(training, self.measure_by, self.timing.memory, self.row, self.traces)
         if not self.traces.epochs:
             self.timing.keep_peak()
-            self.look_inside(probe, epoch=0)
+            looks.take(epoch=0)
         for epoch in range(self.first_epoch, self.cell.epochs):
             losses = self.run(training, epoch, num_steps=per_epoch)
             self.timing.keep_peak()
@@ -138,7 +140,7 @@ class Session:
             facts = {"learning_rate": training.optimizer.param_groups[0]["lr"], "train_s": self.row["train_s"]}
             facts |= {"train_loss": statistics.fmean(losses), "loss_scale": scale} | evaluation
             self.traces.epochs.append(epoch_speed(self.timing.clock.blocks, epoch) | facts)
-            self.look_inside(probe, epoch=epoch + 1)
+            looks.take(epoch=epoch + 1)
             self.keep(training, epoch + 1)
             self.timing.memory.reset_peak()
             self.report(phase="training", epoch=epoch + 1, test_accuracy=evaluation["test_accuracy"])
@@ -147,26 +149,6 @@ class Session:
         target = self.measure_by.target_accuracy
         reached = [e["train_s"] for e in self.traces.epochs if target is not None and e["test_accuracy"] >= target]
         self.row |= {"target_accuracy": target, "time_to_accuracy_s": reached[0] if reached else None}
-
-    def look_inside(self, probe: Probe, *, epoch: int) -> None:
-        """Sample the layers after `epoch` epochs, if it is one of the epochs to look at. Off the clock."""
-        if not probe.is_due(epoch, self.measure_by.numerics_samples):
-            return
-        begun = time.perf_counter()
-        try:
-            sample = probe.sample(epoch)
-        except (RuntimeError, MemoryError) as e:  # too little memory, a model that cannot be copied: it goes on
-            print(f"no look at the layers after epoch {epoch}: {e}", file=sys.stderr)
-            return
-        finally:
-            self.timing.memory.release()
-            probe.warm_up()
-        place = {"step": len(self.traces.steps), "epoch": epoch}
-        self.traces.layers += [place | row for row in sample.layers]
-        self.traces.exponents += [place | row for row in sample.exponents]
-        if self.traces.steps:
-            self.traces.steps[-1]["headroom_bits"] = sample.headroom_bits
-        self.row["numerics_s"] = self.row.get("numerics_s", 0.0) + time.perf_counter() - begun
 
     def keep(self, training: Training, epoch: int) -> None:
         """Write a checkpoint after `epoch` epochs, if it is time for one. Off the clock."""
@@ -226,9 +208,10 @@ class Session:
                 trace.add(prove_first_step(training, steps, self.row))
                 self.proved = True
                 left -= 1
-            if self.cell.compile != "none" and not self.compiled and left:
-                step, compiling_s = self.compile(training, steps)
+            while self.num_compiling < self.cell.compiling_steps and left:
+                step, seconds = self.compile(training, steps)
                 trace.add(step)
+                compiling_s += seconds
                 left -= 1
             self.timing.clock.open(epoch)
             for step in steps:
@@ -250,15 +233,16 @@ class Session:
         return [row["loss"] for row in rows]
 
     def compile(self, training: Training, steps: Iterator[Step]) -> tuple[Step, float]:
-        """Take the step in which the compiler works; return it and how long it took. A clock of its own."""
+        """Take a step in which the compiler works; return it and how long it took. A clock of its own."""
         self.report(phase="compiling")
         begun = time.perf_counter()
-        training.compile()
+        if not self.num_compiling:
+            training.compile()
         step = next(steps)
         Mark.now(self.device).wait()
         compiling_s = time.perf_counter() - begun
         self.row["compile_s"] = self.row.get("compile_s", 0.0) + compiling_s
-        self.compiled = True
+        self.num_compiling += 1
         self.report(phase="warm-up")
         return step, compiling_s
 

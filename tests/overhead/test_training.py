@@ -15,7 +15,7 @@ from bench.plan.recipe import RECIPES
 from bench.train.augment import Augment, Normalize
 from bench.train.images import Images, load_images
 from bench.train.training import Training
-from bench.worker.probe import Probe
+from bench.worker.looks import Looks
 from bench.worker.session import Session
 from tests.overhead.interleave import compare
 from tests.overhead.loops import AsPil, AsUsual, ByHand
@@ -47,10 +47,10 @@ def harness(model: str, recipe: str, images: Images, *, num_looks: int = 0) -> C
     training = Training(cell, images, DEVICE)
     session.timing.expect(10**9, training.steps_per_epoch)  # a training that never comes to its end
     session.run(training, 0, num_steps=training.steps_per_epoch)
-    probe = Probe(training, activations=False)
+    looks = Looks(training, session.measure_by, session.timing.memory, session.row, session.traces)
 
     def run(num_steps: int) -> float:
-        session.look_inside(probe, epoch=0)
+        looks.take(epoch=0)
         before: float = session.row["train_s"]
         for _ in range(num_steps // training.steps_per_epoch):
             session.run(training, 0, num_steps=training.steps_per_epoch)
@@ -159,7 +159,7 @@ def test_fp16_is_faster_without_onednn_where_that_has_no_kernel_for_its_gradient
 
     def run(*, onednn: bool) -> None:
         torch.backends.mkldnn.enabled = onednn
-        step(1)
+        step(len(images.train_y_N) // BATCH_SIZE)
 
     try:
         result = benchmark.pedantic(

@@ -54,7 +54,9 @@ SPEED: tuple[Column, ...] = (
     ),
     # Time, apart
     Column("startup_s", REAL, "s", "start-up", "From the worker's first line to the first step: data, model, device"),
-    Column("compile_s", REAL, "s", "compiling", "Wall time of the step in which the compiler worked; null without one"),
+    Column(
+        "compile_s", REAL, "s", "compiling", "Wall time of the steps in which the compiler worked; null without any"
+    ),
     Column("train_s", REAL, "s", "training", "Wall time of all other steps, evaluation off the clock"),
     Column("evaluate_s", REAL, "s", "evaluation", "Wall time of all evaluations"),
     Column("numerics_s", REAL, "s", "looks at layers", "Wall time of all of them; null without any"),

@@ -1,0 +1,54 @@
+"""The looks at the layers in the course of a training: when they are due, off the clock, and never its end."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+from bench.measure.memory import Memory
+from bench.plan.measure import Measure
+from bench.train.training import Training
+from bench.worker.probe import Probe
+from bench.worker.traces import Traces
+
+
+class Looks:
+    """Takes `[measure] numerics_samples` looks at a training, and writes what they find into `row` and `traces`."""
+
+    def __init__(
+        self, training: Training, measure_by: Measure, memory: Memory, row: dict[str, Any], traces: Traces
+    ) -> None:
+        self.probe = Probe(training, activations=measure_by.numerics_activations)
+        self.num_samples = measure_by.numerics_samples
+        self.memory = memory
+        self.row = row
+        self.traces = traces
+
+    def take(self, *, epoch: int) -> None:
+        """Sample the layers after `epoch` epochs, if it is one of the epochs to look at."""
+        if not self.probe.is_due(epoch, self.num_samples):
+            return
+        begun = time.perf_counter()
+        try:
+            sample = self.probe.sample(epoch)
+        except (RuntimeError, MemoryError) as e:  # too little memory, a model that cannot be copied: it goes on
+            print(f"no look at the layers after epoch {epoch}: {e}", file=sys.stderr)
+            return
+        finally:
+            self.clear_away()
+        place = {"step": len(self.traces.steps), "epoch": epoch}
+        self.traces.layers += [place | row for row in sample.layers]
+        self.traces.exponents += [place | row for row in sample.exponents]
+        if self.traces.steps:
+            self.traces.steps[-1]["headroom_bits"] = sample.headroom_bits
+        self.row["numerics_s"] = self.row.get("numerics_s", 0.0) + time.perf_counter() - begun
+
+    def clear_away(self) -> None:
+        """Leave the memory as a step does; where that fails the next step is a little slower."""
+        self.memory.release()
+        try:
+            self.probe.warm_up()
+        except (RuntimeError, MemoryError) as e:
+            print(f"no warm-up after a look: {e}", file=sys.stderr)
+        self.memory.reset_peak()
