@@ -79,7 +79,8 @@ def _text_of(path: Path) -> str:
     try:
         return path.read_bytes().decode("utf-8")
     except FileNotFoundError:
-        there = sorted(str(p) for p in path.parent.glob("*.toml"))
+        places = ("*.toml", "experiments/*.toml")
+        there = sorted(str(p) for place in places for p in path.parent.glob(place) if p.name != "pyproject.toml")
         near = did_you_mean(str(path), there) if there else "Ours are in experiments/."
         raise RequestError(f"{path}: no such file. {near}") from None
     except OSError as e:
