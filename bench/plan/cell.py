@@ -149,7 +149,7 @@ class Cell:
     @property
     def compiling_steps(self) -> int:
         """Steps in which the compiler works: the first call compiles, and a CUDA graph is recorded in the second."""
-        return {"none": 0, "default": 1}.get(self.compile, 2)
+        return 0 if self.compile == "none" else 1 + self.has_cuda_graphs
 
     @property
     def why_not_compiled(self) -> str | None:

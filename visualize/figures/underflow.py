@@ -20,7 +20,7 @@ SHARES = (0, 0.01, 0.05, 0.1, 0.2, 0.5, 1)
 
 
 def draw_underflow(results: Results, ax: Axes) -> Axes:
-    """Draw the flushed share of gradients by layer and step, white where nothing is lost.
+    """Draw the flushed share of gradients by layer and step, pale where nothing is lost.
 
     The scale is the same in every panel, and bent: the last tenths of a share would else hide the first.
 
