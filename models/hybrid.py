@@ -2,6 +2,9 @@
 
 The attention blocks are those of models/vit.py with an MLP as wide as its input; no class token and no positions, since
 the convolutions before them know where they look.
+
+The study gives the layers and their count, 15,553,098, but not where the biases are. Two layouts fit that count: this one,
+and convolutions with biases whose sum is not normalized. The other one diverges where the study trains (experiments/LOG.md).
 """
 
 from __future__ import annotations
@@ -18,23 +21,27 @@ NUM_TOKENS = 16
 """What is left of a 32x32 image: 4x4 places."""
 
 
+def convolution(in_channels: int, out_channels: int, kernel: int, stride: int = 1) -> list[nn.Module]:
+    """Return a convolution without bias, then ReLU, then BatchNorm: S2 has them in this order."""
+    return [
+        nn.Conv2d(in_channels, out_channels, kernel, stride, padding=kernel // 2, bias=False),
+        nn.ReLU(),
+        nn.BatchNorm2d(out_channels),
+    ]
+
+
 class ResidualBlock(nn.Module):
-    """1x1, 3x3, 1x1 of equal width beside a shortcut, each with ReLU and then BatchNorm."""
+    """1x1, 3x3, 1x1 of equal width beside a shortcut; their sum too goes through ReLU and then BatchNorm."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        layers: list[nn.Module] = []
-        for kernel in (1, 3, 1):
-            layers += [
-                nn.Conv2d(channels, channels, kernel, padding=kernel // 2),
-                nn.ReLU(),
-                nn.BatchNorm2d(channels),
-            ]
+        layers = [layer for kernel in (1, 3, 1) for layer in convolution(channels, channels, kernel)]
         self.layers = nn.Sequential(*layers)
+        self.norm = nn.BatchNorm2d(channels)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Map (N, C, H, W) to the same shape."""
-        return x_NCHW + self.layers(x_NCHW)
+        return self.norm(F.relu(x_NCHW + self.layers(x_NCHW)))
 
 
 class Hybrid(nn.Module):
@@ -42,10 +49,10 @@ class Hybrid(nn.Module):
 
     def __init__(self, num_classes: int = 10) -> None:
         super().__init__()
-        layers: list[nn.Module] = [nn.Conv2d(3, WIDTHS[0], 3, padding=1, bias=False)]
+        layers = convolution(3, WIDTHS[0], 3)
         for i, channels in enumerate(WIDTHS):
             if i:
-                layers.append(nn.Conv2d(WIDTHS[i - 1], channels, 3, stride=2, padding=1, bias=False))
+                layers += convolution(WIDTHS[i - 1], channels, 3, stride=2)
             layers += [ResidualBlock(channels), ResidualBlock(channels)]
         self.convolutions = nn.Sequential(*layers)
         blocks = (Block(WIDTHS[-1], num_heads=4, mlp_ratio=1, qkv_bias=False, eps=1e-5) for _ in range(4))
