@@ -3,8 +3,9 @@
 The attention blocks are those of models/vit.py with an MLP as wide as its input; no class token and no positions, since
 the convolutions before them know where they look.
 
-The study gives the layers and their count, 15,553,098, but not where the biases are. Two layouts fit that count: this one,
-and convolutions with biases whose sum is not normalized. The other one diverges where the study trains (experiments/LOG.md).
+The study gives the layers and their count, 15,553,098, but not where the biases are. Two layouts fit that count: this
+one, and convolutions with biases whose sum is not normalized. The other one diverges where the study trains, at 32
+images a step (experiments/LOG.md).
 """
 
 from __future__ import annotations
