@@ -3,9 +3,9 @@
 The attention blocks are those of models/vit.py with an MLP as wide as its input; no class token and no positions, since
 the convolutions before them know where they look.
 
-The study gives the layers and their count, 15,553,098, but not where the biases are. Two layouts fit that count: this
-one, and convolutions with biases whose sum is not normalized. The other one diverges where the study trains, at 32
-images a step (experiments/LOG.md).
+The study names three stages of residual blocks; its count, 15,553,098, asks for a fourth. Where biases and norms are it
+does not say. Of the layouts with that count this one trains and diverges at the study's batch sizes; convolutions with
+biases whose sum is not normalized diverge at 32 images a step too (experiments/LOG.md). The ReLU of the sum is ours.
 """
 
 from __future__ import annotations

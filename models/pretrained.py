@@ -90,7 +90,8 @@ def outline(folder: Path, num_labels: int) -> ViT:
         fields = json.loads((folder / "config.json").read_text())
     except OSError as e:
         raise ValueError(f"no {folder / 'config.json'}; name a folder written by save_pretrained") from e
-    for field, given in GIVEN.items():
+    fourfold = {"intermediate_size": 4 * fields.get("hidden_size", 768)}
+    for field, given in (GIVEN | fourfold).items():
         if fields.get(field, given) != given:
             raise ValueError(
                 f"{folder / 'config.json'}: {field} = {fields[field]!r}, models/vit.py has {given!r}; "

@@ -98,6 +98,15 @@ def test_a_broken_folder_is_one_line_with_the_next_move(tmp_path: Path, how: str
         load_images(f"folder:{folder}", 32)
 
 
+def test_an_image_that_breaks_off_in_the_middle_is_named_too(tmp_path: Path) -> None:
+    """Pillow raises a SyntaxError over a damaged chunk, which is no OSError."""
+    folder = make_folder(tmp_path / "data")
+    path = sorted((folder / "train" / "ant").iterdir())[0]
+    path.write_bytes(path.read_bytes().replace(b"IEND", b"\x00\x01\x02\x03"))
+    with pytest.raises(ValueError, match=rf"{path.name}: no readable image .*mend or remove it"):
+        load_images(f"folder:{folder}", 32)
+
+
 def make_cifar_archive(folder: Path) -> dict[str, str]:
     """Write a cifar-10-python.tar.gz of 8 images a batch; return file name -> md5."""
     rng = np.random.default_rng(0)

@@ -132,6 +132,8 @@ LIGHT = ("ShuffleNetV2_x0_5", "EfficientNetB0", "PNASNetA")
 FOR_32 = [name for name, family in models.NAMES.items() if family not in models.SIZED]
 """The others are for 224x224 and heavy: they keep to the meta device, and tests/test_vit.py computes with tiny ones."""
 
+EACH = [pytest.param(name, marks=() if name in LIGHT else pytest.mark.whole) for name in FOR_32]
+
 CPU_RECIPES = [name for name, recipe in RECIPES.items() if not recipe.needs_gpu]
 
 
@@ -203,14 +205,14 @@ def test_every_family_keeps_dtype_and_layout_on_the_way_to_its_logits(name: str)
     assert (logits_NK.shape, logits_NK.dtype) == ((2, 10), torch.bfloat16)
 
 
-@pytest.mark.parametrize("name", LIGHT)
+@pytest.mark.parametrize("name", EACH)
 def test_a_seed_gives_the_same_weights_and_the_same_outputs_in_training(name: str) -> None:
     x_NCHW = torch.randn(2, 3, 32, 32)
     first, second = (torch.manual_seed(3) and models.build(name)(x_NCHW) for _ in range(2))
     assert torch.equal(first, second)
 
 
-@pytest.mark.parametrize("name", LIGHT)
+@pytest.mark.parametrize("name", EACH)
 @torch.no_grad()
 def test_a_state_dict_carries_a_model_over_in_either_layout(name: str) -> None:
     x_NCHW = torch.randn(2, 3, 32, 32)

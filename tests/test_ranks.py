@@ -8,12 +8,16 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pyarrow.parquet as pq
 import pytest
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
 
 from bench.launch.backstop import Backstop
 from bench.launch.fork_server import start_worker
@@ -26,6 +30,9 @@ from bench.plan.matrix import make_plan
 from bench.plan.measure import Budget, Measure
 from bench.plan.recipe import RECIPES
 from bench.store.run import Run
+from bench.train.evaluate import evaluate
+from bench.train.ranks import ALONE, Ranks
+from tests.tiny import Net
 
 TWO = Cell(
     model="LeNet",
@@ -40,6 +47,8 @@ TWO = Cell(
 GPUS = [Board(board_id=f"GPU-{i}", name="H100") for i in range(3)]
 
 Start = Callable[..., "Started"]
+
+whole = partial(pytest.param, marks=pytest.mark.whole)
 
 
 class Started:
@@ -122,6 +131,59 @@ def test_two_ranks_train_as_one_process_with_the_double_batch(start: Start) -> N
     assert row["update_ms"] > 0
 
 
+def test_ranks_take_a_batch_in_parts_that_do_not_divide_it(start: Start) -> None:
+    """12 images in 5 parts are 4; the gradients meet in the last of these."""
+    row = start(replace(TWO, batch_size=12, accumulation=5)).row()
+    expected = start(replace(TWO, gpus=1, batch_size=24)).row()
+    assert row["status"] == "ok", row["because"]
+    assert row["test_loss"] == pytest.approx(expected["test_loss"], rel=1e-3)
+
+
+@pytest.mark.whole
+def test_ranks_see_the_same_images_from_either_loader(start: Start) -> None:
+    rows = [start(replace(TWO, loader=loader), loader).row() for loader in ("device", "dataloader")]
+    assert rows[0]["status"] == rows[1]["status"] == "ok", [row["because"] for row in rows]
+    assert rows[0]["test_loss"] == pytest.approx(rows[1]["test_loss"], rel=1e-5)
+
+
+def evaluate_as(rank: int, meeting: Path, found: Any) -> None:
+    """Be one of two ranks whose BatchNorm has seen different images, and evaluate 7."""
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=2)
+    found.put((rank, evaluation_of_seven(rank, Ranks(rank=rank, world_size=2))))
+    dist.barrier()
+
+
+def evaluation_of_seven(shift: int, ranks: Ranks) -> Any:
+    torch.manual_seed(0)
+    model = Net()
+    model.norm.running_mean.fill_(float(shift))
+    x_NCHW, y_N = torch.randn(7, 3, 8, 8), torch.arange(7)
+    off = torch.autocast("cpu", enabled=False)
+    options: dict[str, Any] = {"prepare": lambda x: x, "loss_fn": F.cross_entropy, "autocast": off, "num_classes": 10}
+    return evaluate(model, x_NCHW, y_N, batch_size=2, ranks=ranks, **options)
+
+
+def test_ranks_evaluate_each_image_once_with_the_statistics_of_the_first(context: Any, tmp_path: Path) -> None:
+    found = context.Queue()
+    processes = [context.Process(target=evaluate_as, args=(rank, tmp_path / "meeting", found)) for rank in range(2)]
+    for process in processes:
+        process.start()
+    evaluations = dict(found.get(timeout=120) for _ in processes)
+    for process in processes:
+        process.join(120)
+    alone = evaluation_of_seven(0, ALONE)
+    assert evaluation_of_seven(1, ALONE).test_loss != pytest.approx(alone.test_loss, rel=1e-3)
+    for evaluation in evaluations.values():
+        assert evaluation.test_loss == pytest.approx(alone.test_loss, rel=1e-6)
+        assert evaluation.test_accuracy == alone.test_accuracy
+
+
+def test_ranks_share_the_cores_between_them(start: Start) -> None:
+    row = start(replace(TWO, num_threads=0)).row()
+    assert row["threads_used"] == max(1, len(os.sched_getaffinity(0)) // 2)
+
+
 @pytest.mark.whole
 def test_a_killed_training_of_two_ranks_goes_on_bit_for_bit(start: Start) -> None:
     """With dropout and augmentation, which each rank draws by itself, and BatchNorm, whose statistics rank 0 keeps."""
@@ -141,13 +203,12 @@ def test_a_killed_training_of_two_ranks_goes_on_bit_for_bit(start: Start) -> Non
         assert [e[key] for e in resumed.epochs()] == [e[key] for e in whole.epochs()], key
 
 
-@pytest.mark.whole
 @pytest.mark.parametrize(
     ("model", "status", "because"),
     [
         ("OnRank1", "crashed", "rank 1 was killed by SIGKILL"),
-        ("RaisesOnRank1", "failed", 'rank 1: KeyError: "a bug of one\'s own"'),
-        ("HungryOnRank1", "oom", "out of memory at batch size 32 on rank 1: RuntimeError: "),
+        whole("RaisesOnRank1", "failed", 'rank 1: KeyError: "a bug of one\'s own"'),
+        whole("HungryOnRank1", "oom", "out of memory at batch size 32 on rank 1: RuntimeError: "),
     ],
 )
 def test_a_rank_that_ends_badly_ends_the_cell_and_is_named(start: Start, model: str, status: str, because: str) -> None:
@@ -156,7 +217,6 @@ def test_a_rank_that_ends_badly_ends_the_cell_and_is_named(start: Start, model: 
     assert (row["status"], row["because"][: len(because)]) == (status, because), started.log
 
 
-@pytest.mark.whole
 def test_autocast_holds_on_every_rank(start: Start) -> None:
     started = start(replace(TWO, model="tests.failing:ThreadedOnRank1", precision=RECIPES["bf16_amp"]))
     row = started.row()
@@ -192,7 +252,6 @@ def test_ranks_die_with_whoever_started_them(start: Start) -> None:
     assert alive == []
 
 
-@pytest.mark.whole
 def test_what_cannot_be_synchronised_here_is_a_row(start: Start) -> None:
     row = start(replace(TWO, sync_batchnorm=True)).row()
     assert row["status"] == "unsupported"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +16,7 @@ from bench.plan.cell import Cell
 from bench.plan.recipe import RECIPES, LossScale
 from bench.train.clip import Clip, no_clip
 from bench.train.evaluate import loss_of
-from bench.train.optimizer import require_working_fused
+from bench.train.optimizer import build_optimizer, require_working_fused
 from bench.train.precision import Scaler
 from bench.train.step import Clipping, train_step, train_step_in_parts
 
@@ -84,6 +87,20 @@ def test_parts_of_any_size_add_up_to_the_update_of_the_batch(num_parts: int, sca
     assert torch.allclose(parts, moved(Clip(0.25), scale), atol=1e-6)
 
 
+def test_ranks_average_in_the_last_part_where_there_are_fewer_than_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """12 images in 5 parts are 4 of 3: a fifth, in which the ranks would have met, does not come."""
+    unsynced: list[nn.Module] = []
+
+    @contextmanager
+    def alone(model: nn.Module) -> Iterator[None]:
+        unsynced.append(model)
+        yield
+
+    monkeypatch.setattr("bench.train.step._unsynced", alone)
+    moved(no_clip, num_parts=5)
+    assert len(unsynced) == 3
+
+
 def test_the_loss_of_a_batch_in_parts_is_the_batch_s() -> None:
     model, x, y = setting()
     expected = F.cross_entropy(model(x), y).item()
@@ -105,3 +122,30 @@ def test_a_model_s_own_loss_is_not_smoothed_in_silence() -> None:
     model.loss = lambda logits, _: logits.sum()
     with pytest.raises(ValueError, match=r"label_smoothing = 0\.1 is for cross-entropy"):
         loss_of(model, 0.1)
+
+
+def by_hand(kind: str, w: float, gradients: tuple[float, ...]) -> float:
+    """Two updates of one weight at learning rate 0.1 and weight decay 0.5, as their papers write them."""
+    lr, decay, momentum, m, v = 0.1, 0.5, 0.9, 0.0, 0.0
+    for t, given in enumerate(gradients, start=1):
+        g = given if kind == "adamw" else given + decay * w
+        if kind in ("sgd", "nesterov"):
+            m = momentum * m + g
+            w -= lr * (g + momentum * m if kind == "nesterov" else m)
+        else:
+            m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
+            w -= lr * decay * w if kind == "adamw" else 0.0
+            w -= lr * (m / (1 - 0.9**t)) / ((v / (1 - 0.999**t)) ** 0.5 + 1e-8)
+    return w
+
+
+@pytest.mark.parametrize("impl", ["fused", "foreach"])
+@pytest.mark.parametrize("kind", ["sgd", "nesterov", "adam", "adamw"])
+def test_every_optimizer_makes_the_update_of_its_name(kind: str, impl: str) -> None:
+    weight = nn.Parameter(torch.full((1003,), 2.0))
+    fields = {"optimizer": kind, "optimizer_impl": impl, "learning_rate": 0.1, "weight_decay": 0.5}
+    optimizer = build_optimizer([weight], replace(CELL, **fields))  # type: ignore[arg-type]
+    for gradient in (1.0, -3.0):
+        weight.grad = torch.full_like(weight, gradient)
+        optimizer.step()
+    assert weight.tolist() == pytest.approx([by_hand(kind, 2.0, (1.0, -3.0))] * 1003, rel=1e-5)

@@ -221,6 +221,27 @@ def test_a_tiny_transformer_trains_in_every_recipe(name: str, recipe: str) -> No
     assert loss_of_one_step(f"tests.test_vit:{name}", recipe).isfinite()
 
 
+TINY_ONES = [TinyViT, TinyOfficial]
+
+
+@pytest.mark.parametrize("build", TINY_ONES)
+def test_a_seed_gives_the_same_weights_and_a_state_dict_carries_them_over(build: Callable[[], nn.Module]) -> None:
+    first, second = (torch.manual_seed(3) and build().eval()(PIXELS) for _ in range(2))
+    assert torch.equal(first, second)
+    torch.manual_seed(4)
+    model, loaded = build().eval(), build().eval()
+    loaded.load_state_dict(model.state_dict())
+    assert torch.equal(loaded(PIXELS[:1]), model(PIXELS[:1]))
+
+
+@pytest.mark.whole
+@pytest.mark.parametrize("build", TINY_ONES)
+@torch.no_grad()
+def test_a_transformer_is_one_graph_to_the_compiler(build: Callable[[], nn.Module]) -> None:
+    model = build().eval()
+    torch.testing.assert_close(torch.compile(model, backend="eager", fullgraph=True)(PIXELS), model(PIXELS))
+
+
 # Pretrained weights: a folder in Hugging Face's format, made on the spot.
 
 FIELDS = {
@@ -337,6 +358,7 @@ def test_weights_that_do_not_fit_are_refused_by_name(tmp_path: Path, change: dic
     [
         ("model_type", "deit", "model_type = 'deit', models/vit.py has 'vit'; write a factory for it"),
         ("layer_norm_eps", 1e-6, "layer_norm_eps = 1e-06, models/vit.py has 1e-12"),
+        ("intermediate_size", 96, "intermediate_size = 96, models/vit.py has 128; write a factory for it"),
         ("image_size", 224, r"for images of \(3, 224, 224\), the data \(3, 32, 32\); change image_size"),
     ],
 )

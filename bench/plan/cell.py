@@ -137,7 +137,7 @@ class Cell:
 
     @property
     def late_milestones(self) -> list[int]:
-        """Milestones that the run ends before; a timing has no epochs, and other schedules no milestones."""
+        """Milestones that the run ends before; a timing has no epochs, and other schedules no milestones of its own."""
         followed = self.schedule == "warmup_multistep" and self.epochs > 0
         return [milestone for milestone in self.milestones if followed and milestone >= self.epochs]
 

@@ -24,6 +24,11 @@ class Measure:
     """Call the speed steady after this long, and record that it was not."""
     target_accuracy: Annotated[float, Gt(0), Le(1)] | None = None
     """Share of the test images; the training time until it is reached becomes `time_to_accuracy_s`."""
+    evaluate_every: Annotated[int, Ge(1)] = 1
+    """Evaluate after every so many epochs, and after the last one."""
+    keep_best: bool = False
+    """Whether the weights of the epoch with the highest test accuracy stay in the run's folder, as best.pt: epoch,
+    test_accuracy, classes, and the states of model and optimizer, to be read by `torch.load`."""
     numerics_samples: Annotated[int, Ge(0), Le(1000)] = 0
     """Looks at every layer's gradient, spread evenly from before the first epoch to after the last, off the clock.
     Each compares one batch with strict fp32 and needs memory for copies of the model and the optimizer's state, and for

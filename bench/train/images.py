@@ -12,7 +12,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,12 +40,18 @@ class Images:
     train_y_N: Tensor
     test_x_NCHW: Tensor
     test_y_N: Tensor
-    num_classes: int
+    classes: tuple[str, ...]
+    """Their names, in the order of the labels."""
     mean: tuple[float, float, float]
     """Per channel, of pixels scaled to [0, 1]."""
     std: tuple[float, float, float]
     sha256: str
     """Over pixels and labels of both splits."""
+
+    @property
+    def num_classes(self) -> int:
+        """How many labels there are."""
+        return len(self.classes)
 
     def to(self, device: torch.device, *, train: bool = True) -> Images:
         """Copy pixels and labels to a device; without `train` those of the test alone."""
@@ -63,7 +69,7 @@ def load_images(name: str, image_size: int) -> Images:
         ValueError: the data is not there, cannot be fetched, or is no image set; the message says what to do.
     """
     source, _, where = name.partition(":")
-    decode: Callable[[], tuple[np.ndarray, ...]]
+    decode: Callable[[], Decoded]
     if source == "folder":
         folder = folder_path(where).resolve()
         key, decode = f"folder-{_listing_digest(folder)}", lambda: _decode_folder(folder, image_size)
@@ -71,7 +77,7 @@ def load_images(name: str, image_size: int) -> Images:
         key, decode = source, lambda: _decode_cifar(source)
     else:
         key, decode = source, {"digits": _decode_digits, "synthetic": _draw_synthetic}[source]
-    cached = cache_folder() / "images" / f"{key}-{image_size}"
+    cached = cache_folder() / "images" / f"{key}-{image_size}-named"
     cached.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{cached}.lock"):
         if not (cached / "facts.json").exists():
@@ -79,7 +85,7 @@ def load_images(name: str, image_size: int) -> Images:
     facts = json.loads((cached / "facts.json").read_text())
     # Copy-on-write maps: torch wants writable memory, and nobody writes.
     arrays = {k: torch.from_numpy(np.load(cached / f"{k}.npy", mmap_mode="c")) for k in ARRAYS}
-    return Images(**arrays, **facts | {"mean": tuple(facts["mean"]), "std": tuple(facts["std"])})
+    return Images(**arrays, sha256=facts["sha256"], **{k: tuple(facts[k]) for k in ("classes", "mean", "std")})
 
 
 def cache_folder() -> Path:
@@ -90,15 +96,19 @@ def cache_folder() -> Path:
 ARRAYS = ("train_x_NCHW", "train_y_N", "test_x_NCHW", "test_y_N")
 
 
-def _write_cache(folder: Path, decoded: tuple[np.ndarray, ...], size: int, mean: tuple[float, ...] | None) -> None:
-    train_x, train_y, test_x, test_y = decoded
+Decoded = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, Sequence[str]]
+"""Pixels and labels of the training, of the test, and the names of the classes."""
+
+
+def _write_cache(folder: Path, decoded: Decoded, size: int, mean: tuple[float, ...] | None) -> None:
+    train_x, train_y, test_x, test_y, classes = decoded
     arrays = (_resize(train_x, size), train_y.astype(np.int64), _resize(test_x, size), test_y.astype(np.int64))
     digest = hashlib.sha256()
     folder.mkdir(parents=True, exist_ok=True)
     for name, array in zip(ARRAYS, arrays, strict=True):
         digest.update(np.ascontiguousarray(array))
         np.save(folder / f"{name}.npy", array)
-    facts: dict[str, Any] = {"num_classes": int(train_y.max()) + 1, "sha256": digest.hexdigest()}
+    facts: dict[str, Any] = {"classes": list(classes), "sha256": digest.hexdigest()}
     if mean is not None:
         facts |= {"mean": mean, "std": CIFAR_STD}
     else:
@@ -130,7 +140,7 @@ def _resize(x_NCHW: np.ndarray, size: int) -> np.ndarray:
     return resized.round().clamp(0, 255).to(torch.uint8).numpy()
 
 
-def _decode_digits() -> tuple[np.ndarray, ...]:
+def _decode_digits() -> Decoded:
     """1,797 handwritten digits of 8x8 pixels that scikit-learn ships (UCI ML, test set of Alpaydin & Kaynak, 1998)."""
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
@@ -140,10 +150,10 @@ def _decode_digits() -> tuple[np.ndarray, ...]:
     train_x, test_x, train_y, test_y = train_test_split(
         x_N1HW.repeat(3, axis=1), digits.target, test_size=360, stratify=digits.target, random_state=0
     )
-    return train_x, train_y, test_x, test_y
+    return train_x, train_y, test_x, test_y, "0123456789"
 
 
-def _draw_synthetic() -> tuple[np.ndarray, ...]:
+def _draw_synthetic() -> Decoded:
     """Noise around one pattern a class: random bits, since zeros would run faster than data ever does."""
     rng = np.random.default_rng(0)
     pattern_KCHW = rng.integers(0, 128, (10, 3, 32, 32), dtype=np.uint8)
@@ -152,10 +162,10 @@ def _draw_synthetic() -> tuple[np.ndarray, ...]:
         y_N = np.arange(count) % 10
         return pattern_KCHW[y_N] + rng.integers(0, 128, (count, 3, 32, 32), dtype=np.uint8), y_N
 
-    return *draw(NUM_SYNTHETIC), *draw(NUM_SYNTHETIC // 4)
+    return *draw(NUM_SYNTHETIC), *draw(NUM_SYNTHETIC // 4), "0123456789"
 
 
-def _decode_cifar(name: str) -> tuple[np.ndarray, ...]:
+def _decode_cifar(name: str) -> Decoded:
     """CIFAR-10 or -100 (Krizhevsky, 2009) by torchvision: downloaded once with its md5 checked, then reused."""
     from torchvision import datasets
 
@@ -174,17 +184,18 @@ def _decode_cifar(name: str) -> tuple[np.ndarray, ...]:
         np.array(train.targets),
         test.data.transpose(0, 3, 1, 2),
         np.array(test.targets),
+        train.classes,
     )
 
 
-def _decode_folder(folder: Path, size: int) -> tuple[np.ndarray, ...]:
+def _decode_folder(folder: Path, size: int) -> Decoded:
     """Image folders train/CLASS/* and test/CLASS/*, the classes in alphabetical order."""
     train_x, train_y, classes = _decode_split(folder / "train", size)
     test_x, test_y, test_classes = _decode_split(folder / "test", size)
     if classes != test_classes:
         odd = sorted(set(classes) ^ set(test_classes))
         raise ValueError(f"{folder}: train/ and test/ do not hold the same classes ({', '.join(odd)}); mend the folder")
-    return train_x, train_y, test_x, test_y
+    return train_x, train_y, test_x, test_y, classes
 
 
 def _decode_split(split: Path, size: int) -> tuple[np.ndarray, np.ndarray, list[str]]:
@@ -207,12 +218,12 @@ def _decode_split(split: Path, size: int) -> tuple[np.ndarray, np.ndarray, list[
 
 
 def _decode_image(path: str, size: int) -> np.ndarray:
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     try:
         with Image.open(path) as image:
             rgb = image.convert("RGB")
-    except (UnidentifiedImageError, OSError) as e:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as e:  # what Pillow raises on damage
         raise ValueError(f"{path}: no readable image ({e}); mend or remove it") from None
     if rgb.size != (size, size):
         rgb = rgb.resize((size, size), Image.Resampling.BILINEAR)

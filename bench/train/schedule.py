@@ -113,7 +113,10 @@ def one_cycle(cell: Cell, now: Progress) -> float:
 
 
 def stable(cell: Cell, now: Progress) -> float:
-    """Choose as S4's *stable* does: cosine for batches from 256, else a tenth at epochs 30 and 45."""
+    """Choose as S4's *stable* does: cosine for batches from 256, else a tenth at epochs 30 and 45.
+
+    So a small batch keeps its rate throughout a run of up to 30 epochs.
+    """
     return cosine(cell, now) if cell.batch_size >= 256 else _multistep(cell, now, (30, 45))
 
 

@@ -51,7 +51,7 @@ def train_step(
 
 
 def step_of(num_parts: int) -> Callable[..., Tensor]:
-    """Return the step that takes a batch in so many parts."""
+    """Return the step that takes a batch in so many parts, or in fewer where it does not divide."""
     return train_step if num_parts == 1 else partial(train_step_in_parts, num_parts=num_parts)
 
 
@@ -74,8 +74,9 @@ def train_step_in_parts(
     """
     optimizer.zero_grad(set_to_none=True)
     losses = []
-    for x_PCHW, y_P in zip(x_NCHW.chunk(num_parts), y_N.chunk(num_parts), strict=True):
-        with nullcontext() if len(losses) == num_parts - 1 else _unsynced(model):
+    parts = list(zip(x_NCHW.chunk(num_parts), y_N.chunk(num_parts), strict=True))  # 12 in 5 parts are 4
+    for x_PCHW, y_P in parts:
+        with nullcontext() if len(losses) == len(parts) - 1 else _unsynced(model):
             with autocast:
                 logits_PK = model(x_PCHW)
             loss = loss_fn(logits_PK.float(), y_P) * (len(y_P) / len(y_N))

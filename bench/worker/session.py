@@ -25,6 +25,7 @@ from bench.worker.autopsy import first_non_finite
 from bench.worker.board_watch import BoardWatch
 from bench.worker.footprint import trace_out_of_memory
 from bench.worker.keeping import Keeping
+from bench.worker.learning import Learning
 from bench.worker.looks import Looks
 from bench.worker.proof import prove_first_step, prove_products
 from bench.worker.timing import Report, Timing
@@ -121,10 +122,11 @@ class Session:
 
     def train(self, training: Training) -> None:
         """Train to the end, evaluating after each epoch, off the clock."""
-        self.row["evaluate_s"] = 0.0
         per_epoch = training.steps_per_epoch
         self.timing.expect(self.cell.epochs * per_epoch, per_epoch)
         self.resume(training)
+        folder = self.keeping.folder if self.keeping else None
+        learning = Learning(training, self.measure_by, self.traces.epochs, folder, self.row.get("evaluate_s", 0.0))
         looks = Looks(training, self.measure_by, self.timing.memory, self.row, self.traces)
         if not self.traces.epochs:
             self.timing.keep_peak()
@@ -133,10 +135,9 @@ class Session:
             losses = self.run(training, epoch, num_steps=per_epoch)
             self.timing.keep_peak()
             scale = training.precision.scaler.factor
-            begun = time.perf_counter()
-            evaluation = asdict(training.evaluate())
+            evaluation = learning.evaluate(epoch + 1)
             self.timing.evaluated = True
-            self.row["evaluate_s"] += time.perf_counter() - begun
+            self.row["evaluate_s"] = learning.evaluate_s
             facts = {"learning_rate": training.optimizer.param_groups[0]["lr"], "train_s": self.row["train_s"]}
             facts |= {"train_loss": statistics.fmean(losses), "loss_scale": scale} | evaluation
             self.traces.epochs.append(epoch_speed(self.timing.clock.blocks, epoch) | facts)
@@ -145,10 +146,7 @@ class Session:
             self.timing.memory.reset_peak()
             self.report(phase="training", epoch=epoch + 1, test_accuracy=evaluation["test_accuracy"])
         self.row |= {"timing_stop": "training", "final_loss_scale": scale, **evaluation}
-        self.row["best_test_accuracy"] = max(e["test_accuracy"] for e in self.traces.epochs)
-        target = self.measure_by.target_accuracy
-        reached = [e["train_s"] for e in self.traces.epochs if target is not None and e["test_accuracy"] >= target]
-        self.row |= {"target_accuracy": target, "time_to_accuracy_s": reached[0] if reached else None}
+        self.row |= learning.sum_up()
 
     def keep(self, training: Training, epoch: int) -> None:
         """Write a checkpoint after `epoch` epochs, if it is time for one. Off the clock."""

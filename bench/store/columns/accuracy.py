@@ -19,6 +19,7 @@ ACCURACY: tuple[Column, ...] = (
         "best test accuracy",
         "Over the epochs: chosen on the test set, so no estimate of accuracy",
     ),
+    Column("best_epoch", INT, "", "best epoch", "From 1; the first that had the best test accuracy"),
     Column("test_loss", REAL, "", "test loss", "Mean cross-entropy after the final epoch"),
     Column(
         "macro_precision",
