@@ -37,9 +37,7 @@ EPOCHS: tuple[Column, ...] = (
     ),
     Column("num_skipped", INT, "", "skipped steps", "In this epoch"),
     Column("loss_scale", REAL, "", "loss scale", "After the epoch; null without a scaler"),
-    Column(
-        "test_accuracy", REAL, "", "test accuracy", "Share of the test images; null if not evaluated"
-    ),
+    Column("test_accuracy", REAL, "", "test accuracy", "Share of the test images; null if not evaluated"),
     Column("test_loss", REAL, "", "test loss", "Mean cross-entropy; null likewise"),
     Column("macro_precision", REAL, "", "macro precision", "Mean over classes; null likewise"),
     Column("macro_recall", REAL, "", "macro recall", "Mean over classes; null likewise"),
