@@ -101,8 +101,11 @@ def test_a_broken_folder_is_one_line_with_the_next_move(tmp_path: Path, how: str
 def test_an_image_that_breaks_off_in_the_middle_is_named_too(tmp_path: Path) -> None:
     """Pillow raises a SyntaxError over a damaged chunk, which is no OSError."""
     folder = make_folder(tmp_path / "data")
-    path = sorted((folder / "train" / "ant").iterdir())[0]
-    path.write_bytes(path.read_bytes().replace(b"IEND", b"\x00\x01\x02\x03"))
+    path = folder / "train" / "ant" / "noise.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (256, 256, 3), dtype=np.uint8)).save(path)
+    start, first, rest = path.read_bytes().partition(b"IDAT")
+    assert b"IDAT" in rest
+    path.write_bytes(start + first + rest.replace(b"IDAT", b"\x00\x01\x02\x03", 1))
     with pytest.raises(ValueError, match=rf"{path.name}: no readable image .*mend or remove it"):
         load_images(f"folder:{folder}", 32)
 

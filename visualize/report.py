@@ -14,6 +14,7 @@ import sys
 import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -83,6 +84,7 @@ def draw(results: Results) -> list[Picture]:
     from visualize import figures, theme
     from visualize.figures import (
         accuracy,
+        batch_sizes,
         exponents,
         loss,
         loss_scale,
@@ -103,6 +105,13 @@ def draw(results: Results) -> list[Picture]:
         ("loss", loss.CAPTION, figures.draw_loss, figures.describe_loss, sized),
         ("memory", memory.CAPTION, figures.draw_memory, figures.describe_memory, {}),
     ]
+    trained = results.ok[results.ok["epochs"] > 0]
+    if (trained.groupby("subject", observed=True)["batch_size"].nunique() > 1).any():
+        for column in ("test_accuracy", "train_loss", "learning_rate"):
+            by_size = partial(figures.draw_batch_sizes, column=column)
+            in_words = partial(figures.describe_batch_sizes, column=column)
+            name = f"{results.label(column, '')} by batch size"
+            kinds.append((name, batch_sizes.CAPTION, by_size, in_words, {"by_recipe": True}))
     if "final_loss_scale" in results.ok and results.ok["final_loss_scale"].notna().any():
         kinds.append(("loss scale", loss_scale.CAPTION, figures.draw_loss_scale, figures.describe_loss_scale, sized))
     if not phases.phases(results).empty:
@@ -125,7 +134,8 @@ def draw(results: Results) -> list[Picture]:
         suffix = "" if len(results.subjects) == 1 else "-" + re.sub(r"[^A-Za-z0-9_.]+", "_", subject)
         for name, caption, draw_one, describe, panes in kinds:
             panels = figures.panels(own, **panes)
-            fig = figures.sheet(draw_one, panels)
+            drawn = {title: panel for title, panel in panels.items() if len(panel.ok)}
+            fig = figures.sheet(draw_one, drawn or panels)
             blank = next((ax.texts[0].get_text() for ax in fig.axes if not ax.axison and ax.texts), "")
             empty = not any(ax.axison for ax in fig.axes)
             out = io.BytesIO()

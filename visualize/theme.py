@@ -7,6 +7,7 @@ marker and the dashes say it a second time, for print in grey.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -58,9 +59,13 @@ MUTED = "#6b6b6b"
 
 
 def order(recipes: Iterable[str]) -> list[str]:
-    """Return each recipe once: the built-in ones in their order, then the others by name."""
+    """Return each recipe once: the built-in ones in their order, then the others by name, numbers in it by size."""
     names = set(recipes)
-    return [name for name in BUILT_IN if name in names] + sorted(names - BUILT_IN.keys())
+    return [name for name in BUILT_IN if name in names] + sorted(names - BUILT_IN.keys(), key=_naturally)
+
+
+def _naturally(name: str) -> list[str | int]:
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]
 
 
 def styles(recipes: Iterable[str]) -> dict[str, Style]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import matplotlib
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import cell
 
@@ -13,6 +16,7 @@ import matplotlib.pyplot as plt
 from matplotlib.colors import to_hex
 
 from visualize import figures, theme
+from visualize.figures import curves
 from visualize.figures.loss import stretches
 from visualize.frame import read
 
@@ -171,3 +175,50 @@ def test_a_sheet_has_one_legend_for_all_panels(matrix):
     assert len(fig.legends) == 1
     assert not any(ax.get_legend() for ax in fig.axes)
     plt.close(fig)
+
+
+def of_one_recipe(matrix, **given):
+    return read(matrix(recipes=("bf16",), **given))
+
+
+@pytest.mark.parametrize("column", ["test_accuracy", "train_loss"])
+def test_lines_by_batch_size_are_told_apart_and_in_order(matrix, ax, column):
+    figures.draw_batch_sizes(of_one_recipe(matrix, batch_sizes=(128, 8, 16), seeds=(0, 1)), ax, column=column)
+    ax.figure.canvas.draw()
+    assert [t.get_text() for t in ax.get_legend().get_texts()] == ["batch 8", "batch 16", "batch 128"]
+    assert len({to_hex(line.get_color()) for line in ax.get_lines()}) == 3
+
+
+def test_a_line_by_batch_size_is_the_mean_over_the_seeds(matrix, ax):
+    results = of_one_recipe(matrix, batch_sizes=(8,), seeds=(0, 1))
+    figures.draw_batch_sizes(results, ax, column="test_accuracy")
+    wanted = 100 * results.epochs.groupby("epoch")["test_accuracy"].mean()
+    np.testing.assert_allclose(ax.get_lines()[0].get_ydata(), wanted)
+
+
+def test_a_batch_size_that_diverged_is_left_out_and_named(matrix, ax):
+    folder = matrix(recipes=("bf16",), batch_sizes=(8, 16, 32), seeds=(0,))
+    results = read(folder)
+    bad = results.cells["batch_size"].isin([8, 16])
+    results = dataclasses.replace(results, cells=results.cells.assign(status=np.where(bad, "diverged", "ok")))
+    figures.draw_batch_sizes(results, ax, column="train_loss")
+    assert "Left out: batch 8, 16 (diverged)." in ax.get_xlabel()
+    assert len(ax.get_lines()) == 1
+    assert figures.describe_batch_sizes(results, column="train_loss").startswith("training loss at the end: batch 32 ")
+
+
+def test_lines_by_batch_size_refuse_two_recipes(matrix, ax):
+    with pytest.raises(ValueError, match=r"say results.where\(recipe='fp32'\) first"):
+        figures.draw_batch_sizes(read(matrix()), ax, column="train_loss")
+
+
+def test_the_inset_of_a_loss_that_ends_high_covers_none_of_it(ax):
+    """The axis begins at zero, so the end lies higher than where the data alone would put it."""
+    steps = np.arange(1, 101)
+    loss = 2 + 3 * np.exp(-steps / 8)
+    points = pd.DataFrame({"recipe": "fp32", "x": steps, "y": loss})
+    curves.draw_curves(ax, points, theme.styles(["fp32"]), from_zero=True)
+    ax.figure.canvas.draw()
+    box = ax.child_axes[0].get_window_extent()
+    at = ax.transData.transform(np.column_stack([steps, loss]))
+    assert not any(box.contains(*point) for point in at)

@@ -1,13 +1,14 @@
 """One figure a file: `draw_x(results, ax) -> Axes`, and `describe_x(results)`, the same figure in words.
 
 A figure takes the results of one subject (`results.where(subject=...)`); the curves take one batch size
-as well, the map of layers and the histogram of exponents also one recipe. Colours, markers and dashes are the
-recipe's own, from `theme`.
+as well, the map of layers and the histogram of exponents also one recipe; lines by batch size take one recipe
+instead. Colours, markers and dashes are the recipe's own, from `theme`.
 """
 
 from __future__ import annotations
 
 from visualize.figures.accuracy import describe_accuracy, draw_accuracy
+from visualize.figures.batch_sizes import describe_batch_sizes, draw_batch_sizes
 from visualize.figures.exponents import describe_exponents, draw_exponents
 from visualize.figures.loss import describe_loss, draw_loss
 from visualize.figures.loss_scale import describe_loss_scale, draw_loss_scale
@@ -23,6 +24,7 @@ from visualize.figures.underflow import describe_underflow, draw_underflow
 __all__ = [
     "Draw",
     "describe_accuracy",
+    "describe_batch_sizes",
     "describe_exponents",
     "describe_loss",
     "describe_loss_scale",
@@ -34,6 +36,7 @@ __all__ = [
     "describe_throughput",
     "describe_underflow",
     "draw_accuracy",
+    "draw_batch_sizes",
     "draw_exponents",
     "draw_loss",
     "draw_loss_scale",

@@ -43,7 +43,14 @@ def one_of_each(results: Results) -> None:
             )
 
 
-def draw_curves(ax: Axes, points: pd.DataFrame, styles: Mapping[str, theme.Style], *, zoomed: bool = True) -> Axes:
+def draw_curves(
+    ax: Axes,
+    points: pd.DataFrame,
+    styles: Mapping[str, theme.Style],
+    *,
+    zoomed: bool = True,
+    from_zero: bool = False,
+) -> Axes:
     """Draw mean and min-max band over the seeds of each recipe, and enlarge the end where the axes are emptiest.
 
     Args:
@@ -51,9 +58,12 @@ def draw_curves(ax: Axes, points: pd.DataFrame, styles: Mapping[str, theme.Style
         points: columns recipe, x, y; one row a seed and x.
         styles: of every recipe in the folder.
         zoomed: enlarge the end.
+        from_zero: let the axis of y begin there.
     """
     frame = points.groupby(["recipe", "x"], observed=True)["y"].agg(["mean", "min", "max"]).reset_index()
     _lines(ax, frame, styles, marked=True)
+    if from_zero:
+        ax.set_ylim(bottom=0)  # before the place of the inset is looked for
     ends = frame[frame["x"] > frame["x"].max() * (1 - ZOOMED)]
     if zoomed and frame["x"].nunique() >= FEWEST and len(ends):
         zoom = ax.inset_axes(_emptiest(ax, frame))
@@ -118,7 +128,7 @@ def _lines(ax: Axes, frame: pd.DataFrame, styles: Mapping[str, theme.Style], *, 
 
 def _emptiest(ax: Axes, frame: pd.DataFrame) -> tuple[float, float, float, float]:
     """Return the corner, as left, bottom, width and height in shares of the axes, that hides the fewest points."""
-    corners = [(0.44, 0.11, 0.53, 0.48), (0.44, 0.43, 0.53, 0.48), (0.12, 0.43, 0.53, 0.48), (0.12, 0.11, 0.53, 0.48)]
+    corners = [(0.44, 0.11, 0.53, 0.48), (0.44, 0.50, 0.53, 0.42), (0.12, 0.50, 0.53, 0.42), (0.12, 0.11, 0.53, 0.48)]
     at = ax.transAxes.inverted().transform(ax.transData.transform(frame[["x", "mean"]].to_numpy()))
 
     def hidden(corner: tuple[float, float, float, float]) -> int:

@@ -36,8 +36,7 @@ def draw_loss(results: Results, ax: Axes) -> Axes:
         reason = "no loss was recorded" if ids else "nothing was trained to its end"
         return bars.say(ax, f"No training loss: {reason}.")
     points, stretch = stretches(steps)
-    curves.draw_curves(ax, points, results.styles)
-    ax.set_ylim(bottom=0)
+    curves.draw_curves(ax, points, results.styles, from_zero=True)
     words = results.label("step") + (f" (each point the mean of {stretch:,} steps)" if stretch > 1 else "")
     ax.set_xlabel(curves.x_label(results, words))
     ax.set_ylabel(results.label("loss"))

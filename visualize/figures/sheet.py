@@ -16,11 +16,11 @@ Draw = Callable[[Results, Axes], Axes]
 
 
 def panels(results: Results, *, by_batch_size: bool = False, by_recipe: bool = False) -> dict[str, Results]:
-    """Return title -> results for the panels of one subject's sheet: one, one a batch size, or one a recipe in it."""
+    """Return title -> results for the panels of one subject's sheet: one, or one a batch size, a recipe, or both."""
     (subject,) = results.subjects
-    if not by_batch_size:
-        return {subject: results}
-    sized = {f"{subject}, batch {size}": results.where(batch_size=size) for size in results.batch_sizes}
+    sized = {subject: results}
+    if by_batch_size:
+        sized = {f"{subject}, batch {size}": results.where(batch_size=size) for size in results.batch_sizes}
     if not by_recipe:
         return sized
     return {f"{title}, {r}": own.where(recipe=r) for title, own in sized.items() for r in own.recipes}

@@ -1,0 +1,97 @@
+"""What a batch size does to a training: accuracy, loss and learning rate by epoch, one line a batch size.
+
+Study S2's question, and its three plots.
+"""
+
+from __future__ import annotations
+
+import matplotlib
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from visualize.figures import bars
+from visualize.frame import Results
+
+CAPTION = (
+    "Line: mean over the seeds of one batch size, from dark (the smallest) to light. Band: from the lowest to the "
+    "highest seed. An epoch of a larger batch has fewer steps. Batch sizes of which no run came to its end are left "
+    "out and named."
+)
+LIGHTEST = 0.88
+"""Along viridis, whose end is too light on white."""
+MARKERS = "osD^vPX<>h"
+
+
+def draw_batch_sizes(results: Results, ax: Axes, *, column: str) -> Axes:
+    """Draw a column of `epochs` by epoch.
+
+    Args:
+        results: of one subject and recipe.
+        ax: drawn into, and returned.
+        column: test_accuracy (drawn in percent), train_loss or learning_rate.
+
+    Raises:
+        ValueError: several subjects or recipes.
+    """
+    rows = finished(results, column)
+    if rows.empty:
+        return bars.say(ax, f"No {results.label(column)}: nothing was trained to its end.")
+    sizes = sorted(rows["batch_size"].unique())
+    colours = matplotlib.colormaps["viridis"]
+    for k, size in enumerate(sizes):
+        by_epoch = rows[rows["batch_size"] == size].groupby("epoch")["y"].agg(["mean", "min", "max"])
+        colour = colours(LIGHTEST * k / max(1, len(sizes) - 1))
+        ax.fill_between(by_epoch.index, by_epoch["min"], by_epoch["max"], color=colour, alpha=0.15, linewidth=0)
+        ax.plot(
+            by_epoch.index,
+            by_epoch["mean"],
+            color=colour,
+            marker=MARKERS[k % len(MARKERS)],
+            markeredgecolor="white",
+            markevery=max(1, len(by_epoch) // 7),
+            label=f"batch {size}",
+        )
+    if column == "learning_rate":
+        ax.set_ylim(bottom=0)
+    ax.xaxis.set_major_locator(MaxNLocator(8, integer=True, steps=[1, 2, 5, 10]))
+    note = left_out(results)
+    ax.set_xlabel(results.label("epoch") + (f"\n{note}" if note else ""))
+    ax.set_ylabel(results.label(column, "%") if column == "test_accuracy" else results.label(column))
+    bars.beside(ax)
+    return ax
+
+
+def describe_batch_sizes(results: Results, *, column: str) -> str:
+    """Say in words what the figure shows."""
+    rows = finished(results, column)
+    last = rows[rows["epoch"] == rows.groupby("cell_id", observed=True)["epoch"].transform("max")]
+    ends = ", ".join(f"batch {size} {y:.4g}" for size, y in last.groupby("batch_size")["y"].mean().items())
+    return f"{results.label(column)} at the end: {ends}. {left_out(results)}".strip() if ends else left_out(results)
+
+
+def finished(results: Results, column: str) -> pd.DataFrame:
+    """Return the epochs of the runs that came to their end, with the column as y.
+
+    Raises:
+        ValueError: of several subjects or recipes.
+    """
+    for name, values in (("subject", results.subjects), ("recipe", results.recipes)):
+        if len(values) > 1:
+            raise ValueError(f"lines are batch sizes, of one {name}: say results.where({name}={values[0]!r}) first")
+    rows = results.epochs
+    rows = rows[rows["cell_id"].isin(results.ok["cell_id"])]
+    if column not in rows:
+        return rows.iloc[:0].assign(y=[])
+    y = rows[column] * (100 if column == "test_accuracy" else 1)
+    return rows.assign(y=y, batch_size=rows["batch_size"].astype(int)).dropna(subset=["y"])
+
+
+def left_out(results: Results) -> str:
+    """Name the batch sizes of which no run came to its end, and how they ended; empty if there is none."""
+    bad = results.cells[~results.cells["batch_size"].isin(results.ok["batch_size"])]
+    parts = (
+        f"batch {', '.join(str(size) for size in sorted(own['batch_size'].unique()))} ({status})"
+        for status, own in bad.groupby("status", sort=False)
+    )
+    return f"Left out: {'; '.join(parts)}." if len(bad) else ""
