@@ -10,6 +10,8 @@ from __future__ import annotations
 import importlib
 import json
 import warnings
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -86,18 +88,33 @@ def outline(folder: Path, num_labels: int) -> ViT:
     Raises:
         ValueError: no config.json, or one of another network.
     """
+    path = folder / "config.json"
     try:
-        fields = json.loads((folder / "config.json").read_text())
+        fields = json.loads(path.read_text())
     except OSError as e:
-        raise ValueError(f"no {folder / 'config.json'}; name a folder written by save_pretrained") from e
+        raise ValueError(f"no {path}; name a folder written by save_pretrained") from e
+    except ValueError as e:
+        raise ValueError(f"{path}: is no JSON ({e}); write it again with save_pretrained") from None
+    if not isinstance(fields, dict):
+        raise ValueError(f"{path}: is no table of fields; write it again with save_pretrained")
+    for field in SIZES.values():
+        value = fields.get(field, 1)
+        if type(value) is not int or value < 1:
+            raise ValueError(
+                f"{path}: {field} = {value!r} is no whole number from 1; write it again with save_pretrained"
+            )
     fourfold = {"intermediate_size": 4 * fields.get("hidden_size", 768)}
     for field, given in (GIVEN | fourfold).items():
         if fields.get(field, given) != given:
             raise ValueError(
-                f"{folder / 'config.json'}: {field} = {fields[field]!r}, models/vit.py has {given!r}; "
+                f"{path}: {field} = {fields[field]!r}, models/vit.py has {given!r}; "
                 "write a factory for it (models/external.py)"
             )
-    return ViT(num_labels, **{ours: fields[theirs] for ours, theirs in SIZES.items() if theirs in fields})
+    sizes = {ours: fields[theirs] for ours, theirs in SIZES.items() if theirs in fields}
+    hidden, num_heads = sizes.get("hidden", 768), sizes.get("num_heads", 12)
+    if hidden % num_heads:
+        raise ValueError(f"{path}: hidden_size = {hidden} does not part into {num_heads} heads; mend the file")
+    return ViT(num_labels, **sizes)
 
 
 def fill(model: ViT, folder: Path) -> ViT:
@@ -113,7 +130,8 @@ def fill(model: ViT, folder: Path) -> ViT:
     head = {name: tensor for name, tensor in ours.items() if name.startswith("head.")}
     if not head or len(head["head.bias"]) != held:
         fresh = f"a fresh one of {len(head['head.bias'])}" if head else "none"
-        warnings.warn(f"{folder}: the head of {held} classes is replaced by {fresh}", stacklevel=2)
+        model.note = f"{folder}: the head of {held} classes is replaced by {fresh}"
+        warnings.warn(model.note, stacklevel=2)
         del weights["head.weight"], weights["head.bias"]
         weights |= head
     for name, tensor in weights.items():
@@ -130,7 +148,7 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     """Read model.safetensors or else pytorch_model.bin.
 
     Raises:
-        ValueError: neither is there.
+        ValueError: neither is there, or it cannot be read or holds anything but tensors of floating point.
         ImportError: model.safetensors is, and the package safetensors is not.
     """
     path = folder / "model.safetensors"
@@ -139,11 +157,25 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
             safetensors = importlib.import_module("safetensors.torch")
         except ImportError as e:
             raise ImportError(f"{path} needs the package safetensors; pip install safetensors") from e
-        return safetensors.load_file(path)
+        return _checked(path, safetensors.load_file)
     path = folder / "pytorch_model.bin"
     if path.is_file():
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return _checked(path, partial(torch.load, map_location="cpu", weights_only=True))
     raise ValueError(f"{folder} holds no model.safetensors and no pytorch_model.bin; copy one beside config.json")
+
+
+def _checked(path: Path, load: Callable[[Path], Any]) -> dict[str, Tensor]:
+    try:
+        weights = load(path)
+    except (
+        Exception
+    ) as e:  # each format has its own: RuntimeError, KeyError, EOFError, UnpicklingError, SafetensorError
+        what = type(e).__name__
+        raise ValueError(f"{path}: is truncated or no file of weights alone ({what}); copy or save it again") from e
+    tensors = weights.values() if isinstance(weights, dict) else [None]
+    if not all(isinstance(tensor, Tensor) and tensor.is_floating_point() for tensor in tensors):
+        raise ValueError(f"{path}: holds something else than weights of floating point; save it again")
+    return weights
 
 
 def translated(theirs: dict[str, Tensor], num_layers: int, folder: Path) -> dict[str, Tensor]:
@@ -160,7 +192,10 @@ def translated(theirs: dict[str, Tensor], num_layers: int, folder: Path) -> dict
             f"{folder}: weights missing: {listed(missing)}; unexpected: {listed(unexpected)}; "
             "save it again from transformers' ViTForImageClassification with save_pretrained"
         )
-    return {ours: torch.cat([theirs[name] for name in names]) for ours, names in sources.items()}
+    try:
+        return {ours: torch.cat([theirs[name] for name in names]) for ours, names in sources.items()}
+    except RuntimeError as e:
+        raise ValueError(f"{folder}: weights do not fit together ({e}); save both files again") from None
 
 
 def sources_of(num_layers: int) -> dict[str, tuple[str, ...]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
 import pickle
 import tarfile
 import threading
@@ -107,6 +108,55 @@ def test_an_image_that_breaks_off_in_the_middle_is_named_too(tmp_path: Path) -> 
     assert b"IDAT" in rest
     path.write_bytes(start + first + rest.replace(b"IDAT", b"\x00\x01\x02\x03", 1))
     with pytest.raises(ValueError, match=rf"{path.name}: no readable image .*mend or remove it"):
+        load_images(f"folder:{folder}", 32)
+
+
+def test_folders_behind_links_are_told_apart_and_watched(tmp_path: Path) -> None:
+    """ImageFolder follows links, so the cache must."""
+    linked = []
+    for name, count in (("few", 2), ("many", 3)):
+        source = make_folder(tmp_path / name)
+        for k in range(count):
+            Image.fromarray(np.full((32, 32, 3), k, np.uint8)).save(source / "train" / "ant" / f"more{k}.png")
+        folder = tmp_path / f"link-{name}"
+        folder.mkdir()
+        for split in ("train", "test"):
+            (folder / split).symlink_to(source / split)
+        linked.append(folder)
+    few, many = (len(load_images(f"folder:{folder}", 32).train_y_N) for folder in linked)
+    assert many == few + 1
+    (tmp_path / "few" / "train" / "ant" / "more0.png").unlink()
+    assert len(load_images(f"folder:{linked[0]}", 32).train_y_N) == few - 1
+
+
+def test_folders_of_equal_names_sizes_and_times_are_told_apart(tmp_path: Path) -> None:
+    levels = []
+    for name, level in (("dark", 10), ("light", 200)):
+        for split in ("train", "test"):
+            for kind in ("ant", "bee"):
+                path = tmp_path / name / split / kind / "0.bmp"
+                path.parent.mkdir(parents=True)
+                Image.fromarray(np.full((32, 32, 3), level, np.uint8)).save(path)
+                os.utime(path, (0, 0))
+        levels.append(int(load_images(f"folder:{tmp_path / name}", 32).train_x_NCHW[0, 0, 0, 0]))
+    assert levels == [10, 200]
+
+
+def test_a_link_that_leads_nowhere_is_named(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "data")
+    (folder / "train" / "ant" / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    with pytest.raises(ValueError, match=r"gone\.png: no readable image \(No such file.*mend or remove it"):
+        load_images(f"folder:{folder}", 32)
+
+
+def test_sixteen_bits_become_eight_and_32_are_refused(tmp_path: Path) -> None:
+    """Pillow itself makes all of them white."""
+    folder = make_folder(tmp_path / "data")
+    path = folder / "train" / "ant" / "0.png"
+    Image.fromarray(np.full((32, 32), 0x4021, np.uint16)).save(path)
+    assert int(load_images(f"folder:{folder}", 32).train_x_NCHW[0, 0, 0, 0]) == 0x40
+    Image.fromarray(np.full((32, 32), 70_000, np.int32)).save(path.with_suffix(".tiff"))
+    with pytest.raises(ValueError, match=r"0\.tiff: no readable image \(pixels of 32 bits"):
         load_images(f"folder:{folder}", 32)
 
 

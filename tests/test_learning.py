@@ -14,9 +14,10 @@ from bench.plan.cell import Cell
 from bench.plan.measure import Measure
 from bench.plan.recipe import RECIPES
 from bench.train.images import load_images
+from bench.train.statuses import Diverged
 from bench.train.training import Training
 from bench.worker.keeping import Keeping
-from bench.worker.learning import BEST
+from bench.worker.learning import BEST, Learning
 from bench.worker.session import Session
 
 CELL = Cell(
@@ -97,3 +98,49 @@ def test_a_full_disk_costs_the_weights_and_not_the_training(
     assert trained(CELL, tmp_path, keep_best=True).row["test_accuracy"] is not None
     assert "best.pt of epoch 1 is not kept: [Errno 28] No space left" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_best_of_another_attempt_is_let_go(tmp_path: Path) -> None:
+    (tmp_path / BEST).write_bytes(b"of a network that was")
+    trained(CELL, tmp_path)
+    assert not (tmp_path / BEST).exists()
+
+
+def row_of(epoch: int, accuracy: float) -> dict[str, Any]:
+    return {"epoch": epoch, "test_accuracy": accuracy, "train_s": float(epoch)}
+
+
+def learning(folder: Path, *epochs: dict[str, Any], best: bool) -> Learning:
+    training = Training(CELL, load_images("digits", 8), CPU)
+    if best:
+        torch.save({"epoch": 2, "test_accuracy": 0.3}, folder / BEST)
+    return Learning(training, Measure(keep_best=True), list(epochs), folder)
+
+
+def test_a_resumed_training_lets_go_of_a_best_epoch_that_it_takes_again(tmp_path: Path) -> None:
+    assert learning(tmp_path, row_of(1, 0.2), row_of(2, 0.3), best=True).kept == 0.3
+    assert (tmp_path / BEST).exists()
+    assert learning(tmp_path, row_of(1, 0.2), best=True).kept < 0
+    assert not (tmp_path / BEST).exists()
+
+
+def test_weights_asked_for_in_the_middle_are_the_best_from_there_on(tmp_path: Path) -> None:
+    later = learning(tmp_path, row_of(1, 0.99), best=False)
+    found = later.evaluate(2)
+    assert torch.load(tmp_path / BEST, weights_only=True)["test_accuracy"] == found["test_accuracy"] < 0.99
+
+
+def test_a_training_that_diverged_keeps_what_its_epochs_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = Session(CELL, Measure(passes=()), CPU, lambda **_: None, Keeping(tmp_path, 1e9, "x", "y"))
+    run = Session.run
+
+    def breaking(self: Session, training: Training, epoch: int, **options: Any) -> list[float]:
+        if epoch == 2:
+            raise Diverged("the loss is nan")
+        return run(self, training, epoch, **options)
+
+    monkeypatch.setattr(Session, "run", breaking)
+    with pytest.raises(Diverged):
+        session.measure()
+    assert session.row["best_test_accuracy"] == max(a for a in accuracies(session) if a is not None)
+    assert session.row["best_epoch"] in (1, 2)

@@ -122,6 +122,8 @@ def test_advanced_goes_by_the_batch(epochs: int) -> None:
     assert same(rates(large), restarts(large))
     assert same(rates(middle), cosine(middle, eta_min=1e-6))
     assert same(rates(small), multistep(small, int(0.6 * epochs), int(0.8 * epochs)))
+    alone = cell("advanced", 1, batch_size=64)
+    assert set(rates(alone)) == {alone.learning_rate}
 
 
 def test_a_milestone_that_the_run_never_reaches_is_refused_where_the_plan_is_made() -> None:
@@ -135,5 +137,12 @@ def test_a_milestone_that_the_run_never_reaches_is_refused_where_the_plan_is_mad
     reason = "60 is never reached in 60 epochs, numbered from 0; drop it or train longer"
     assert str(refused.value) == f"trial.toml, [matrix] milestones: {reason}"
     plan("warmup_multistep", 61, "milestones = [30, 60]")
+    with pytest.raises(RequestError, match="warmup_epochs: 5 do not end in 4 epochs; shorten it or train longer"):
+        plan("warmup_multistep", 4, "milestones = []\nwarmup_epochs = 5")
+    plan("warmup_multistep", 5, "milestones = []\nwarmup_epochs = 5")
+    with pytest.raises(RequestError, match="accumulation: 8 images have no 9 parts"):
+        plan("cosine", 9, "accumulation = 9")
+    with pytest.raises(RequestError, match="learning_rate"):
+        plan("cosine", 9, "learning_rate = inf")
     plan("warmup_multistep", 0)
     plan("cosine", 9)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -332,10 +333,12 @@ def test_transformers_own_network_gives_the_same_logits(tmp_path: Path) -> None:
 
 def test_a_head_of_another_size_is_replaced_and_that_is_said(tmp_path: Path) -> None:
     weights = their_weights(1000)
-    with pytest.warns(UserWarning, match="head of 1000 classes is replaced by a fresh one of 10"):
+    said = "head of 1000 classes is replaced by a fresh one of 10"
+    with pytest.warns(UserWarning, match=said):
         model = models.build(save(tmp_path, weights))
     assert model.head.weight.shape == (10, 32)
     assert torch.equal(model.norm.weight, weights["vit.layernorm.weight"])
+    assert model.note.endswith(said)
 
 
 @pytest.mark.parametrize(
@@ -365,6 +368,49 @@ def test_weights_that_do_not_fit_are_refused_by_name(tmp_path: Path, change: dic
 def test_a_folder_of_another_network_is_refused(tmp_path: Path, field: str, value: Any, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         models.build(save(tmp_path, {}, **{field: value}))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"garbage", b"PK\x03\x04 and so on", *(pickle.dumps(x, protocol=2) for x in (Preset, [1, 2], {"a": 1}))],
+    ids=["empty", "garbage", "truncated", "class", "list", "number"],
+)
+def test_weights_that_cannot_be_read_are_one_line_with_the_file(tmp_path: Path, content: bytes) -> None:
+    name = save(tmp_path, {})
+    (tmp_path / "pytorch_model.bin").write_bytes(content)
+    with pytest.raises(ValueError, match=r"pytorch_model\.bin: (is truncated|holds something else).*again$"):
+        models.build(name)
+
+
+def test_whole_numbers_for_weights_are_refused(tmp_path: Path) -> None:
+    weights = their_weights(10)
+    weights["vit.layernorm.bias"] = torch.zeros(32, dtype=torch.int8)
+    with pytest.raises(ValueError, match=r"pytorch_model\.bin: holds something else than weights of floating point"):
+        models.build(save(tmp_path, weights))
+
+
+def test_a_query_of_another_rank_is_refused(tmp_path: Path) -> None:
+    weights = their_weights(10)
+    weights["vit.encoder.layer.0.attention.attention.query.weight"] = torch.zeros(32)
+    with pytest.raises(ValueError, match=r"weights do not fit together \(Tensors must have same number"):
+        models.build(save(tmp_path, weights))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"{", "is no JSON"),
+        (b"\xff\xfe", "is no JSON"),
+        (b"[]", "is no table of fields"),
+        (b'{"patch_size": null}', "patch_size = None is no whole number from 1"),
+        (b'{"num_hidden_layers": 2.0}', r"num_hidden_layers = 2\.0 is no whole number"),
+        (b'{"hidden_size": 32, "intermediate_size": 128, "num_attention_heads": 5}', "does not part into 5 heads"),
+    ],
+)
+def test_a_broken_config_is_one_line_with_the_file(tmp_path: Path, content: bytes, said: str) -> None:
+    (tmp_path / "config.json").write_bytes(content)
+    with pytest.raises(ValueError, match=rf"config\.json: .*{said}"):
+        models.build(f"hf:{tmp_path}")
 
 
 def test_a_folder_without_weights_or_config_is_refused(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 import re
 from dataclasses import dataclass
 from functools import cached_property
@@ -44,11 +45,11 @@ class Cell:
 
     optimizer: Literal["sgd", "nesterov", "adam", "adamw"] = "sgd"
     """`nesterov` is SGD with Nesterov momentum."""
-    learning_rate: Annotated[float, Gt(0)] = 0.01
+    learning_rate: Annotated[float, Gt(0), Lt(math.inf)] = 0.01
     """Before the schedule."""
     momentum: Annotated[float, Ge(0), Lt(1)] = 0.9
     """Of SGD; Adam and AdamW keep torch's betas."""
-    weight_decay: Annotated[float, Ge(0)] = 5e-4
+    weight_decay: Annotated[float, Ge(0), Lt(math.inf)] = 5e-4
     """L2 for SGD and Adam, decoupled for AdamW."""
     grad_clip: Annotated[float, Ge(0)] = 0.0
     """Largest global norm of the gradients, unscaled; 0 leaves them as they are."""

@@ -110,6 +110,15 @@ def _accepted(cell: Cell, experiment: Experiment, place: str) -> Cell:
             f"{experiment.path}, {place} milestones: {late[0]} is never reached in {cell.epochs} epochs, numbered "
             "from 0; drop it or train longer"
         )
+    if cell.schedule == "warmup_multistep" and 0 < cell.epochs < cell.warmup_epochs:
+        raise RequestError(
+            f"{experiment.path}, {place} warmup_epochs: {cell.warmup_epochs} do not end in {cell.epochs} epochs; "
+            "shorten it or train longer"
+        )
+    if cell.accumulation > cell.batch_size:
+        raise RequestError(
+            f"{experiment.path}, {place} accumulation: {cell.batch_size} images have no {cell.accumulation} parts"
+        )
     return cell
 
 

@@ -62,7 +62,7 @@ def outline(
     yield ""
     yield from power_lines(plan.cells)
     disk = f"about {len(todo) * MIB_PER_CELL:.1f} MiB of disk"
-    if plan.experiment.measure.keep_best:
+    if plan.experiment.measure.keep_best and any(cell.epochs for cell in todo):
         disk += ", best.pt of each cell aside"
     yield f"To run: {_count(todo, 'cell')}, {_duration(plan, todo, cell_s)}, {disk}."
 

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -24,6 +24,9 @@ from filelock import FileLock
 from torch import Tensor
 
 from bench.plan.source import OTHER_DATA, folder_path
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 CIFAR_MEAN, CIFAR_STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
 """Channel statistics as study S3 and its successors print them."""
@@ -222,7 +225,7 @@ def _decode_image(path: str, size: int) -> np.ndarray:
 
     try:
         with Image.open(path) as image:
-            rgb = image.convert("RGB")
+            rgb = _bytes_of(image).convert("RGB")
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as e:  # what Pillow raises on damage
         raise ValueError(f"{path}: no readable image ({e}); mend or remove it") from None
     if rgb.size != (size, size):
@@ -230,12 +233,34 @@ def _decode_image(path: str, size: int) -> np.ndarray:
     return np.asarray(rgb).transpose(2, 0, 1)
 
 
+def _bytes_of(image: Image.Image) -> Image.Image:
+    """Return the image in 8 bits a channel: Pillow would turn all that is above 255 white.
+
+    Raises:
+        ValueError: pixels of 32 bits, of whose range nothing is known.
+    """
+    if image.mode in ("I", "F"):
+        raise ValueError("pixels of 32 bits; save them as 8 bits")
+    if not image.mode.startswith("I;16"):
+        return image
+    from PIL import Image
+
+    return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+
+
 def _listing_digest(folder: Path) -> str:
-    """Hash names, sizes and times of all files: cheap, and it changes whenever an image does."""
-    digest = hashlib.sha256()
-    for root, folders, files in os.walk(folder):
+    """Hash place, names, sizes and times of all files, behind links too: it changes whenever an image does.
+
+    Raises:
+        ValueError: a file cannot be seen, as behind a link that leads nowhere.
+    """
+    digest = hashlib.sha256(f"{folder}\n".encode())
+    for root, folders, files in os.walk(folder, followlinks=True):
         folders.sort()
         for name in sorted(files):
-            stat = os.stat(os.path.join(root, name))
+            try:
+                stat = os.stat(os.path.join(root, name))
+            except OSError as e:
+                raise ValueError(f"{e.filename}: no readable image ({e.strerror}); mend or remove it") from None
             digest.update(f"{os.path.relpath(root, folder)}/{name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
     return digest.hexdigest()[:16]

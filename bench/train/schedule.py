@@ -121,12 +121,15 @@ def stable(cell: Cell, now: Progress) -> float:
 
 
 def advanced(cell: Cell, now: Progress) -> float:
-    """Choose as S4's *advanced* does: warm restarts from 256, cosine from 128, else a tenth at 60 and 80 %."""
+    """Choose as S4's *advanced* does: warm restarts from 256, cosine from 128, else a tenth at 60 and 80 %.
+
+    The first epoch has the rate of the cell, however few there are.
+    """
     if cell.batch_size >= 256:
         return warm_restarts(cell, now)
     if cell.batch_size >= 128:
         return cosine_to_floor(cell, now)
-    return _multistep(cell, now, (cell.epochs * 6 // 10, cell.epochs * 8 // 10))
+    return _multistep(cell, now, (max(1, cell.epochs * 6 // 10), max(1, cell.epochs * 8 // 10)))
 
 
 SCHEDULES: dict[str, Callable[[Cell, Progress], float]] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from bench.worker.traces import Rows
 BEST = "best.pt"
 """In a run's folder, if asked for."""
 
-UNKNOWN = dict.fromkeys(field.name for field in fields(Evaluation))
+UNKNOWN = dict.fromkeys(column.name for column in fields(Evaluation))
 
 
 @dataclass
@@ -32,6 +32,19 @@ class Learning:
     folder: Path | None
     """Of the run; None: the best weights are not kept."""
     evaluate_s: float = 0.0
+    kept: float = field(init=False, default=-1.0)
+    """Test accuracy of the weights in best.pt; below all where there are none."""
+
+    def __post_init__(self) -> None:
+        """Let go of a best.pt of another attempt, or of epochs that a resumed training takes once more."""
+        path = self.folder / BEST if self.folder else None
+        if path is None or not path.exists():
+            return
+        found = torch.load(path, map_location="cpu", mmap=True, weights_only=True) if self.epochs else {}
+        if self.epochs and found["epoch"] <= self.epochs[-1]["epoch"]:
+            self.kept = found["test_accuracy"]
+        else:
+            path.unlink()
 
     def evaluate(self, epoch: int) -> dict[str, Any]:
         """Evaluate after an epoch, counted from 1, if it is one of those to be evaluated; else the values are None."""
@@ -40,24 +53,24 @@ class Learning:
         begun = time.perf_counter()
         found = self.training.evaluate()
         self.evaluate_s += time.perf_counter() - begun
-        if self.measure_by.keep_best and self.folder and found.test_accuracy > self.best[0]:
+        if self.measure_by.keep_best and self.folder and found.test_accuracy > self.kept:
             self._keep(self.folder / BEST, epoch, found.test_accuracy)
         return asdict(found)
 
-    @property
-    def best(self) -> tuple[float, int]:
-        """Highest test accuracy so far, and the first epoch that had it."""
-        known = [(e["test_accuracy"], -e["epoch"]) for e in self.epochs if e["test_accuracy"] is not None]
-        accuracy, epoch = max(known, default=(-1.0, 0))
-        return accuracy, -epoch
-
     def sum_up(self) -> dict[str, Any]:
-        """Return what the row says of the epochs, the last one's evaluation aside."""
-        accuracy, epoch = self.best
+        """Return what the row says of the epochs so far, the last one's evaluation aside."""
+        known = [e for e in self.epochs if e["test_accuracy"] is not None]
+        best = max(
+            known, key=lambda e: (e["test_accuracy"], -e["epoch"]), default=dict.fromkeys(("test_accuracy", "epoch"))
+        )
         target = self.measure_by.target_accuracy
-        found = {"best_test_accuracy": accuracy, "best_epoch": epoch, "target_accuracy": target}
-        reached = (e["train_s"] for e in self.epochs if target and (e["test_accuracy"] or 0) >= target)
-        return found | {"time_to_accuracy_s": next(reached, None)}
+        reached = (e["train_s"] for e in known if target and e["test_accuracy"] >= target)
+        return {
+            "best_test_accuracy": best["test_accuracy"],
+            "best_epoch": best["epoch"],
+            "target_accuracy": target,
+            "time_to_accuracy_s": next(reached, None),
+        }
 
     def _keep(self, path: Path, epoch: int, test_accuracy: float) -> None:
         state = {
@@ -70,5 +83,6 @@ class Learning:
         try:
             with replacing(path) as partial:
                 torch.save(state, partial)
+            self.kept = test_accuracy
         except (OSError, RuntimeError) as e:
             print(f"{BEST} of epoch {epoch} is not kept: {e}", file=sys.stderr)  # a full disk; the training goes on

@@ -89,6 +89,7 @@ class Session:
         updated = sorted({str(p.dtype).removeprefix("torch.") for p in training.updated.values()})
         self.row |= {
             "num_parameters": training.num_parameters,
+            "model_note": getattr(training.model, "note", None),
             "optimizer_dtypes": " ".join(updated),
             "fp32_precision": " ".join(f"{k}:{v}" for k, v in fp32_precision().items()),
             "onednn_used": None if self.device.type == "cuda" else torch.backends.mkldnn.enabled,
@@ -141,12 +142,12 @@ class Session:
             facts = {"learning_rate": training.optimizer.param_groups[0]["lr"], "train_s": self.row["train_s"]}
             facts |= {"train_loss": statistics.fmean(losses), "loss_scale": scale} | evaluation
             self.traces.epochs.append(epoch_speed(self.timing.clock.blocks, epoch) | facts)
+            self.row |= learning.sum_up()
             looks.take(epoch=epoch + 1)
             self.keep(training, epoch + 1)
             self.timing.memory.reset_peak()
             self.report(phase="training", epoch=epoch + 1, test_accuracy=evaluation["test_accuracy"])
         self.row |= {"timing_stop": "training", "final_loss_scale": scale, **evaluation}
-        self.row |= learning.sum_up()
 
     def keep(self, training: Training, epoch: int) -> None:
         """Write a checkpoint after `epoch` epochs, if it is time for one. Off the clock."""

@@ -207,6 +207,14 @@ def test_a_batch_size_that_diverged_is_left_out_and_named(matrix, ax):
     assert figures.describe_batch_sizes(results, column="train_loss").startswith("training loss at the end: batch 32 ")
 
 
+def test_a_seed_that_diverged_at_a_batch_size_that_is_drawn_is_named(matrix, ax):
+    results = of_one_recipe(matrix, batch_sizes=(8, 16), seeds=(0, 1))
+    bad = (results.cells["batch_size"] == 16) & (results.cells["seed"] == 1)
+    results = dataclasses.replace(results, cells=results.cells.assign(status=np.where(bad, "diverged", "ok")))
+    figures.draw_batch_sizes(results, ax, column="train_loss")
+    assert "Left out: batch 16 seed 1 (diverged)." in ax.get_xlabel()
+
+
 def test_lines_by_batch_size_refuse_two_recipes(matrix, ax):
     with pytest.raises(ValueError, match=r"say results.where\(recipe='fp32'\) first"):
         figures.draw_batch_sizes(read(matrix()), ax, column="train_loss")

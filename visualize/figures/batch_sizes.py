@@ -15,8 +15,8 @@ from visualize.frame import Results
 
 CAPTION = (
     "Line: mean over the seeds of one batch size, from dark (the smallest) to light. Band: from the lowest to the "
-    "highest seed. An epoch of a larger batch has fewer steps. Batch sizes of which no run came to its end are left "
-    "out and named."
+    "highest seed. An epoch of a larger batch has fewer steps. Runs that did not come to their end are left out "
+    "and named."
 )
 LIGHTEST = 0.88
 """Along viridis, whose end is too light on white."""
@@ -88,10 +88,15 @@ def finished(results: Results, column: str) -> pd.DataFrame:
 
 
 def left_out(results: Results) -> str:
-    """Name the batch sizes of which no run came to its end, and how they ended; empty if there is none."""
-    bad = results.cells[~results.cells["batch_size"].isin(results.ok["batch_size"])]
-    parts = (
-        f"batch {', '.join(str(size) for size in sorted(own['batch_size'].unique()))} ({status})"
-        for status, own in bad.groupby("status", sort=False)
-    )
-    return f"Left out: {'; '.join(parts)}." if len(bad) else ""
+    """Name the batch sizes that are not drawn, or the seeds of those that are, and how they ended; empty if none."""
+    bad = results.cells[results.cells["status"] != "ok"]
+    lost = bad[~bad["batch_size"].isin(results.ok["batch_size"])]
+    parts = [f"batch {_listed(own['batch_size'])} ({status})" for status, own in lost.groupby("status", sort=False)]
+    partly = bad.drop(lost.index)
+    for (size, status), own in partly.groupby(["batch_size", "status"], observed=True):
+        parts.append(f"batch {size} seed {_listed(own['seed'])} ({status})")
+    return f"Left out: {'; '.join(parts)}." if parts else ""
+
+
+def _listed(numbers: pd.Series) -> str:
+    return ", ".join(str(number) for number in sorted(numbers.unique()))

@@ -30,6 +30,7 @@ ACCURACY: tuple[Column, ...] = (
     ),
     Column("macro_recall", REAL, "", "macro recall", "Likewise"),
     Column("macro_f1", REAL, "", "macro F1", "Likewise"),
+    Column("model_note", TEXT, "", "note on the model", "What gave way in a pretrained one, as its head; else null"),
     Column("num_parameters", INT, "", "parameters", "Trainable"),
     Column("num_train_images", INT, "", "training images", "In the data set"),
     Column("num_test_images", INT, "", "test images", "In the data set"),
