@@ -10,12 +10,10 @@ import dataclasses
 import hashlib
 import json
 import os
-import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,9 +22,7 @@ from filelock import FileLock
 from torch import Tensor
 
 from bench.plan.source import OTHER_DATA, folder_path
-
-if TYPE_CHECKING:
-    from PIL import Image
+from bench.train.image_folder import Decoded, decode_folder, listing_digest
 
 CIFAR_MEAN, CIFAR_STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
 """Channel statistics as study S3 and its successors print them."""
@@ -75,7 +71,7 @@ def load_images(name: str, image_size: int) -> Images:
     decode: Callable[[], Decoded]
     if source == "folder":
         folder = folder_path(where).resolve()
-        key, decode = f"folder-{_listing_digest(folder)}", lambda: _decode_folder(folder, image_size)
+        key, decode = f"folder-{listing_digest(folder)}", lambda: decode_folder(folder, image_size)
     elif source in ("cifar10", "cifar100"):
         key, decode = source, lambda: _decode_cifar(source)
     else:
@@ -97,10 +93,6 @@ def cache_folder() -> Path:
 
 
 ARRAYS = ("train_x_NCHW", "train_y_N", "test_x_NCHW", "test_y_N")
-
-
-Decoded = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, Sequence[str]]
-"""Pixels and labels of the training, of the test, and the names of the classes."""
 
 
 def _write_cache(folder: Path, decoded: Decoded, size: int, mean: tuple[float, ...] | None) -> None:
@@ -189,78 +181,3 @@ def _decode_cifar(name: str) -> Decoded:
         np.array(test.targets),
         train.classes,
     )
-
-
-def _decode_folder(folder: Path, size: int) -> Decoded:
-    """Image folders train/CLASS/* and test/CLASS/*, the classes in alphabetical order."""
-    train_x, train_y, classes = _decode_split(folder / "train", size)
-    test_x, test_y, test_classes = _decode_split(folder / "test", size)
-    if classes != test_classes:
-        odd = sorted(set(classes) ^ set(test_classes))
-        raise ValueError(f"{folder}: train/ and test/ do not hold the same classes ({', '.join(odd)}); mend the folder")
-    return train_x, train_y, test_x, test_y, classes
-
-
-def _decode_split(split: Path, size: int) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    from torchvision.datasets import ImageFolder
-
-    try:
-        images = ImageFolder(str(split), loader=lambda path: _decode_image(path, size))
-    except FileNotFoundError as e:
-        raise ValueError(f"{split}: {e}; put at least one image into every class folder") from None
-    if len(images.classes) < 2:
-        raise ValueError(f"{split}: a single class cannot be learnt; it needs two class folders or more")
-    x_NCHW = np.empty((len(images), 3, size, size), np.uint8)
-    shown = time.monotonic()
-    for i in range(len(images)):
-        x_NCHW[i] = images[i][0]
-        if time.monotonic() - shown > 2:
-            shown = time.monotonic()
-            print(f"decoding {split}: {i:,} of {len(images):,} images", file=sys.stderr, flush=True)
-    return x_NCHW, np.array(images.targets), images.classes
-
-
-def _decode_image(path: str, size: int) -> np.ndarray:
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            rgb = _bytes_of(image).convert("RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as e:  # what Pillow raises on damage
-        raise ValueError(f"{path}: no readable image ({e}); mend or remove it") from None
-    if rgb.size != (size, size):
-        rgb = rgb.resize((size, size), Image.Resampling.BILINEAR)
-    return np.asarray(rgb).transpose(2, 0, 1)
-
-
-def _bytes_of(image: Image.Image) -> Image.Image:
-    """Return the image in 8 bits a channel: Pillow would turn all that is above 255 white.
-
-    Raises:
-        ValueError: pixels of 32 bits, of whose range nothing is known.
-    """
-    if image.mode in ("I", "F"):
-        raise ValueError("pixels of 32 bits; save them as 8 bits")
-    if not image.mode.startswith("I;16"):
-        return image
-    from PIL import Image
-
-    return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-
-
-def _listing_digest(folder: Path) -> str:
-    """Hash place, names, sizes and times of all files, behind links too: it changes whenever an image does.
-
-    Raises:
-        ValueError: a file cannot be seen, as behind a link that leads nowhere.
-    """
-    digest = hashlib.sha256(f"{folder}\n".encode())
-    for root, folders, files in os.walk(folder, followlinks=True):
-        folders.sort()
-        for name in sorted(files):
-            try:
-                stat = os.stat(os.path.join(root, name))
-            except OSError as e:
-                raise ValueError(f"{e.filename}: no readable image ({e.strerror}); mend or remove it") from None
-            digest.update(f"{os.path.relpath(root, folder)}/{name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
-    return digest.hexdigest()[:16]
