@@ -60,14 +60,12 @@ class Learning:
     def sum_up(self) -> dict[str, Any]:
         """Return what the row says of the epochs so far, the last one's evaluation aside."""
         known = [e for e in self.epochs if e["test_accuracy"] is not None]
-        best = max(
-            known, key=lambda e: (e["test_accuracy"], -e["epoch"]), default=dict.fromkeys(("test_accuracy", "epoch"))
-        )
+        best = max(known, key=lambda e: (e["test_accuracy"], -e["epoch"]), default={})
         target = self.measure_by.target_accuracy
         reached = (e["train_s"] for e in known if target and e["test_accuracy"] >= target)
         return {
-            "best_test_accuracy": best["test_accuracy"],
-            "best_epoch": best["epoch"],
+            "best_test_accuracy": best.get("test_accuracy"),
+            "best_epoch": best.get("epoch"),
             "target_accuracy": target,
             "time_to_accuracy_s": next(reached, None),
         }
