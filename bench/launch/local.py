@@ -200,8 +200,8 @@ def _finish(running: _Active, watcher: Watcher, backstop: Backstop) -> float:
             _record_end(run, "crashed", f"{how} in phase {facts.get('phase', 'start')}{hint}; see log.txt", watcher)
     else:
         backstop.observe(run.cell, facts.get("status"))
-        elsewhere = {"status": "done", "because": "by another launcher; its numbers are in the report"}
-        watcher.ended(run, elsewhere | facts)
+        unheard = {"status": "done", "because": "its record is there, as by another launcher; see the report"}
+        watcher.ended(run, unheard | facts)
     return time.monotonic() - running.started_s
 
 

@@ -76,7 +76,7 @@ def load_images(name: str, image_size: int) -> Images:
         key, decode = source, lambda: _decode_cifar(source)
     else:
         key, decode = source, {"digits": _decode_digits, "synthetic": _draw_synthetic}[source]
-    cached = cache_folder() / "images" / f"{key}-{image_size}-named"
+    cached = cache_folder() / "images" / f"{key}-{image_size}-named"  # older ones lack the classes' names
     cached.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{cached}.lock"):
         if not (cached / "facts.json").exists():

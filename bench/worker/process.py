@@ -138,8 +138,8 @@ def _trace_out_of_memory(session: Session) -> None:
 def _autopsy(session: Session, left_s: float) -> str:
     """Look for the layer that broke a training; what is known of the cell stays, whatever happens here."""
     if session.cell.gpus > 1:
-        whole = f"gpus = 1 and batch_size = {session.cell.global_batch_size}"
-        return f"which layer went first is found on one GPU only: run it again with {whole}"
+        alone = f"gpus = 1 and batch_size = {session.cell.global_batch_size}"
+        return f"which layer went first is found on one GPU only: run it again with {alone}"
     try:
         return session.autopsy(max_s=max(0.0, min(MAX_REPLAY_S, left_s / 2)))
     except Exception as e:

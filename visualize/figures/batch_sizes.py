@@ -5,12 +5,16 @@ Study S2's question, and its three plots.
 
 from __future__ import annotations
 
+import itertools
+
 import matplotlib
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
+from matplotlib.colors import to_hex
 
-from visualize.figures import bars
+from visualize import theme
+from visualize.figures import bars, curves
 from visualize.frame import Results
 
 CAPTION = (
@@ -38,27 +42,16 @@ def draw_batch_sizes(results: Results, ax: Axes, *, column: str) -> Axes:
     if rows.empty:
         return bars.say(ax, f"No {results.label(column)}: nothing was trained to its end.")
     sizes = sorted(rows["batch_size"].unique())
-    colours = matplotlib.colormaps["viridis"]
-    for k, size in enumerate(sizes):
-        by_epoch = rows[rows["batch_size"] == size].groupby("epoch")["y"].agg(["mean", "min", "max"])
-        colour = colours(LIGHTEST * k / max(1, len(sizes) - 1))
-        ax.fill_between(by_epoch.index, by_epoch["min"], by_epoch["max"], color=colour, alpha=0.15, linewidth=0)
-        ax.plot(
-            by_epoch.index,
-            by_epoch["mean"],
-            color=colour,
-            marker=MARKERS[k % len(MARKERS)],
-            markeredgecolor="white",
-            markevery=max(1, len(by_epoch) // 7),
-            label=f"batch {size}",
-        )
-    if column == "learning_rate":
-        ax.set_ylim(bottom=0)
-    ax.xaxis.set_major_locator(MaxNLocator(8, integer=True, steps=[1, 2, 5, 10]))
+    colours = matplotlib.colormaps["viridis"](np.linspace(0, LIGHTEST, len(sizes)))
+    looks = {
+        f"batch {size}": theme.Style(colour=to_hex(colour), marker=marker)
+        for size, colour, marker in zip(sizes, colours, itertools.cycle(MARKERS), strict=False)
+    }
+    points = pd.DataFrame({"recipe": "batch " + rows["batch_size"].astype(str), "x": rows["epoch"], "y": rows["y"]})
+    curves.draw_curves(ax, points, looks, zoomed=False, from_zero=column == "learning_rate")
     note = left_out(results)
     ax.set_xlabel(results.label("epoch") + (f"\n{note}" if note else ""))
     ax.set_ylabel(results.label(column, "%") if column == "test_accuracy" else results.label(column))
-    bars.beside(ax)
     return ax
 
 
@@ -76,9 +69,7 @@ def finished(results: Results, column: str) -> pd.DataFrame:
     Raises:
         ValueError: of several subjects or recipes.
     """
-    for name, values in (("subject", results.subjects), ("recipe", results.recipes)):
-        if len(values) > 1:
-            raise ValueError(f"lines are batch sizes, of one {name}: say results.where({name}={values[0]!r}) first")
+    curves.one_of_each(results, "recipe")
     rows = results.epochs
     rows = rows[rows["cell_id"].isin(results.ok["cell_id"])]
     if column not in rows:

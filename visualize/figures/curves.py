@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping
+from typing import Literal
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -29,13 +30,14 @@ def trained(results: Results) -> list[str]:
     return list(results.ok.loc[results.ok["epochs"] > 0, "cell_id"])
 
 
-def one_of_each(results: Results) -> None:
-    """Check that the results are of one subject and batch size.
+def one_of_each(results: Results, second: Literal["batch_size", "recipe"] = "batch_size") -> None:
+    """Check that the results are of one subject, and of one batch size or recipe.
 
     Raises:
         ValueError: of several, which one axes cannot tell apart by colour.
     """
-    for name, values in (("subject", results.subjects), ("batch_size", results.batch_sizes)):
+    seconds = results.batch_sizes if second == "batch_size" else results.recipes
+    for name, values in (("subject", results.subjects), (second, seconds)):
         if len(values) > 1:
             raise ValueError(
                 f"a curve is drawn for one {name}, and there are {len(values)}: "
