@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import typer
 
+from ampbench.terminal import show_everything
 from bench.plan.errors import RequestError
 
 
-def run_command(main: Callable[..., int]) -> None:
-    """Run a typer command and exit with its code; 2 with one line on stderr for what a user can mend, 130 on Ctrl-C."""
+def run_command(
+    main: Callable[..., int | None], words: Sequence[str] | None = None, *, name: str | None = None
+) -> None:
+    """Run a typer command and exit with its code; 2 with one line on stderr for what a user can mend, 130 on Ctrl-C.
+
+    Args:
+        main: the command.
+        words: what was typed after its name; left out, what this process was started with.
+        name: what the command is called in its --help.
+    """
+    show_everything()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
     app.command()(main)
     try:
-        sys.exit(app(standalone_mode=False))
+        sys.exit(app(words, standalone_mode=False, prog_name=name))
     except RequestError as e:
         message = str(e)
     except (KeyboardInterrupt, typer.Abort):

@@ -21,6 +21,7 @@ from typing import Annotated
 import pandas as pd
 import typer
 
+from ampbench.terminal import show_everything
 from visualize import failures, frame, numerics, recommendation, table, verdict, work
 from visualize.files import ResultsError
 from visualize.frame import Results
@@ -281,6 +282,7 @@ def main(
 
 
 if __name__ == "__main__":
+    show_everything()
     app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
     app.command()(main)
     app()

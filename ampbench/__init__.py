@@ -1,0 +1,1 @@
+"""The one name of all that this repository does: `python -m ampbench COMMAND`."""

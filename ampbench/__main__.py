@@ -1,0 +1,63 @@
+"""python -m ampbench COMMAND: every command of this repository, from any folder."""
+
+import os
+import sys
+
+# Python puts the folder where one is first on sys.path, where a models/ of one's own would hide ours.
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path[:] = [ROOT, *(p for p in sys.path if p not in ("", os.getcwd(), os.path.dirname(__file__))), os.getcwd()]
+
+import importlib
+from collections.abc import Callable
+from typing import NamedTuple
+
+import typer
+
+from ampbench.terminal import show_everything
+
+
+class Command(NamedTuple):
+    """A module whose `main` is a typer command, imported when it is asked for."""
+
+    module: str
+    about: str
+    flags: tuple[str, ...] = ()
+    """Put before what was typed."""
+
+
+COMMANDS = {
+    "run": Command("bench.run_matrix", "Run every cell of an experiment file, then say what it shows."),
+    "plan": Command("bench.run_matrix", "Print what a file would run, and run nothing.", ("--plan",)),
+    "one": Command("bench.run_one", "Run one cell from flags."),
+    "report": Command("visualize.report", "Draw the report of a folder of results again."),
+    "compare": Command("visualize.compare", "Is B faster than A? Two folders, or two selections from one."),
+}
+
+
+def make_app() -> typer.Typer:
+    """Return the commands; none is imported before it is called, so that --help takes no time."""
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, no_args_is_help=True)
+    forwarded = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+    for name, command in COMMANDS.items():
+        app.command(name, help=command.about, context_settings=forwarded)(_call(name, command))
+
+    @app.callback(help="In which precision should I train this network on this machine? COMMAND --help says more.")
+    def whole() -> None:
+        pass
+
+    return app
+
+
+def _call(name: str, command: Command) -> Callable[[typer.Context], None]:
+    def call(context: typer.Context) -> None:
+        from bench.command import run_command
+
+        main = importlib.import_module(command.module).main
+        run_command(main, [*command.flags, *context.args], name=f"python -m ampbench {name}")
+
+    return call
+
+
+if __name__ == "__main__":
+    show_everything()
+    make_app()(prog_name="python -m ampbench")

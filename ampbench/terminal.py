@@ -1,0 +1,40 @@
+"""What a terminal can show: a verdict is never lost because a terminal has no sign for plus-minus."""
+
+from __future__ import annotations
+
+import codecs
+import io
+import sys
+
+SPELLED = {
+    "±": "+/-", "–": "-", "—": "-", "−": "-", "‑": "-", "─": "-", "━": "=", "═": "=", "│": "|", "×": "x", "→": "->",
+    "←": "<-", "…": "...", "≤": "<=", "≥": ">=", "≈": "~", "µ": "u", "μ": "u", "²": "^2", "·": "*", "•": "*",
+    "‘": "'", "’": "'", "“": '"', "”": '"', "\N{NO-BREAK SPACE}": " ", "\N{NARROW NO-BREAK SPACE}": " ",
+}  # fmt: skip
+"""Signs that our texts use -> how they are written in ASCII."""
+HANDLER = "spelled"
+
+
+def spell(error: UnicodeError) -> tuple[str, int]:
+    """Replace what an encoding lacks: by how it is spelled, else by a question mark; it is an error handler of codecs.
+
+    Raises:
+        UnicodeError: `error` itself, where something is read and not written.
+    """
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    wanted = error.object[error.start : error.end]
+    return "".join(SPELLED.get(sign, "?") for sign in wanted).encode("ascii").decode("ascii"), error.end
+
+
+def show_everything() -> None:
+    """Let stdout and stderr take every text, in whatever encoding; called once, at the start of every process."""
+    codecs.register_error(HANDLER, spell)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=HANDLER)
+
+
+def printable(text: str) -> str:
+    """Return a text that UTF-8 can hold: a file's name may consist of bytes that are no UTF-8."""
+    return text.encode("utf-8", errors="replace").decode("utf-8")

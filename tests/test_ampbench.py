@@ -1,0 +1,77 @@
+"""`python -m ampbench`: the commands, from any folder, on any terminal."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ampbench.__main__ import COMMANDS
+from ampbench.terminal import HANDLER, printable, show_everything
+from tests.conftest import ROOT
+
+DEMO = ROOT / "results" / "demo"
+
+
+def ampbench(*words: str | Path, cwd: Path, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run a command with the repository on the path, as it is after an installation."""
+    environ = {**os.environ, "PYTHONPATH": str(ROOT), **environ}
+    command = [sys.executable, "-m", "ampbench", *map(str, words)]
+    return subprocess.run(
+        command, cwd=cwd, env=environ, capture_output=True, encoding="utf-8", errors="replace", timeout=300
+    )
+
+
+def test_every_command_is_listed_and_answers_help_from_any_folder(tmp_path: Path) -> None:
+    listed = ampbench("--help", cwd=tmp_path).stdout
+    for name, command in COMMANDS.items():
+        assert f"  {name} " in listed
+        assert command.about[:30] in listed
+    said = ampbench("compare", "--help", cwd=tmp_path)
+    assert (said.returncode, "python -m ampbench compare [OPTIONS]" in said.stdout) == (0, True)
+
+
+def test_a_models_folder_of_ones_own_is_not_in_the_way(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "__init__.py").write_text("raise SystemExit('the wrong models')")
+    said = ampbench("plan", ROOT / "experiments" / "quickstart.toml", "--results", tmp_path, cwd=tmp_path)
+    assert said.returncode == 0, said.stderr
+    assert "To run: 36 cells" in said.stdout
+
+
+def test_a_wrong_request_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
+    for words in (["compare", DEMO], ["report"], ["plan", tmp_path / "none.toml"], ["one", "--model", "VGG18"]):
+        said = ampbench(*words, cwd=tmp_path)
+        assert (said.returncode, len(said.stderr.strip().splitlines())) == (2, 1), said.stderr
+
+
+LATIN = {"PYTHONIOENCODING": "iso-8859-1"}
+ASCII = {"PYTHONIOENCODING": "ascii"}
+C = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+
+
+@pytest.mark.parametrize("terminal", [LATIN, ASCII, C], ids=["latin-1", "ascii", "LC_ALL=C"])
+def test_a_terminal_without_our_signs_loses_no_number(tmp_path: Path, terminal: dict[str, str]) -> None:
+    chosen = ("--a", "precision=fp32", "--b", "precision=bf16")
+    whole = ampbench("compare", DEMO, *chosen, cwd=tmp_path)
+    poor = ampbench("compare", DEMO, *chosen, cwd=tmp_path, **terminal)
+    assert (whole.returncode, poor.returncode) == (0, 0), poor.stderr
+    assert "1.18x [1.06, 1.31]" in whole.stdout
+    assert "1.18x [1.06, 1.31]" in poor.stdout
+    if terminal is not LATIN:
+        assert "11,852 +/-0.5%" in poor.stdout
+    plan = ampbench("plan", ROOT / "experiments" / "demo.toml", "--results", tmp_path, cwd=tmp_path, **terminal)
+    assert plan.returncode == 0, plan.stderr
+
+
+def test_a_text_that_no_encoding_holds_is_replaced() -> None:
+    show_everything()
+    assert "±→x".encode("ascii", errors=HANDLER) == b"+/-->x"
+    assert "日".encode("ascii", errors=HANDLER) == b"?"
+    assert "a\udcffb".encode("utf-8", errors=HANDLER) == b"a?b"
+    assert printable("a\udcffb") == "a?b"
+    with pytest.raises(UnicodeDecodeError):
+        b"\xff".decode("utf-8", errors=HANDLER)
