@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from bench.command import run_command
+from bench.plan.data_place import use_data_dir
 from bench.plan.errors import RequestError
 from bench.plan.experiment import read_experiment
 from bench.plan.matrix import make_plan, narrow
@@ -38,6 +39,9 @@ def main(
     results: Annotated[
         Path | None, typer.Option(help="Folder for results; default results/ of the repository.")
     ] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Folder that holds CIFAR's archive, or that it is downloaded to.")
+    ] = None,
     mixed: Annotated[bool, typer.Option("--mixed", help="Join rows of different machines or versions.")] = False,
     allow_shared: Annotated[
         bool, typer.Option("--allow-shared", help="Measure on a GPU although somebody else computes on it.")
@@ -52,6 +56,7 @@ def main(
     same command goes on where it was. Exit codes: 0 done (failed cells are results), 2 the request was wrong,
     130 interrupted.
     """
+    use_data_dir(data_dir)
     planned = make_plan(read_experiment(file))
     cells = narrow(planned, only=only or (), shard=parse_shard(shard))
     if predict and not plan:

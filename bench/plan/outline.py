@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Collection, Iterator, Mapping, Sequence, Sized
 
 from bench.plan.cell import PRECISION_FIELDS, Cell
+from bench.plan.data_place import state_of
 from bench.plan.matrix import Plan
 from bench.plan.power import power_lines
 
@@ -59,6 +60,8 @@ def outline(
         yield f"{len(plan.excluded)} excluded:"
         for cell, because in plan.excluded:
             yield f"        {cell}: {because}"
+    for data in sorted({cell.data for cell in cells}):
+        yield f"Data: {data} {state_of(data)}."
     yield ""
     yield from power_lines(plan.cells)
     disk = f"about {len(todo) * MIB_PER_CELL:.1f} MiB of disk"

@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ import torch.nn.functional as F
 from filelock import FileLock
 from torch import Tensor
 
+from bench.plan.data_place import archive_folder, cache_folder
 from bench.plan.source import OTHER_DATA, folder_path
 from bench.train.image_folder import Decoded, decode_folder, listing_digest
 
@@ -85,11 +85,6 @@ def load_images(name: str, image_size: int) -> Images:
     # Copy-on-write maps: torch wants writable memory, and nobody writes.
     arrays = {k: torch.from_numpy(np.load(cached / f"{k}.npy", mmap_mode="c")) for k in ARRAYS}
     return Images(**arrays, sha256=facts["sha256"], **{k: tuple(facts[k]) for k in ("classes", "mean", "std")})
-
-
-def cache_folder() -> Path:
-    """Return where decoded images and downloads are kept between runs."""
-    return Path(os.environ.get("AMPBENCH_CACHE") or Path.home() / ".cache" / "ampbench")
 
 
 ARRAYS = ("train_x_NCHW", "train_y_N", "test_x_NCHW", "test_y_N")
@@ -164,7 +159,7 @@ def _decode_cifar(name: str) -> Decoded:
     """CIFAR-10 or -100 (Krizhevsky, 2009) by torchvision: downloaded once with its md5 checked, then reused."""
     from torchvision import datasets
 
-    root = cache_folder() / "downloads"
+    root = archive_folder(name)
     root.mkdir(parents=True, exist_ok=True)
     kind = datasets.CIFAR10 if name == "cifar10" else datasets.CIFAR100
     try:

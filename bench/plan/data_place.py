@@ -1,0 +1,81 @@
+"""Where images lie, by the name of the data: what a plan can see without decoding or downloading any.
+
+CIFAR's archive is looked for in `--data-dir` (the environment variable AMPBENCH_DATA), then in `./data`, where many
+scripts keep it, then in our own folder of downloads. Where none has it, it is downloaded to the first of these that was
+asked for: `--data-dir`, or our own.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.plan.errors import RequestError
+
+DATA_DIR = "AMPBENCH_DATA"
+"""Environment variable that `--data-dir` sets, so that every worker sees it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Archive:
+    """A file as its authors offer it (Krizhevsky, 2009, https://www.cs.toronto.edu/~kriz/cifar.html)."""
+
+    file: str
+    unpacked: str
+    """The folder that is in it."""
+    num_mib: int
+
+
+ARCHIVES = {
+    "cifar10": Archive(file="cifar-10-python.tar.gz", unpacked="cifar-10-batches-py", num_mib=163),
+    "cifar100": Archive(file="cifar-100-python.tar.gz", unpacked="cifar-100-python", num_mib=161),
+}
+
+
+def cache_folder() -> Path:
+    """Return where decoded images and downloads are kept between runs."""
+    return Path(os.environ.get("AMPBENCH_CACHE") or Path.home() / ".cache" / "ampbench")
+
+
+def use_data_dir(folder: Path | None) -> None:
+    """Let this process and all that it starts look for archives in a folder first.
+
+    Raises:
+        RequestError: it is no folder.
+    """
+    if folder is None:
+        return
+    if not folder.expanduser().is_dir():
+        raise RequestError(f"--data-dir {folder}: no such folder; make it, or name the one that holds the archive")
+    os.environ[DATA_DIR] = str(folder.expanduser().absolute())
+
+
+def archive_folder(name: str) -> Path:
+    """Return the folder that holds the archive of `cifar10` or `cifar100`, else the one that it is downloaded to."""
+    asked = os.environ.get(DATA_DIR)
+    downloads = cache_folder() / "downloads"
+    places = [*([Path(asked)] if asked else []), Path("data").absolute(), downloads]
+    there = (place for place in places if has_archive(place, name))
+    return next(there, Path(asked) if asked else downloads)
+
+
+def has_archive(folder: Path, name: str) -> bool:
+    """Return whether a folder holds the archive, packed or unpacked."""
+    archive = ARCHIVES[name]
+    return (folder / archive.file).is_file() or (folder / archive.unpacked).is_dir()
+
+
+def state_of(name: str) -> str:
+    """Say in words where the data of that name is, or comes from."""
+    if name.startswith("folder:"):
+        return "is there"  # else it would have been refused
+    if name not in ARCHIVES:
+        return "needs no download"
+    if any((cache_folder() / "images").glob(f"{name}-*/facts.json")):
+        return f"is there, decoded in {cache_folder() / 'images'}"
+    folder = archive_folder(name)
+    if has_archive(folder, name):
+        return f"is there, in {folder}"
+    archive = ARCHIVES[name]
+    return f"will be downloaded to {folder} ({archive.num_mib} MiB); or put {archive.file} there"
