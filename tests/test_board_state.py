@@ -173,6 +173,16 @@ def test_a_launcher_that_may_not_know_is_told_none_and_not_nobody() -> None:
     assert foreign_processes(UUID, (), ReplayedNvml([])) is None
 
 
+def test_whoever_started_the_measured_process_is_neither_counted_nor_foreign() -> None:
+    """Its CUDA context lies on the board beside the worker's; what it holds is not the training's."""
+    nvml = ReplayedNvml(board(1, processes=[(4700, 3 * GIB), (OWN_PID, 10 * GIB), (77, GIB)]))
+    sample = BoardReader(UUID, {OWN_PID}, nvml, nvml.now_s, kin_pids={4700}).read()
+    assert (sample.process_bytes, sample.num_foreign) == (10 * GIB, 1)
+    words = sampling_command(UUID, [OWN_PID], [4700, 4701])[-5:]
+    assert words == [UUID, str(OWN_PID), "beside", "4700", "4701"]
+    assert sampling_command(UUID, [OWN_PID])[-2:] == [UUID, str(OWN_PID)]
+
+
 def test_without_a_driver_or_a_board_the_reason_is_in_words() -> None:
     with pytest.raises(Silent, match="NVML does not start: NVML Shared Library Not Found"):
         BoardReader(UUID, (), ReplayedNvml([]))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
+import psutil
 import pytest
 
 from bench.launch.boards import choose_boards, find_boards
@@ -143,6 +145,47 @@ def test_our_own_worker_on_a_board_is_waited_for_and_not_refused(
     gpu, nvml = Board(board_id=UUID, name="NVIDIA H200"), ReplayedNvml(board(1, processes=[(os.getpid(), 10**9)]))
     with hold_board(gpu, "a cell", lambda _: None):
         _refuse_shared([gpu], nvml)
+
+
+def test_whoever_started_the_command_is_not_a_foreigner_on_its_board(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A test, a notebook or a script that has computed keeps its CUDA context while it waits for us."""
+    monkeypatch.setenv("AMPBENCH_LOCKS", str(tmp_path))
+    gpu, nobody_s_pid = Board(board_id=UUID, name="NVIDIA H200"), 77
+    sibling = subprocess.Popen(["sleep", "60"])  # of this process group, as pytest's other workers are
+    stranger = subprocess.Popen(["sleep", "60"], start_new_session=True)
+    try:
+        kin = [os.getpid(), os.getppid(), psutil.Process().parents()[-1].pid, sibling.pid]
+        nvml = ReplayedNvml(board(1, processes=[(pid, 10**9) for pid in kin]))
+        _refuse_shared([gpu], nvml)
+        for pid in (nobody_s_pid, stranger.pid):
+            nvml = ReplayedNvml(board(1, processes=[(each, 10**9) for each in (*kin, pid)]))
+            with pytest.raises(RequestError, match=rf"in use by \S+ \(pid {pid}\), and would"):
+                _refuse_shared([gpu], nvml)
+    finally:
+        for process in (sibling, stranger):
+            process.kill()
+            process.wait()
+
+
+def test_in_a_container_as_many_unseen_processes_are_ours_as_of_us_hold_cuda(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """NVML lists them under the host's pids there, so that none of ours is among them."""
+    monkeypatch.setenv("AMPBENCH_LOCKS", str(tmp_path))
+    gpu = Board(board_id=UUID, name="NVIDIA H200")
+    listed = ReplayedNvml(board(1, processes=[(900_000, 10**9)]))
+    with pytest.raises(RequestError, match="in use by a process that is not visible from here"):
+        _refuse_shared([gpu], listed)
+    monkeypatch.setattr("bench.store.kin.holds_cuda", lambda pid: pid == os.getpid())
+    _refuse_shared([gpu], listed)
+    both = ReplayedNvml(board(1, processes=[(900_000, 10**9), (900_001, 10**9)]))
+    with pytest.raises(RequestError, match=r"from here \(pid 900001\), and"):
+        _refuse_shared([gpu], both)
+    seen = ReplayedNvml(board(1, processes=[(900_000, 10**9), (os.getpid(), 10**9)]))
+    with pytest.raises(RequestError, match="not visible from here"):
+        _refuse_shared([gpu], seen)
 
 
 def test_a_board_of_which_nothing_is_known_is_not_refused() -> None:

@@ -181,12 +181,19 @@ def _with_again(
 
 
 def _refuse_shared(boards: Sequence[Board], nvml: Any = None) -> None:
-    """Refuse to measure on a GPU where somebody else computes; a worker of another launcher of ours is waited for."""
+    """Refuse to measure on a GPU where somebody else computes; a worker of another launcher of ours is waited for.
+
+    Whoever started this command is not somebody else, though it may hold a CUDA context; the rows tell what else of
+    its process group was there.
+    """
+    from bench.store.kin import holds_cuda, kin_pids
     from bench.store.locks import holder_pids
 
+    kin = kin_pids() if any(board.is_gpu for board in boards) else []
+    num_contexts = sum(holds_cuda(pid) for pid in kin)
     for board in boards:
         if board.is_gpu:
-            found = foreign_processes(board.board_id, holder_pids(board), nvml)
+            found = foreign_processes(board.board_id, [*holder_pids(board), *kin], nvml, num_contexts=num_contexts)
             if found:
                 raise RequestError(
                     f"{board} is in use by {', '.join(found)}, and would be measured with it; wait until it is free, "

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-import psutil
 from filelock import FileLock, Timeout
 
 from bench.plan.board import Board
+from bench.store.kin import group_pids
 
 
 def lock_folder() -> Path:
@@ -39,13 +39,7 @@ def holder_pids(board: Board) -> list[int]:
         holder = int(json.loads(_board_path(board).with_suffix(".holder").read_text())["pid"])
     except (OSError, ValueError, KeyError, TypeError):
         return []
-    return [holder, *(pid for pid in psutil.pids() if _group_of(pid) == holder and pid != holder)]
-
-
-def _group_of(pid: int) -> int | None:
-    with suppress(OSError):
-        return os.getpgid(pid)
-    return None
+    return [holder, *(pid for pid in group_pids(holder) if pid != holder)]
 
 
 @contextmanager

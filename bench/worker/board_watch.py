@@ -15,6 +15,7 @@ from bench.measure.clock import Block
 from bench.measure.sampler import NoSampler, Sampler
 from bench.measure.stopping import STEADY_WINDOW, is_flat
 from bench.plan.board import Board
+from bench.store.kin import ancestor_pids
 
 REST_S = 2.2
 """Slept with the model on the board before the first step, for the power that it draws idle: power may be the mean of
@@ -38,7 +39,7 @@ class BoardWatch:
         """Watch a board; the CPU has nothing that tells."""
         if not board.is_gpu:
             return cls()
-        return cls(Sampler(sampling_command(board.board_id, [os.getpid()]), Sample.decoded))
+        return cls(Sampler(sampling_command(board.board_id, [os.getpid()], ancestor_pids()), Sample.decoded))
 
     def start(self) -> None:
         """Start sampling, from a process of its own."""

@@ -24,8 +24,23 @@ import sys
 import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import closing, suppress
-from dataclasses import astuple, dataclass, fields
 from typing import Any
+
+from bench.measure.board_state.sample import FIELDS, PROCESSES, QUESTIONS, Question, Sample
+
+__all__ = [
+    "FIELDS",
+    "PERIOD_S",
+    "PROCESSES",
+    "QUESTIONS",
+    "BoardReader",
+    "Sample",
+    "Silent",
+    "foreign_processes",
+    "main",
+    "next_tick_s",
+    "sampling_command",
+]
 
 PERIOD_S = 0.05
 """20 Hz. A board's power sensor is updated every 20 to 100 ms (Yang et al., 2024, see power.py)."""
@@ -35,91 +50,8 @@ class Silent(Exception):
     """NVML does not answer for this board; the message says why."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Sample:
-    """One look at a board. A field is None where NVML does not support, permit or manage to answer, never 0.
-
-    The NVML API reference defines each quantity under the function in `QUESTIONS`.
-    """
-
-    time_s: float
-    """time.perf_counter() before the first question: CLOCK_MONOTONIC on Linux, the same in every process."""
-    energy_j: float | None = None
-    """Since the driver was loaded. The counter moves in steps of up to 100 ms."""
-    power_w: float | None = None
-    """Of the whole board; the mean of the last second on Ampere and newer, but for GA100."""
-    sm_clock_mhz: int | None = None
-    memory_clock_mhz: int | None = None
-    clock_event_reasons: int | None = None
-    """Bit mask of what holds the clocks down at this moment."""
-    temperature_c: int | None = None
-    """Of the die."""
-    p_state: int | None = None
-    """0 is the fastest performance state, 15 the slowest."""
-    power_violation_ns: int | None = None
-    """Time for which the power cap has held the clocks down, since the driver was loaded."""
-    thermal_violation_ns: int | None = None
-    """Likewise, the thermal limit."""
-    reliability_violation_ns: int | None = None
-    """Likewise, the limit on voltage."""
-    used_bytes: int | None = None
-    """Memory of the board in use, by everybody, the driver's own reserve included."""
-    process_bytes: int | None = None
-    """Memory that the own processes use, CUDA's context included; None where NVML does not list them by the pids they
-    know themselves by, as in many containers."""
-    num_foreign: int | None = None
-    """Compute processes on the board that are not our own. Where none of ours is listed, one of those listed may be
-    ours under a pid of the host's, and is not counted: with that, no alarm is false."""
-
-    @property
-    def line(self) -> str:
-        """The line that `decoded` reads."""
-        return json.dumps(astuple(self)) + "\n"
-
-    @classmethod
-    def decoded(cls, values: Sequence[Any]) -> Sample:
-        """Return the sample that a line holds, its JSON parsed."""
-        return cls(**dict(zip(FIELDS, values, strict=True)))
-
-
-FIELDS = tuple(field.name for field in fields(Sample))
-
-
-Question = tuple[str, Callable[[Any], Any], str | None]
-"""A function of NVML, what becomes of its answer, and the name of the constant that is its second argument."""
-
-
-def _milli(answer: int) -> float:
-    return answer / 1e3
-
-
-def _time_ns(answer: Any) -> int:
-    return int(answer.violationTime)
-
-
-def _used(answer: Any) -> int:
-    return int(answer.used)
-
-
-# The energy counter comes first: at a border of a window its moment counts most.
-# fmt: off
-QUESTIONS: dict[str, Question] = {
-    "energy_j":                 ("nvmlDeviceGetTotalEnergyConsumption",    _milli,   None),
-    "power_w":                  ("nvmlDeviceGetPowerUsage",                _milli,   None),
-    "sm_clock_mhz":             ("nvmlDeviceGetClockInfo",                 int,      "NVML_CLOCK_SM"),
-    "memory_clock_mhz":         ("nvmlDeviceGetClockInfo",                 int,      "NVML_CLOCK_MEM"),
-    "clock_event_reasons":      ("nvmlDeviceGetCurrentClocksEventReasons", int,      None),
-    "temperature_c":            ("nvmlDeviceGetTemperature",               int,      "NVML_TEMPERATURE_GPU"),
-    "p_state":                  ("nvmlDeviceGetPerformanceState",          int,      None),
-    "power_violation_ns":       ("nvmlDeviceGetViolationStatus",           _time_ns, "NVML_PERF_POLICY_POWER"),
-    "thermal_violation_ns":     ("nvmlDeviceGetViolationStatus",           _time_ns, "NVML_PERF_POLICY_THERMAL"),
-    "reliability_violation_ns": ("nvmlDeviceGetViolationStatus",           _time_ns, "NVML_PERF_POLICY_RELIABILITY"),
-    "used_bytes":               ("nvmlDeviceGetMemoryInfo",                _used,    None),
-}
-# fmt: on
-
-# By its version: the plain name raises what is no NVMLError where the driver is older than pynvml.
-PROCESSES: Question = ("nvmlDeviceGetComputeRunningProcesses_v3", list, None)
+KIN = "beside"
+"""Stands in the sampling command between the processes that are measured and those that are merely not foreign."""
 
 FINAL = (
     "NVML_ERROR_NOT_SUPPORTED",
@@ -138,7 +70,8 @@ class BoardReader:
 
     Args:
         board_id: UUID of a GPU, or of a MIG slice.
-        own_pids: the processes that are not foreign on this board.
+        own_pids: the processes that are measured on this board.
+        kin_pids: those that are not foreign there either, as whoever started them; nothing of theirs is counted.
         nvml: stands in for pynvml in tests.
         now_s: stands in for the clock in tests.
 
@@ -152,9 +85,11 @@ class BoardReader:
         own_pids: Collection[int],
         nvml: Any = None,
         now_s: Callable[[], float] = time.perf_counter,
+        kin_pids: Collection[int] = (),
     ) -> None:
         self._nvml = nvml or _pynvml()
         self._own_pids = frozenset(own_pids)
+        self._kin_pids = frozenset(kin_pids) - self._own_pids
         self._now_s = now_s
         try:
             self._nvml.nvmlInit()
@@ -177,7 +112,8 @@ class BoardReader:
             own = [process for process in processes if process.pid in self._own_pids]
             sizes = [process.usedGpuMemory for process in own]
             answers["process_bytes"] = sum(sizes) if sizes and None not in sizes else None
-            answers["num_foreign"] = max(0, len(processes) - max(1, len(own)))
+            others = [process for process in processes if process.pid not in self._kin_pids]
+            answers["num_foreign"] = max(0, len(others) - max(1, len(own)))
         return Sample(time_s=time_s, **answers)
 
     def processes(self) -> list[Any] | None:
@@ -185,12 +121,25 @@ class BoardReader:
         processes: list[Any] | None = self._ask(PROCESSES)
         return processes
 
-    def foreign_processes(self) -> list[str] | None:
-        """Name the compute processes that are not our own, with their pids; None where NVML does not say."""
+    def foreign_processes(self, num_contexts: int = 0) -> list[str] | None:
+        """Name the compute processes that are not our own, with their pids; None where NVML does not say.
+
+        `num_contexts` of our own hold a CUDA context. NVML lists as many, though in many containers under pids of the
+        host's, which nobody here can see: so many unseen ones may be ours.
+        """
         processes = self.processes()
         if processes is None:
             return None
-        return [f"{self._name(p.pid)} (pid {p.pid})" for p in processes if p.pid not in self._own_pids]
+        foreign = [process for process in processes if process.pid not in self._own_pids]
+        unlisted = num_contexts - (len(processes) - len(foreign))
+        named = []
+        for process in foreign:
+            name = self._name(process.pid)
+            if name is None and unlisted > 0:
+                unlisted -= 1
+            else:
+                named.append(f"{name or 'a process that is not visible from here'} (pid {process.pid})")
+        return named
 
     def close(self) -> None:
         """Let go of NVML."""
@@ -209,30 +158,33 @@ class BoardReader:
                 self._given_up.add(question)
             return None
 
-    def _name(self, pid: int) -> str:
+    def _name(self, pid: int) -> str | None:
         try:
             name = self._nvml.nvmlSystemGetProcessName(pid)
         except self._nvml.NVMLError:
-            return "a process that is not visible from here"
+            return None
         return name.decode() if isinstance(name, bytes) else str(name)
 
 
-def foreign_processes(board_id: str, own_pids: Collection[int], nvml: Any = None) -> list[str] | None:
+def foreign_processes(
+    board_id: str, own_pids: Collection[int], nvml: Any = None, num_contexts: int = 0
+) -> list[str] | None:
     """Name the compute processes on a board that are not in `own_pids`; None where NVML does not say.
 
-    For a launcher that has not started anything there: whatever is listed is somebody else's.
+    For a launcher that has not started anything there. `num_contexts`: see `BoardReader.foreign_processes`.
     """
     try:
         reader = BoardReader(board_id, own_pids, nvml)
     except Silent:
         return None
     with closing(reader):
-        return reader.foreign_processes()
+        return reader.foreign_processes(num_contexts)
 
 
-def sampling_command(board_id: str, own_pids: Collection[int]) -> list[str]:
+def sampling_command(board_id: str, own_pids: Collection[int], kin_pids: Collection[int] = ()) -> list[str]:
     """Return the command line of the process that samples; it runs in the repository's root."""
-    return [sys.executable, "-m", "bench.measure.board_state", board_id, *map(str, own_pids)]
+    kin = [KIN, *map(str, kin_pids)] if kin_pids else []
+    return [sys.executable, "-m", "bench.measure.board_state", board_id, *map(str, own_pids), *kin]
 
 
 def next_tick_s(begun_s: float, now_s: float) -> float:
@@ -244,11 +196,17 @@ def next_tick_s(begun_s: float, now_s: float) -> float:
 
 
 def main(arguments: Sequence[str], nvml: Any = None) -> None:
-    """Sample the board `arguments[0]` for the processes that follow; the module's docstring has the protocol."""
+    """Sample the board `arguments[0]` for the processes that follow; the module's docstring has the protocol.
+
+    After `KIN` come the processes that are neither measured nor foreign.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group: the worker says when to end
     stdin, stdout, parent = sys.stdin.fileno(), sys.stdout.fileno(), os.getppid()
     try:
-        reader = BoardReader(arguments[0], [int(pid) for pid in arguments[1:]], nvml)
+        board_id, *words = arguments
+        border = words.index(KIN) if KIN in words else len(words)
+        own, kin = (frozenset(map(int, pids)) for pids in (words[:border], words[border + 1 :]))
+        reader = BoardReader(board_id, own, nvml, kin_pids=kin)
     except Silent as e:
         print(json.dumps(str(e)), flush=True)
         return
@@ -273,7 +231,3 @@ def _pynvml() -> Any:
         return importlib.import_module("pynvml")
     except ImportError:
         raise Silent("pynvml is not installed: pip install nvidia-ml-py") from None
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
