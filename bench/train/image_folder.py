@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-import sys
-import time
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,46 +11,61 @@ import numpy as np
 if TYPE_CHECKING:
     from PIL import Image
 
-Decoded = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, Sequence[str]]
-"""Pixels (N, 3, H, W) uint8 and labels (N,) of the training, of the test, and the names of the classes."""
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Split:
+    """The images of train/ or test/, not yet opened."""
+
+    paths: tuple[Path, ...]
+    """In the order of their labels, then of their names."""
+    y_N: np.ndarray
+    """Labels: places in `classes`."""
+    classes: tuple[str, ...]
+    """In alphabetical order."""
 
 
-def decode_folder(folder: Path, size: int) -> Decoded:
-    """Decode all images to size x size; the classes are in alphabetical order.
+def list_folder(folder: Path) -> tuple[Split, Split]:
+    """List the images of train/ and test/; opens none of them.
 
     Raises:
-        ValueError: an image cannot be read, or a class is missing; the message names the file and the next move.
+        ValueError: a class is missing or empty; the message names it and the next move.
     """
-    train_x, train_y, classes = _decode_split(folder / "train", size)
-    test_x, test_y, test_classes = _decode_split(folder / "test", size)
-    if classes != test_classes:
-        odd = sorted(set(classes) ^ set(test_classes))
+    train, test = list_split(folder / "train"), list_split(folder / "test")
+    if train.classes != test.classes:
+        odd = sorted(set(train.classes) ^ set(test.classes))
         raise ValueError(f"{folder}: train/ and test/ do not hold the same classes ({', '.join(odd)}); mend the folder")
-    return train_x, train_y, test_x, test_y, classes
+    return train, test
 
 
-def _decode_split(split: Path, size: int) -> tuple[np.ndarray, np.ndarray, list[str]]:
+def list_split(split: Path) -> Split:
+    """List the images of one of them.
+
+    Raises:
+        ValueError: a class is empty, or there is only one.
+    """
     from torchvision.datasets import ImageFolder
 
     try:
-        images = ImageFolder(str(split), loader=lambda path: _decode_image(path, size))
+        images = ImageFolder(str(split))
     except FileNotFoundError as e:
         raise ValueError(
             f"{split}: {e}; put at least one image into every class folder, or remove the folder"
         ) from None
     if len(images.classes) < 2:
         raise ValueError(f"{split}: a single class cannot be learnt; it needs two class folders or more")
-    x_NCHW = np.empty((len(images), 3, size, size), np.uint8)
-    shown = time.monotonic()
-    for i in range(len(images)):
-        x_NCHW[i] = images[i][0]
-        if time.monotonic() - shown > 2:
-            shown = time.monotonic()
-            print(f"decoding {split}: {i:,} of {len(images):,} images", file=sys.stderr, flush=True)
-    return x_NCHW, np.array(images.targets), images.classes
+    return Split(
+        paths=tuple(Path(path) for path, _ in images.samples),
+        y_N=np.array(images.targets),
+        classes=tuple(images.classes),
+    )
 
 
-def _decode_image(path: str, size: int) -> np.ndarray:
+def decode_image(path: Path, size: int) -> np.ndarray:
+    """Return an image as (3, size, size) uint8.
+
+    Raises:
+        ValueError: it cannot be read; the message names the file and the next move.
+    """
     from PIL import Image
 
     try:
@@ -80,21 +91,3 @@ def _bytes_of(image: Image.Image) -> Image.Image:
     from PIL import Image
 
     return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-
-
-def listing_digest(folder: Path) -> str:
-    """Hash place, names, sizes and times of all files, behind links too: it changes whenever an image does.
-
-    Raises:
-        ValueError: a file cannot be seen, as behind a link that leads nowhere.
-    """
-    digest = hashlib.sha256(f"{folder}\n".encode())
-    for root, folders, files in os.walk(folder, followlinks=True):
-        folders.sort()
-        for name in sorted(files):
-            try:
-                stat = os.stat(os.path.join(root, name))
-            except OSError as e:
-                raise ValueError(f"{e.filename}: no readable image ({e.strerror}); mend or remove it") from None
-            digest.update(f"{os.path.relpath(root, folder)}/{name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
-    return digest.hexdigest()[:16]

@@ -7,22 +7,23 @@ whole set moves to the device, and augmentation works on batches there.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
+import errno
 import json
-from collections.abc import Callable
+import shutil
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from filelock import FileLock
 from torch import Tensor
 
 from bench.plan.data_place import archive_folder, cache_folder
 from bench.plan.source import OTHER_DATA, folder_path
-from bench.train.image_folder import Decoded, decode_folder, listing_digest
+from bench.store.image_cache import FACTS, Place, place_of
+from bench.train.growing import Gathered, Tell, decode_all
+from bench.train.image_folder import list_folder
+from bench.train.image_store import ARRAYS, Decoded, check_room, write_images
+from bench.train.statuses import DataTooLarge
 
 CIFAR_MEAN, CIFAR_STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
 """Channel statistics as study S3 and its successors print them."""
@@ -55,79 +56,92 @@ class Images:
     def to(self, device: torch.device, *, train: bool = True) -> Images:
         """Copy pixels and labels to a device; without `train` those of the test alone."""
         moving = [name for name in ARRAYS if train or name.startswith("test")]
-        return dataclasses.replace(self, **{name: getattr(self, name).to(device) for name in moving})
+        try:
+            return dataclasses.replace(self, **{name: getattr(self, name).to(device) for name in moving})
+        except torch.OutOfMemoryError:
+            size = sum(getattr(self, name).nbytes for name in moving)
+            raise DataTooLarge(
+                f"the data, {size / 2**30:,.2f} GiB, does not fit into the memory of {device}; choose a smaller "
+                "image_size, or loader = 'dataloader', which leaves the training images on the host"
+            ) from None
 
 
 def load_images(name: str, image_size: int) -> Images:
-    """Load a data set by its name in an experiment file.
-
-    The first use decodes and writes the cache (`$AMPBENCH_CACHE`, else `~/.cache/ampbench`), under a lock;
-    later ones map it. A folder is decoded again when a file in it changed.
+    """Load a data set by its name in an experiment file: map it, after decoding it if that is still to be done.
 
     Raises:
         ValueError: the data is not there, cannot be fetched, or is no image set; the message says what to do.
+        DataTooLarge: this process may not map so much.
     """
-    source, _, where = name.partition(":")
-    decode: Callable[[], Decoded]
-    if source == "folder":
-        folder = folder_path(where).resolve()
-        key, decode = f"folder-{listing_digest(folder)}", lambda: decode_folder(folder, image_size)
-    elif source in ("cifar10", "cifar100"):
-        key, decode = source, lambda: _decode_cifar(source)
-    else:
-        key, decode = source, {"digits": _decode_digits, "synthetic": _draw_synthetic}[source]
-    cached = cache_folder() / "images" / f"{key}-{image_size}-named"  # older ones lack the classes' names
-    cached.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{cached}.lock"):
-        if not (cached / "facts.json").exists():
-            _write_cache(cached, decode(), image_size, CIFAR_MEAN if source.startswith("cifar") else None)
-    facts = json.loads((cached / "facts.json").read_text())
-    # Copy-on-write maps: torch wants writable memory, and nobody writes.
-    arrays = {k: torch.from_numpy(np.load(cached / f"{k}.npy", mmap_mode="c")) for k in ARRAYS}
+    place = prepare_images(name, image_size)
+    facts = json.loads((place.decoded / FACTS).read_text())
+    try:
+        # Copy-on-write maps: torch wants writable memory, and nobody writes.
+        arrays = {k: torch.from_numpy(np.load(place.decoded / f"{k}.npy", mmap_mode="c")) for k in ARRAYS}
+    except (OSError, MemoryError) as e:
+        if isinstance(e, OSError) and e.errno != errno.ENOMEM:
+            raise
+        size = sum((place.decoded / f"{k}.npy").stat().st_size for k in ARRAYS)
+        raise DataTooLarge(
+            f"the data, {size / 2**30:,.2f} GiB, does not fit into the memory that a cell may take; choose a smaller "
+            "image_size, or raise memory_gib_per_cell where it is set"
+        ) from None
     return Images(**arrays, sha256=facts["sha256"], **{k: tuple(facts[k]) for k in ("classes", "mean", "std")})
 
 
-ARRAYS = ("train_x_NCHW", "train_y_N", "test_x_NCHW", "test_y_N")
+def prepare_images(name: str, image_size: int, tell: Tell = lambda _done, _all: None) -> Place:
+    """Decode a data set unless that is done, and return where it is in the cache.
+
+    One process at a time decodes a source, under a lock. A folder is decoded again when a file in it changed, but for
+    the images that did not, if the last time was cut short.
+
+    Args:
+        name: as in an experiment file.
+        image_size: height and width to decode to.
+        tell: is called now and then with the images of a folder that are decoded, and their number.
+
+    Raises:
+        ValueError: the data is not there, cannot be fetched or kept, or is no image set; the message says what to do.
+    """
+    place = place_of(name, image_size)
+    if place.is_ready:  # before the lock, which may lie where nobody can write
+        return place
+    source, _, where = name.partition(":")
+    cache = cache_folder()
+    try:
+        place.lock.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(place.lock):
+            if not place.is_ready:
+                decoded = _decode(source, where, image_size, place, tell)
+                mean_std = (CIFAR_MEAN, CIFAR_STD) if source.startswith("cifar") else None
+                write_images(place.decoded, decoded, image_size, mean_std)
+                shutil.rmtree(place.growing, ignore_errors=True)
+    except OSError as e:
+        raise ValueError(
+            f"{e.filename or cache}: decoded images cannot be kept there ({e.strerror or e}); mend that, or name "
+            "another place with AMPBENCH_CACHE=DIR. What is decoded so far is kept"
+        ) from e
+    return place
 
 
-def _write_cache(folder: Path, decoded: Decoded, size: int, mean: tuple[float, ...] | None) -> None:
-    train_x, train_y, test_x, test_y, classes = decoded
-    arrays = (_resize(train_x, size), train_y.astype(np.int64), _resize(test_x, size), test_y.astype(np.int64))
-    digest = hashlib.sha256()
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, array in zip(ARRAYS, arrays, strict=True):
-        digest.update(np.ascontiguousarray(array))
-        np.save(folder / f"{name}.npy", array)
-    facts: dict[str, Any] = {"classes": list(classes), "sha256": digest.hexdigest()}
-    if mean is not None:
-        facts |= {"mean": mean, "std": CIFAR_STD}
+def _decode(source: str, where: str, image_size: int, place: Place, tell: Tell) -> Decoded:
+    cache = place.lock.parent
+    if source == "folder":
+        folder = folder_path(where).resolve()
+        train, test = list_folder(folder)
+        num_train, paths = len(train.paths), [*train.paths, *test.paths]
+        check_room(len(paths), image_size, cache)
+        both = decode_all(paths, folder, image_size, place.growing, tell)
+        places = both.places_N[:num_train], both.places_N[num_train:]
+        train_x, test_x = (Gathered(pixels_NCHW=both.pixels_NCHW, places_N=places_N) for places_N in places)
+        return train_x, train.y_N, test_x, test.y_N, train.classes
+    decoded: Decoded
+    if source in ("cifar10", "cifar100"):
+        decoded = _decode_cifar(source)
     else:
-        facts["mean"], facts["std"] = _channel_statistics(arrays[0])
-    # The facts come last: their presence means that the arrays are whole.
-    partial = folder / "facts.json.partial"
-    partial.write_text(json.dumps(facts))
-    partial.replace(folder / "facts.json")
-
-
-def _channel_statistics(x_NCHW: np.ndarray) -> tuple[list[float], list[float]]:
-    """Return mean and standard deviation of each channel in [0, 1], by histograms: pixels are bytes, and floats 8."""
-    counts_C256 = np.zeros((3, 256))
-    for chunk in np.array_split(x_NCHW, max(1, len(x_NCHW) // 1000)):
-        for channel in range(3):
-            counts_C256[channel] += np.bincount(chunk[:, channel].ravel(), minlength=256)
-    share_C256 = counts_C256 / counts_C256.sum(1, keepdims=True)
-    levels = np.arange(256) / 255
-    mean_C = share_C256 @ levels
-    std_C = np.sqrt(np.maximum(share_C256 @ levels**2 - mean_C**2, 1e-6))
-    return mean_C.round(4).tolist(), std_C.round(4).tolist()
-
-
-def _resize(x_NCHW: np.ndarray, size: int) -> np.ndarray:
-    if x_NCHW.shape[2:] == (size, size):
-        return x_NCHW
-    x = torch.from_numpy(x_NCHW).float()
-    resized = F.interpolate(x, (size, size), mode="bilinear", antialias=True, align_corners=False)
-    return resized.round().clamp(0, 255).to(torch.uint8).numpy()
+        decoded = {"digits": _decode_digits, "synthetic": _draw_synthetic}[source]()
+    check_room(len(decoded[1]) + len(decoded[3]), image_size, cache)
+    return decoded
 
 
 def _decode_digits() -> Decoded:

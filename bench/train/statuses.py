@@ -13,3 +13,7 @@ class Throttled(RuntimeError):
 
 class Diverged(RuntimeError):
     """The loss is no longer finite; the message says where."""
+
+
+class DataTooLarge(MemoryError):
+    """The data set alone does not fit; says nothing of any batch size. The message says what to do."""

@@ -30,7 +30,7 @@ from bench.store.run import Run
 from bench.train.checkpoint import delete_checkpoints
 from bench.train.compiler import cache_of_its_own
 from bench.train.ranks import ALONE, Ranks
-from bench.train.statuses import Diverged, Throttled, Unsupported
+from bench.train.statuses import DataTooLarge, Diverged, Throttled, Unsupported
 from bench.worker.board_watch import BoardWatch
 from bench.worker.keeping import Keeping
 from bench.worker.session import Session
@@ -117,6 +117,8 @@ def _measured(session: Session) -> tuple[str, str | None]:
         return "diverged", str(e)
     except Throttled as e:
         return "throttled", str(e)
+    except DataTooLarge as e:
+        return "oom", str(e)
     except Exception as e:
         traceback.print_exc()
         if session.cell.gpus > 1:
