@@ -32,6 +32,7 @@ from bench.train.compiler import cache_of_its_own
 from bench.train.ranks import ALONE, Ranks
 from bench.train.statuses import DataTooLarge, Diverged, Throttled, Unsupported
 from bench.worker.board_watch import BoardWatch
+from bench.worker.cuda import NoCuda, start_cuda
 from bench.worker.keeping import Keeping
 from bench.worker.session import Session
 from bench.worker.timing import Report
@@ -110,6 +111,7 @@ def _measured(session: Session) -> tuple[str, str | None]:
         refused = refused_switch(os.environ)
         if refused:
             raise Unsupported(refused)
+        start_cuda(session.device)
         session.measure()
     except Unsupported as e:
         return "unsupported", str(e)
@@ -119,6 +121,8 @@ def _measured(session: Session) -> tuple[str, str | None]:
         return "throttled", str(e)
     except DataTooLarge as e:
         return "oom", str(e)
+    except NoCuda as e:
+        return "failed", str(e)
     except Exception as e:
         traceback.print_exc()
         if session.cell.gpus > 1:
@@ -159,6 +163,8 @@ def prepare_process(run: Run, rank: int = 0) -> torch.device:
     torch.set_num_threads(run.cell.num_threads or max(1, cores // sharing))
     if board.is_gpu:
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(board.board_id for board in run.boards)
+        if run.cell.gpus > 1:
+            start_cuda(torch.device("cuda"))
         if rank:
             torch.cuda.set_device(rank)
         return torch.device("cuda", rank)

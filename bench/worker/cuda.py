@@ -1,0 +1,33 @@
+"""That CUDA starts for the board that NVML named: where it does not, nothing of a cell can be measured."""
+
+from __future__ import annotations
+
+import torch
+
+from bench.measure.memory import is_out_of_memory
+
+
+class NoCuda(Exception):
+    """CUDA does not start on a machine that has a GPU; the message says why, as far as torch knows, and what to try."""
+
+
+def start_cuda(device: torch.device) -> None:
+    """Start CUDA in this process; nothing to do on a CPU.
+
+    Raises:
+        NoCuda: this torch, the driver or the rights of this process do not allow it.
+    """
+    if device.type != "cuda":
+        return
+    if torch.version.cuda is None:
+        raise NoCuda(f"torch {torch.__version__} is built without CUDA; install one that is (pytorch.org/get-started)")
+    try:
+        torch.cuda.init()
+    except (RuntimeError, AssertionError) as e:
+        if is_out_of_memory(e):
+            raise
+        because = (str(e).strip() or type(e).__name__).splitlines()[0].rstrip(".")
+        raise NoCuda(
+            f"CUDA {torch.version.cuda} of torch {torch.__version__} does not start on this board, though NVML lists "
+            f"it ({because}); see whether nvidia-smi names as new a CUDA, and whether /dev/nvidia-uvm may be opened here"
+        ) from None
