@@ -29,5 +29,5 @@ def start_cuda(device: torch.device) -> None:
         because = (str(e).strip() or type(e).__name__).splitlines()[0].rstrip(".")
         raise NoCuda(
             f"CUDA {torch.version.cuda} of torch {torch.__version__} does not start on this board, though NVML lists "
-            f"it ({because}); see whether nvidia-smi names as new a CUDA, and whether /dev/nvidia-uvm may be opened here"
+            f"it ({because}); see whether nvidia-smi names as new a CUDA, and whether /dev/nvidia-uvm opens here"
         ) from None
