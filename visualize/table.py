@@ -142,8 +142,9 @@ def notes(results: Results) -> list[str]:
         found.append(f"{ok['environment_id'].nunique()} environments lie side by side; only cells of one are paired.")
     if ok["memory_instrument"].nunique() > 1:
         found.append("Memory was taken with two instruments, which do not compare.")
-    if "model_note" in ok:
-        found += [f"{note}." for note in ok["model_note"].dropna().unique()]
+    for column in ("model_note", "data_note"):
+        if column in ok:
+            found += [f"{note}." for note in ok[column].dropna().unique()]
     if "git_dirty" in ok and ok["git_dirty"].eq(True).any():
         found.append("ampbench had uncommitted changes, so the commit alone does not reproduce this.")
     return found

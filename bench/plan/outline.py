@@ -5,10 +5,12 @@ from __future__ import annotations
 import statistics
 from collections.abc import Collection, Iterator, Mapping, Sequence, Sized
 
+from ampbench.terminal import printable
 from bench.plan.cell import PRECISION_FIELDS, Cell
 from bench.plan.data_place import state_of
 from bench.plan.matrix import Plan
 from bench.plan.power import power_lines
+from bench.plan.source import data_note
 
 MIB_PER_CELL = 0.1
 """A run's folder with some thousand steps; tried: 40 to 150 kB."""
@@ -61,7 +63,8 @@ def outline(
         for cell, because in plan.excluded:
             yield f"        {cell}: {because}"
     for data in sorted({cell.data for cell in cells}):
-        yield f"Data: {data} {state_of(data)}."
+        note = data_note(data)
+        yield printable(f"Data: {data} {state_of(data)}." + (f" Note: {note}." if note else ""))
     yield ""
     yield from power_lines(plan.cells)
     disk = f"about {len(todo) * MIB_PER_CELL:.1f} MiB of disk"

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
+import unicodedata
 from pathlib import Path
 
 import models
 from bench.plan.errors import RequestError, did_you_mean
+from bench.plan.image_folder import check_splits, list_folder
 
 DATA_NAMES = ("digits", "cifar10", "cifar100", "synthetic")
 OTHER_DATA = "'digits' and 'synthetic' need no download, 'folder:PATH' reads train/ and test/ class folders"
@@ -24,7 +27,7 @@ def check_model(name: str) -> None:
         raise RequestError(f"{name!r} is no model: say torchvision:NAME, timm:NAME, hf:PATH or package.module:factory")
     if source == "hf":
         folder = folder_path(what)
-        if not (folder / "config.json").is_file():
+        if not os.path.isfile(folder / "config.json"):
             raise RequestError(f"no config.json in {str(folder)!r}; name a folder written by save_pretrained")
         return
     package = source.partition(".")[0]
@@ -38,15 +41,47 @@ def check_data(name: str) -> None:
     source, colon, where = name.partition(":")
     if source == "folder" and colon:
         folder = folder_path(where)
-        if not folder.is_dir():
+        if not os.path.isdir(folder):
             raise RequestError(f"no folder {str(folder)!r}; mend the path, or use other data ({OTHER_DATA})")
-        for split in ("train", "test"):
-            if not (folder / split).is_dir():
-                raise RequestError(f"{str(folder)!r} has no {split}/; it needs train/CLASS/*.jpg and test/CLASS/*.jpg")
+        check_splits(folder)
     elif name not in DATA_NAMES:
         raise RequestError(f"{name!r} is no data. {did_you_mean(name, (*DATA_NAMES, 'folder:PATH'))}")
 
 
+def data_note(name: str) -> str | None:
+    """Return what a reader of a plan should know of a folder of images; None of other data, or if there is nothing.
+
+    Raises:
+        RequestError: the folder cannot be used.
+    """
+    source, _, where = name.partition(":")
+    return list_folder(folder_path(where).resolve()).note if source == "folder" else None
+
+
 def folder_path(where: str) -> Path:
-    """Return the folder that `folder:WHERE` names; a relative one is relative to the current directory."""
-    return Path(where).expanduser()
+    """Return the folder that `folder:WHERE` names; a relative one is relative to the current directory.
+
+    A name may be written in another of Unicode's normal forms than on the disk, as after a copy from a Mac.
+
+    Raises:
+        RequestError: it begins with the home of a user whom nobody knows.
+    """
+    try:
+        path = Path(where).expanduser()
+    except RuntimeError as e:
+        raise RequestError(f"{where!r}: {e}; write the whole path") from None
+    if os.path.exists(path):
+        return path
+    found = Path(path.anchor)
+    for part in path.parts[len(found.parts) :]:
+        found = found / part if os.path.exists(found / part) else _namesake(found, part)
+    return found if os.path.exists(found) else path
+
+
+def _namesake(folder: Path, name: str) -> Path:
+    """Return the entry of a folder whose name reads the same, else the path as it was."""
+    wanted = unicodedata.normalize("NFC", name)
+    try:
+        return next(path for path in folder.iterdir() if unicodedata.normalize("NFC", path.name) == wanted)
+    except (OSError, StopIteration):
+        return folder / name

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.plan.data_place import cache_folder
+from bench.plan.image_folder import ImageFolder, list_folder
 from bench.plan.source import folder_path
 
 FACTS = "facts.json"
@@ -24,6 +24,8 @@ class Place:
     """What is decoded so far; it belongs to the source, and outlives a change of some of its images."""
     lock: Path
     """Held by whoever decodes the source at this size."""
+    listed: ImageFolder | None = None
+    """What was found in it, if it is a folder of images."""
 
     @property
     def is_ready(self) -> bool:
@@ -39,31 +41,16 @@ def place_of(data: str, image_size: int) -> Place:
     """
     source, _, where = data.partition(":")
     identity = key = source
+    listed: ImageFolder | None = None
     if source == "folder":
         folder = folder_path(where).resolve()
         identity = f"folder-{hashlib.sha256(str(folder).encode()).hexdigest()[:16]}"
-        key = f"folder-{listing_digest(folder)}"
+        listed = list_folder(folder)
+        key = f"folder-{listed.digest}"
     images = cache_folder() / "images"
     return Place(
         decoded=images / f"{key}-{image_size}-named",  # older ones lack the classes' names
         growing=images / f"{identity}-{image_size}-growing",
         lock=images / f"{identity}-{image_size}.lock",
+        listed=listed,
     )
-
-
-def listing_digest(folder: Path) -> str:
-    """Hash place, names, sizes and times of all files, behind links too: it changes whenever an image does.
-
-    Raises:
-        ValueError: a file cannot be seen, as behind a link that leads nowhere.
-    """
-    digest = hashlib.sha256(f"{folder}\n".encode())
-    for root, folders, files in os.walk(folder, followlinks=True):
-        folders.sort()
-        for name in sorted(files):
-            try:
-                stat = os.stat(os.path.join(root, name))
-            except OSError as e:
-                raise ValueError(f"{e.filename}: no readable image ({e.strerror}); mend or remove it") from None
-            digest.update(f"{os.path.relpath(root, folder)}/{name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
-    return digest.hexdigest()[:16]

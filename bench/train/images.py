@@ -11,6 +11,7 @@ import errno
 import json
 import shutil
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -18,10 +19,10 @@ from filelock import FileLock
 from torch import Tensor
 
 from bench.plan.data_place import archive_folder, cache_folder
+from bench.plan.image_folder import list_folder
 from bench.plan.source import OTHER_DATA, folder_path
 from bench.store.image_cache import FACTS, Place, place_of
 from bench.train.growing import Gathered, Tell, decode_all
-from bench.train.image_folder import list_folder
 from bench.train.image_store import ARRAYS, Decoded, check_room, write_images
 from bench.train.statuses import DataTooLarge
 
@@ -47,6 +48,10 @@ class Images:
     std: tuple[float, float, float]
     sha256: str
     """Over pixels and labels of both splits."""
+    num_left_out: int = 0
+    """Files in the splits of a folder that are no image."""
+    note: str | None = None
+    """What a reader of the results should know: which files were left out and why, what the test set is."""
 
     @property
     def num_classes(self) -> int:
@@ -86,7 +91,11 @@ def load_images(name: str, image_size: int) -> Images:
             f"the data, {size / 2**30:,.2f} GiB, does not fit into the memory that a cell may take; choose a smaller "
             "image_size, or raise memory_gib_per_cell where it is set"
         ) from None
-    return Images(**arrays, sha256=facts["sha256"], **{k: tuple(facts[k]) for k in ("classes", "mean", "std")})
+    classes, mean, std = (tuple(facts[key]) for key in ("classes", "mean", "std"))
+    images = Images(**arrays, sha256=facts["sha256"], classes=classes, mean=mean, std=std)
+    if place.listed is None:
+        return images
+    return dataclasses.replace(images, num_left_out=place.listed.num_left_out, note=place.listed.note)
 
 
 def prepare_images(name: str, image_size: int, tell: Tell = lambda _done, _all: None) -> Place:
@@ -128,13 +137,14 @@ def _decode(source: str, where: str, image_size: int, place: Place, tell: Tell) 
     cache = place.lock.parent
     if source == "folder":
         folder = folder_path(where).resolve()
-        train, test = list_folder(folder)
-        num_train, paths = len(train.paths), [*train.paths, *test.paths]
+        listed = list_folder(folder)
+        train, test = listed.train, listed.test
+        num_train, paths = len(train.paths), [Path(path) for path in (*train.paths, *test.paths)]
         check_room(len(paths), image_size, cache)
         both = decode_all(paths, folder, image_size, place.growing, tell)
         places = both.places_N[:num_train], both.places_N[num_train:]
         train_x, test_x = (Gathered(pixels_NCHW=both.pixels_NCHW, places_N=places_N) for places_N in places)
-        return train_x, train.y_N, test_x, test.y_N, train.classes
+        return train_x, np.array(train.labels), test_x, np.array(test.labels), train.classes
     decoded: Decoded
     if source in ("cifar10", "cifar100"):
         decoded = _decode_cifar(source)

@@ -82,6 +82,8 @@ class Session:
             "num_test_images": len(self.images.test_y_N),
             "num_classes": self.images.num_classes,
             "data_sha256": self.images.sha256,
+            "num_left_out": self.images.num_left_out,
+            "data_note": self.images.note,
         }
         self.report(phase="model")
         training = Training(self.cell, self.images, self.device, self.ranks)

@@ -36,4 +36,10 @@ ACCURACY: tuple[Column, ...] = (
     Column("num_test_images", INT, "", "test images", "In the data set"),
     Column("num_classes", INT, "", "classes", "In the data set"),
     Column("data_sha256", TEXT, "", "data checksum", "Over the decoded pixels and labels of both splits"),
+    Column(
+        "num_left_out", INT, "", "files left out", "Of a folder's splits, because they are no image that Pillow reads"
+    ),
+    Column(
+        "data_note", TEXT, "", "note on the data", "Which files were left out and why, what the test set is; or null"
+    ),
 )
