@@ -49,10 +49,25 @@ def prove_kernels(recipe: Recipe, kernels: Iterable[str], row: dict[str, Any]) -
         RuntimeError: a kernel ran in another dtype than the recipe says.
     """
     dtypes = kernel_dtypes(kernels)
-    row["kernels"] = " ".join(
-        f"{name.split('(')[0].split(' ')[-1]}:{dtype}" for name, dtype in list(dtypes.items())[:MOST_KERNELS]
-    )
+    one_of_each = {dtype: name for name, dtype in dtypes.items()}.values()
+    named = list(dict.fromkeys([*one_of_each, *dtypes]))[:MOST_KERNELS]
+    row["kernels"] = "; ".join(f"{_without_parameters(name)}:{dtypes[name]}" for name in named)
     _refuse(kernels_contradict(dtypes, "tf32" if recipe.tf32 else recipe.compute, fp8=recipe.fp8))
+
+
+def _without_parameters(kernel: str) -> str:
+    """Return a C++ name without `void` and without the parameters behind it, but with its template arguments.
+
+    Parentheses before them belong to the name, as in `at::native::(anonymous namespace)::im2col_kernel<(int)2>(long)`.
+    """
+    name, depth = kernel.removeprefix("void "), 0
+    if not name.endswith(")"):
+        return name
+    for i in range(len(name) - 1, -1, -1):
+        depth += (name[i] == ")") - (name[i] == "(")
+        if depth == 0:
+            return name[:i] or name
+    return name
 
 
 def _refuse(contradiction: str | None) -> None:

@@ -22,7 +22,13 @@ PRECISION: tuple[Column, ...] = (
         "errors of fp32 products",
         "Relative, of a product and a convolution in a recipe that computes in fp32: 2^-22 is IEEE, 2^-11 TF32",
     ),
-    Column("kernels", TEXT, "", "kernels", "CUDA kernels that multiplied in a step after the last, and their dtype"),
+    Column(
+        "kernels",
+        TEXT,
+        "",
+        "kernels",
+        "CUDA kernels that multiplied in steps after the last, one of each dtype first, as name:dtype; name:dtype",
+    ),
     Column(
         "fp32_precision",
         TEXT,
