@@ -65,6 +65,10 @@ class Block:
     steady: bool
     """Whether warm-up was over: the window that proved to be flat is no sample, each of its blocks began on a device
     that had run dry."""
+    num_correct: int | None = None
+    """Images of the epoch up to its end that the network got right, of rank 0; None if not counted."""
+    num_seen: int = 0
+    """Of so many."""
     invalid: str | None = None
     """Why the board spoilt it; None if it did not, or if nobody watched."""
 
@@ -87,7 +91,7 @@ class BlockClock:
         """Of a block, even if it then lasts less than `block_s`."""
         self._steps_per_block: float = 1
         self._calibrating = True
-        self._pending: tuple[Mark, Mark, Tensor, int, int, int] | None = None
+        self._pending: tuple[Mark, Mark, Tensor, int, int, int, int] | None = None
         self._skipped = 0.0
         self._num_resumed = 0
 
@@ -108,7 +112,15 @@ class BlockClock:
         self._num_steps = self._num_images = 0
         self._start = Mark.now(self.device)
 
-    def count(self, loss: Tensor, num_images: int, num_skipped: Tensor, *, steps_left: float) -> bool:
+    def count(
+        self,
+        loss: Tensor,
+        num_images: int,
+        num_skipped: Tensor,
+        *,
+        steps_left: float,
+        hits: tuple[Tensor | None, int] = (None, 0),
+    ) -> bool:
         """Count a step that was just queued; return whether it ended a block.
 
         Args:
@@ -116,22 +128,26 @@ class BlockClock:
             num_images: in this step's batch.
             num_skipped: scalar, steps skipped so far, on the device.
             steps_left: until the clock will be stopped; a remainder too short for a block joins the last one.
+            hits: scalar, images of the epoch so far that the network got right, on the device (None if not known), and
+                of how many.
         """
         self._num_steps += 1
         self._num_images += num_images
         if steps_left and (self._num_steps < self._steps_per_block or steps_left < self._steps_per_block):
             return False
-        tally_2 = torch.stack((loss.float(), num_skipped))
+        correct, num_seen = hits
+        counted = num_skipped.new_full((), -1.0) if correct is None else correct.to(num_skipped.dtype)
+        tally_3 = torch.stack((loss.float(), num_skipped, counted))
         if self.device.type == "cuda":
             # To pinned memory, in stream order: valid once `end` has passed, and nobody waits for it.
-            tally_2 = torch.empty(2, pin_memory=True).copy_(tally_2, non_blocking=True)
+            tally_3 = torch.empty(3, pin_memory=True).copy_(tally_3, non_blocking=True)
         end = Mark.now(self.device)
         if self.warming_up or not steps_left:
             # Nothing follows that the wait could delay; without it the last steps would be in nobody's wall time.
             end.wait()
             end = replace(end, wall_s=time.perf_counter())
         self.settle()
-        self._pending = (self._start, end, tally_2, self._num_steps, self._num_images, self._epoch)
+        self._pending = (self._start, end, tally_3, self._num_steps, self._num_images, self._epoch, num_seen)
         if self.warming_up or not steps_left:
             self.settle()
         self._num_steps, self._num_images, self._start = 0, 0, end
@@ -141,10 +157,10 @@ class BlockClock:
         """Read the block that was queued last, waiting for the device if it is still at it."""
         if self._pending is None:
             return
-        start, end, tally_2, num_steps, num_images, epoch = self._pending
+        start, end, tally_3, num_steps, num_images, epoch, num_seen = self._pending
         self._pending = None
         device_s = start.device_s_until(end)
-        last_loss, skipped = tally_2.tolist()
+        last_loss, skipped, correct = tally_3.tolist()
         self.blocks.append(
             Block(
                 epoch=epoch,
@@ -156,6 +172,8 @@ class BlockClock:
                 wall_s=end.wall_s - start.wall_s,
                 images_per_s=num_images / device_s,
                 last_loss=last_loss,
+                num_correct=None if correct < 0 else round(correct),
+                num_seen=num_seen,
                 calibrating=self._calibrating,
                 steady=not self.warming_up,
             )

@@ -14,6 +14,13 @@ from bench.train.ranks import ALONE, Ranks
 
 LossFunction = Callable[[Tensor, Tensor], Tensor]
 
+Told = Callable[[float], None]
+"""Hears which share of the test set's batches has been queued."""
+
+
+def nobody(_share: float) -> None:
+    """Hear nothing."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Evaluation:
@@ -55,6 +62,7 @@ def evaluate(
     batch_size: int,
     num_classes: int,
     ranks: Ranks = ALONE,
+    told: Told = nobody,
 ) -> Evaluation:
     """Evaluate in the recipe's own precision; `prepare` turns uint8 pixels into the model's input.
 
@@ -66,6 +74,7 @@ def evaluate(
     ranks.share_buffers(model)
     share = slice(ranks.rank, None, ranks.world_size)
     num_images, x_NCHW, y_N = len(y_N), x_NCHW[share], y_N[share]
+    num_queued = 0
     confusion_KK = torch.zeros(num_classes * num_classes, dtype=torch.int64, device=x_NCHW.device)
     loss_sum = torch.zeros((), dtype=torch.float64, device=x_NCHW.device)
     for x_BCHW, y_B in zip(x_NCHW.split(batch_size), y_N.split(batch_size), strict=True):
@@ -74,6 +83,8 @@ def evaluate(
         logits_BK = logits_BK.float()
         loss_sum += loss_fn(logits_BK, y_B).double() * len(y_B)
         confusion_KK += torch.bincount(y_B * num_classes + logits_BK.argmax(1), minlength=num_classes**2)
+        num_queued += len(y_B)
+        told(num_queued / len(y_N))
     model.train(was_training)
     ranks.add_up((confusion_KK, loss_sum))
     return from_confusion(confusion_KK.view(num_classes, num_classes).cpu(), float(loss_sum) / num_images)

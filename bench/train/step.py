@@ -13,10 +13,14 @@ from torch.optim import Optimizer
 
 from bench.train.clip import no_clip
 from bench.train.evaluate import LossFunction
+from bench.train.hits import not_counted
 from bench.train.precision import Scaler
 
 Clipping = Callable[[Optimizer, Scaler], None]
 """What is done to the gradients between backward and the update."""
+
+Counting = Callable[[Tensor, Tensor], None]
+"""What is counted of logits (N, K) and labels (N,), on the device."""
 
 
 def train_step(
@@ -29,6 +33,7 @@ def train_step(
     autocast: torch.autocast,
     scaler: Scaler,
     clip: Clipping = no_clip,
+    hits: Counting = not_counted,
 ) -> Tensor:
     """Update `model` on one batch; return the loss (scalar, fp32, still on the device).
 
@@ -43,6 +48,7 @@ def train_step(
     with autocast:
         logits_NK = model(x_NCHW)
     loss = loss_fn(logits_NK.float(), y_N)
+    hits(logits_NK, y_N)
     scaler.scale(loss).backward()
     clip(optimizer, scaler)
     scaler.step(optimizer)
@@ -66,6 +72,7 @@ def train_step_in_parts(
     autocast: torch.autocast,
     scaler: Scaler,
     clip: Clipping = no_clip,
+    hits: Counting = not_counted,
 ) -> Tensor:
     """Update `model` on one batch that is computed in parts, whose gradients add up; return the batch's loss.
 
@@ -80,6 +87,7 @@ def train_step_in_parts(
             with autocast:
                 logits_PK = model(x_PCHW)
             loss = loss_fn(logits_PK.float(), y_P) * (len(y_P) / len(y_N))
+            hits(logits_PK, y_P)
             scaler.scale(loss).backward()
         losses.append(loss.detach())
     clip(optimizer, scaler)

@@ -15,7 +15,8 @@ from bench.train.augment import Augment, Normalize
 from bench.train.average import Average, MovingAverage, NoAverage
 from bench.train.clip import Clip, no_clip
 from bench.train.compiler import compiled
-from bench.train.evaluate import Evaluation, evaluate, loss_of
+from bench.train.evaluate import Evaluation, Told, evaluate, loss_of, nobody
+from bench.train.hits import Hits
 from bench.train.images import Images
 from bench.train.loader import loader_of
 from bench.train.master_weights import MasterWeights
@@ -44,6 +45,10 @@ class Step(NamedTuple):
     """In its batch, over all ranks: the last one of an epoch may be smaller."""
     tally_2: Tensor | None
     """Loss scale that it used and steps skipped up to it, on the device; None without a scaler."""
+    correct: Tensor | None = None
+    """Images of this epoch up to here that the network got right, of this rank, on the device; None if not known."""
+    num_seen: int = 0
+    """Images of this epoch up to here, of this rank."""
 
 
 def build_model(cell: Cell, num_classes: int) -> nn.Module:
@@ -109,6 +114,9 @@ class Training:
         )
         self.clip: Clipping = Clip(cell.grad_clip) if cell.grad_clip else no_clip
         self._step = step_of(cell.accumulation)
+        self.hits = Hits(device, images.num_classes)
+        self.told: Told = nobody
+        """Hears how far an evaluation is."""
         # The order is drawn on the CPU, where the same seed gives the same permutation on every machine.
         self._order = torch.Generator().manual_seed(cell.seed)
         generator = torch.Generator(device).manual_seed(ranks.own_seed(cell.seed))
@@ -146,6 +154,7 @@ class Training:
         Of each batch a rank gets its own share: ranks together see what one process would, with as large a batch.
         """
         self.ranks.tell("open_epoch", epoch)
+        self.hits.open_epoch()
         order_N = torch.randperm(len(self.images.train_y_N), generator=self._order)
         for step, (x_NCHW, y_N) in enumerate(self.loader.batches(order_N)):
             self.set_learning_rate(epoch, step)
@@ -163,9 +172,11 @@ class Training:
             autocast=self.precision.autocast,
             scaler=scaler or self.precision.scaler,
             clip=self.clip,
+            hits=self.hits,
         )
         self.average.follow()
-        return Step(loss, len(y_N) * self.ranks.world_size, self.precision.scaler.tally_2)
+        num_images, tally_2 = len(y_N) * self.ranks.world_size, self.precision.scaler.tally_2
+        return Step(loss, num_images, tally_2, self.hits.correct, self.hits.num_images)
 
     def steps(self, epoch: int) -> Iterator[Step]:
         """Train one epoch, step by step. `epoch` counts from 0."""
@@ -238,6 +249,18 @@ class Training:
         if own["cuda_rng"] is not None:
             torch.cuda.set_rng_state(own["cuda_rng"], self.device)
 
+    def count_hits(self) -> tuple[int | None, int]:
+        """Return how many of the epoch's images so far the network got right, and of how many, over all ranks.
+
+        Waits for the device. None where the outputs are no logits.
+        """
+        self.ranks.tell("count_hits")
+        if self.hits.correct is None:
+            return None, self.hits.num_images * self.ranks.world_size
+        correct = self.hits.correct.clone()
+        self.ranks.add_up([correct])
+        return int(correct), self.hits.num_images * self.ranks.world_size
+
     def evaluate(self) -> Evaluation:
         """Evaluate the network, or the average of its weights, on the whole test set, in the recipe's own precision."""
         self.ranks.tell("evaluate")
@@ -251,4 +274,5 @@ class Training:
             batch_size=max(self.cell.batch_size, MIN_EVALUATION_BATCH),
             num_classes=self.images.num_classes,
             ranks=self.ranks,
+            told=self.told,
         )

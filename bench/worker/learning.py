@@ -14,10 +14,14 @@ from bench.plan.measure import Measure
 from bench.store.atomic import replacing
 from bench.train.evaluate import Evaluation
 from bench.train.training import Training
+from bench.worker.timing import Report
 from bench.worker.traces import Rows
 
 BEST = "best.pt"
 """In a run's folder, if asked for."""
+
+TOLD_EVERY_S = 0.5
+"""Between two words about how far an evaluation is."""
 
 UNKNOWN = dict.fromkeys(column.name for column in fields(Evaluation))
 
@@ -32,6 +36,11 @@ class Learning:
     folder: Path | None
     """Of the run; None: the best weights are not kept."""
     evaluate_s: float = 0.0
+    """Of all evaluations."""
+    report: Report = lambda **_: None
+    """Hears how far an evaluation is."""
+    last_s: float | None = field(init=False, default=None)
+    """Of the last epoch's evaluation; None if there was none."""
     kept: float = field(init=False, default=-1.0)
     """Test accuracy of the weights in best.pt; below all where there are none."""
 
@@ -49,13 +58,24 @@ class Learning:
     def evaluate(self, epoch: int) -> dict[str, Any]:
         """Evaluate after an epoch, counted from 1, if it is one of those to be evaluated; else the values are None."""
         if epoch % self.measure_by.evaluate_every and epoch != self.training.cell.epochs:
+            self.last_s = None
             return UNKNOWN
-        begun = time.perf_counter()
+        begun = self._told_s = time.perf_counter()
+        self.report(phase="evaluating", evaluated_share=0.0)
+        self.training.told = self._tell
         found = self.training.evaluate()
-        self.evaluate_s += time.perf_counter() - begun
+        self.last_s = time.perf_counter() - begun
+        self.evaluate_s += self.last_s
         if self.measure_by.keep_best and self.folder and found.test_accuracy > self.kept:
             self._keep(self.folder / BEST, epoch, found.test_accuracy)
         return asdict(found)
+
+    def _tell(self, share: float) -> None:
+        """Say which share of the test set has been queued. On a GPU the device is a little behind: nobody waits."""
+        now = time.perf_counter()
+        if now - self._told_s >= TOLD_EVERY_S:
+            self._told_s = now
+            self.report(phase="evaluating", evaluated_share=share)
 
     def sum_up(self) -> dict[str, Any]:
         """Return what the row says of the epochs so far, the last one's evaluation aside."""

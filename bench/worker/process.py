@@ -34,6 +34,7 @@ from bench.train.statuses import DataTooLarge, Diverged, Throttled, Unsupported
 from bench.worker.board_watch import BoardWatch
 from bench.worker.cuda import NoCuda, start_cuda
 from bench.worker.keeping import Keeping
+from bench.worker.log import silence_profiler
 from bench.worker.session import Session
 from bench.worker.timing import Report
 from bench.worker.traces import block_rows
@@ -52,7 +53,8 @@ def serve(run: Run, messages: Connection) -> None:
     """Entry of a forked worker: die with the launcher, write to log.txt, report through `messages`."""
     os.setsid()
     _die_with_parent()
-    log = os.open(run.folder / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    going_on = any(run.folder.glob("checkpoint*.pt"))  # then what was said before is of the same training
+    log = os.open(run.folder / "log.txt", os.O_WRONLY | os.O_CREAT | (os.O_APPEND if going_on else os.O_TRUNC))
     os.dup2(log, 1)
     os.dup2(log, 2)
     run_cell(run, partial(_send, messages))
@@ -64,6 +66,7 @@ def _send(messages: Connection, **facts: Any) -> None:
 
 def run_cell(run: Run, report: Report) -> None:
     """Run one cell to its record. A run that has one is left alone, unless it is to be run again."""
+    silence_profiler()
     with hold_run(run.folder):
         if run.record_path.exists() and not run.again:
             return

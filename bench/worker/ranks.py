@@ -33,6 +33,7 @@ from bench.store.run import Run
 from bench.train.images import load_images
 from bench.train.ranks import Ranks
 from bench.train.training import Step, Training
+from bench.worker.log import loaded_lines, say
 from bench.worker.process import ECHO_S, measure_cell, prepare_process
 from bench.worker.proof import prove_first_step
 from bench.worker.timing import Report
@@ -136,7 +137,9 @@ def follow(run: Run, device: torch.device, ranks: Ranks, orders: Orders) -> None
         Exception: of whatever went wrong here and not on rank 0.
     """
     try:
-        training = Training(run.cell, load_images(run.cell.data, run.cell.image_size), device, ranks)
+        images = load_images(run.cell.data, run.cell.image_size)
+        say(*loaded_lines(ranks.rank, len(images.train_y_N), len(images.test_y_N)))
+        training = Training(run.cell, images, device, ranks)
         steps: Iterator[Step] = iter(())
         proved = False
         for command, *arguments in orders:
@@ -151,6 +154,8 @@ def follow(run: Run, device: torch.device, ranks: Ranks, orders: Orders) -> None
                     next(steps)
                 case "evaluate":
                     training.evaluate()
+                case "count_hits":
+                    training.count_hits()
                 case "state_dict":
                     training.state_dict()
                 case "load_state_dict":

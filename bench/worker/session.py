@@ -26,6 +26,7 @@ from bench.worker.board_watch import BoardWatch
 from bench.worker.footprint import trace_out_of_memory
 from bench.worker.keeping import Keeping
 from bench.worker.learning import Learning
+from bench.worker.log import batch_lines, end_lines, epoch_lines, loaded_lines, say
 from bench.worker.looks import Looks
 from bench.worker.proof import prove_first_step, prove_products
 from bench.worker.timing import Report, Timing
@@ -85,6 +86,7 @@ class Session:
             "num_left_out": self.images.num_left_out,
             "data_note": self.images.note,
         }
+        say(*loaded_lines(self.ranks.rank, len(self.images.train_y_N), len(self.images.test_y_N)))
         self.report(phase="model")
         training = Training(self.cell, self.images, self.device, self.ranks)
         prove_products(training, self.row)
@@ -129,27 +131,40 @@ class Session:
         self.timing.expect(self.cell.epochs * per_epoch, per_epoch)
         self.resume(training)
         folder = self.keeping.folder if self.keeping else None
-        learning = Learning(training, self.measure_by, self.traces.epochs, folder, self.row.get("evaluate_s", 0.0))
+        evaluate_s = self.row.get("evaluate_s", 0.0)
+        learning = Learning(training, self.measure_by, self.traces.epochs, folder, evaluate_s, self.report)
         looks = Looks(training, self.measure_by, self.timing.memory, self.row, self.traces)
         if not self.traces.epochs:
             self.timing.keep_peak()
             looks.take(epoch=0)
         for epoch in range(self.first_epoch, self.cell.epochs):
+            before_s = self.row["train_s"]
             losses = self.run(training, epoch, num_steps=per_epoch)
+            correct, seen = training.count_hits()
             self.timing.keep_peak()
             scale = training.precision.scaler.factor
             evaluation = learning.evaluate(epoch + 1)
             self.timing.evaluated = True
             self.row["evaluate_s"] = learning.evaluate_s
             facts = {"learning_rate": training.optimizer.param_groups[0]["lr"], "train_s": self.row["train_s"]}
-            facts |= {"train_loss": statistics.fmean(losses), "loss_scale": scale} | evaluation
-            self.traces.epochs.append(epoch_speed(self.timing.clock.blocks, epoch) | facts)
+            trained = {
+                "train_loss": statistics.fmean(losses),
+                "train_accuracy": None if correct is None else correct / seen,
+            }
+            facts |= {
+                "epoch_train_s": self.row["train_s"] - before_s,
+                "evaluate_s": learning.last_s,
+                "loss_scale": scale,
+            }
+            self.traces.epochs.append(epoch_speed(self.timing.clock.blocks, epoch) | facts | trained | evaluation)
+            say(*epoch_lines(self.cell, self.traces.epochs[-1], len(self.images.test_y_N)))
             self.row |= learning.sum_up()
             looks.take(epoch=epoch + 1)
             self.keep(training, epoch + 1)
             self.timing.memory.reset_peak()
             self.report(phase="training", epoch=epoch + 1, test_accuracy=evaluation["test_accuracy"])
-        self.row |= {"timing_stop": "training", "final_loss_scale": scale, **evaluation}
+        self.row |= {"timing_stop": "training", "final_loss_scale": scale, **trained, **evaluation}
+        say(*end_lines(self.row))
 
     def keep(self, training: Training, epoch: int) -> None:
         """Write a checkpoint after `epoch` epochs, if it is time for one. Off the clock."""
@@ -218,15 +233,17 @@ class Session:
             for step in steps:
                 trace.add(step)
                 left -= 1
-                if self.timing.clock.count(step.loss, step.num_images, skipped, steps_left=left):
+                hits = (step.correct, step.num_seen)
+                if self.timing.clock.count(step.loss, step.num_images, skipped, steps_left=left, hits=hits):
                     trace.pack()
-                    if self.timing.at_border():
+                    if self.timing.at_border(learning_rate=training.optimizer.param_groups[0]["lr"]):
                         break
             self.timing.clock.settle()
         finally:
             rows = trace.read(first, epoch)
             self.row["train_s"] += time.perf_counter() - begun - compiling_s
             self.traces.steps += rows
+            say(*batch_lines(self.cell, rows, num_steps or len(rows)))
         for row in rows:
             if not math.isfinite(row["loss"]):
                 self.row |= {"diverged_step": row["step"], "diverged_loss": str(row["loss"])}

@@ -20,7 +20,7 @@ from bench.train.statuses import Throttled
 from bench.worker.board_watch import BoardWatch
 
 Report = Callable[..., None]
-"""Tells whoever watches, by keyword: phase, epoch, images_per_s, memory_bytes."""
+"""Tells whoever watches, by keyword: phase, epoch, loss, num_correct, num_seen, learning_rate, images_per_s …"""
 
 WARMUP_SHARE = 0.5
 """Of a training's steps: warm-up is called over there, steady or not, so that samples are left."""
@@ -60,14 +60,20 @@ class Timing:
         self.num_steps = self.num_own_steps = num_steps
         self.clock.max_steps = max(1, min(steps_per_epoch, int(MAX_BLOCK_SHARE * num_steps)))
 
-    def at_border(self) -> bool:
-        """Look at the blocks so far; return whether stepping should stop. Waits for nothing."""
+    def at_border(self, **facts: Any) -> bool:
+        """Look at the blocks so far, and tell of the last one; return whether stepping should stop. Waits for nothing.
+
+        On a device that has the next block queued, the last one is the one before it.
+        """
         self.board.look()
         blocks = self.clock.blocks
         if not blocks:
             return False
         share = sum(block.num_steps for block in blocks) / self.num_steps if self.num_steps else None
-        self.report(images_per_s=blocks[-1].images_per_s, memory_bytes=self.memory.peak_bytes(), share=share)
+        last = blocks[-1]
+        facts |= {"epoch": last.epoch + 1, "loss": last.last_loss, "images_per_s": last.images_per_s, "share": share}
+        facts |= {"num_correct": last.num_correct, "num_seen": last.num_seen}
+        self.report(memory_bytes=self.memory.peak_bytes(), **facts)
         if not math.isfinite(blocks[-1].last_loss):
             return True
         if self.clock.warming_up:

@@ -49,6 +49,9 @@ class StepTrace:
         self._tallies: list[Tensor] = []
         self._packed_losses: list[Tensor] = []
         self._packed_tallies: list[Tensor] = []
+        self._hits: list[Tensor] = []
+        self._packed_hits: list[Tensor] = []
+        self._num_seen: list[int] = []
 
     def add(self, step: Step) -> None:
         """Keep a step. Waits for nothing."""
@@ -56,10 +59,17 @@ class StepTrace:
         self._losses.append(step.loss)
         if step.tally_2 is not None:
             self._tallies.append(step.tally_2)
+        if step.correct is not None:
+            self._hits.append(step.correct)
+        self._num_seen.append(step.num_seen)
 
     def pack(self) -> None:
         """Put the steps kept so far into one tensor. Waits for nothing."""
-        for loose, packed in ((self._losses, self._packed_losses), (self._tallies, self._packed_tallies)):
+        for loose, packed in (
+            (self._losses, self._packed_losses),
+            (self._tallies, self._packed_tallies),
+            (self._hits, self._packed_hits),
+        ):
             if loose:
                 packed.append(torch.stack(loose))
                 loose.clear()
@@ -69,15 +79,30 @@ class StepTrace:
         self.pack()
         losses = torch.cat(self._packed_losses).tolist() if self._packed_losses else []
         tallies = torch.cat(self._packed_tallies).tolist() if self._packed_tallies else [(None, None)] * len(losses)
+        accuracies = self._accuracies()
         rows: Rows = []
         for i, (loss, (scale, skipped)) in enumerate(zip(losses, tallies, strict=True)):
             row = {"step": first_step + i, "epoch": epoch + 1, "loss": loss, "num_images": self._num_images[i]}
-            row |= {"loss_scale": scale, "skipped": None}
+            row |= {"train_accuracy": accuracies[i], "loss_scale": scale, "skipped": None}
             if skipped is not None:
                 row["skipped"] = skipped > self._skipped
                 self._skipped = skipped
             rows.append(row)
         return rows
+
+    def _accuracies(self) -> list[float | None]:
+        """Return the share of each step's own images that the network got right, by differences of running counts."""
+        hits = torch.cat(self._packed_hits).tolist() if self._packed_hits else []
+        if len(hits) < len(self._num_seen):
+            return [None] * len(self._num_seen)
+        shares: list[float | None] = []
+        before = (0, 0)
+        for now in zip(hits, self._num_seen, strict=True):
+            if now[1] <= before[1]:  # a new epoch, in a timing that spans several
+                before = (0, 0)
+            shares.append((now[0] - before[0]) / (now[1] - before[1]))
+            before = now
+        return shares
 
 
 def speed(blocks: Sequence[Block], cell: Cell) -> dict[str, Any]:

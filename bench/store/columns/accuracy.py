@@ -20,6 +20,14 @@ ACCURACY: tuple[Column, ...] = (
         "Over the epochs: chosen on the test set, so no estimate of accuracy",
     ),
     Column("best_epoch", INT, "", "best epoch", "From 1; the first that had the best test accuracy"),
+    Column("train_loss", REAL, "", "training loss", "Mean over the final epoch's steps, as in epochs"),
+    Column(
+        "train_accuracy",
+        REAL,
+        "",
+        "training accuracy",
+        "Of the final epoch, over its training images augmented as they were met, as in epochs",
+    ),
     Column("test_loss", REAL, "", "test loss", "Mean cross-entropy after the final epoch"),
     Column(
         "macro_precision",

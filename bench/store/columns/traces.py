@@ -27,7 +27,18 @@ EPOCHS: tuple[Column, ...] = (
     Column(
         "train_loss", REAL, "", "training loss", "Mean over the epoch's steps; of several GPUs, the first one's images"
     ),
+    Column(
+        "train_accuracy",
+        REAL,
+        "",
+        "training accuracy",
+        "Share of the epoch's training images that the network got right as it met them: augmented, before the step "
+        "they led to, with the weights that are trained, no average of them; of all GPUs; null if its outputs are no "
+        "logits",
+    ),
     Column("train_s", REAL, "s", "training time", "Since the first step, evaluation off the clock"),
+    Column("epoch_train_s", REAL, "s", "training time of the epoch", "Of this epoch's steps alone"),
+    Column("evaluate_s", REAL, "s", "evaluation time", "Of this epoch's evaluation; null if not evaluated"),
     Column(
         "images_per_s",
         REAL,
@@ -50,6 +61,14 @@ STEPS: tuple[Column, ...] = (
     Column("epoch", INT, "", "epoch", "From 1"),
     Column(
         "loss", SINGLE, "", "training loss", "Of this step's batch, fp32; of several GPUs, the first one's share of it"
+    ),
+    Column(
+        "train_accuracy",
+        SINGLE,
+        "",
+        "training accuracy",
+        "Share of this step's batch that the network got right before the step, augmented; of several GPUs, of the "
+        "first one's share; null if its outputs are no logits",
     ),
     Column("num_images", INT, "", "images", "In this step's batch, of all GPUs"),
     Column("loss_scale", SINGLE, "", "loss scale", "That this step used; null without a scaler"),

@@ -1,0 +1,87 @@
+"""What log.txt says of a training: a line every 100 batches, the evaluations, the seconds of each epoch, the best one.
+
+All of it is written at the ends of epochs, off the clock, from what the steps had left on the device until then: a line
+that were written in the middle of an epoch would wait for the device there.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from bench.plan.cell import Cell
+from bench.train.schedule import learning_rate
+
+EVERY = 100
+"""Batches between two lines of an epoch."""
+
+Row = Mapping[str, Any]
+
+
+def silence_profiler() -> None:
+    """Keep libkineto's own lines (`USDT: … profiler_start`, `gpuGetDeviceCount failed`) out of log.txt.
+
+    It asks this variable when the first profiler starts; whoever sets it to another level gets that.
+    """
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")
+
+
+def say(*lines: str) -> None:
+    """Write lines to the worker's standard output, which is log.txt."""
+    if lines:
+        print(*lines, sep="\n", flush=True)
+
+
+def loaded_lines(rank: int, num_train: int, num_test: int) -> Iterator[str]:
+    """Say what a rank has loaded."""
+    yield f"Rank {rank} loaded {num_train} samples (training)"
+    yield f"Rank {rank} loaded {num_test} samples (test)"
+
+
+def batch_lines(cell: Cell, rows: Sequence[Row], num_batches: int) -> Iterator[str]:
+    """Say of every 100th batch of an epoch, and of its last: images seen, mean loss so far, learning rate.
+
+    Args:
+        cell: what is trained.
+        rows: of the table `steps`, of one epoch.
+        num_batches: of a whole epoch; fewer rows are those of an epoch that broke off.
+    """
+    seen, losses = 0, 0.0
+    for i, row in enumerate(rows, 1):
+        seen += row["num_images"]
+        losses += row["loss"]
+        if i % EVERY and i != len(rows):
+            continue
+        epoch, total = row["epoch"], num_batches * cell.global_batch_size
+        rate = learning_rate(cell, epoch=epoch - 1, step=i - 1, steps_per_epoch=num_batches)
+        yield (
+            f"Epoch {epoch}/{cell.epochs}, batch {i}/{num_batches}: {seen}/{max(seen, total)} "
+            f"({100 * seen / max(seen, total):.0f} %), mean loss {losses / i:.4f}, learning rate {rate:.4g}"
+        )
+
+
+def epoch_lines(cell: Cell, epoch: Row, num_test: int) -> Iterator[str]:
+    """Say what a finished epoch, a row of the table `epochs`, took and reached."""
+    words = f"Epoch {epoch['epoch']}/{cell.epochs}: training loss {epoch['train_loss']:.4f}"
+    if epoch["train_accuracy"] is not None:
+        words += f", training accuracy {100 * epoch['train_accuracy']:.2f}%"
+    words += f"; training {epoch['epoch_train_s']:.1f} s"
+    if epoch["test_accuracy"] is not None:
+        yield f"{words}, evaluation {epoch['evaluate_s']:.1f} s"
+        yield evaluation_line(epoch, num_test)
+    else:
+        yield f"{words}, no evaluation"
+
+
+def evaluation_line(found: Row, num_test: int) -> str:
+    """Say what an evaluation found: `Test loss: 0.2718, Accuracy: 9123/10000: 91.23%`."""
+    accuracy = found["test_accuracy"]
+    return f"Test loss: {found['test_loss']:.4f}, Accuracy: {round(accuracy * num_test)}/{num_test}: {accuracy:.2%}"
+
+
+def end_lines(row: Row) -> Iterator[str]:
+    """Say what a whole training reached, from its record."""
+    if row.get("best_epoch") is not None:
+        yield f"Best epoch: {row['best_epoch']}, best accuracy: {row['best_test_accuracy']:.2%}"
+    yield f"Training {row['train_s']:.1f} s, evaluation {row['evaluate_s']:.1f} s"
