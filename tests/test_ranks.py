@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -116,7 +117,8 @@ def start(context: Any, run_of: Callable[..., Run]) -> Iterator[Start]:
             os.killpg(one.process.pid, signal.SIGKILL)
 
 
-def test_two_ranks_train_as_one_process_with_the_double_batch(start: Start) -> None:
+def test_two_ranks_train_as_one_process_with_the_double_batch(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", sys.__stdout__)  # a worker of its own has nothing else
     shared = start(TWO)
     row = shared.row()
     assert row["status"] == "ok", (row["because"], shared.log)
@@ -129,6 +131,9 @@ def test_two_ranks_train_as_one_process_with_the_double_batch(start: Start) -> N
     steps = pq.read_table(shared.run.folder / "steps.parquet").to_pylist()
     assert {step["num_images"] for step in steps} == {64}
     assert row["update_ms"] > 0
+    assert row["train_accuracy"] == pytest.approx(expected["train_accuracy"], abs=0.01)
+    for rank in (0, 1):
+        assert f"Rank {rank} loaded 360 samples (test)" in shared.log
 
 
 def test_ranks_take_a_batch_in_parts_that_do_not_divide_it(start: Start) -> None:

@@ -5,6 +5,7 @@ A redraw happens only when a worker speaks, at most once a second: a spinner wou
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -36,6 +37,7 @@ class Progress:
         self._begun_s = time.monotonic()
         self._shown_s = 0.0
         self._facts: dict[Board, dict[str, Any]] = {}
+        self._introduced: set[str] = set()
         self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
 
     def __enter__(self) -> Progress:
@@ -56,13 +58,17 @@ class Progress:
         """Show a phase or a speed."""
         line = self._facts[run.board]
         line |= facts
+        about = facts.get("about")
+        if about and about not in self._introduced:  # the same for every recipe of a model
+            self._introduced.add(about)
+            self.console.print(about, **PLAIN)
         if facts.get("phase") == "waiting":
             self.console.print(f"{run.cell}: waiting for {run.board}, held by {facts['holder']}", **PLAIN)
-        elif not self._live and "images_per_s" in facts and facts.get("phase") != "done":
+        elif not self._live and facts.keys() & {"images_per_s", "evaluated_share"} and facts.get("phase") != "done":
             now = time.monotonic()
             if line["logged_s"] is None or now - line["logged_s"] >= self.log_every_s:
                 line["logged_s"] = now
-                self.console.print(f"        {_line(line)}", **PLAIN)
+                self.console.print(f"        {', '.join(_lines(line))}", **PLAIN)
         self._refresh()
 
     def ended(self, run: Run, facts: Mapping[str, Any]) -> None:
@@ -80,7 +86,12 @@ class Progress:
         now = time.monotonic()
         if self._live and (force or now - self._shown_s >= 1):
             self._shown_s = now
-            self._live.update(Group(*(Text(_line(line)) for line in self._facts.values()), self._total()), refresh=True)
+            self._live.update(Group(*self._rows(), self._total()), refresh=True)
+
+    def _rows(self) -> list[Text]:
+        """Return the rows of every board; what has to be folded goes on below its beginning."""
+        pairs = [_lines(line) for line in self._facts.values()]
+        return [Text(row) for first, *rest in pairs for row in (first, *(f"    {more}" for more in rest))]
 
     def _total(self) -> Text:
         passed_s = time.monotonic() - self._begun_s
@@ -90,14 +101,38 @@ class Progress:
         return Text(text, style="bold")
 
 
-def _line(facts: Mapping[str, Any]) -> str:
+def _lines(facts: Mapping[str, Any]) -> list[str]:
+    """Return what is known of a cell at work: where it is, and below that what it told last."""
     run = facts["run"]
-    parts = [f"{run.board}:", str(run.cell), facts["phase"]]
+    head = [f"{run.board}:", str(run.cell), facts["phase"]]
+    if facts["phase"] == "evaluating":
+        share = facts["evaluated_share"]
+        return [" ".join([*head, f"{_bar(share)} {share:.0%} of the test set, epoch {facts.get('epoch', 1)}"])]
     if facts.get("share"):
         share, passed_s = facts["share"], time.monotonic() - facts["begun_s"]
-        bar = ("#" * round(20 * share)).ljust(20, ".")
-        parts.append(f"[{bar}] of {run.cell.epochs} epochs, {_clock(passed_s / share * (1 - share))} left")
-    return " ".join([*parts, *_numbers(facts)])
+        head.append(f"{_bar(share)} {_clock(passed_s / share * (1 - share))} left")
+    told = _learning(facts) if facts.get("loss") is not None else []
+    numbers = _numbers(facts)
+    return [" ".join(head), *([", ".join([*told, *(number.strip() for number in numbers)])] if told or numbers else [])]
+
+
+def _bar(share: float) -> str:
+    return f"[{('#' * round(20 * share)).ljust(20, '.')}]"
+
+
+def _learning(facts: Mapping[str, Any]) -> list[str]:
+    """Say what the last block that is known of a training told: epoch and batch, loss, accuracy, learning rate."""
+    cell, seen, correct = facts["run"].cell, facts.get("num_seen"), facts.get("num_correct")
+    parts = []
+    if cell.epochs:
+        batch = f" batch {math.ceil(seen / cell.batch_size)}/{facts.get('num_batches', '?')}" if seen else ""
+        parts.append(f"epoch {facts['epoch']}/{cell.epochs}{batch}")
+    parts.append(f"loss {facts['loss']:.4f}")
+    if seen and correct is not None:
+        parts.append(f"accuracy {correct / seen:.1%} ({correct}/{seen})")
+    if facts.get("learning_rate") is not None:
+        parts.append(f"rate {facts['learning_rate']:.3g}")
+    return parts
 
 
 def _numbers(facts: Mapping[str, Any]) -> list[str]:

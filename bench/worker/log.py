@@ -10,6 +10,10 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import psutil
+import torch
+
+from bench.measure.machine import machine_of
 from bench.plan.cell import Cell
 from bench.train.schedule import learning_rate
 
@@ -31,6 +35,20 @@ def say(*lines: str) -> None:
     """Write lines to the worker's standard output, which is log.txt."""
     if lines:
         print(*lines, sep="\n", flush=True)
+
+
+def start_line(cell: Cell, device: torch.device, row: Row) -> str:
+    """Say what is trained on what: the machine with its memory, the model with its parameters, the images."""
+    if device.type == "cuda":
+        board = torch.cuda.get_device_properties(device)
+        count = f"{cell.gpus} x " if cell.gpus > 1 else ""
+        machine, size = f"{count}{board.name}", board.total_memory
+    else:
+        machine, size = machine_of(None, None).machine, psutil.virtual_memory().total
+    return (
+        f"[hardware] {machine}, {size / 2**30:,.0f} GiB [model] {cell.model}, {row['num_parameters']:,} parameters "
+        f"[data] {cell.data}, {row['num_train_images']:,} training and {row['num_test_images']:,} test images"
+    )
 
 
 def loaded_lines(rank: int, num_train: int, num_test: int) -> Iterator[str]:

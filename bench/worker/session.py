@@ -26,7 +26,7 @@ from bench.worker.board_watch import BoardWatch
 from bench.worker.footprint import trace_out_of_memory
 from bench.worker.keeping import Keeping
 from bench.worker.learning import Learning
-from bench.worker.log import batch_lines, end_lines, epoch_lines, loaded_lines, say
+from bench.worker.log import batch_lines, end_lines, epoch_lines, loaded_lines, say, start_line
 from bench.worker.looks import Looks
 from bench.worker.proof import prove_first_step, prove_products
 from bench.worker.timing import Report, Timing
@@ -103,7 +103,9 @@ class Session:
             "num_resumes": 0,
         }
         self.timing.board.rest()
-        self.report(phase="warm-up")
+        about = start_line(self.cell, self.device, self.row)
+        say(about)
+        self.report(phase="warm-up", about=about, num_batches=training.steps_per_epoch)
         try:
             if self.cell.epochs:
                 self.train(training)

@@ -93,7 +93,7 @@ class StepTrace:
     def _accuracies(self) -> list[float | None]:
         """Return the share of each step's own images that the network got right, by differences of running counts."""
         hits = torch.cat(self._packed_hits).tolist() if self._packed_hits else []
-        if len(hits) < len(self._num_seen):
+        if len(hits) < len(self._num_seen) or not all(self._num_seen):
             return [None] * len(self._num_seen)
         shares: list[float | None] = []
         before = (0, 0)

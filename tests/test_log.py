@@ -1,0 +1,82 @@
+"""log.txt: a line every 100 batches, evaluations, seconds, the best epoch; and what the profiler says stays out."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from bench.plan.cell import Cell
+from bench.plan.measure import Measure
+from bench.plan.recipe import RECIPES
+from bench.train.statuses import Diverged
+from bench.worker.log import batch_lines, evaluation_line
+from bench.worker.session import Session
+from tests.conftest import ROOT
+
+CPU = torch.device("cpu")
+CELL = Cell(
+    model="tests.tiny:Net",
+    data="digits",
+    image_size=8,
+    batch_size=6,
+    epochs=2,
+    learning_rate=0.01,
+    precision=RECIPES["fp32"],
+)
+
+
+def test_every_hundredth_batch_and_the_last_say_what_was_seen_and_the_mean_loss_so_far() -> None:
+    rows = [{"epoch": 2, "num_images": 6, "loss": float(i % 2)} for i in range(239)]
+    lines = list(batch_lines(CELL, rows, num_batches=239))
+    assert [line.split(":")[0] for line in lines] == [f"Epoch 2/2, batch {i}/239" for i in (100, 200, 239)]
+    assert lines[0].endswith("600/1434 (42 %), mean loss 0.5000, learning rate 0.005")
+    assert "1434/1434 (100 %)" in lines[-1]
+
+
+def test_an_evaluation_is_a_line_with_loss_hits_and_percent() -> None:
+    assert evaluation_line({"test_loss": 0.27182, "test_accuracy": 0.9123}, 10_000) == (
+        "Test loss: 0.2718, Accuracy: 9123/10000: 91.23%"
+    )
+
+
+def test_a_training_tells_its_log_the_whole_story(capfd: pytest.CaptureFixture[str]) -> None:
+    session = Session(CELL, Measure(passes=(), evaluate_every=2), CPU, lambda **_: None)
+    session.measure()
+    said = capfd.readouterr().out.splitlines()
+    assert "Rank 0 loaded 1437 samples (training)" in said
+    assert "Rank 0 loaded 360 samples (test)" in said
+    (start,) = [line for line in said if line.startswith("[hardware]")]
+    assert re.search(r"GiB \[model\] tests\.tiny:Net, 1,530 parameters \[data\] digits, 1,437 training", start)
+    assert sum(line.startswith("Epoch 2/2, batch") for line in said) == 3
+    assert any(line.startswith("Epoch 1/2: training loss ") and line.endswith("no evaluation") for line in said)
+    row = session.row
+    assert f"Test loss: {row['test_loss']:.4f}, Accuracy: {360 * row['test_accuracy']:.0f}/360: " in "\n".join(said)
+    assert said[-2] == f"Best epoch: 2, best accuracy: {row['best_test_accuracy']:.2%}"
+    first, second = session.traces.epochs
+    assert first["evaluate_s"] is None
+    assert second["evaluate_s"] == row["evaluate_s"] > 0
+    assert first["epoch_train_s"] + second["epoch_train_s"] == pytest.approx(row["train_s"])
+
+
+def test_a_training_that_diverges_has_logged_its_steps(capfd: pytest.CaptureFixture[str]) -> None:
+    cell = Cell(**{f: getattr(CELL, f) for f in ("data", "image_size", "batch_size", "epochs", "precision")},
+                model="tests.tiny:BreaksForward")  # fmt: skip
+    with pytest.raises(Diverged):
+        Session(cell, Measure(passes=()), CPU, lambda **_: None).measure()
+    assert re.search(r"Epoch 1/2, batch \d+/239: .* mean loss nan", capfd.readouterr().out)
+
+
+def test_the_profiler_says_nothing_of_its_own(tmp_path: Path) -> None:
+    code = """
+from bench.worker.log import silence_profiler
+silence_profiler()
+import torch
+with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]): torch.ones(2) + 1
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
