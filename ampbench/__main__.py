@@ -7,6 +7,10 @@ import sys
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path[:] = [ROOT, *(p for p in sys.path if p not in ("", os.getcwd(), os.path.dirname(__file__))), os.getcwd()]
 
+from bench.plan.packages import require_packages
+
+require_packages()
+
 import importlib
 from collections.abc import Callable
 from typing import NamedTuple

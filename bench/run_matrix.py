@@ -8,6 +8,9 @@ import sys
 if __name__ == "__main__":
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     sys.path.append(os.getcwd())
+    from bench.plan.packages import require_packages
+
+    require_packages()
 
 from pathlib import Path
 from typing import Annotated

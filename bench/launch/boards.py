@@ -9,10 +9,15 @@ import importlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from bench.plan.board import Board
 from bench.plan.errors import RequestError
+from bench.plan.packages import how_to_install
+
+NVIDIA_DEVICE = "/dev/nvidiactl"
+"""There where NVIDIA's driver is loaded."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,7 +42,7 @@ def find_boards(environ: Mapping[str, str], nvml: Any = None) -> tuple[Board, ..
         RequestError: CUDA_VISIBLE_DEVICES or AMPBENCH_CPU_BOARDS name what is not there.
     """
     variable = environ.get("CUDA_VISIBLE_DEVICES")
-    gpus, sliced = _gpus(nvml or importlib.import_module("pynvml"), variable)
+    gpus, sliced = _gpus(nvml or _pynvml(), variable)
     gpus = _visible(gpus, variable)
     for board in gpus:
         if board.board_id in sliced:
@@ -112,6 +117,31 @@ def _gpus(nvml: Any, variable: str | None) -> tuple[tuple[Board, ...], set[str]]
         return boards, {board.board_id for board, is_cut in zip(boards, cut, strict=True) if is_cut}
     finally:
         nvml.nvmlShutdown()
+
+
+def _pynvml() -> Any:
+    """Return pynvml; where it is not installed, what stands for a machine without a driver, if it is one.
+
+    Raises:
+        RequestError: this machine has a GPU, and would be measured without it.
+    """
+    try:
+        return importlib.import_module("pynvml")
+    except ModuleNotFoundError:
+        if Path(NVIDIA_DEVICE).exists():
+            raise RequestError(f"the GPUs of this machine cannot be asked: {how_to_install(['pynvml'])}") from None
+        return NoNvml()
+
+
+class NoNvml:
+    """A machine without a driver, as pynvml tells it."""
+
+    class NVMLError(Exception):
+        """Raised by the only function that is called."""
+
+    def nvmlInit(self) -> None:  # noqa: N802
+        """Raise NVMLError: there is no driver."""
+        raise self.NVMLError
 
 
 def _slice(nvml: Any, uuid: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -21,11 +22,14 @@ from bench.plan.board import Board
 from bench.plan.cell import Cell
 from bench.plan.errors import RequestError, did_you_mean
 from bench.plan.matrix import Plan
+from bench.plan.packages import how_to_install
 from bench.store.folder import ROOT, SUMMARY, Folder
 
 if TYPE_CHECKING:
     from bench.launch.backstop import Backstop
     from bench.store.run import Run
+
+MISSING_MODULE = re.compile(r"^ModuleNotFoundError: No module named '([\w.]+)'$", re.MULTILINE)
 
 WANDB_TIMEOUT_S = 120.0
 """For logging all runs of a matrix offline and sending them; then it is left to `wandb sync`."""
@@ -230,7 +234,10 @@ def _report(folder: Folder, console: Console, *, mixed: bool) -> None:
         command = [sys.executable, "-m", "visualize.report", str(folder.path), *["--mixed"] * mixed]
         result = subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         if result.returncode:
-            console.print(result.stderr.strip(), style="red", **PLAIN)
+            said = result.stderr.strip()
+            absent = MISSING_MODULE.search(said)
+            because = f"no report: {how_to_install([absent[1]])}" if absent else said
+            console.print(because, style="red", **PLAIN)
             console.print(
                 f"The tables are whole; to draw them again: python -m visualize.report {folder.path}", **PLAIN
             )

@@ -23,6 +23,7 @@ import torch._dynamo  # as the first optimizer would, 900 modules of it: the for
 
 from bench.measure.machine import provenance, refused_switch
 from bench.measure.memory import is_out_of_memory
+from bench.plan.packages import advice
 from bench.store.columns import METHOD_VERSION
 from bench.store.locks import hold_boards, hold_run
 from bench.store.record import write_run
@@ -132,7 +133,7 @@ def _measured(session: Session) -> tuple[str, str | None]:
             time.sleep(ECHO_S)
         if is_out_of_memory(e):
             return "oom", f"out of memory at batch size {session.cell.batch_size}: {_first_line(e)}"
-        return "failed", f"{type(e).__name__}: {_first_line(e)}"
+        return "failed", f"{type(e).__name__}: {_first_line(e)}{advice(e)}"
     return "ok", None
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import nbformat
 import pytest
-from nbclient import NotebookClient
 
 ROOT = Path(__file__).parents[2]
+
+nbformat = pytest.importorskip("nbformat")
+nbclient = pytest.importorskip("nbclient")
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def test_no_number_is_typed_into_the_notebook(notebook):
 
 def test_the_notebook_runs_top_to_bottom_on_the_committed_results(notebook, monkeypatch):
     monkeypatch.delenv("AMPBENCH_RESULTS", raising=False)
-    done = NotebookClient(notebook, timeout=1200, resources={"metadata": {"path": str(ROOT)}}).execute()
+    done = nbclient.NotebookClient(notebook, timeout=1200, resources={"metadata": {"path": str(ROOT)}}).execute()
     outputs = [output for cell in done.cells for output in cell.get("outputs", [])]
     assert sum("image/png" in output.get("data", {}) for output in outputs) >= 2
     printed = "".join(output.text for output in outputs if output.output_type == "stream")
