@@ -17,3 +17,7 @@ class Diverged(RuntimeError):
 
 class DataTooLarge(MemoryError):
     """The data set alone does not fit; says nothing of any batch size. The message says what to do."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """A person wants this process to end. A KeyboardInterrupt that a model raises is none."""

@@ -22,7 +22,9 @@ from bench.train.loader import loader_of
 from bench.train.master_weights import MasterWeights
 from bench.train.optimizer import build_optimizer
 from bench.train.precision import Scaler, cast_model, set_up_precision
+from bench.train.random_state import read_generators, rewind_generators, seed_generators
 from bench.train.ranks import ALONE, Ranks
+from bench.train.savepoint import Savepoint
 from bench.train.schedule import learning_rate
 from bench.train.step import Clipping, step_of
 
@@ -84,7 +86,7 @@ class Training:
         self.precision = set_up_precision(cell, device)
         self.images = images.to(device, train=cell.loader == "device")
         self.loader = loader_of(cell, self.images, device, ranks)
-        torch.manual_seed(ranks.own_seed(cell.seed))
+        seed_generators(ranks.own_seed(cell.seed))
         model = build_model(cell, images.num_classes)
         self.model: nn.Module = cast_model(model, cell, device).train()
         self.stepped = ranks.wrapped(self.model, device, sync_batchnorm=cell.sync_batchnorm)
@@ -201,13 +203,8 @@ class Training:
         (`Optimizer.load_state_dict` casts to the dtype of the parameter): fp32 copies are an entry of their own.
         """
         self.ranks.tell("state_dict")
-        cuda = self.device.type == "cuda"
-        own = {
-            "order": self._order.get_state(),
-            "augment": self._augment.generator.get_state(),
-            "cpu_rng": torch.get_rng_state(),
-            "cuda_rng": torch.cuda.get_rng_state(self.device) if cuda else None,
-        }
+        own = read_generators(self.device)
+        own |= {"order": self._order.get_state(), "augment": self._augment.generator.get_state()}
         return {
             "model": self.model.state_dict(),
             "buffers": dict(self.model.named_buffers()),
@@ -240,14 +237,18 @@ class Training:
         own = state["random"][self.ranks.rank]
         self._order.set_state(own["order"])
         self._augment.generator.set_state(own["augment"])
-        self.rewind_rng(state)
+        rewind_generators(own, self.device)
 
-    def rewind_rng(self, state: dict[str, Any]) -> None:
-        """Set torch's own generators, as dropout draws from, back to a state's."""
-        own = state["random"][self.ranks.rank]
-        torch.set_rng_state(own["cpu_rng"])
-        if own["cuda_rng"] is not None:
-            torch.cuda.set_rng_state(own["cuda_rng"], self.device)
+    def savepoint(self) -> Savepoint:
+        """Keep all of this rank's training, to roll back to once something else was done with it.
+
+        Raises:
+            CannotRollBackError: the model holds what cannot be put back.
+        """
+        self.optimizer.zero_grad(set_to_none=True)  # as the next step begins
+        roots = {"model": self.model, "loss": self.loss_fn, "optimizer": self.optimizer, "master": self.master}
+        roots |= {"scaler": self.precision.scaler, "average": self.average, "order": self._order}
+        return Savepoint(roots | {"augment": self._augment.generator}, self.device)
 
     def count_hits(self) -> tuple[int | None, int]:
         """Return how many of the epoch's images so far the network got right, and of how many, over all ranks.

@@ -1,15 +1,14 @@
 """What is looked at once the clock has stopped: a few steps more, which are neither timed nor trained for.
 
-The proof of the kernels' dtypes can fail a cell. Nothing else here can: what does not work stays null, and the log
-says why.
+The proof of the kernels' dtypes can fail a cell. Nothing else here can: what does not work stays null, and the column
+`passes_failed` says why.
 """
 
 from __future__ import annotations
 
 import statistics
-import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from bench.plan.measure import Measure
 from bench.train.evaluate import loss_of
 from bench.train.precision import DTYPES
 from bench.train.training import Training, build_model
+from bench.worker.failures import attempt
 from bench.worker.footprint import split, trace_memory
 from bench.worker.phases import PHASES, device_seconds, time_phases
 from bench.worker.proof import prove_kernels
@@ -50,25 +50,26 @@ def look_afterwards(training: Training, measure_by: Measure, row: Row, traces: T
     """
     begun = time.perf_counter()
     passes = measure_by.passes
-    _attempt("count of operations", partial(_count, training, row))
+    attempt(row, "count of operations", partial(_count, training, row))
     if "roofline" in passes:
-        _attempt("peak", partial(_measure_peak, training, row))
-    _utilise(training, row)
-    _attempt("split of the memory", partial(split, training, row))
+        attempt(row, "peak", partial(_measure_peak, training, row))
+    attempt(row, "share of the peak", partial(_utilise, training, row))
+    attempt(row, "split of the memory", partial(split, training, row))
     if "memory" in passes or "snapshot" in passes:
         path = folder / "memory.pickle" if folder and "snapshot" in passes else None
-        _attempt("history of the memory", partial(trace_memory, training, row, traces, path))
-        _attempt("prediction of the memory", partial(_predict, training, row))
+        attempt(row, "history of the memory", partial(trace_memory, training, row, traces, path))
+        attempt(row, "prediction of the memory", partial(_predict, training, row))
     if "phases" in passes:
-        _attempt("phases", lambda: row.update(time_phases(training)))
+        attempt(row, "phases", lambda: row.update(time_phases(training)))
     # Last, because CUPTI stays in the process.
     if training.device.type == "cuda":
-        times = profile_step(training)
+        times: dict[str, float] = {}
+        attempt(row, "profile of the kernels", lambda: times.update(profile_step(training)))
         prove_kernels(training.cell.precision, times, row)
-        row["kernel_ms"] = 1e3 * sum(times.values())
-        _bind(row, times)
+        row["kernel_ms"] = 1e3 * sum(times.values()) if times else None
+        attempt(row, "bound", partial(_bind, row, times))
     elif "phases" in passes:
-        _attempt("operators", lambda: _bind(row, typical([profile_step(training) for _ in range(CPU_STEPS)])))
+        attempt(row, "operators", lambda: _bind(row, typical([profile_step(training) for _ in range(CPU_STEPS)])))
     row["afterwards_s"] = time.perf_counter() - begun
 
 
@@ -139,10 +140,3 @@ def _bind(row: Row, times: Mapping[str, float]) -> None:
     data = row["data_ms"] / sum(row[phase] for phase in PHASES)
     bound = bound_of(data_share=data, idle_share=idle, product_share=row["product_share"])
     row |= {"bound": bound.label, "bound_because": bound.because}
-
-
-def _attempt(what: str, look: Callable[[], None]) -> None:
-    try:
-        look()
-    except (RuntimeError, NotImplementedError, MemoryError, ValueError, TypeError, AttributeError) as e:
-        print(f"no {what}: {type(e).__name__}: {e}", file=sys.stderr)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from typing import Any
 
 from bench.measure.memory import Memory
 from bench.plan.measure import Measure
+from bench.train.savepoint import CannotRollBackError
 from bench.train.training import Training
+from bench.worker.failures import note_failure
 from bench.worker.probe import Probe
 from bench.worker.traces import Traces
 
@@ -32,11 +33,15 @@ class Looks:
         begun = time.perf_counter()
         try:
             sample = self.probe.sample(epoch)
-        except (RuntimeError, MemoryError) as e:  # too little memory, a model that cannot be copied: it goes on
-            print(f"no look at the layers after epoch {epoch}: {e}", file=sys.stderr)
+        except CannotRollBackError as e:
+            self.num_samples = 0
+            note_failure(self.row, "looks at the layers", e)
             return
-        finally:
+        except Exception as e:  # too little memory, a reference that a model cannot compute: it goes on
+            note_failure(self.row, f"look at the layers after epoch {epoch}", e)
             self.clear_away()
+            return
+        self.clear_away()
         place = {"step": len(self.traces.steps), "epoch": epoch}
         self.traces.layers += [place | row for row in sample.layers]
         self.traces.exponents += [place | row for row in sample.exponents]
@@ -49,6 +54,6 @@ class Looks:
         self.memory.release()
         try:
             self.probe.warm_up()
-        except (RuntimeError, MemoryError) as e:
-            print(f"no warm-up after a look: {e}", file=sys.stderr)
+        except Exception as e:
+            note_failure(self.row, "warm-up after a look", e)
         self.memory.reset_peak()

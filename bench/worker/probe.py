@@ -2,7 +2,7 @@
 
 On one fixed batch, with the weights of the moment, three things are done off the clock:
 
-    reference   forward and backward in strict fp32, through a copy of the model: the gradient as it would be
+    reference   forward and backward with the weights in strict fp32: the gradient as it would be
     recipe      the same in the recipe, at its present loss scale: the gradient as it is
     step        the update with it, to see which weights move
 
@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 from bench.measure import numerics
 from bench.train.fp8 import without_fp8_products
@@ -62,17 +63,21 @@ class Probe:
         return epoch in {round(i * epochs / max(1, num_samples - 1)) for i in range(num_samples)}
 
     def sample(self, epoch: int) -> Sample:
-        """Look at the step that the training would take after `epoch` epochs, on the probe's batch."""
+        """Look at the step that the training would take after `epoch` epochs, on the probe's batch.
+
+        Raises:
+            CannotRollBackError: the training holds what could not be put back; nothing has been touched.
+        """
         training = self.training
-        state = copy.deepcopy(training.state_dict())
+        before_all = training.savepoint()
         self.take_batch()
-        training.set_learning_rate(min(epoch, training.cell.epochs - 1), step=0)
         skipped = float(training.precision.scaler.num_skipped)
         torch.backends.cudnn.benchmark = False  # its trials belong to the training's first steps
         try:
             inside: dict[tuple[str, str], Tensor] = {}
             reference = self.reference_gradients(inside)
-            training.rewind_rng(state)
+            before_all.roll_back()
+            training.set_learning_rate(min(epoch, training.cell.epochs - 1), step=0)
             before = {name: p.detach().clone() for name, p in training.updated.items()}
             scale = training.precision.scaler.factor or 1.0
             gradients = self.recipe_gradients(scale)
@@ -83,10 +88,7 @@ class Probe:
         finally:
             torch.backends.cudnn.benchmark = training.cell.cudnn_benchmark
             del self.pixels_NCHW, self.y_N
-            training.optimizer.zero_grad(set_to_none=True)
-            for left in ("grad_scale", "found_inf"):  # by a scaled step that did not get to its end
-                training.optimizer.__dict__.pop(left, None)
-            training.restore(state)
+            before_all.roll_back()
 
     def warm_up(self) -> None:
         """Go forward and backward once for nothing, so that the next timed step finds memory as steps leave it.
@@ -94,8 +96,7 @@ class Probe:
         What a look needed has gone back to the system, and what a step needs went with it.
         """
         training, cell = self.training, self.training.cell
-        random = copy.deepcopy({"random": training.state_dict()["random"]})
-        buffers = [buffer.clone() for buffer in training.model.buffers()]
+        before = training.savepoint()
         model = training.stepped if cell.gpus == 1 else training.model  # other ranks would wait for their part in it
         self.take_batch()
         torch.backends.cudnn.benchmark = False
@@ -108,11 +109,7 @@ class Probe:
         finally:
             torch.backends.cudnn.benchmark = cell.cudnn_benchmark
             del self.pixels_NCHW, self.y_N
-            training.optimizer.zero_grad(set_to_none=True)
-            with torch.no_grad():
-                for buffer, before in zip(training.model.buffers(), buffers, strict=True):
-                    buffer.copy_(before)
-            training.rewind_rng(random)
+            before.roll_back()
 
     def take_batch(self) -> None:
         """Bring the probe's batch to the device."""
@@ -121,10 +118,16 @@ class Probe:
         self.pixels_NCHW, self.y_N = x_NCHW[chosen_N].to(self.training.device), y_N[chosen_N].to(self.training.device)
 
     def reference_gradients(self, inside: dict[tuple[str, str], Tensor]) -> dict[str, Tensor]:
-        """Return the gradients in strict fp32, by parameter; fill `inside` by (layer, kind) if asked for."""
+        """Return the gradients in strict fp32, by parameter; fill `inside` by (layer, kind) if asked for.
+
+        The model itself is cast, for one that holds a lock or a tensor of its last step cannot be copied. Ranks cast a
+        copy: DistributedDataParallel's hooks do not outlive a change of the weights' dtype.
+        """
         training = self.training
         set_fp32_precision(tf32=False)
-        model = without_fp8_products(copy.deepcopy(training.model).float())
+        alone = training.ranks.world_size == 1
+        model = without_fp8_products((training.model if alone else copy.deepcopy(training.model)).float())
+        _cast_plain_tensors(model)
         if self.activations:
             for name, module in model.named_modules():
                 if not any(module.children()):
@@ -134,7 +137,8 @@ class Probe:
             training.loss_fn(logits_NK, self.y_N).backward()
         finally:
             set_fp32_precision(tf32=training.cell.precision.tf32)
-        return {name: _gradient(p) for name, p in model.named_parameters() if name in training.weights}
+        holders = training.updated if alone else dict(model.named_parameters())
+        return {name: _gradient(holders[name]) for name in training.weights}
 
     def recipe_gradients(self, scale: float) -> dict[str, Tensor]:
         """Return the gradients as the recipe computes them, in fp32 and free of the scale; leave them for the step."""
@@ -223,6 +227,21 @@ def _flat(tensors: dict[str, Any], names: list[str]) -> Tensor:
 def _gradient(parameter: nn.Parameter) -> Tensor:
     """Return the gradient in fp32; zeros where the loss does not depend on the parameter."""
     return torch.zeros_like(parameter).float() if parameter.grad is None else parameter.grad.detach().float()
+
+
+def _cast_plain_tensors(model: nn.Module) -> None:
+    """Let go to fp32, too, what a model keeps in 16 bit and has not registered: a hidden state of its last step."""
+    for module in model.modules():
+        for name, value in list(vars(module).items()):
+            if name not in ("_parameters", "_buffers", "_modules"):
+                cast = tree_map_only(Tensor, _in_fp32, value)
+                if any(a is not b for a, b in zip(tree_leaves(cast), tree_leaves(value), strict=True)):
+                    vars(module)[name] = cast
+
+
+def _in_fp32(x: Tensor) -> Tensor:
+    loose = x.is_floating_point() and x.dtype != torch.float32 and not isinstance(x, nn.Parameter)
+    return x.detach().float() if loose else x
 
 
 def _recorder(layer: str, inside: dict[tuple[str, str], Tensor]) -> Any:

@@ -31,9 +31,10 @@ from bench.store.run import Run
 from bench.train.checkpoint import delete_checkpoints
 from bench.train.compiler import cache_of_its_own
 from bench.train.ranks import ALONE, Ranks
-from bench.train.statuses import DataTooLarge, Diverged, Throttled, Unsupported
+from bench.train.statuses import DataTooLarge, Diverged, Interrupted, Throttled, Unsupported
 from bench.worker.board_watch import BoardWatch
 from bench.worker.cuda import NoCuda, start_cuda
+from bench.worker.failures import attempt, first_line
 from bench.worker.keeping import Keeping
 from bench.worker.log import silence_profiler
 from bench.worker.session import Session
@@ -127,22 +128,25 @@ def _measured(session: Session) -> tuple[str, str | None]:
         return "oom", str(e)
     except NoCuda as e:
         return "failed", str(e)
-    except Exception as e:
+    except Interrupted:
+        raise
+    except BaseException as e:
         traceback.print_exc()
         if session.cell.gpus > 1:
             time.sleep(ECHO_S)
+        if isinstance(e, SystemExit):
+            return "failed", f"SystemExit: the model, or what it imports, ended the process (exit code {e.code})"
+        if isinstance(e, KeyboardInterrupt):
+            return "failed", "KeyboardInterrupt: raised by the model, or by what it imports"
         if is_out_of_memory(e):
-            return "oom", f"out of memory at batch size {session.cell.batch_size}: {_first_line(e)}"
-        return "failed", f"{type(e).__name__}: {_first_line(e)}{advice(e)}"
+            return "oom", f"out of memory at batch size {session.cell.batch_size}: {first_line(e)}"
+        return "failed", f"{type(e).__name__}: {first_line(e)}{advice(e)}"
     return "ok", None
 
 
 def _trace_out_of_memory(session: Session) -> None:
     """Record the allocations that led to it; what is known of the cell stays, whatever happens here."""
-    try:
-        session.trace_out_of_memory()
-    except Exception:
-        traceback.print_exc()
+    attempt(session.row, "record of what ran out of memory", session.trace_out_of_memory)
 
 
 def _autopsy(session: Session, left_s: float) -> str:
@@ -152,9 +156,11 @@ def _autopsy(session: Session, left_s: float) -> str:
         return f"which layer went first is found on one GPU only: run it again with {alone}"
     try:
         return session.autopsy(max_s=max(0.0, min(MAX_REPLAY_S, left_s / 2)))
-    except Exception as e:
+    except Interrupted:
+        raise
+    except BaseException as e:
         traceback.print_exc()
-        return f"the replay that looks for the layer failed ({type(e).__name__}: {_first_line(e)})"
+        return f"the replay that looks for the layer failed ({type(e).__name__}: {first_line(e)})"
 
 
 def prepare_process(run: Run, rank: int = 0) -> torch.device:
@@ -162,6 +168,7 @@ def prepare_process(run: Run, rank: int = 0) -> torch.device:
 
     Ranks share the cores, and see each other's GPUs, as NCCL wants it.
     """
+    _tell_interrupts_apart()
     board, sharing = run.board, run.board.num_sharing * run.cell.gpus
     cores = len(os.sched_getaffinity(0))
     torch.set_num_threads(run.cell.num_threads or max(1, cores // sharing))
@@ -178,6 +185,16 @@ def prepare_process(run: Run, rank: int = 0) -> torch.device:
     return torch.device("cpu")
 
 
+def _tell_interrupts_apart() -> None:
+    """Let Ctrl-C end a worker that was started by hand; where the launcher answers it, SIGINT is ignored here."""
+
+    def interrupt(*_: object) -> None:
+        raise Interrupted
+
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, interrupt)
+
+
 def _die_with_parent() -> None:
     """Kill this worker and all it started when the launcher ends, however it ends.
 
@@ -192,11 +209,6 @@ def _die_with_parent() -> None:
         os.killpg(0, signal.SIGKILL)
 
     threading.Thread(target=watch, daemon=True).start()
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else "no message"
 
 
 def print_report(**facts: Any) -> None:

@@ -29,6 +29,13 @@ ORIGIN: tuple[Column, ...] = (
     Column("git_commit", TEXT, "", "commit", "Of ampbench; null outside a checkout"),
     Column("git_dirty", FLAG, "", "uncommitted changes", "Whether tracked files differed from the commit"),
     Column("command", TEXT, "", "command", "That started the run"),
+    Column(
+        "passes_failed",
+        TEXT,
+        "",
+        "passes that failed",
+        "What is not the measurement, as a look at the layers, and did not work, each with its reason; null if all did",
+    ),
     Column("order", INT, "", "order", "Place in the plan's order of execution"),
     Column("started_at", pa.timestamp("ms", tz="UTC"), "", "started", "When the worker began"),
     Column("method_version", INT, "", "method", "Of the way numbers are taken"),
