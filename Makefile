@@ -2,6 +2,7 @@
 # make test          set up, then format, lint, types and tests: all that CI checks
 # make whole         the tests of the whole line: kills, shards, every ending, the report; minutes
 # make overhead      what the harness itself costs, as interleaved ratios; leave the machine alone meanwhile
+# make fuzz          10,000 experiment files, 2,000 damaged folders of results, 500 damaged images; minutes
 # make gpu           GPU tests and the evidence experiments, on a machine with a CUDA GPU
 #
 # PYTHON=python3 uses that Python as it is and installs nothing.
@@ -13,7 +14,7 @@ READY  := $(if $(filter $(VENV)/bin/python,$(PYTHON)),$(VENV)/ready)
 # A process a cell imports torch again and again: its bytecode is kept.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: quickstart test whole format overhead gpu reference clean
+.PHONY: quickstart test whole format fuzz overhead gpu reference clean
 
 quickstart: $(READY)
 	$(PYTHON) bench/run_matrix.py experiments/quickstart.toml
@@ -30,6 +31,9 @@ whole: $(READY)
 format: $(READY)
 	$(PYTHON) -m ruff format .
 	$(PYTHON) -m ruff check --fix .
+
+fuzz: $(READY)
+	AMPBENCH_FUZZ=1 $(PYTHON) -m pytest tests/fuzz
 
 overhead: $(READY)
 	$(PYTHON) -m pytest tests/overhead -s

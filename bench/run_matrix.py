@@ -12,6 +12,7 @@ if __name__ == "__main__":
 
     require_packages()
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -58,6 +59,9 @@ def main(
     Then join the records into Parquet, draw report.html and print the verdict. Interrupt it at any time: the
     same command goes on where it was. Exit codes: 0 done (failed cells are results), 2 the request was wrong,
     130 interrupted.
+
+    Environment: AMPBENCH_CACHE=DIR keeps decoded images and downloads (else ~/.cache/ampbench), AMPBENCH_LOCKS=DIR the
+    locks that all users of this machine share (else in its folder for temporary files).
     """
     use_data_dir(data_dir)
     planned = make_plan(read_experiment(file))
@@ -90,10 +94,10 @@ def main(
 
 def parse_shard(text: str) -> tuple[int, int]:
     """Read `i/n`, with i from 0 to n - 1."""
-    index, slash, count = text.partition("/")
-    if not (slash and index.isdigit() and count.isdigit() and int(index) < int(count)):
+    match = re.fullmatch("([0-9]{1,9})/([0-9]{1,9})", text)
+    if not match or not int(match[1]) < int(match[2]):
         raise RequestError(f"--shard {text}: write i/n with i from 0 to n-1, as in 0/2 and 1/2")
-    return int(index), int(count)
+    return int(match[1]), int(match[2])
 
 
 if __name__ == "__main__":

@@ -76,6 +76,9 @@ def main(
 
     The cell's record is that of a matrix with the same values; it lies in results/run_one/. Exit codes: 0 done
     (a failed cell is a result), 2 the request was wrong, 130 interrupted.
+
+    Environment: AMPBENCH_CACHE=DIR keeps decoded images and downloads (else ~/.cache/ampbench), AMPBENCH_LOCKS=DIR the
+    locks that all users of this machine share (else in its folder for temporary files).
     """
     fields: dict[str, Any] = {
         "model": model,

@@ -53,7 +53,7 @@ def find_boards(environ: Mapping[str, str], nvml: Any = None) -> tuple[Board, ..
     if gpus:
         return gpus
     text = environ.get("AMPBENCH_CPU_BOARDS", "1")
-    if not text.isdigit() or not 1 <= int(text) <= 1024:
+    if not (text.isascii() and text.isdecimal() and len(text) < 10) or not 1 <= int(text) <= 1024:
         raise RequestError(f"AMPBENCH_CPU_BOARDS={text}: say how many boards to simulate, as in 2, or unset it")
     count = int(text)
     return tuple(Board(board_id=f"cpu:{i}/{count}" if count > 1 else "cpu") for i in range(count))
@@ -176,7 +176,7 @@ def _visible(boards: tuple[Board, ...], variable: str | None) -> tuple[Board, ..
 
 def _pick(boards: Sequence[Board], word: str) -> Board | None:
     """Find a board by index or by the beginning of its id."""
-    if word.isdigit():
+    if word.isascii() and word.isdecimal():
         return boards[int(word)] if int(word) < len(boards) else None
     matches = [board for board in boards if word and board.board_id.startswith(word)]
     return matches[0] if len(matches) == 1 else None

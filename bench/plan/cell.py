@@ -16,8 +16,13 @@ from annotated_types import Ge, Gt, Le, Lt
 from bench.plan.augmentation import AugmentTexts
 from bench.plan.recipe import RECIPES, LossScale, LossScaleText, Recipe
 
-Positive = Annotated[int, Ge(1)]
-NonNegative = Annotated[int, Ge(0)]
+Positive = Annotated[int, Ge(1), Le(2**31 - 1)]
+NonNegative = Annotated[int, Ge(0), Le(2**31 - 1)]
+Seed = Annotated[int, Ge(0), Le(2**63 - 1)]
+"""What torch takes and a table holds."""
+
+MOST_SIGNS = 120
+"""Of a model's name in a folder's; of a long path its end."""
 
 PRECISION_FIELDS = ("precision", "loss_scale")
 """What may differ between the cells of one group."""
@@ -36,7 +41,7 @@ class Cell:
     batch_size: Positive
     """Images a step, on each GPU."""
 
-    seed: NonNegative = 0
+    seed: Seed = 0
     """Of the initial weights, the order of the images and the augmentation."""
     round: NonNegative = 0
     """Repetition of a timing in a process of its own; 0 for a training."""
@@ -51,7 +56,7 @@ class Cell:
     """Of SGD; Adam and AdamW keep torch's betas."""
     weight_decay: Annotated[float, Ge(0), Lt(math.inf)] = 5e-4
     """L2 for SGD and Adam, decoupled for AdamW."""
-    grad_clip: Annotated[float, Ge(0)] = 0.0
+    grad_clip: Annotated[float, Ge(0), Lt(math.inf)] = 0.0
     """Largest global norm of the gradients, unscaled; 0 leaves them as they are."""
     label_smoothing: Annotated[float, Ge(0), Lt(1)] = 0.0
     """Of the cross-entropy that is trained; the loss on the test set stays plain."""
@@ -192,7 +197,7 @@ class Cell:
     @property
     def run_folder(self) -> str:
         """Name of the run's folder: readable first, unique by its last 8 characters."""
-        model = re.sub(r"[^A-Za-z0-9_.]+", "_", self.model)
+        model = re.sub(r"[^A-Za-z0-9_.]+", "_", self.model)[-MOST_SIGNS:]
         return f"{model}-{self.precision}-b{self.batch_size}-s{self.seed}-{self.cell_id[:8]}"
 
     @property

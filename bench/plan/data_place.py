@@ -34,8 +34,16 @@ ARCHIVES = {
 
 
 def cache_folder() -> Path:
-    """Return where decoded images and downloads are kept between runs."""
-    return Path(os.environ.get("AMPBENCH_CACHE") or Path.home() / ".cache" / "ampbench")
+    """Return where decoded images and downloads are kept between runs.
+
+    Raises:
+        RequestError: nothing says where, and whoever asks has no home.
+    """
+    told = os.environ.get("AMPBENCH_CACHE")
+    try:
+        return Path(told).expanduser().absolute() if told else Path.home() / ".cache" / "ampbench"
+    except RuntimeError as e:
+        raise RequestError(f"no place for decoded images ({e}); name one with AMPBENCH_CACHE=DIR") from None
 
 
 def use_data_dir(folder: Path | None) -> None:

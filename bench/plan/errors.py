@@ -5,9 +5,25 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from ampbench.terminal import printable
+
+MOST_SIGNS = 1500
+"""Of a message; a value of a thousand lines is shortened in its middle."""
+
 
 class RequestError(ValueError):
     """What was asked for cannot be run; the message is one line and ends with the next move."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(one_line(message))
+
+
+def one_line(text: str) -> str:
+    """Return a text as one line that a terminal only shows: control characters as escapes, its middle left out."""
+    words = printable("".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text))
+    if len(words) <= MOST_SIGNS:
+        return words
+    return f"{words[: MOST_SIGNS * 2 // 3]} [...] {words[-MOST_SIGNS // 3 :]}"
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import tomllib
 import typing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +26,7 @@ from bench.plan.errors import RequestError, did_you_mean
 from bench.plan.measure import Budget, Measure
 from bench.plan.recipe import RECIPES, Recipe
 from bench.plan.source import check_data, check_model
+from bench.plan.toml_text import table_of, text_of, too_deep
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,29 +64,15 @@ def read_experiment(path: Path) -> Experiment:
     Raises:
         RequestError: the file cannot be read, or anything in it is not what the format says.
     """
-    return _Reader(path).read(_text_of(path))
+    return parse_experiment(path, text_of(path))
 
 
 def parse_experiment(path: Path, text: str) -> Experiment:
     """Check the text of an experiment; `path` names it in errors, and its stem names the results."""
-    return _Reader(path).read(text)
-
-
-def _text_of(path: Path) -> str:
-    """Return the text of an experiment file."""
-    if path.is_dir():
-        raise RequestError(f"{path}: is a folder; name the experiment file in it, as in experiments/quickstart.toml")
     try:
-        return path.read_bytes().decode("utf-8")
-    except FileNotFoundError:
-        places = ("*.toml", "experiments/*.toml")
-        there = sorted(str(p) for place in places for p in path.parent.glob(place) if p.name != "pyproject.toml")
-        near = did_you_mean(str(path), there) if there else "Ours are in experiments/."
-        raise RequestError(f"{path}: no such file. {near}") from None
-    except OSError as e:
-        raise RequestError(f"{path}: cannot be read ({e.strerror}); mend its permissions") from None
-    except UnicodeDecodeError as e:
-        raise RequestError(f"{path}: is not UTF-8 (byte {e.start}); save it as UTF-8") from None
+        return _Reader(path).read(text)
+    except RecursionError:  # the message about such a value would nest as deeply
+        raise too_deep(path) from None
 
 
 @dataclass
@@ -98,12 +84,10 @@ class _Reader:
         return RequestError(f"{self.path}, {place}: {reason}")
 
     def read(self, text: str) -> Experiment:
-        try:
-            document = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as e:
-            raise RequestError(f"{self.path}: is not TOML: {e}; mend that line (https://toml.io)") from None
-        for key in document.keys() - set(TABLES):
-            raise self.error(f"top level, {key!r}", f"unknown key. {did_you_mean(key, TABLES)}")
+        document = table_of(text, self.path)
+        for key in document:
+            if key not in TABLES:
+                raise self.error(f"top level, {key!r}", f"unknown key. {did_you_mean(key, TABLES)}")
         question = document.get("question")
         if not isinstance(question, str) or not question.strip():
             raise self.error("top level, 'question'", 'missing; say in a sentence what is asked: question = "..."')
@@ -171,9 +155,11 @@ class _Reader:
             tables = [self._fields({axis: point}, "[matrix]") for point in points]
         for key in tables[0].keys() & fixed.keys():
             raise self.error(place, f"{key!r} stands in [fixed] too; keep one of them")
-        for i, table in enumerate(tables):
-            if table in tables[:i]:
-                raise self.error(place, f"{points[i]!r} stands there twice, so cells would be duplicates; drop one")
+        seen = set()
+        for point, table in zip(points, tables, strict=True):
+            if (values := tuple(sorted(table.items()))) in seen:
+                raise self.error(place, f"{point!r} stands there twice, so cells would be duplicates; drop one")
+            seen.add(values)
         return tables
 
     def _exclude(self, row: dict[str, Any], number: int) -> tuple[dict[str, list[Any]], str]:
@@ -219,16 +205,18 @@ class _Reader:
     def _settings(self, kind: type[T], table: dict[str, Any], place: str) -> T:
         """Check a table against a data class of ours."""
         known = [f.name for f in dataclasses.fields(kind)]  # type: ignore[arg-type]
-        for key in table.keys() - set(known):
-            raise self.error(f"{place} {key}", f"unknown key. {did_you_mean(key, known)}")
+        for key in table:
+            if key not in known:
+                raise self.error(f"{place} {key}", f"unknown key. {did_you_mean(key, known)}")
         return kind(**{key: self._checked(kind, key, value, f"{place} {key}") for key, value in table.items()})
 
     def _checked(self, kind: type, key: str, value: Any, place: str) -> Any:
         try:
             as_tuple = tuple(value) if isinstance(value, list) else value
-            return _adapter(kind, key).validate_python(as_tuple, strict=True)
+            checked = _adapter(kind, key).validate_python(as_tuple, strict=True)
         except ValidationError as e:
             raise self.error(place, _explain(e, value)) from None
+        return 0.0 if isinstance(checked, float) and checked == 0 else checked  # not -0.0, another cell by its id
 
 
 @functools.cache

@@ -16,15 +16,15 @@ class Measure:
     """Stop timing when the 95 % interval of the mean is within this share of it; for cells with epochs = 0."""
     rounds: Annotated[int, Ge(1), Le(1000)] = 1
     """Fresh processes a cell is timed in; for cells with epochs = 0."""
-    block_ms: Annotated[float, Ge(1)] = 200.0
+    block_ms: Annotated[float, Ge(1), Le(1e6)] = 200.0
     """A timing sample is the mean over a block of steps that lasts at least this long."""
-    max_timing_s: Annotated[float, Gt(0)] = 30.0
+    max_timing_s: Annotated[float, Gt(0), Le(1e6)] = 30.0
     """Stop timing after this long whatever the interval; for cells with epochs = 0."""
-    max_warmup_s: Annotated[float, Gt(0)] = 60.0
+    max_warmup_s: Annotated[float, Gt(0), Le(1e6)] = 60.0
     """Call the speed steady after this long, and record that it was not."""
     target_accuracy: Annotated[float, Gt(0), Le(1)] | None = None
     """Share of the test images; the training time until it is reached becomes `time_to_accuracy_s`."""
-    evaluate_every: Annotated[int, Ge(1)] = 1
+    evaluate_every: Annotated[int, Ge(1), Le(2**31 - 1)] = 1
     """Evaluate after every so many epochs, and after the last one."""
     keep_best: bool = False
     """Whether the weights of the epoch with the highest test accuracy stay in the run's folder, as best.pt: epoch,
@@ -46,11 +46,11 @@ class Measure:
 class Budget:
     """`[budget]`: when to stop."""
 
-    minutes_per_cell: Annotated[float, Gt(0)] = 240.0
+    minutes_per_cell: Annotated[float, Gt(0), Le(1e6)] = 240.0
     """A cell that takes longer is killed and recorded as `timeout`."""
-    gpu_hours: Annotated[float, Gt(0)] | None = None
+    gpu_hours: Annotated[float, Gt(0), Le(1e6)] | None = None
     """No cell is started once the boards have worked this long in all."""
-    memory_gib_per_cell: Annotated[float, Gt(0)] | None = None
+    memory_gib_per_cell: Annotated[float, Gt(0), Le(1e6)] | None = None
     """Limit of a worker's data segment on the CPU, so that a cell and not the machine runs out of memory."""
-    checkpoint_minutes: Annotated[float, Ge(0)] = 5.0
+    checkpoint_minutes: Annotated[float, Ge(0), Le(1e6)] = 5.0
     """A training is kept at the end of an epoch when this long has passed since the last time; 0 keeps every epoch."""

@@ -10,6 +10,7 @@ multiply in fp8.
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, Literal
 
@@ -51,7 +52,7 @@ class LossScale:
             return cls(mode="none")
         if mode == "dynamic":
             return cls._dynamic(rest if colon else None)
-        if mode != "static" or not rest.isdigit():
+        if mode != "static" or not re.fullmatch("[0-9]{1,9}", rest):
             raise ValueError(
                 "is no loss scale: say 'none', 'dynamic', 'dynamic:init=1024,interval=50' or 'static:N', "
                 "as in 'static:1024'"
@@ -89,7 +90,11 @@ class LossScale:
                 0 < values["backoff"] < 1,
                 "between 0 and 1, or an overflow would repeat for ever (0.5 is usual)",
             ),
-            ("interval", values["interval"] >= 1 and values["interval"].is_integer(), "a whole number of steps from 1"),
+            (
+                "interval",
+                1 <= values["interval"] < 2**31 and values["interval"].is_integer(),
+                "a whole number of steps from 1",
+            ),
         ):
             if not good:
                 raise ValueError(f"sets {key} to {values[key]:g}; it should be {rule}")
@@ -113,12 +118,21 @@ def _loss_scale_text(text: str) -> str:
 
 LossScaleText = Annotated[str, AfterValidator(_loss_scale_text)]
 
+NAME = re.compile(r"[A-Za-z0-9_.+-]{1,60}")
+"""Of a recipe: it becomes part of the name of a folder, of columns and of legends."""
+
+
+def _recipe_name(name: str) -> str:
+    if not NAME.fullmatch(name):
+        raise ValueError("is no name for a recipe: use 1 to 60 of the letters a-z, A-Z, digits and _ . + -")
+    return name
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recipe:
     """One way to place fp32, fp16, bf16 and fp8 in a training."""
 
-    name: str
+    name: Annotated[str, AfterValidator(_recipe_name)]
     """The word in experiment files, tables and plots."""
     weights: Dtype = "fp32"
     """Of parameters, gradients, momentum and BatchNorm statistics."""

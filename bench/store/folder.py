@@ -38,7 +38,14 @@ class Folder:
         Raises:
             RequestError: the folder holds the results of a file of the same name from another place.
         """
-        folder = cls(path=((results or ROOT / "results") / plan.experiment.name).absolute())
+        name = plan.experiment.name
+        folder = cls(path=((results or ROOT / "results") / name).absolute())
+        if name in (".", "..") or folder.path.is_file():
+            why = "is a file" if folder.path.is_file() else "is no name for a folder"
+            raise RequestError(
+                f"{plan.experiment.path}: its results would go to {folder.path}, which {why}; rename the experiment "
+                "file, or give --results DIR"
+            )
         source = _relative(plan.experiment.path)
         said = folder.said_source()
         if said not in (None, source):
