@@ -25,6 +25,7 @@ CELL = Cell(
     image_size=8,
     batch_size=6,
     epochs=2,
+    augment=(),
     learning_rate=0.01,
     precision=RECIPES["fp32"],
 )
@@ -64,7 +65,7 @@ def test_a_training_tells_its_log_the_whole_story(capfd: pytest.CaptureFixture[s
 
 
 def test_a_training_that_diverges_has_logged_its_steps(capfd: pytest.CaptureFixture[str]) -> None:
-    cell = Cell(**{f: getattr(CELL, f) for f in ("data", "image_size", "batch_size", "epochs", "precision")},
+    cell = Cell(**{f: getattr(CELL, f) for f in ("data", "image_size", "batch_size", "epochs", "augment", "precision")},
                 model="tests.tiny:BreaksForward")  # fmt: skip
     with pytest.raises(Diverged):
         Session(cell, Measure(passes=()), CPU, lambda **_: None).measure()

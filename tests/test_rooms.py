@@ -38,8 +38,8 @@ def imports(path: Path) -> Iterator[str]:
 
 def room_of(module: str) -> str:
     parts = module.split(".")
-    if parts[:2] == ["ampbench", "terminal"]:  # below every room: what anything of ours prints
-        return "ampbench.terminal"
+    if parts[0] == "ampbench" and parts[1:2] in (["terminal"], ["learned"]):  # below every room: known to all of them
+        return f"ampbench.{parts[1]}"
     return ".".join(parts[:2]) if parts[0] == "bench" else parts[0]
 
 

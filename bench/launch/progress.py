@@ -79,6 +79,8 @@ class Progress:
         text = Text(f"{self.num_ended:>4}/{self.num_cells} {run.cell!s:<34} ")
         text.append(f"{status:<12}", style=COLOURS.get(status, "red"))
         text.append(" ".join(_numbers(facts)) if status == "ok" else str(facts.get("because")))
+        if facts.get("learning_note"):
+            text.append(f"  {facts['learning_note']}", style="yellow")
         self.console.print(text, **PLAIN)
         self._refresh(force=True)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from ampbench.learned import course_of
 from bench.plan.measure import Measure
 from bench.store.atomic import replacing
 from bench.train.evaluate import Evaluation
@@ -89,6 +90,19 @@ class Learning:
             "target_accuracy": target,
             "time_to_accuracy_s": next(reached, None),
         }
+
+    def judge(self) -> dict[str, Any]:
+        """Return what the row says of the whole course, once it is over: whether anything was learned, and stayed."""
+        known = [e for e in self.epochs if e["test_accuracy"] is not None]
+        images = self.training.images
+        course = course_of(
+            [e["test_accuracy"] for e in known],
+            [e["train_loss"] for e in self.epochs],
+            num_classes=images.num_classes,
+            num_images=len(images.test_y_N),
+            macro_recall=known[-1]["macro_recall"] if known else None,
+        )
+        return asdict(course)
 
     def _keep(self, path: Path, epoch: int, test_accuracy: float) -> None:
         state = {

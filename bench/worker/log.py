@@ -102,4 +102,6 @@ def end_lines(row: Row) -> Iterator[str]:
     """Say what a whole training reached, from its record."""
     if row.get("best_epoch") is not None:
         yield f"Best epoch: {row['best_epoch']}, best accuracy: {row['best_test_accuracy']:.2%}"
+    if row.get("learning_note"):
+        yield f"Note: {row['learning_note']}"
     yield f"Training {row['train_s']:.1f} s, evaluation {row['evaluate_s']:.1f} s"

@@ -47,7 +47,7 @@ MAX_REPLAY_S = 600.0
 ECHO_S = 5.0
 """A rank that fails may only have lost another. Whoever starts the ranks sees that death first, and ends this one."""
 
-SHOWN = ("status", "because", "images_per_s", "test_accuracy", "steady_peak_bytes", "cell_s")
+SHOWN = ("status", "because", "images_per_s", "test_accuracy", "steady_peak_bytes", "cell_s", "learning_note")
 """What a launcher prints of a finished cell."""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.store.columns.column import INT, REAL, TEXT, Column
+from bench.store.columns.column import FLAG, INT, REAL, TEXT, Column
 
 ACCURACY: tuple[Column, ...] = (
     Column(
@@ -38,6 +38,32 @@ ACCURACY: tuple[Column, ...] = (
     ),
     Column("macro_recall", REAL, "", "macro recall", "Likewise"),
     Column("macro_f1", REAL, "", "macro F1", "Likewise"),
+    Column(
+        "learned",
+        FLAG,
+        "",
+        "learned",
+        "Whether the final accuracy, or the mean recall where classes differ in size, is above guessing by more than 3 "
+        "of guessing's standard deviations; null if not evaluated, or if the training did not end",
+    ),
+    Column(
+        "accuracy_swing",
+        REAL,
+        "",
+        "swing of the accuracy",
+        "Share of the test images lost from one evaluation to the next, mean over the last 4 or the later half; "
+        "null with fewer than 3",
+    ),
+    Column(
+        "loss_growth", REAL, "", "growth of the loss", "Training loss of the final epoch over the lowest of any epoch"
+    ),
+    Column(
+        "learning_note",
+        TEXT,
+        "",
+        "note on the learning",
+        "That nothing was learned, that the accuracy swings or the loss grew, in words; null if none of it",
+    ),
     Column("model_note", TEXT, "", "note on the model", "What gave way in a pretrained one, as its head; else null"),
     Column("num_parameters", INT, "", "parameters", "Trainable"),
     Column("num_train_images", INT, "", "training images", "In the data set"),
