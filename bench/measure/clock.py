@@ -3,6 +3,9 @@
 A block is k consecutive steps, k chosen so that it lasts at least 200 ms. At its border the stream gets a CUDA
 event (the CPU reads perf_counter) and nobody waits: a block is read when the next one has been queued, so the
 GPU always has work. Only during warm-up, which is no sample, is each block read at once.
+
+The CPU queues steps before the GPU takes them, so when a border was queued says nothing of when the GPU passed it.
+Wall time therefore starts at a border that was waited for, and goes on by the device's own seconds.
 """
 
 from __future__ import annotations
@@ -21,7 +24,9 @@ class Mark:
     """A moment, in wall time and on the device's stream."""
 
     wall_s: float
+    """`time.perf_counter()` when it was queued; of one that was `passed`, when the device was known to have passed."""
     event: torch.cuda.Event | None
+    waited: bool = False
 
     @classmethod
     def now(cls, device: torch.device) -> Mark:
@@ -36,6 +41,16 @@ class Mark:
         """Wait until the device has passed this mark."""
         if self.event is not None:
             self.event.synchronize()
+
+    def passed(self) -> Mark:
+        """Wait for it, and return it with the wall time at which that was over."""
+        self.wait()
+        return replace(self, wall_s=time.perf_counter(), waited=True)
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether `wall_s` is when the device passed it: a CPU is at a mark when it makes it."""
+        return self.waited or self.event is None
 
     def device_s_until(self, end: Mark) -> float:
         """Return the device's time between two marks, in seconds; waits for the second."""
@@ -54,9 +69,11 @@ class Block:
     num_images: int
     num_skipped: int
     began_s: float
-    """`time.perf_counter()` at its first border: of the whole machine on Linux, so a sampler's clock is the same."""
+    """`time.perf_counter()` when the device passed its first border: of the whole machine on Linux, so a sampler's
+    clock is the same."""
     device_s: float
     wall_s: float
+    """From one border to the next: by perf_counter where the device was waited for, else by the device's own clock."""
     images_per_s: float
     last_loss: float
     """Of the block's last step: a loss that is not finite ends the cell here, not at the end of an epoch."""
@@ -92,6 +109,8 @@ class BlockClock:
         self._steps_per_block: float = 1
         self._calibrating = True
         self._pending: tuple[Mark, Mark, Tensor, int, int, int, int] | None = None
+        self._passed_s = 0.0
+        """When the device passed the end of the block that was read last."""
         self._skipped = 0.0
         self._num_resumed = 0
 
@@ -107,10 +126,13 @@ class BlockClock:
         self._skipped = num_skipped
 
     def open(self, epoch: int) -> None:
-        """Start the clock: nothing before this moment is billed to the next block."""
+        """Start the clock: nothing before this moment is billed to the next block, nor what is still queued."""
+        self.settle()
         self._epoch = epoch
         self._num_steps = self._num_images = 0
+        Mark.now(self.device).wait()
         self._start = Mark.now(self.device)
+        self._passed_s = self._start.wall_s
 
     def count(
         self,
@@ -144,8 +166,7 @@ class BlockClock:
         end = Mark.now(self.device)
         if self.warming_up or not steps_left:
             # Nothing follows that the wait could delay; without it the last steps would be in nobody's wall time.
-            end.wait()
-            end = replace(end, wall_s=time.perf_counter())
+            end = end.passed()
         self.settle()
         self._pending = (self._start, end, tally_3, self._num_steps, self._num_images, self._epoch, num_seen)
         if self.warming_up or not steps_left:
@@ -160,6 +181,8 @@ class BlockClock:
         start, end, tally_3, num_steps, num_images, epoch, num_seen = self._pending
         self._pending = None
         device_s = start.device_s_until(end)
+        # Two clocks: a wall time below the device's own is one of them being read a little later.
+        wall_s = max(device_s, end.wall_s - self._passed_s) if end.is_timed else device_s
         last_loss, skipped, correct = tally_3.tolist()
         self.blocks.append(
             Block(
@@ -167,9 +190,9 @@ class BlockClock:
                 num_steps=num_steps,
                 num_images=num_images,
                 num_skipped=round(skipped - self._skipped),
-                began_s=start.wall_s,
+                began_s=self._passed_s,
                 device_s=device_s,
-                wall_s=end.wall_s - start.wall_s,
+                wall_s=wall_s,
                 images_per_s=num_images / device_s,
                 last_loss=last_loss,
                 num_correct=None if correct < 0 else round(correct),
@@ -178,6 +201,7 @@ class BlockClock:
                 steady=not self.warming_up,
             )
         )
+        self._passed_s += wall_s
         self._skipped = skipped
         if self._calibrating:
             self._calibrate(num_steps, device_s)

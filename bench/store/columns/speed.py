@@ -50,7 +50,8 @@ SPEED: tuple[Column, ...] = (
         REAL,
         "",
         "gap",
-        "Share of the timed blocks' wall time beyond their device time, which spans idle gaps between kernels",
+        "Share of the timed blocks' wall time beyond their device time, which spans idle gaps between kernels; "
+        "0 where no block's end was waited for",
     ),
     # Time, apart
     Column("startup_s", REAL, "s", "start-up", "From the worker's first line to the first step: data, model, device"),

@@ -118,7 +118,9 @@ BLOCKS: tuple[Column, ...] = (
     Column("num_images", INT, "", "images", "In the block; the last batch of an epoch may be smaller"),
     Column("num_skipped", INT, "", "skipped steps", "In the block; such a block is no timing sample"),
     Column("device_s", REAL, "s", "device time", "CUDA events at the block's borders; perf_counter on a CPU"),
-    Column("wall_s", REAL, "s", "wall time", "perf_counter at the block's borders"),
+    Column(
+        "wall_s", REAL, "s", "wall time", "By perf_counter where its end was waited for, else by the device's clock"
+    ),
     Column("images_per_s", REAL, "images/s", "throughput", "Images of the block over its device time"),
     Column("steady", FLAG, "", "steady", "False during warm-up"),
     Column("invalid", TEXT, "", "invalid", "How the board held it back, so that it is no timing sample; else null"),
