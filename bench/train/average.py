@@ -6,8 +6,9 @@ Valpola, 2017, "Mean teachers", section 2. Kept in fp32 whatever the weights are
 
 from __future__ import annotations
 
-import copy
-from typing import Protocol
+from collections.abc import Iterator, MutableMapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -19,13 +20,13 @@ class Average(Protocol):
     def follow(self) -> None:
         """Take in the weights of the step just queued. Waits for nothing."""
 
-    def model(self) -> nn.Module:
-        """Return the network to evaluate."""
+    def evaluated(self) -> AbstractContextManager[nn.Module]:
+        """Context that gives the network to evaluate, or to keep; the training goes on after it as without."""
 
-    def state_dict(self) -> list[Tensor]:
-        """Return the averages."""
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return the averages, by name; the live ones."""
 
-    def load_state_dict(self, state: list[Tensor]) -> None:
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Take them back."""
 
 
@@ -38,54 +39,131 @@ class NoAverage:
     def follow(self) -> None:
         """Do nothing."""
 
-    def model(self) -> nn.Module:
-        """Return the network itself."""
-        return self._model
+    def evaluated(self) -> AbstractContextManager[nn.Module]:
+        """Give the network itself."""
+        return nullcontext(self._model)
 
-    def state_dict(self) -> list[Tensor]:
+    def state_dict(self) -> dict[str, Tensor]:
         """Return nothing."""
-        return []
+        return {}
 
-    def load_state_dict(self, state: list[Tensor]) -> None:
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Take nothing."""
 
 
+class _Place(NamedTuple):
+    """Where a module keeps a parameter or a buffer: the tensor there may be another one after every step, or none."""
+
+    name: str
+    tensors: MutableMapping[str, Tensor | None]
+    """A module's own, by their own names."""
+    key: str
+    is_buffer: bool
+
+    @property
+    def tensor(self) -> Tensor | None:
+        """The one that is there now."""
+        if self.key not in self.tensors:
+            return None
+        return self.tensors[self.key]
+
+
 class MovingAverage:
-    """Weights and BatchNorm's statistics, averaged after every step."""
+    """Weights and BatchNorm's statistics, averaged after every step.
+
+    Followed by name, as torch's own is not: a buffer may appear in the first step, or be another tensor, and of another
+    shape, after each; such a one begins anew. What has no mean, a count or a tensor that is no buffer, is evaluated as
+    the network has it.
+    """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.decay = decay
-        self._copy = copy.deepcopy(model)
-        self._followed, self._copied = (_floats(m) for m in (model, self._copy))
-        self._counts = (_counts(model), _counts(self._copy))
-        self._averages = [x.detach().float().clone() for x in self._followed]
+        self._model = model
+        self._averages: dict[str, Tensor] = {}
+        self._find()
+        self.follow()
 
     @torch.no_grad()
     def follow(self) -> None:
         """Move every average towards what it follows, by 1 - decay of the way."""
-        torch._foreach_lerp_(self._averages, [x.detach().float() for x in self._followed], 1 - self.decay)
+        if self._sizes() != self._found:
+            self._find()
+        moving: dict[torch.dtype, tuple[list[Tensor], list[Tensor]]] = {}
+        for place in self._places:
+            x = place.tensor
+            if x is None or not _has_mean(x):
+                continue
+            average = self._averages.get(place.name)
+            if average is None or average.shape != x.shape:
+                self._averages[place.name] = x.detach().to(_wide(x), copy=True)
+                continue
+            averages, followed = moving.setdefault(average.dtype, ([], []))
+            averages.append(average)
+            followed.append(x.detach().to(average.dtype))
+        for averages, followed in moving.values():
+            torch._foreach_lerp_(averages, followed, 1 - self.decay)
 
-    @torch.no_grad()
-    def model(self) -> nn.Module:
-        """Return a copy of the network that has the averages, rounded to its dtype."""
-        torch._foreach_copy_(self._copied, self._averages)
-        for theirs, own in zip(*self._counts, strict=True):
-            own.copy_(theirs)
-        return self._copy
+    @contextmanager
+    def evaluated(self) -> Iterator[nn.Module]:
+        """Give the network with the averages in it, rounded to its dtypes, and put its own weights back afterwards."""
+        own = [(place, place.tensor) for place in self._places]
+        averaged = [
+            (place, x, self._averages[place.name])
+            for place, x in own
+            if x is not None and place.name in self._averages and self._averages[place.name].shape == x.shape
+        ]
+        before = [x.detach().clone() for place, x, _ in averaged if not place.is_buffer]
+        weights = [x.detach() for place, x, _ in averaged if not place.is_buffer]
+        try:
+            for place, x, average in averaged:
+                if place.is_buffer:
+                    place.tensors[place.key] = average.to(x.dtype, copy=True)
+                else:  # into the very weights, which a model may also hold under another name, as an LSTM does
+                    x.detach().copy_(average)
+            yield self._model
+        finally:
+            for weight, value in zip(weights, before, strict=True):
+                weight.copy_(value)
+            for place, x in own:
+                if place.is_buffer and place.tensor is not x:
+                    place.tensors[place.key] = x
 
-    def state_dict(self) -> list[Tensor]:
-        """Return the averages, fp32; the live ones."""
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return the averages, in fp32 or wider; the live ones."""
         return self._averages
 
-    @torch.no_grad()
-    def load_state_dict(self, state: list[Tensor]) -> None:
-        """Take them back."""
-        torch._foreach_copy_(self._averages, state)
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Take them back, each to where the network has what it follows."""
+        present = {place.name: place.tensor for place in self._places}
+        self._averages = {}
+        for name, average in state.items():
+            followed = present.get(name)
+            device = average.device if followed is None else followed.device
+            self._averages[name] = average.to(device, copy=True)
+
+    def _sizes(self) -> list[int]:
+        return [len(tensors) for tensors in self._registers]
+
+    def _find(self) -> None:
+        """Look for all places anew: one was added."""
+        modules = list(self._model.named_modules())
+        self._registers: list[Any] = [d for _, m in modules for d in (m._parameters, m._buffers, m._modules)]
+        self._found = self._sizes()
+        self._places = [
+            _Place(f"{path}.{entry[0]}" if path else entry[0], tensors, entry[0], is_buffer)
+            for is_buffer in (False, True)
+            for path, module in modules
+            for tensors in [module._buffers if is_buffer else module._parameters]
+            for entry in tensors.items()  # of a scripted module's no other way around works
+        ]
 
 
-def _floats(model: nn.Module) -> list[Tensor]:
-    return [x for x in (*model.parameters(), *model.buffers()) if x.is_floating_point()]
+def _has_mean(x: Tensor) -> bool:
+    return (x.is_floating_point() or x.is_complex()) and x.layout == torch.strided
 
 
-def _counts(model: nn.Module) -> list[Tensor]:
-    return [x for x in model.buffers() if not x.is_floating_point()]
+def _wide(x: Tensor) -> torch.dtype:
+    """Return the dtype of the average: fp32, or wider where the network is."""
+    if x.is_complex():
+        return torch.promote_types(x.dtype, torch.complex64)
+    return torch.float64 if x.dtype == torch.float64 else torch.float32

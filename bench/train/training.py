@@ -265,15 +265,16 @@ class Training:
     def evaluate(self) -> Evaluation:
         """Evaluate the network, or the average of its weights, on the whole test set, in the recipe's own precision."""
         self.ranks.tell("evaluate")
-        return evaluate(
-            self.average.model(),
-            self.images.test_x_NCHW,
-            self.images.test_y_N,
-            prepare=self.normalize,
-            loss_fn=loss_of(self.model),
-            autocast=self.precision.autocast,
-            batch_size=max(self.cell.batch_size, MIN_EVALUATION_BATCH),
-            num_classes=self.images.num_classes,
-            ranks=self.ranks,
-            told=self.told,
-        )
+        with self.average.evaluated() as model:
+            return evaluate(
+                model,
+                self.images.test_x_NCHW,
+                self.images.test_y_N,
+                prepare=self.normalize,
+                loss_fn=loss_of(self.model),
+                autocast=self.precision.autocast,
+                batch_size=max(self.cell.batch_size, MIN_EVALUATION_BATCH),
+                num_classes=self.images.num_classes,
+                ranks=self.ranks,
+                told=self.told,
+            )

@@ -105,16 +105,16 @@ class Learning:
         return asdict(course)
 
     def _keep(self, path: Path, epoch: int, test_accuracy: float) -> None:
-        state = {
-            "epoch": epoch,
-            "test_accuracy": test_accuracy,
-            "classes": list(self.training.images.classes),
-            "model": self.training.average.model().state_dict(),
-            "optimizer": self.training.optimizer.state_dict(),
-        }
         try:
-            with replacing(path) as partial:
+            with self.training.average.evaluated() as model, replacing(path) as partial:
+                state = {
+                    "epoch": epoch,
+                    "test_accuracy": test_accuracy,
+                    "classes": list(self.training.images.classes),
+                    "model": model.state_dict(),
+                    "optimizer": self.training.optimizer.state_dict(),
+                }
                 torch.save(state, partial)
             self.kept = test_accuracy
-        except (OSError, RuntimeError) as e:
+        except Exception as e:
             print(f"{BEST} of epoch {epoch} is not kept: {e}", file=sys.stderr)  # a full disk; the training goes on
