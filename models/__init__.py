@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from models.arguments import why_refused
 
 if TYPE_CHECKING:
     from torch import nn
@@ -56,27 +58,33 @@ SIZED = ("vit", "transformer")
 """Modules whose networks learn a position for every patch and so are built for one size of image, 224x224 at home."""
 
 
-def build(name: str, *, num_classes: int = 10, input_shape: tuple[int, int, int] = (3, 32, 32)) -> nn.Module:
+def build(
+    name: str, /, *, num_classes: int = 10, input_shape: tuple[int, int, int] = (3, 32, 32), **arguments: Any
+) -> nn.Module:
     """Build a network with fresh weights from torch's current random state.
 
     Args:
         name: a key of `NAMES`, `torchvision:NAME`, `timm:NAME`, `hf:PATH` or `package.module:factory`.
         num_classes: K, the width of the head.
         input_shape: (C, H, W) of the images that it will see.
+        arguments: of the network itself, as `hidden_dropout_prob` (models/arguments.py), or of the factory.
 
     Returns:
         A module from images (N, C, H, W) to logits (N, K).
 
     Raises:
-        ValueError: no such model, or one of a factory or folder that says another input shape or number of classes.
+        ValueError: no such model, one that does not take these arguments, or one of a factory or folder that says
+            another input shape or number of classes.
     """
+    if reason := why_refused(name, arguments):
+        raise ValueError(reason)
     source, colon, _ = name.partition(":")
     if colon:
         elsewhere = importlib.import_module("models.pretrained" if source == "hf" else "models.external")
-        return elsewhere.build(name, num_classes, input_shape)
+        return elsewhere.build(name, num_classes, input_shape, **arguments)
     if name not in NAMES:
         raise ValueError(f"{name!r} is no model; known: {', '.join(NAMES)}")
     family = importlib.import_module(f"models.{NAMES[name]}")
     if NAMES[name] in SIZED:
-        return family.build(name, num_classes, input_shape)
-    return family.build(name, num_classes)
+        return family.build(name, num_classes, input_shape, **arguments)
+    return family.build(name, num_classes, **arguments)

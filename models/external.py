@@ -1,7 +1,7 @@
 """Models that live elsewhere: torchvision, timm, or a factory of one's own.
 
-A factory is a callable in a module on the path, called without arguments. What it returns says, as
-attributes, what it takes and gives, and may bring its loss:
+A factory is a callable in a module on the path, called with the `model_args` of the experiment file, without arguments
+where there are none. What it returns says, as attributes, what it takes and gives, and may bring its loss:
 
     class MyNet(nn.Module):
         input_shape = (3, 32, 32)                              # C, H, W
@@ -14,33 +14,41 @@ The logits reach the loss in fp32 in every recipe.
 from __future__ import annotations
 
 import importlib
+import inspect
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
 
 from torch import nn
 
+from models.arguments import OURS, near
 
-def build(name: str, num_classes: int, input_shape: tuple[int, int, int]) -> nn.Module:
-    """Build `torchvision:NAME`, `timm:NAME` or `package.module:factory`.
+
+def build(name: str, num_classes: int, input_shape: tuple[int, int, int], /, **arguments: Any) -> nn.Module:
+    """Build `torchvision:NAME`, `timm:NAME` or `package.module:factory`, with the arguments of an experiment file.
 
     Raises:
-        ValueError: no such factory, or a model of one that does not say its shapes or says other ones.
+        ValueError: no such factory, one that does not take these arguments, or a model of one that does not say its
+            shapes or says other ones.
         ImportError: the package is not installed.
     """
     source, _, what = name.partition(":")
     if source == "torchvision":
         torchvision = importlib.import_module("torchvision.models")
-        return torchvision.get_model(what, weights=None, num_classes=num_classes)
+        make = partial(torchvision.get_model_builder(what), weights=None, num_classes=num_classes)
+        return called(make, name, arguments)
     if source == "timm":
         try:
             timm = importlib.import_module("timm")
         except ImportError as e:
             raise ImportError(f"{name!r} needs the package timm; pip install timm") from e
-        return timm.create_model(what, pretrained=False, num_classes=num_classes)
+        return called(partial(timm.create_model, what, pretrained=False, num_classes=num_classes), name, arguments)
     factory = getattr(importlib.import_module(source), what, None)
     if not callable(factory):
         raise ValueError(
-            f"{name!r}: module {source!r} has no callable {what!r}; name a factory that takes no arguments"
+            f"{name!r}: module {source!r} has no callable {what!r}; name a factory that needs no arguments"
         )
-    model = factory()
+    model = called(factory, name, arguments)
     if not isinstance(model, nn.Module):
         raise ValueError(f"{name!r} returned {type(model).__name__}; a factory returns a torch.nn.Module")
     for attribute, wanted, field in (
@@ -53,3 +61,36 @@ def build(name: str, num_classes: int, input_shape: tuple[int, int, int]) -> nn.
         if (tuple(said) if isinstance(said, (tuple, list)) else said) != wanted:
             raise ValueError(f"{name!r}: the model says {attribute} = {said}, the data {wanted}; change {field}")
     return model
+
+
+def called(factory: Callable[..., Any], name: str, arguments: Mapping[str, Any]) -> Any:
+    """Call a factory with arguments that it takes.
+
+    Raises:
+        ValueError: it does not take them.
+    """
+    known, takes_any = arguments_of(factory)
+    for argument in arguments:
+        if argument not in known and not takes_any:
+            raise ValueError(f"{name!r} takes no {argument!r} (model_args). {near(argument, known)}")
+    return factory(**arguments)
+
+
+def arguments_of(factory: Callable[..., Any]) -> tuple[list[str], bool]:
+    """Return the names that a factory takes, and whether it takes any other.
+
+    torchvision's functions hand what they do not know to the class that they are annotated to return.
+    """
+    try:
+        parameters = inspect.signature(factory).parameters.values()
+    except (TypeError, ValueError):  # of a builtin
+        return [], True
+    made = getattr(factory, "func", factory)
+    known = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    known = [word for word in known if word not in (*OURS, "progress")]
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
+    returned = getattr(made, "__annotations__", {}).get("return")
+    if takes_any and inspect.isclass(returned) and returned is not factory and returned is not nn.Module:
+        more, takes_any = arguments_of(returned)
+        known += more
+    return known, takes_any

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from models.arguments import why_refused
 from models.vit import ViT
 
 SIZES = {
@@ -35,10 +36,15 @@ GIVEN: dict[str, Any] = {
     "hidden_act": "gelu",
     "qkv_bias": True,
     "layer_norm_eps": 1e-12,
-    "hidden_dropout_prob": 0.0,
-    "attention_probs_dropout_prob": 0.0,
 }
 """What `ViT` has built in: a config.json that says otherwise describes another network."""
+
+DROPOUTS = {
+    "hidden_dropout_prob": "hidden_dropout_prob",
+    "projection_dropout_prob": "hidden_dropout_prob",  # theirs acts on what attention adds, too
+    "attention_dropout_prob": "attention_probs_dropout_prob",
+}
+"""Argument of `ViT` -> its field in config.json."""
 
 MODULES = {
     "embeddings.patches.projection": "vit.embeddings.patch_embeddings.projection",
@@ -64,15 +70,15 @@ TOKENS = {
 """Our parameter -> theirs."""
 
 
-def build(name: str, num_classes: int, input_shape: tuple[int, int, int]) -> nn.Module:
-    """Build `hf:PATH`.
+def build(name: str, num_classes: int, input_shape: tuple[int, int, int], **dropouts: Any) -> nn.Module:
+    """Build `hf:PATH`; dropouts and qk_scale that are given replace those of config.json.
 
     Raises:
         ValueError: the folder holds no such model, or one for images of another shape.
         ImportError: its weights need a package that is not installed.
     """
     folder = Path(name.partition(":")[2]).expanduser()
-    model = outline(folder, num_classes)
+    model = outline(folder, num_classes, **dropouts)
     patches = model.embeddings.patches
     said = (patches.projection.in_channels, *patches.image_size)
     if said != tuple(input_shape):
@@ -82,7 +88,7 @@ def build(name: str, num_classes: int, input_shape: tuple[int, int, int]) -> nn.
     return fill(model, folder)
 
 
-def outline(folder: Path, num_labels: int) -> ViT:
+def outline(folder: Path, num_labels: int, **dropouts: Any) -> ViT:
     """Build the network that config.json describes, with fresh weights.
 
     Raises:
@@ -114,7 +120,10 @@ def outline(folder: Path, num_labels: int) -> ViT:
     hidden, num_heads = sizes.get("hidden", 768), sizes.get("num_heads", 12)
     if hidden % num_heads:
         raise ValueError(f"{path}: hidden_size = {hidden} does not part into {num_heads} heads; mend the file")
-    return ViT(num_labels, **sizes)
+    said = {ours: fields[theirs] for ours, theirs in DROPOUTS.items() if theirs in fields}
+    if reason := why_refused("hf:", said):
+        raise ValueError(f"{path}: {reason}; mend the file")
+    return ViT(num_labels, **sizes, **said | dropouts)
 
 
 def fill(model: ViT, folder: Path) -> ViT:

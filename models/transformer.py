@@ -12,7 +12,8 @@ one anyway, ours does not, unlike the paper's (Dosovitskiy et al., 2021, equatio
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -34,16 +35,20 @@ PRESETS = {
 }
 
 
-def written_out(preset: Preset) -> nn.Module:
+def written_out(preset: Preset, **dropouts: Any) -> nn.Module:
     """Return the blocks of models/vit.py with the eps of the official encoder: order and activation alone differ."""
-    blocks = (Block(preset.hidden, preset.num_heads, eps=1e-5) for _ in range(preset.num_layers))
+    blocks = (Block(preset.hidden, preset.num_heads, eps=1e-5, **dropouts) for _ in range(preset.num_layers))
     return nn.Sequential(*blocks)
 
 
-def official(preset: Preset) -> nn.Module:
-    """Return PyTorch's encoder, post-norm with ReLU; without its dropout, which ours has not either."""
+def official(preset: Preset, hidden_dropout_prob: float = 0.0) -> nn.Module:
+    """Return PyTorch's encoder, post-norm with ReLU; its one dropout acts in attention, MLP and on what both add."""
     layer = nn.TransformerEncoderLayer(
-        preset.hidden, preset.num_heads, dim_feedforward=4 * preset.hidden, dropout=0.0, batch_first=True
+        preset.hidden,
+        preset.num_heads,
+        dim_feedforward=4 * preset.hidden,
+        dropout=hidden_dropout_prob,
+        batch_first=True,
     )
     encoder = nn.TransformerEncoder(layer, preset.num_layers, enable_nested_tensor=False)
     for copied in encoder.layers:  # deep copies of one layer: without a draw for each, all start equal
@@ -66,10 +71,32 @@ class Transformer(nn.Module):
         return self.head(self.encoder(self.embeddings(x_NCHW))[:, 0])
 
 
-def build(name: str, num_classes: int, input_shape: tuple[int, int, int] = (3, 224, 224)) -> nn.Module:
-    """Build `ViT_S0_PRESET` or `ViT_S0_PRESET_official`, with positions for images of `input_shape`."""
+def build(
+    name: str,
+    num_classes: int,
+    input_shape: tuple[int, int, int] = (3, 224, 224),
+    *,
+    patch_size: int = 16,
+    hidden: int | None = None,
+    num_heads: int | None = None,
+    num_layers: int | None = None,
+    hidden_dropout_prob: float = 0.0,
+    **dropouts: Any,
+) -> nn.Module:
+    """Build `ViT_S0_PRESET` or `ViT_S0_PRESET_official`, with positions for images of `input_shape`.
+
+    Sizes that are given replace the preset's. Dropouts are those of models/vit.py; the official encoder has one.
+    """
     size, _, encoder = name.removeprefix("ViT_S0_").partition("_")
-    preset = PRESETS[size]
+    given = {"hidden": hidden, "num_heads": num_heads, "num_layers": num_layers}
+    preset = replace(PRESETS[size], **{key: value for key, value in given.items() if value is not None})
     num_channels, *image_size = input_shape
-    embeddings = Embeddings(preset.hidden, image_size=image_size, num_channels=num_channels)
-    return Transformer((official if encoder else written_out)(preset), embeddings, num_classes)
+    embeddings = Embeddings(
+        preset.hidden,
+        image_size=image_size,
+        patch_size=patch_size,
+        num_channels=num_channels,
+        dropout=hidden_dropout_prob,
+    )
+    make = official if encoder else written_out
+    return Transformer(make(preset, hidden_dropout_prob=hidden_dropout_prob, **dropouts), embeddings, num_classes)

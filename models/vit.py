@@ -4,12 +4,19 @@ A 224x224 image is cut into 14x14 patches, each a token of 768 features. A class
 place, twelve encoder blocks let them look at one another, and the logits are read off the class token.
 
 Order, names of the arguments and start are those of Hugging Face's ViTForImageClassification, whose weights
-models/pretrained.py fills in. The study's dropout is 0: there is none.
+models/pretrained.py fills in. The study's dropouts are arguments, all 0 unless asked for:
+
+    hidden_dropout_prob        of the embedded tokens, and of what the MLP of every block adds
+    attention_dropout_prob     of the weights that a token gives to the others
+    projection_dropout_prob    of what the attention of every block adds
+    qk_scale                   of the products of queries and keys; E^-1/2 for heads of E features unless it is said
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -64,6 +71,7 @@ class Embeddings(nn.Module):
         patch_size: int | Iterable[int] = 16,
         num_channels: int = 3,
         mask_token: bool = False,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.patches = Patches(hidden, image_size=image_size, patch_size=patch_size, num_channels=num_channels)
@@ -71,6 +79,7 @@ class Embeddings(nn.Module):
         self.cls_token = nn.Parameter(0.02 * torch.randn(1, 1, hidden))
         self.mask_token = nn.Parameter(0.02 * torch.randn(1, 1, hidden)) if mask_token else None
         self.positions = nn.Parameter(0.02 * torch.randn(1, 1 + rows * columns, hidden))
+        self.dropout = nn.Dropout(dropout)
 
     def forward(self, x_NCHW: Tensor, masked_NT: Tensor | None = None, interpolate: bool = False) -> Tensor:
         """Map images (N, C, H, W) to tokens (N, 1 + T, D), the class token first.
@@ -89,7 +98,7 @@ class Embeddings(nn.Module):
                 raise ValueError("bool_masked_pos needs a mask token; build the model with mask_token=True")
             x_NTD = torch.where(masked_NT.bool().unsqueeze(2), self.mask_token, x_NTD)
         x_NTD = torch.cat((self.cls_token.expand(len(x_NTD), -1, -1), x_NTD), 1)
-        return x_NTD + self.positions_on(self.patches.grid_of(x_NCHW.shape[2:]))
+        return self.dropout(x_NTD + self.positions_on(self.patches.grid_of(x_NCHW.shape[2:])))
 
     def positions_on(self, grid: tuple[int, int]) -> Tensor:
         """Return the positions (1, 1 + T, D) of a grid: bicubic between ours, the class token's as it is."""
@@ -104,22 +113,41 @@ class Block(nn.Module):
     """Self-attention, then an MLP with GELU, each normalised before and added after."""
 
     def __init__(
-        self, hidden: int, num_heads: int, *, mlp_ratio: int = 4, qkv_bias: bool = True, eps: float = 1e-12
+        self,
+        hidden: int,
+        num_heads: int,
+        *,
+        mlp_ratio: int = 4,
+        qkv_bias: bool = True,
+        eps: float = 1e-12,
+        hidden_dropout_prob: float = 0.0,
+        attention_dropout_prob: float = 0.0,
+        projection_dropout_prob: float = 0.0,
+        qk_scale: float | None = None,
     ) -> None:
         super().__init__()
+        if hidden % num_heads:
+            raise ValueError(f"hidden = {hidden} does not part into {num_heads} heads; change one of them")
         self.num_heads = num_heads
+        self.attention_dropout_prob = attention_dropout_prob
+        self.qk_scale = qk_scale
         self.norm1 = nn.LayerNorm(hidden, eps=eps)
         self.qkv = nn.Linear(hidden, 3 * hidden, bias=qkv_bias)
         self.out = nn.Linear(hidden, hidden)
+        self.projection_dropout = nn.Dropout(projection_dropout_prob)
         self.norm2 = nn.LayerNorm(hidden, eps=eps)
         inner = mlp_ratio * hidden
-        self.mlp = nn.Sequential(nn.Linear(hidden, inner), nn.GELU(), nn.Linear(inner, hidden))
+        self.mlp = nn.Sequential(
+            nn.Linear(hidden, inner), nn.GELU(), nn.Linear(inner, hidden), nn.Dropout(hidden_dropout_prob)
+        )
 
     def forward(self, x_NTD: Tensor) -> Tensor:
-        """Map tokens (N, T, D) to the same shape; the products of H heads of E features are scaled by E^-1/2."""
+        """Map tokens (N, T, D) to the same shape, by H heads of E features."""
         qkv_3NHTE = self.qkv(self.norm1(x_NTD)).unflatten(2, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
-        attended_NHTE = F.scaled_dot_product_attention(*qkv_3NHTE.unbind(0))
-        x_NTD = x_NTD + self.out(attended_NHTE.transpose(1, 2).flatten(2))
+        dropout = self.attention_dropout_prob if self.training else 0.0
+        q_NHTE, k_NHTE, v_NHTE = qkv_3NHTE.unbind(0)
+        attended_NHTE = F.scaled_dot_product_attention(q_NHTE, k_NHTE, v_NHTE, dropout_p=dropout, scale=self.qk_scale)
+        x_NTD = x_NTD + self.projection_dropout(self.out(attended_NHTE.transpose(1, 2).flatten(2)))
         return x_NTD + self.mlp(self.norm2(x_NTD))
 
 
@@ -137,12 +165,30 @@ class ViT(nn.Module):
         patch_size: int | Iterable[int] = 16,
         num_channels: int = 3,
         mask_token: bool = False,
+        hidden_dropout_prob: float = 0.0,
+        attention_dropout_prob: float = 0.0,
+        projection_dropout_prob: float = 0.0,
+        qk_scale: float | None = None,
     ) -> None:
         super().__init__()
         self.embeddings = Embeddings(
-            hidden, image_size=image_size, patch_size=patch_size, num_channels=num_channels, mask_token=mask_token
+            hidden,
+            image_size=image_size,
+            patch_size=patch_size,
+            num_channels=num_channels,
+            mask_token=mask_token,
+            dropout=hidden_dropout_prob,
         )
-        self.blocks = nn.Sequential(*(Block(hidden, num_heads) for _ in range(num_layers)))
+        block = partial(
+            Block,
+            hidden,
+            num_heads,
+            hidden_dropout_prob=hidden_dropout_prob,
+            attention_dropout_prob=attention_dropout_prob,
+            projection_dropout_prob=projection_dropout_prob,
+            qk_scale=qk_scale,
+        )
+        self.blocks = nn.Sequential(*(block() for _ in range(num_layers)))
         self.norm = nn.LayerNorm(hidden, eps=1e-12)
         self.head = nn.Linear(hidden, num_labels) if num_labels > 0 else nn.Identity()
         self.apply(initialise)
@@ -187,7 +233,9 @@ def initialise(module: nn.Module) -> None:
         nn.init.zeros_(module.bias)
 
 
-def build(_name: str, num_classes: int, input_shape: tuple[int, int, int] = (3, 224, 224)) -> nn.Module:
-    """Build ViT-B/16 with positions for images of `input_shape`."""
+def build(
+    _name: str, num_classes: int, input_shape: tuple[int, int, int] = (3, 224, 224), **arguments: Any
+) -> nn.Module:
+    """Build ViT-B/16, or what the arguments make of it, with positions for images of `input_shape`."""
     num_channels, *image_size = input_shape
-    return ViT(num_classes, image_size=image_size, num_channels=num_channels)
+    return ViT(num_classes, image_size=image_size, num_channels=num_channels, **arguments)

@@ -323,6 +323,16 @@ def test_a_pretrained_folder_gives_the_logits_of_its_own_network(tmp_path: Path,
     torch.testing.assert_close(models.build(name)(PIXELS), their_logits(weights, PIXELS), atol=1e-4, rtol=1e-4)
 
 
+def test_dropouts_are_those_of_the_folder_unless_the_experiment_says_others(tmp_path: Path) -> None:
+    name = save(tmp_path, their_weights(10), hidden_dropout_prob=0.25, attention_probs_dropout_prob=0.5)
+    block = models.build(name).blocks[0]
+    assert (block.projection_dropout.p, block.mlp[-1].p, block.attention_dropout_prob) == (0.25, 0.25, 0.5)
+    block = models.build(name, projection_dropout_prob=0.0, qk_scale=0.5).blocks[0]
+    assert (block.projection_dropout.p, block.mlp[-1].p, block.qk_scale) == (0.0, 0.25, 0.5)
+    with pytest.raises(ValueError, match="hidden_dropout_prob = 2 should be a share"):
+        models.build(save(tmp_path, their_weights(10), hidden_dropout_prob=2))
+
+
 def test_transformers_own_network_gives_the_same_logits(tmp_path: Path) -> None:
     transformers = pytest.importorskip("transformers")
     theirs = transformers.ViTForImageClassification(transformers.ViTConfig(**FIELDS, num_labels=10)).eval()

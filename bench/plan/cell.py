@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Gt, Le, Lt
 
 from bench.plan.augmentation import AugmentTexts
+from bench.plan.model_args import ModelArgs
 from bench.plan.recipe import RECIPES, LossScale, LossScaleText, Recipe
 
 Positive = Annotated[int, Ge(1), Le(2**31 - 1)]
@@ -40,6 +41,10 @@ class Cell:
     """The recipe; a file and the command line give its name."""
     batch_size: Positive
     """Images a step, on each GPU."""
+
+    model_args: ModelArgs = None
+    """Arguments of the network itself, a table in a file: `{hidden_dropout_prob = 0.1}`, `{width = 0.75}`; those of our
+    networks stand in models/arguments.py, those of a factory in its signature."""
 
     seed: Seed = 0
     """Of the initial weights, the order of the images and the augmentation."""
@@ -87,6 +92,8 @@ class Cell:
     augment: AugmentTexts = ("crop", "flip")
     """In the order of acting, on the device, batched: `crop` (4 pixels of padding), `flip`, `rotation:15`, `jitter`,
     `cutout:16`, `erasing`; their settings after a colon: `jitter:brightness=.1,hue=.1` (bench/plan/augmentation.py)."""
+    test_batch_size: NonNegative = 0
+    """Images of a step of evaluation, on each GPU; 0 means `batch_size`, but 128 or more."""
     drop_last: bool = True
     """Whether an epoch's last, smaller batch is left out, so that every step is alike."""
 

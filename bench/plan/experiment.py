@@ -146,7 +146,7 @@ class _Reader:
             raise self.error(place, f"{points!r} is no list; write [{points!r}], or move it to [fixed]")
         if not points:
             raise self.error(place, "is empty, so there would be no cell; give it a value or drop the line")
-        if all(isinstance(point, dict) for point in points):
+        if axis != "model_args" and all(isinstance(point, dict) for point in points):
             tables = [self._fields(point, place) for point in points]
             for table in tables:
                 if table.keys() != tables[0].keys() or not table:

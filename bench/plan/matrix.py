@@ -15,7 +15,9 @@ from typing import Any
 from bench.plan.cell import Cell
 from bench.plan.errors import RequestError, did_you_mean
 from bench.plan.experiment import FIELDS, Experiment
+from bench.plan.model_args import as_arguments
 from bench.plan.recipe import why_refused
+from models import arguments
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +103,8 @@ def _accepted(cell: Cell, experiment: Experiment, place: str) -> Cell:
     if reason:
         what = f"precision = '{cell.precision}', loss_scale = '{cell.resolved_loss_scale}'"
         raise RequestError(f"{experiment.path}, {place} {what}: {reason}")
+    if unbuilt := arguments.why_refused(cell.model, as_arguments(cell.model_args)):
+        raise RequestError(f"{experiment.path}, {place} model_args: {unbuilt}")
     if unshared := cell.why_not_shared:
         raise RequestError(f"{experiment.path}, {place} gpus = {cell.gpus}: {unshared}")
     if uncompiled := cell.why_not_compiled:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 import models
 from bench.plan.cell import Cell
+from bench.plan.model_args import as_arguments
 from bench.train.augment import Augment, Normalize
 from bench.train.average import Average, MovingAverage, NoAverage
 from bench.train.clip import Clip, no_clip
@@ -59,7 +60,8 @@ def build_model(cell: Cell, num_classes: int) -> nn.Module:
     Raises:
         ValueError: it does not fit the images.
     """
-    return models.build(cell.model, num_classes=num_classes, input_shape=(3, cell.input_size, cell.input_size))
+    shape = (3, cell.input_size, cell.input_size)
+    return models.build(cell.model, num_classes=num_classes, input_shape=shape, **as_arguments(cell.model_args))
 
 
 class Training:
@@ -273,7 +275,7 @@ class Training:
                 prepare=self.normalize,
                 loss_fn=loss_of(self.model),
                 autocast=self.precision.autocast,
-                batch_size=max(self.cell.batch_size, MIN_EVALUATION_BATCH),
+                batch_size=self.cell.test_batch_size or max(self.cell.batch_size, MIN_EVALUATION_BATCH),
                 num_classes=self.images.num_classes,
                 ranks=self.ranks,
                 told=self.told,

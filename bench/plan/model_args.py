@@ -1,0 +1,45 @@
+"""`model_args`: arguments of a network itself, a table in an experiment file, one line of JSON everywhere else.
+
+    model_args = {hidden_dropout_prob = 0.1, attention_dropout_prob = 0.1}
+
+As text it is hashable, a column, and the same whatever the order of its keys.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator
+
+
+def as_text(table: Any) -> str | None:
+    """Return a table of arguments as JSON with sorted keys; None for an empty one.
+
+    Raises:
+        ValueError: it is no table, a key is no name of an argument, or a value is nothing that JSON holds.
+    """
+    if not isinstance(table, dict):
+        raise ValueError("is no table of arguments; write it as {dropout = 0.1}")
+    for key, value in table.items():
+        if not re.fullmatch(r"[^\W\d]\w*", key):
+            raise ValueError(f"has the key {key!r}, which is no name of an argument; write it as {{dropout = 0.1}}")
+        if not all(map(_is_plain, value if isinstance(value, list) else [value])):
+            raise ValueError(
+                f"sets {key} to {value!r}; it should be a number, a word, true or false, or a list of these"
+            )
+    return json.dumps(table, sort_keys=True) if table else None
+
+
+def as_arguments(text: str | None) -> dict[str, Any]:
+    """Return the arguments that `as_text` wrote."""
+    return json.loads(text) if text else {}
+
+
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, (bool, str, int)) or (isinstance(value, float) and math.isfinite(value))
+
+
+ModelArgs = Annotated[str | None, BeforeValidator(as_text)]
