@@ -43,8 +43,7 @@ class Cell:
     """Images a step, on each GPU."""
 
     model_args: ModelArgs = None
-    """Arguments of the network itself, a table in a file: `{hidden_dropout_prob = 0.1}`, `{width = 0.75}`; those of our
-    networks stand in models/arguments.py, those of a factory in its signature."""
+    """Of the network itself, a table in a file: `{hidden_dropout_prob = 0.1}`; ours stand in models/arguments.py."""
 
     seed: Seed = 0
     """Of the initial weights, the order of the images and the augmentation."""
@@ -113,15 +112,13 @@ class Cell:
     """Whether 16-bit matrix products on CUDA may accumulate in less than fp32 (torch's default)."""
     onednn: Literal["auto", "on", "off"] = "auto"
     """Whether a CPU's convolutions and products are oneDNN's or torch's own. `auto` is on, but off for fp16 on a CPU
-    without AMX-FP16: oneDNN leaves the weight gradients of its convolutions there to a reference loop, with which a
-    step of LeNet took 16 times as long or more (experiments/LOG.md)."""
+    without AMX-FP16: oneDNN leaves weight gradients of convolutions there to a reference loop (experiments/LOG.md)."""
     compile: Literal["none", "default", "reduce-overhead", "max-autotune"] = "none"
     """torch.compile's mode for the network; on a GPU `reduce-overhead` and `max-autotune` replay its kernels as CUDA
     graphs. The first step of a process runs as written, under the eyes of the dtype proof, so what goes on from a
     checkpoint is not bit-equal; and compiled dropout draws other numbers."""
     num_threads: Annotated[int, Ge(0), Le(1024)] = 0
     """Of torch on the CPU; 0 means all cores of the board."""
-
     gpus: Annotated[int, Ge(1), Le(1024)] = 1
     """Boards that train the cell together, each its own images of a step, by DistributedDataParallel; as many processes
     on one CPU, which share its cores."""
