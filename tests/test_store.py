@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from bench.plan.errors import RequestError
 from bench.plan.experiment import parse_experiment
 from bench.plan.matrix import Plan, make_plan
-from bench.store.atomic import replacing
+from bench.store.atomic import RECORD, replacing
 from bench.store.columns import CELLS, TABLES
 from bench.store.folder import Folder
-from bench.store.join import join, joined_rows
+from bench.store.join import damaged_files, join, joined_rows, why_not_whole
 from bench.store.record import write_run
 
 TEXT = """
@@ -120,3 +121,95 @@ def test_another_file_of_the_same_name_may_not_take_over_a_folder(tmp_path: Path
     assert Folder.of(first, tmp_path / "results") == folder
     with pytest.raises(RequestError, match="another file of the same name; rename one, or give --results"):
         Folder.of(plan_of(path=tmp_path / "b" / "trial.toml"), tmp_path / "results")
+
+
+def spoil(path: Path, how: str) -> None:
+    """Damage a file in one of the ways in which files are damaged."""
+    content = path.read_bytes()
+    if how == "deleted":
+        path.unlink()
+    elif how == "truncated":
+        path.write_bytes(content[: len(content) // 2])
+    elif how == "empty":
+        path.write_bytes(b"")
+    elif how == "foreign":
+        pq.write_table(pa.table({"cell_id": ["0123456789abcdef"], "step": [1]}), path)
+    else:
+        path.write_text("a text\n" * 100)
+
+
+DAMAGES = ("deleted", "truncated", "empty", "foreign", "text")
+
+
+@pytest.mark.parametrize("how", DAMAGES)
+@pytest.mark.parametrize("table", ["cells", "steps", "epochs"])
+def test_a_table_that_is_not_what_was_joined_is_joined_again(table: str, how: str, tmp_path: Path) -> None:
+    folder, plan = Folder(path=tmp_path), plan_of()
+    finish(folder, plan, 3)
+    join(plan, folder)
+    assert not join(plan, folder), "nothing changed"
+    whole = {name: pq.read_table(tmp_path / f"{name}.parquet") for name in TABLES}
+    spoil(tmp_path / f"{table}.parquet", how)
+    assert join(plan, folder)
+    assert why_not_whole(folder) is None
+    for name, rows in whole.items():
+        assert pq.read_table(tmp_path / f"{name}.parquet").equals(rows), name
+
+
+@pytest.mark.parametrize("how", DAMAGES[1:])
+def test_a_record_that_cannot_be_read_is_named_and_its_cell_counts_as_not_done(how: str, tmp_path: Path) -> None:
+    folder, plan = Folder(path=tmp_path), plan_of()
+    finish(folder, plan, 3)
+    join(plan, folder)
+    bad = plan.cells[1]
+    spoil(folder.run_path(bad) / RECORD, how)
+    assert join(plan, folder)
+    reason = damaged_files(folder)[f"runs/{bad.run_folder}/{RECORD}"]
+    assert reason.endswith("its cell is run again")
+    assert bad.cell_id not in folder.done(plan.cells)
+    ok = {row["cell_id"] for row in joined_rows(folder, ["cell_id", "status"]) if row["status"] == "ok"}
+    assert ok == {plan.cells[0].cell_id, plan.cells[2].cell_id}
+    finish(folder, plan, 3)
+    join(plan, folder)
+    assert not [file for file in damaged_files(folder) if RECORD in file]
+    assert len(folder.done(plan.cells)) == 3
+
+
+def test_the_record_of_another_cell_is_not_taken(tmp_path: Path) -> None:
+    folder, plan = Folder(path=tmp_path), plan_of()
+    finish(folder, plan, 2)
+    (folder.run_path(plan.cells[0]) / RECORD).replace(folder.run_path(plan.cells[1]) / RECORD)
+    join(plan, folder)
+    assert "holds rows of another cell" in damaged_files(folder)[f"runs/{plan.cells[1].run_folder}/{RECORD}"]
+    assert folder.done(plan.cells) == {}
+
+
+@pytest.mark.parametrize("how", DAMAGES)
+def test_a_trace_that_cannot_be_read_costs_its_rows_only_and_is_named(how: str, tmp_path: Path) -> None:
+    folder, plan = Folder(path=tmp_path), plan_of()
+    finish(folder, plan, 3)
+    spoil(folder.run_path(plan.cells[0]) / "steps.parquet", how)
+    join(plan, folder)
+    assert len(folder.done(plan.cells)) == 3
+    assert pq.read_table(tmp_path / "steps.parquet").num_rows == 4
+    assert f"runs/{plan.cells[0].run_folder}/steps.parquet" in damaged_files(folder)
+
+
+def test_what_is_not_whole_is_not_called_whole(tmp_path: Path) -> None:
+    folder, plan = Folder(path=tmp_path), plan_of()
+    finish(folder, plan, 1)
+    join(plan, folder)
+    assert why_not_whole(folder) is None
+    (tmp_path / "steps.parquet").write_bytes(b"PAR1")
+    assert "steps.parquet" in str(why_not_whole(folder))
+
+
+@pytest.mark.parametrize("text", ["[]", "{", "1", '{"of": 1, "cell_s": [], "damaged": 3, "tables": null}', ""])
+def test_notes_of_ours_that_are_damaged_are_made_again(text: str, tmp_path: Path) -> None:
+    folder, plan = Folder(path=tmp_path), plan_of()
+    finish(folder, plan, 2)
+    for name in (".joined.json", "plan.json"):
+        (tmp_path / name).write_text(text)
+    assert folder.said_source() is None
+    assert join(plan, folder)
+    assert not join(plan, folder)

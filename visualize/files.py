@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +35,15 @@ WORDS = {
 # fmt: on
 
 
+REJOINS = "the experiment's own command rejoins it from runs/"
+"""The next move for a joined table that is not what it should be."""
+
+
 class ResultsError(ValueError):
     """The folder holds no results that can be read or compared; one line that ends with the next move."""
 
 
-def read_table(folder: Path, name: str) -> pa.Table:
+def read_table(folder: Path, name: str, *, only: str | None = None) -> pa.Table:
     """Read one file; an absent one other than cells.parquet is a table without rows.
 
     Raises:
@@ -51,16 +56,16 @@ def read_table(folder: Path, name: str) -> pa.Table:
     # Ids repeat for every step of a run: read as a dictionary they cost one code a row instead of a string.
     words = [] if name == "cells" else [f.name for f in schema if pa.types.is_string(f.type)]
     try:
-        table = pq.read_table(path, read_dictionary=words, memory_map=True)
+        table = pq.read_table(path, columns=only and [only], read_dictionary=words, memory_map=True)
     except (pa.ArrowException, OSError) as e:
         raise _damaged(path, e) from None
-    missing = [column for column in NEEDED[name] if column not in table.column_names]
-    if missing:
+    lacking = [column for column in NEEDED[name] if column not in schema.names]
+    if lacking:
         raise ResultsError(
-            f"{path}: lacks the column {', '.join(missing)}; it was written by something else or an older ampbench: "
+            f"{path}: lacks the column {', '.join(lacking)}; it was written by something else or an older ampbench: "
             "run the experiment again"
         )
-    for column in map(table.schema.field, NEEDED[name]):
+    for column in map(schema.field, NEEDED[name]):
         if (column.name in WORDS) != _is_text(column.type) and not pa.types.is_null(column.type):
             wanted = "text" if column.name in WORDS else "numbers"
             raise ResultsError(
@@ -100,6 +105,42 @@ def read_plan(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError) as e:
         raise ResultsError(f"{path}: cannot be read ({e}); run the experiment again, which rewrites it") from None
     return plan if isinstance(plan, dict) else {}
+
+
+def missing(folder: Path, cell_ids: Collection[str], expected: Collection[str]) -> list[str]:
+    """Return what the tables lack of the cells' traces, a sentence each without its full stop.
+
+    Args:
+        folder: of results.
+        cell_ids: of cells.parquet.
+        expected: tables that cells like these leave rows in.
+    """
+    found = [f"{folder / file}: {reason}" for file, reason in _left_out(folder).items()]
+    for name in (name for name in NEEDED if name != "cells"):
+        path = folder / f"{name}.parquet"
+        if not path.exists():
+            if name in expected:
+                found.append(f"{path}: is not there, so nothing is drawn from it; {REJOINS}")
+            continue
+        try:
+            ids = read_table(folder, name, only="cell_id")["cell_id"].unique().to_pylist()
+        except ResultsError as e:
+            found.append(str(e))
+            continue
+        foreign = sum(cell_id not in cell_ids for cell_id in ids)
+        if foreign:
+            whose = f"{foreign} cell{'s' * (foreign != 1)} that cells.parquet does not hold"
+            found.append(f"{path}: rows of {whose} are left out; {REJOINS}")
+    return found
+
+
+def _left_out(folder: Path) -> dict[str, str]:
+    """Return the files of runs that were left out when the tables were joined, and why."""
+    try:
+        said = json.loads((folder / ".joined.json").read_text(encoding="utf-8"))["damaged"]
+        return {str(file): str(reason) for file, reason in said.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
 
 
 def _schema(path: Path) -> pa.Schema:

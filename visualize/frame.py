@@ -23,7 +23,7 @@ import pandas as pd
 import pyarrow as pa
 
 from visualize import theme
-from visualize.files import ResultsError, read_labels, read_plan, read_table, to_frame
+from visualize.files import ResultsError, missing, read_labels, read_plan, read_table, to_frame
 
 METHOD_VERSION = 3
 """The newest way of taking numbers that the code here knows how to compare."""
@@ -44,6 +44,8 @@ class Results:
     """Column -> label and unit, from the files' own metadata."""
     settings: tuple[str, ...]
     """Columns that say what a cell was asked to do."""
+    known_ids: frozenset[str] = dataclasses.field(repr=False)
+    """Of all cells of the folder."""
     load: Callable[[str], pd.DataFrame] = dataclasses.field(repr=False)
     """Table -> its rows for all cells of the folder; remembered."""
 
@@ -76,6 +78,12 @@ class Results:
     def exponents(self) -> pd.DataFrame:
         """One row a look, layer and exponent."""
         return self._of_cells("exponents")
+
+    @functools.cached_property
+    def missing(self) -> list[str]:
+        """What the tables lack, a sentence each."""
+        expected = [*["steps", "blocks"] * (len(self.ok) > 0), *["epochs"] * bool((self.ok["epochs"] > 0).any())]
+        return missing(self.folder, self.known_ids, expected)
 
     def of_one_cell_each(self, table: str) -> pd.DataFrame:
         """Return the rows of a table that the first finished cell of each recipe left."""
@@ -155,6 +163,7 @@ def read(folder: Path | str, *, mixed: bool = False) -> Results:
         cells=_tidy(table),
         labels=read_labels(folder),
         settings=tuple(settings(table.schema)),
+        known_ids=frozenset(table["cell_id"].to_pylist()),
         load=functools.cache(lambda name: to_frame(read_table(folder, name))),
     )
 

@@ -133,6 +133,7 @@ def notes(results: Results) -> list[str]:
     """Return what a reader of the table should know before using it, a sentence each."""
     ok, found = results.ok, []
     planned = len(results.plan.get("cells") or [])
+    found += [f"{sentence}." for sentence in results.missing]
     unrun = planned - len(results.cells)
     if unrun > 0:
         found.append(f"{unrun} of {planned} planned cells have not run yet; the same command goes on with them.")

@@ -63,6 +63,7 @@ def sweep(plan: Plan, cells: Sequence[Cell], options: Options, console: Console)
     refused = refused_switch(os.environ)
     if refused:
         raise RequestError(refused)
+    _mend(plan, folder, console)
     done = folder.done(plan.cells)
     todo = [cell for cell in cells if cell.cell_id not in done]
     if options.again:
@@ -155,6 +156,16 @@ def _join(plan: Plan, folder: Folder) -> None:
     join(plan, folder)
 
 
+def _mend(plan: Plan, folder: Folder, console: Console) -> None:
+    """Join what is there, if anything is, and name the files that cannot be read."""
+    if folder.done(plan.cells) or folder.broken(plan.cells):
+        from bench.store.join import damaged_files
+
+        _join(plan, folder)
+        for file, reason in damaged_files(folder).items():
+            console.print(f"{folder.path / file}: {reason}", style="red", **PLAIN)
+
+
 def _publish(folder: Folder, cells: Sequence[Cell], fresh: Sequence[Cell], console: Console) -> None:
     """Log to W&B what was run now, and what was finished earlier but never logged."""
     from bench.sinks.wandb import is_logged, publish
@@ -238,9 +249,11 @@ def _report(folder: Folder, console: Console, *, mixed: bool) -> None:
             absent = MISSING_MODULE.search(said)
             because = f"no report: {how_to_install([absent[1]])}" if absent else said
             console.print(because, style="red", **PLAIN)
-            console.print(
-                f"The tables are whole; to draw them again: python -m visualize.report {folder.path}", **PLAIN
-            )
+            from bench.store.join import why_not_whole
+
+            found = why_not_whole(folder)
+            known = f"{found}; the same command joins the runs again" if found else "The tables are whole"
+            console.print(f"{known}; to draw them again: python -m visualize.report {folder.path}", **PLAIN)
             return
     console.print(summary.read_text(encoding="utf-8").rstrip(), **PLAIN)
 

@@ -15,6 +15,7 @@ from bench.plan.cell import Cell
 from bench.plan.errors import RequestError
 from bench.plan.matrix import Plan
 from bench.store.atomic import RECORD, write_json
+from bench.store.record import looks_whole
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -60,10 +61,18 @@ class Folder:
         return self.path / "runs" / cell.run_folder
 
     def done(self, cells: Iterable[Cell]) -> dict[str, Path]:
-        """Return cell id -> record of the cells that have one."""
+        """Return cell id -> record of the cells that have one, whole as far as a quick look can tell."""
+        return {cell_id: path for cell_id, path in self._records(cells).items() if looks_whole(path)}
+
+    def broken(self, cells: Iterable[Cell]) -> dict[Path, str]:
+        """Return the records that are cut short or something else, and what is wrong."""
+        wrong = {path for path in self._records(cells).values() if not looks_whole(path)}
+        return dict.fromkeys(sorted(wrong), "is cut short or no Parquet file")
+
+    def _records(self, cells: Iterable[Cell]) -> dict[str, Path]:
         try:
             present = {entry.name for entry in os.scandir(self.path / "runs")}
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return {}
         paths = {c.cell_id: self.run_path(c) / RECORD for c in cells if c.run_folder in present}
         return {cell_id: path for cell_id, path in paths.items() if path.exists()}
@@ -73,7 +82,7 @@ class Folder:
         ours = {cell.run_folder for cell in cells}
         try:
             return sum(entry.name not in ours for entry in os.scandir(self.path / "runs") if entry.is_dir())
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return 0
 
     def write_plan(self, plan: Plan, *, command: str, git_commit: str | None, git_dirty: bool | None) -> None:
@@ -100,16 +109,22 @@ class Folder:
         try:
             plain: dict[str, Any] = json.loads((self.path / "plan.json").read_text())
             return str(plain["source"])
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError):
             return None
 
     def stamp(self) -> dict[str, Any]:
-        """Return what the joined tables were made of (`of`), and cell id -> seconds (`cell_s`)."""
+        """Return what the joined tables were made of.
+
+        `of` digests the records, `tables` holds size and time of each table, `damaged` the files of runs that were
+        left out and why, `cell_s` cell id -> seconds.
+        """
+        empty: dict[str, Any] = {"of": None, "tables": {}, "damaged": {}, "cell_s": {}}
         try:
-            plain: dict[str, Any] = json.loads((self.path / STAMP).read_text())
-            return plain
+            plain = json.loads((self.path / STAMP).read_text())
         except (OSError, ValueError):
-            return {"of": None, "cell_s": {}}
+            return empty
+        kept = plain if isinstance(plain, dict) else {}
+        return empty | {key: kept[key] for key in empty if isinstance(kept.get(key), str if key == "of" else dict)}
 
     def lock(self) -> FileLock:
         """Return the lock under which plan.json and the joined tables are written."""

@@ -17,23 +17,59 @@ from bench.plan.matrix import Plan
 from bench.store.atomic import replacing, write_json
 from bench.store.columns import TABLES, schema
 from bench.store.folder import STAMP, SUMMARY, Folder
-from bench.store.record import cell_row
+from bench.store.record import Damaged, cell_row, read_run
+
+SET_ASIDE = ".damaged"
+"""Put after the name of a record that cannot be read."""
 
 
 def join(plan: Plan, folder: Folder) -> bool:
-    """Join the runs; return whether anything changed since the last time."""
+    """Join the runs; return whether anything changed since the last time.
+
+    A table that was deleted, cut short or replaced is made again. A record that cannot be read is set aside under
+    another name, so that its cell is run again. Other files of a run that cannot be read are left out, and named in
+    `damaged_files`.
+    """
     with folder.lock():
-        done = folder.done(plan.cells)
-        stamp = _stamp(plan, done)
-        if folder.stamp()["of"] == stamp and (folder.path / "cells.parquet").exists():
+        done, damaged = folder.done(plan.cells), folder.broken(plan.cells)
+        last = folder.stamp()
+        if not damaged and last["of"] == _stamp(plan, done) and last["tables"] == _sizes(folder):
             return False
+        records = {}
+        for cell_id, path in done.items():
+            try:
+                records[cell_id] = read_run(path, "cells", cell_id)
+            except Damaged as e:
+                damaged[path] = str(e)
+        for path in damaged:
+            path.replace(path.with_name(f"{path.name}{SET_ASIDE}"))
+        done = {cell_id: path for cell_id, path in done.items() if cell_id in records}
+        reasons = {_named(path, folder): f"{reason}; its cell is run again" for path, reason in damaged.items()}
         for table in TABLES:
             with replacing(folder.path / f"{table}.parquet") as partial:
-                _join_table(table, plan, done, partial)
+                reasons |= _join_table(table, plan, folder, done, records, partial)
         (folder.path / SUMMARY).unlink(missing_ok=True)  # it speaks of other rows
-        seconds = {row["cell_id"]: row["cell_s"] for row in joined_rows(folder, ["cell_id", "cell_s"])}
-        write_json(folder.path / STAMP, {"of": stamp, "cell_s": seconds})
+        seconds = {cell_id: record["cell_s"][0].as_py() for cell_id, record in records.items()}
+        seconds |= {cell.cell_id: None for cell, _ in plan.excluded}
+        now = {"of": _stamp(plan, done), "tables": _sizes(folder), "damaged": reasons, "cell_s": seconds}
+        write_json(folder.path / STAMP, now)
         return True
+
+
+def damaged_files(folder: Folder) -> dict[str, str]:
+    """Return file -> why it was left out of the joined tables; the file by its path in the folder."""
+    return dict(folder.stamp()["damaged"])
+
+
+def why_not_whole(folder: Folder) -> str | None:
+    """Return which joined table cannot be read, and why; None if all can."""
+    for table in TABLES:
+        path = folder.path / f"{table}.parquet"
+        try:
+            pq.read_metadata(path)
+        except (pa.ArrowException, OSError) as e:
+            return f"{path}: {str(e).splitlines()[0]}"
+    return None
 
 
 def joined_rows(folder: Folder, columns: list[str]) -> list[dict[str, Any]]:
@@ -46,31 +82,50 @@ def joined_rows(folder: Folder, columns: list[str]) -> list[dict[str, Any]]:
     return rows
 
 
-def _join_table(table: str, plan: Plan, done: dict[str, Path], partial: Path) -> None:
+def _join_table(
+    table: str, plan: Plan, folder: Folder, done: dict[str, Path], records: dict[str, pa.Table], partial: Path
+) -> dict[str, str]:
+    """Write one table; return the files that are left out of it, and why."""
     columns = schema(table)
-    name = "record" if table == "cells" else table
+    rows: list[pa.Table] = []
+    damaged: dict[str, str] = {}
+    if table == "cells":
+        rows += records.values()
+        excluded = [
+            cell_row(cell, status="excluded", because=because) | {"run_folder": None} for cell, because in plan.excluded
+        ]
+        rows.append(pa.Table.from_pylist(excluded, schema=columns))
+    else:
+        for cell_id, record in done.items():
+            path = record.with_name(f"{table}.parquet")
+            try:
+                if path.exists():
+                    rows.append(read_run(path, table, cell_id))
+                elif _is_missing(table, records[cell_id]):
+                    damaged[_named(path, folder)] = "is not there"
+            except Damaged as e:
+                damaged[_named(path, folder)] = str(e)
     with pq.ParquetWriter(partial, columns, compression="zstd") as writer:
-        rows: list[pa.Table] = []
-        for record in done.values():
-            path = record.with_name(f"{name}.parquet")
-            if path.exists():
-                rows.append(_conformed(pq.read_table(path), columns))
-        if table == "cells":
-            excluded = [
-                cell_row(cell, status="excluded", because=because) | {"run_folder": None}
-                for cell, because in plan.excluded
-            ]
-            rows.append(pa.Table.from_pylist(excluded, schema=columns))
         if rows:
             writer.write_table(pa.concat_tables(rows))
+    return damaged
 
 
-def _conformed(table: pa.Table, columns: pa.Schema) -> pa.Table:
-    """Bring a table of an older version to today's columns: new ones are null, dropped ones go."""
-    arrays = [
-        table[f.name].cast(f.type) if f.name in table.column_names else pa.nulls(len(table), f.type) for f in columns
-    ]
-    return pa.Table.from_arrays(arrays, schema=columns)
+def _is_missing(table: str, record: pa.Table) -> bool:
+    """Whether a cell that ran to its end must have left rows of a table."""
+    [cell] = record.select(["status", "epochs"]).to_pylist()
+    return bool(cell["status"] == "ok" and (table in ("steps", "blocks") or (table == "epochs" and cell["epochs"])))
+
+
+def _named(path: Path, folder: Folder) -> str:
+    return str(path.relative_to(folder.path))
+
+
+def _sizes(folder: Folder) -> dict[str, list[int]]:
+    """Return size and time of each joined table that is there, by which another file in its place is told."""
+    paths = {table: folder.path / f"{table}.parquet" for table in TABLES}
+    stats = {table: path.stat() for table, path in paths.items() if path.is_file()}
+    return {table: [stat.st_size, stat.st_mtime_ns] for table, stat in stats.items()}
 
 
 def _stamp(plan: Plan, done: dict[str, Path]) -> str:

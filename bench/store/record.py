@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,9 @@ import pyarrow.parquet as pq
 from bench.plan.cell import Cell
 from bench.store.atomic import RECORD, replacing
 from bench.store.columns import schema
+
+MAGIC = b"PAR1"
+"""First and last bytes of a Parquet file."""
 
 
 def cell_row(cell: Cell, **measured: Any) -> dict[str, Any]:
@@ -28,6 +32,44 @@ def cell_row(cell: Cell, **measured: Any) -> dict[str, Any]:
         **cell.settings,
         **measured,
     }
+
+
+class Damaged(ValueError):
+    """A file of a run cannot be read, or is of another run; the message says why."""
+
+
+def looks_whole(record: Path) -> bool:
+    """Whether a record begins and ends as Parquet does: a quick look, which a file cut short does not pass."""
+    try:
+        with record.open("rb") as file:
+            start = file.read(len(MAGIC))
+            file.seek(-len(MAGIC), os.SEEK_END)
+            return start == MAGIC == file.read()
+    except OSError:
+        return False
+
+
+def read_run(path: Path, table: str, cell_id: str) -> pa.Table:
+    """Read a file of a run under today's columns of `table`: new ones are null, dropped ones go.
+
+    Raises:
+        Damaged: it cannot be read, or its rows are not those of this cell.
+    """
+    columns = schema(table)
+    try:
+        found = pq.read_table(path)
+        ids = set(found["cell_id"].to_pylist())
+        arrays = [
+            found[f.name].cast(f.type) if f.name in found.column_names else pa.nulls(len(found), f.type)
+            for f in columns
+        ]
+        conformed = pa.Table.from_arrays(arrays, schema=columns)
+    except (pa.ArrowException, OSError, KeyError, ValueError) as e:
+        reason = (str(e).strip() or type(e).__name__).splitlines()[0].rstrip(". ")
+        raise Damaged(f"cannot be read: {reason}") from None
+    if ids - {cell_id} or (table == "cells" and len(found) != 1):
+        raise Damaged("holds rows of another cell" if ids - {cell_id} else f"holds {len(found)} rows instead of one")
+    return conformed
 
 
 def write_run(

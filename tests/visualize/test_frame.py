@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,6 +16,7 @@ from bench.store.columns import METHOD_VERSION, TABLES, schema
 from visualize import files, frame, theme
 from visualize.files import ResultsError
 from visualize.frame import read
+from visualize.table import notes
 
 
 def test_the_columns_that_are_needed_are_columns_that_are_written():
@@ -168,3 +171,23 @@ def test_ids_of_many_row_groups_become_one_set_of_categories(tmp_path):
     assert list(rows["cell_id"]) == list(ids)
     assert rows["cell_id"].cat.categories.size == 40
     assert rows["loss"].dtype == np.float32
+
+
+@pytest.mark.parametrize("table", ["epochs", "steps", "blocks"])
+def test_a_table_that_is_not_there_is_said(matrix, table):
+    path = matrix()
+    assert read(path).missing == []
+    (path / f"{table}.parquet").unlink()
+    [said] = read(path).missing
+    assert f"{table}.parquet: is not there, so nothing is drawn from it" in said
+
+
+def test_rows_of_other_cells_and_files_left_out_are_said(matrix, tmp_path):
+    path = matrix()
+    foreign = pa.table({"cell_id": ["f" * 16], "epoch": [1], "test_accuracy": [0.5]})
+    pq.write_table(foreign, path / "epochs.parquet")
+    (path / ".joined.json").write_text(json.dumps({"damaged": {"runs/a/steps.parquet": "cannot be read: cut"}}))
+    left_out, other = read(path).missing
+    assert left_out.endswith("runs/a/steps.parquet: cannot be read: cut")
+    assert "rows of 1 cell that cells.parquet does not hold are left out" in other
+    assert any("left out" in note for note in notes(read(path)))
