@@ -35,7 +35,7 @@ class Flops:
 
 def count_flops(
     build: Callable[[], nn.Module],
-    loss_of: Callable[[nn.Module], Callable[[Tensor, Tensor], Tensor]],
+    loss_of: Callable[[nn.Module], Callable[[Any, Tensor], Tensor]],
     image_shape: tuple[int, int, int],
 ) -> Flops:
     """Count the operations of forward and backward for one image.
@@ -45,7 +45,7 @@ def count_flops(
 
     Args:
         build: returns the network; called under the meta device.
-        loss_of: returns the loss of a network: from logits (N, K), fp32, and labels (N,) to a scalar.
+        loss_of: returns the loss of a network: from what it returns and labels (N,) to a scalar.
         image_shape: (C, H, W).
 
     Raises:
@@ -55,7 +55,7 @@ def count_flops(
         model = build().train()
         x_NCHW, y_N = torch.empty(BATCH_SIZE, *image_shape), torch.zeros(BATCH_SIZE, dtype=torch.int64)
         with FlopCounterMode(display=False, custom_mapping=BACKWARD) as counter:
-            loss = loss_of(model)(model(x_NCHW).float(), y_N)
+            loss = loss_of(model)(model(x_NCHW), y_N)
             forward = counter.get_total_flops()
             loss.backward()
             total = counter.get_total_flops()

@@ -1,18 +1,24 @@
-"""Accuracy, loss and macro metrics over exactly the test set."""
+"""Accuracy, loss and macro metrics over exactly the test set: of finite numbers, or of none."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bench.train.outputs import has_own_classes, in_fp32, joined, logits_of, predicted_classes, tensors_of
 from bench.train.ranks import ALONE, Ranks
+from bench.train.reduction import Reduction, reduction_of
+from bench.train.statuses import Diverged
 
-LossFunction = Callable[[Tensor, Tensor], Tensor]
+LossFunction = Callable[[Any, Tensor], Tensor]
+"""From what a model returns, or its logits, and labels (N,) to a scalar."""
 
 Told = Callable[[float], None]
 """Hears which share of the test set's batches has been queued."""
@@ -33,6 +39,11 @@ class Evaluation:
     macro_f1: float
 
 
+def has_own_loss(model: nn.Module) -> bool:
+    """Whether the model brings its loss."""
+    return callable(getattr(model, "loss", None))
+
+
 def loss_of(model: nn.Module, label_smoothing: float = 0.0) -> LossFunction:
     """Return the loss that a model brings, else cross-entropy: of logits (N, K), fp32, and labels (N,), a scalar.
 
@@ -42,11 +53,11 @@ def loss_of(model: nn.Module, label_smoothing: float = 0.0) -> LossFunction:
     Raises:
         ValueError: a loss of the model's own is to be smoothed.
     """
-    own = getattr(model, "loss", None)
-    if not callable(own):
+    if not has_own_loss(model):
         return partial(F.cross_entropy, label_smoothing=label_smoothing) if label_smoothing else F.cross_entropy
     if label_smoothing:
         raise ValueError(f"label_smoothing = {label_smoothing} is for cross-entropy; this model brings its own loss")
+    own: LossFunction = model.loss  # type: ignore[assignment]
     return own
 
 
@@ -68,26 +79,81 @@ def evaluate(
 
     The confusion matrix and the loss stay on the device until the end: one wait an evaluation. Ranks take the images
     in turns, each image once, with the running statistics of rank 0, and add up what they counted.
+
+    Raises:
+        Diverged: an output is NaN, or the loss not finite, so that no accuracy could be read from them.
+        ValueError: what the model returns in evaluation does not fit.
     """
     was_training = model.training
     model.eval()
     ranks.share_buffers(model)
     share = slice(ranks.rank, None, ranks.world_size)
     num_images, x_NCHW, y_N = len(y_N), x_NCHW[share], y_N[share]
+    counts = torch.zeros(num_classes**2 + 2, dtype=torch.int64, device=x_NCHW.device)
+    confusion_KK, num_odd_2 = counts[:-2], counts[-2:]  # images whose outputs are NaN, and that are of no class
+    loss_sum = LossSum(loss_fn, has_own_loss(model), ranks, x_NCHW.device)
     num_queued = 0
-    confusion_KK = torch.zeros(num_classes * num_classes, dtype=torch.int64, device=x_NCHW.device)
-    loss_sum = torch.zeros((), dtype=torch.float64, device=x_NCHW.device)
     for x_BCHW, y_B in zip(x_NCHW.split(batch_size), y_N.split(batch_size), strict=True):
         with autocast:
-            logits_BK = model(prepare(x_BCHW))
-        logits_BK = logits_BK.float()
-        loss_sum += loss_fn(logits_BK, y_B).double() * len(y_B)
-        confusion_KK += torch.bincount(y_B * num_classes + logits_BK.argmax(1), minlength=num_classes**2)
+            output = model(prepare(x_BCHW))
+        output = in_fp32(output)
+        loss_sum.add(output, y_B)
+        guess_B = predicted_classes(model, output, len(y_B))
+        judged = tensors_of(output) if has_own_classes(model) else [logits_of(output)]
+        num_odd_2 += torch.stack((nan_images(judged, len(y_B)), ((guess_B < 0) | (guess_B >= num_classes)).sum()))
+        guess_B = guess_B.clamp(0, num_classes - 1)
+        confusion_KK += torch.bincount(y_B * num_classes + guess_B, minlength=num_classes**2)
         num_queued += len(y_B)
         told(num_queued / len(y_N))
-    model.train(was_training)
-    ranks.add_up((confusion_KK, loss_sum))
-    return from_confusion(confusion_KK.view(num_classes, num_classes).cpu(), float(loss_sum) / num_images)
+    _ = model.train() if was_training else model.eval()
+    total = loss_sum.total()
+    ranks.add_up((counts, total))
+    *confusion, num_nan, num_outside = counts.tolist()
+    test_loss = float(total) / num_images
+    if num_outside:
+        raise ValueError(f"classes_of says classes outside 0 to {num_classes - 1} for {num_outside} test images")
+    if num_nan or not math.isfinite(test_loss):
+        raise Diverged(f"the outputs of {num_nan} of {num_images} test images are NaN, the test loss is {test_loss}")
+    return from_confusion(torch.tensor(confusion).view(num_classes, num_classes), test_loss)
+
+
+class LossSum:
+    """The loss over the whole test set, whatever the size of the batches it is computed in.
+
+    A mean counts for as many images as it was taken over, a sum for itself. A loss that is neither (weighted by class,
+    say) is taken once, over the outputs of all batches; of ranks, each batch counts as a mean.
+    """
+
+    def __init__(self, loss_fn: LossFunction, is_own: bool, ranks: Ranks, device: torch.device) -> None:
+        self._loss_fn = loss_fn if is_own else lambda output, y_N: loss_fn(logits_of(output), y_N)
+        self._reduction: Reduction | None = None if is_own else "mean"
+        self._alone = ranks.world_size == 1
+        self._sum = torch.zeros((), dtype=torch.float64, device=device)
+        self._outputs: list[tuple[Any, Tensor]] = []
+
+    def add(self, output: Any, y_B: Tensor) -> None:
+        """Take in a batch. Only for a loss of the model's own the first one waits, to learn what kind it is."""
+        if self._reduction is None:
+            self._reduction = reduction_of(self._loss_fn, output, y_B)
+        if self._reduction == "other" and self._alone:
+            self._outputs.append((output, y_B))
+            return
+        loss = self._loss_fn(output, y_B).double().reshape(())
+        self._sum += loss if self._reduction == "sum" else loss * len(y_B)
+
+    def total(self) -> Tensor:
+        """Return the sum over the images, a scalar in float64, on the device."""
+        if not self._outputs:
+            return self._sum
+        y_N = torch.cat([y_B for _, y_B in self._outputs])
+        whole = joined([output for output, _ in self._outputs], [len(y_B) for _, y_B in self._outputs])
+        return self._loss_fn(whole, y_N).double().reshape(()) * len(y_N)
+
+
+def nan_images(tensors: Iterable[Tensor], num_images: int) -> Tensor:
+    """Return for how many of the images one of these tensors holds NaN; a scalar, on the device."""
+    found = [x.isnan().reshape(num_images, -1).any(1) for x in tensors if x.dim() and len(x) == num_images]
+    return torch.stack(found).any(0).sum() if found else torch.tensor(0)
 
 
 def from_confusion(confusion_KK: Tensor, test_loss: float) -> Evaluation:

@@ -7,16 +7,22 @@ than that of the finished epoch's weights on plain images.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from bench.train.outputs import has_own_classes, logits_of, predicted_classes
 
 
 class Hits:
     """Images of this epoch, of this rank, whose label has the largest logit; nothing here waits for the device."""
 
-    def __init__(self, device: torch.device, num_classes: int) -> None:
+    def __init__(self, device: torch.device, num_classes: int, model: nn.Module | None = None) -> None:
         self.device = device
         self.num_classes = num_classes
+        self.model = model or nn.Identity()
+        """May say itself which class it means."""
         self.open_epoch()
 
     def open_epoch(self) -> None:
@@ -26,14 +32,14 @@ class Hits:
         self.correct: Tensor | None = torch.zeros((), dtype=torch.int64, device=self.device)
         """Of these; a new tensor after every batch, so that a step may keep its own. None: outputs are no logits."""
 
-    def __call__(self, logits_NK: Tensor, y_N: Tensor) -> None:
-        """Count a batch, or a part of one."""
+    def __call__(self, output: Any, y_N: Tensor) -> None:
+        """Count a batch, or a part of one, by what the model returned."""
         self.num_images += len(y_N)
-        if logits_NK.shape != (len(y_N), self.num_classes):
+        if not has_own_classes(self.model) and logits_of(output).shape != (len(y_N), self.num_classes):
             self.correct = None
         elif self.correct is not None:
-            self.correct = self.correct + (logits_NK.argmax(1) == y_N).sum()
+            self.correct = self.correct + (predicted_classes(self.model, output, len(y_N)) == y_N).sum()
 
 
-def not_counted(_logits_NK: Tensor, _y_N: Tensor) -> None:
+def not_counted(_output: Any, _y_N: Tensor) -> None:
     """Count nothing, where nobody asks."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,13 +15,17 @@ from torch.optim import Optimizer
 from bench.train.clip import no_clip
 from bench.train.evaluate import LossFunction
 from bench.train.hits import not_counted
+from bench.train.outputs import in_fp32
 from bench.train.precision import Scaler
 
 Clipping = Callable[[Optimizer, Scaler], None]
 """What is done to the gradients between backward and the update."""
 
-Counting = Callable[[Tensor, Tensor], None]
-"""What is counted of logits (N, K) and labels (N,), on the device."""
+Counting = Callable[[Any, Tensor], None]
+"""What is counted of what the model returned, in fp32, and labels (N,), on the device."""
+
+Weighing = Callable[[int, int], float]
+"""From the images of a part and of its batch to the factor on the part's loss; asked after the loss."""
 
 
 def train_step(
@@ -46,9 +51,10 @@ def train_step(
     """
     optimizer.zero_grad(set_to_none=True)
     with autocast:
-        logits_NK = model(x_NCHW)
-    loss = loss_fn(logits_NK.float(), y_N)
-    hits(logits_NK, y_N)
+        output = model(x_NCHW)
+    output = in_fp32(output)  # logits (N, K), or what holds them
+    loss = loss_fn(output, y_N)
+    hits(output, y_N)
     scaler.scale(loss).backward()
     clip(optimizer, scaler)
     scaler.step(optimizer)
@@ -56,9 +62,16 @@ def train_step(
     return loss.detach()
 
 
-def step_of(num_parts: int) -> Callable[..., Tensor]:
+def step_of(num_parts: int, weight_of: Weighing | None = None) -> Callable[..., Tensor]:
     """Return the step that takes a batch in so many parts, or in fewer where it does not divide."""
-    return train_step if num_parts == 1 else partial(train_step_in_parts, num_parts=num_parts)
+    if num_parts == 1:
+        return train_step
+    return partial(train_step_in_parts, num_parts=num_parts, weight_of=weight_of or share_of_images)
+
+
+def share_of_images(num_images: int, num_whole: int) -> float:
+    """Weigh the loss of a part of a batch that is a mean over its images."""
+    return num_images / num_whole
 
 
 def train_step_in_parts(
@@ -73,6 +86,7 @@ def train_step_in_parts(
     scaler: Scaler,
     clip: Clipping = no_clip,
     hits: Counting = not_counted,
+    weight_of: Weighing = share_of_images,
 ) -> Tensor:
     """Update `model` on one batch that is computed in parts, whose gradients add up; return the batch's loss.
 
@@ -85,9 +99,10 @@ def train_step_in_parts(
     for x_PCHW, y_P in parts:
         with nullcontext() if len(losses) == len(parts) - 1 else _unsynced(model):
             with autocast:
-                logits_PK = model(x_PCHW)
-            loss = loss_fn(logits_PK.float(), y_P) * (len(y_P) / len(y_N))
-            hits(logits_PK, y_P)
+                output = model(x_PCHW)
+            output = in_fp32(output)
+            loss = loss_fn(output, y_P) * weight_of(len(y_P), len(y_N))
+            hits(output, y_P)
             scaler.scale(loss).backward()
         losses.append(loss.detach())
     clip(optimizer, scaler)

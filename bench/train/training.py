@@ -16,6 +16,7 @@ from bench.train.augment import Augment, Normalize
 from bench.train.average import Average, MovingAverage, NoAverage
 from bench.train.clip import Clip, no_clip
 from bench.train.compiler import compiled
+from bench.train.criterion import Criterion
 from bench.train.evaluate import Evaluation, Told, evaluate, loss_of, nobody
 from bench.train.hits import Hits
 from bench.train.images import Images
@@ -94,7 +95,15 @@ class Training:
         self.stepped = ranks.wrapped(self.model, device, sync_batchnorm=cell.sync_batchnorm)
         """What the step calls: the model, or the model with its gradients averaged over the ranks; later compiled."""
         self.average: Average = MovingAverage(self.model, cell.ema_decay) if cell.ema_decay else NoAverage(self.model)
-        self.loss_fn = loss_of(model, cell.label_smoothing)
+        self.criterion = Criterion(
+            self.model,
+            cell.model,
+            images.num_classes,
+            label_smoothing=cell.label_smoothing,
+            accumulation=cell.accumulation,
+            world_size=ranks.world_size,
+        )
+        self.loss_fn = self.criterion.loss_fn
         self.weights = {name: p for name, p in self.model.named_parameters() if p.requires_grad}
         """What trains, by name, as the model holds it."""
         self.master: MasterWeights | None = None
@@ -117,8 +126,8 @@ class Training:
             size=cell.resize,
         )
         self.clip: Clipping = Clip(cell.grad_clip) if cell.grad_clip else no_clip
-        self._step = step_of(cell.accumulation)
-        self.hits = Hits(device, images.num_classes)
+        self._step = step_of(cell.accumulation, self.criterion.weight_of)
+        self.hits = Hits(device, images.num_classes, self.model)
         self.told: Told = nobody
         """Hears how far an evaluation is."""
         # The order is drawn on the CPU, where the same seed gives the same permutation on every machine.
@@ -171,7 +180,7 @@ class Training:
             self.stepped,
             x_NCHW,
             y_N,
-            loss_fn=self.loss_fn,
+            loss_fn=self.criterion,
             optimizer=self.optimizer,
             autocast=self.precision.autocast,
             scaler=scaler or self.precision.scaler,
@@ -267,16 +276,19 @@ class Training:
     def evaluate(self) -> Evaluation:
         """Evaluate the network, or the average of its weights, on the whole test set, in the recipe's own precision."""
         self.ranks.tell("evaluate")
-        with self.average.evaluated() as model:
-            return evaluate(
-                model,
-                self.images.test_x_NCHW,
-                self.images.test_y_N,
-                prepare=self.normalize,
-                loss_fn=loss_of(self.model),
-                autocast=self.precision.autocast,
-                batch_size=self.cell.test_batch_size or max(self.cell.batch_size, MIN_EVALUATION_BATCH),
-                num_classes=self.images.num_classes,
-                ranks=self.ranks,
-                told=self.told,
-            )
+        try:
+            with self.average.evaluated() as model:
+                return evaluate(
+                    model,
+                    self.images.test_x_NCHW,
+                    self.images.test_y_N,
+                    prepare=self.normalize,
+                    loss_fn=loss_of(model),
+                    autocast=self.precision.autocast,
+                    batch_size=self.cell.test_batch_size or max(self.cell.batch_size, MIN_EVALUATION_BATCH),
+                    num_classes=self.images.num_classes,
+                    ranks=self.ranks,
+                    told=self.told,
+                )
+        except ValueError as e:
+            raise ValueError(f"{self.cell.model} in evaluation: {e}") from e

@@ -14,13 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 from torch.profiler import ProfilerActivity
 
 from bench.measure.dtypes import is_product
 from bench.measure.flops import count_flops
 from bench.measure.roofline import TERA, bound_of, measured_peak_tflops, utilisation, vendor_peak_tflops
 from bench.plan.measure import Measure
-from bench.train.evaluate import loss_of
+from bench.train.criterion import Criterion
+from bench.train.evaluate import LossFunction
+from bench.train.outputs import in_fp32
 from bench.train.precision import DTYPES
 from bench.train.training import Training, build_model
 from bench.worker.failures import attempt
@@ -97,8 +100,13 @@ def typical(steps: Sequence[Mapping[str, float]]) -> dict[str, float]:
 def _count(training: Training, row: Row) -> None:
     cell = training.cell
     build = partial(build_model, cell, training.images.num_classes)
-    flops = count_flops(build, loss_of, (3, cell.input_size, cell.input_size))
+    flops = count_flops(build, partial(_loss_of, training), (3, cell.input_size, cell.input_size))
     row |= {"forward_flops": flops.forward, "backward_flops": flops.backward}
+
+
+def _loss_of(training: Training, model: nn.Module) -> LossFunction:
+    criterion = Criterion(model, training.cell.model, training.images.num_classes)
+    return lambda output, y_N: criterion(in_fp32(output), y_N)
 
 
 def _predict(training: Training, row: Row) -> None:

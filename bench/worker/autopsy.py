@@ -40,14 +40,14 @@ def first_non_finite(
 ) -> Finding | None:
     """Replay a training, under hooks, until something is not finite.
 
-    A gradient that overflows under a loss scale is no finding while the scaler skips the step.
+    A gradient that overflows under a loss scale is no finding while the scaler skips the step, before the last one.
 
     Args:
         cell: that diverged.
         images: its data.
         device: that it ran on.
         saved: a checkpoint to start from; None, or weights in it that are broken already, replays from the seed.
-        last_step: at which the loss was seen to be non-finite, from 1.
+        last_step: at which the training was given up, from 1.
         max_s: give up after so many seconds.
 
     Returns:
@@ -70,7 +70,7 @@ def first_non_finite(
             training.step(x_NCHW, y_N)
             was_skipped = float(scaler.num_skipped) > skipped
             for layer, where in events:
-                if where == "forward" or not was_skipped:
+                if where == "forward" or not was_skipped or step == last_step:
                     return Finding(step, layer, where)
             for name, parameter in (*training.updated.items(), *training.weights.items()):
                 if not bool(parameter.isfinite().all()):

@@ -14,6 +14,7 @@ from ampbench.learned import course_of
 from bench.plan.measure import Measure
 from bench.store.atomic import replacing
 from bench.train.evaluate import Evaluation
+from bench.train.statuses import Diverged
 from bench.train.training import Training
 from bench.worker.timing import Report
 from bench.worker.traces import Rows
@@ -42,6 +43,8 @@ class Learning:
     """Hears how far an evaluation is."""
     last_s: float | None = field(init=False, default=None)
     """Of the last epoch's evaluation; None if there was none."""
+    broken: str | None = field(init=False, default=None)
+    """What was not finite in the last evaluation, in words."""
     kept: float = field(init=False, default=-1.0)
     """Test accuracy of the weights in best.pt; below all where there are none."""
 
@@ -64,9 +67,14 @@ class Learning:
         begun = self._told_s = time.perf_counter()
         self.report(phase="evaluating", evaluated_share=0.0)
         self.training.told = self._tell
-        found = self.training.evaluate()
-        self.last_s = time.perf_counter() - begun
-        self.evaluate_s += self.last_s
+        try:
+            found = self.training.evaluate()
+        except Diverged as e:  # the epoch before it stays known
+            self.broken = str(e)
+            return UNKNOWN
+        finally:
+            self.last_s = time.perf_counter() - begun
+            self.evaluate_s += self.last_s
         if self.measure_by.keep_best and self.folder and found.test_accuracy > self.kept:
             self._keep(self.folder / BEST, epoch, found.test_accuracy)
         return asdict(found)

@@ -17,7 +17,7 @@ from torch.distributed._tools.mem_tracker import MemTracker
 
 from bench.plan.cell import Cell
 from bench.plan.recipe import LossScale
-from bench.train.evaluate import loss_of
+from bench.train.criterion import Criterion
 from bench.train.master_weights import MasterWeights
 from bench.train.optimizer import build_optimizer
 from bench.train.precision import DTYPES, Scaler
@@ -63,7 +63,7 @@ def predict_peak_bytes(cell: Cell, num_classes: int = 10) -> int:
                         model,
                         x_NCHW,
                         y_N,
-                        loss_fn=loss_of(model),
+                        loss_fn=Criterion(model, cell.model, num_classes),
                         optimizer=optimizer,
                         autocast=torch.autocast("cpu", dtype=DTYPES[recipe.compute], enabled=recipe.autocast),
                         scaler=Scaler(LossScale(mode="none"), CPU),

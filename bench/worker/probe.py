@@ -22,6 +22,7 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 
 from bench.measure import numerics
 from bench.train.fp8 import without_fp8_products
+from bench.train.outputs import in_fp32
 from bench.train.precision import DTYPES, set_fp32_precision
 from bench.train.training import Training
 
@@ -104,8 +105,8 @@ class Probe:
             parts = zip(self.pixels_NCHW.chunk(cell.accumulation), self.y_N.chunk(cell.accumulation), strict=True)
             for pixels_PCHW, y_P in parts:
                 with training.precision.autocast:
-                    logits_PK = model(training.normalize(pixels_PCHW))
-                training.loss_fn(logits_PK.float(), y_P).backward()
+                    output = model(training.normalize(pixels_PCHW))
+                training.criterion(in_fp32(output), y_P).backward()
         finally:
             torch.backends.cudnn.benchmark = cell.cudnn_benchmark
             del self.pixels_NCHW, self.y_N
@@ -133,8 +134,8 @@ class Probe:
                 if not any(module.children()):
                     module.register_forward_hook(_recorder(name, inside))
         try:
-            logits_NK = model(training.normalize.to(torch.float32)(self.pixels_NCHW))
-            training.loss_fn(logits_NK, self.y_N).backward()
+            output = model(training.normalize.to(torch.float32)(self.pixels_NCHW))
+            training.criterion(in_fp32(output), self.y_N).backward()
         finally:
             set_fp32_precision(tf32=training.cell.precision.tf32)
         holders = training.updated if alone else dict(model.named_parameters())
@@ -145,8 +146,8 @@ class Probe:
         training = self.training
         training.optimizer.zero_grad(set_to_none=True)
         with training.precision.autocast:
-            logits_NK = training.model(training.normalize(self.pixels_NCHW))
-        training.precision.scaler.scale(training.loss_fn(logits_NK.float(), self.y_N)).backward()
+            output = training.model(training.normalize(self.pixels_NCHW))
+        training.precision.scaler.scale(training.criterion(in_fp32(output), self.y_N)).backward()
         return {name: _gradient(p) / scale for name, p in training.updated.items()}
 
     def compared(

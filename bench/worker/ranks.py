@@ -13,6 +13,7 @@ import signal
 import tempfile
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
@@ -32,6 +33,7 @@ from bench.store.record import write_run
 from bench.store.run import Run
 from bench.train.images import load_images
 from bench.train.ranks import Ranks
+from bench.train.statuses import Diverged
 from bench.train.training import Step, Training
 from bench.worker.log import loaded_lines, say
 from bench.worker.process import ECHO_S, measure_cell, prepare_process
@@ -153,7 +155,8 @@ def follow(run: Run, device: torch.device, ranks: Ranks, orders: Orders) -> None
                 case "step":
                     next(steps)
                 case "evaluate":
-                    training.evaluate()
+                    with suppress(Diverged):  # rank 0 sees the same, and says so
+                        training.evaluate()
                 case "count_hits":
                     training.count_hits()
                 case "state_dict":

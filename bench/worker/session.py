@@ -18,11 +18,11 @@ from bench.plan.measure import Measure
 from bench.train.images import Images, load_images
 from bench.train.precision import fp32_precision
 from bench.train.ranks import ALONE, Ranks
-from bench.train.statuses import Diverged
 from bench.train.training import Step, Training
 from bench.worker.afterwards import look_afterwards
 from bench.worker.autopsy import first_non_finite
 from bench.worker.board_watch import BoardWatch
+from bench.worker.divergence import broken_evaluation, refuse_divergence, refuse_idleness
 from bench.worker.footprint import trace_out_of_memory
 from bench.worker.keeping import Keeping
 from bench.worker.learning import Learning
@@ -66,7 +66,7 @@ class Session:
         """Load, build, train or time, and fill `row`, `traces` and the blocks of `timing`.
 
         Raises:
-            Diverged: the loss is not finite any more.
+            Diverged: the loss or the evaluation is not finite any more, or no step updated anything.
             Throttled: the board held its clocks back for too long.
             Unsupported: the device cannot do what the recipe asks.
             ValueError: the data, the model or a checkpoint does not fit the cell.
@@ -114,7 +114,8 @@ class Session:
         finally:
             self.traces.board = self.timing.sum_up(self.started_s)
             blocks, steps, scale = self.timing.clock.blocks, self.traces.steps, training.precision.scaler.factor
-            self.row |= {"num_steps": len(steps)} | speed(blocks, self.cell) | scale_story(steps, scale)
+            self.row |= {"num_steps": len(steps), "model_output": training.criterion.taken}
+            self.row |= speed(blocks, self.cell) | scale_story(steps, scale)
             if self.cell.gpus > 1:
                 self.row |= {"joules_per_image": None, "images_per_joule": None}  # one of the boards was sampled
             elif self.row.get("time_to_accuracy_s") is not None and self.row.get("power_w") is not None:
@@ -144,6 +145,8 @@ class Session:
             losses = self.run(training, epoch, num_steps=per_epoch)
             correct, seen = training.count_hits()
             self.timing.keep_peak()
+            if epoch + 1 == self.cell.epochs:
+                refuse_idleness(self.traces.steps, self.row)
             scale = training.precision.scaler.factor
             evaluation = learning.evaluate(epoch + 1)
             self.timing.evaluated = True
@@ -161,6 +164,8 @@ class Session:
             self.traces.epochs.append(epoch_speed(self.timing.clock.blocks, epoch) | facts | trained | evaluation)
             say(*epoch_lines(self.cell, self.traces.epochs[-1], len(self.images.test_y_N)))
             self.row |= learning.sum_up()
+            if learning.broken:
+                raise broken_evaluation(training, learning.broken, epoch + 1, self.row)
             looks.take(epoch=epoch + 1)
             self.keep(training, epoch + 1)
             self.timing.memory.reset_peak()
@@ -210,12 +215,13 @@ class Session:
         """Step until the speed is known, over as many epochs as that takes."""
         self.run(training, 0, num_steps=None)
         self.timing.keep_peak()
+        refuse_idleness(self.traces.steps, self.row)
         self.row["final_loss_scale"] = training.precision.scaler.factor
 
     def run(self, training: Training, epoch: int, *, num_steps: int | None) -> list[float]:
         """Step under the clock, to the end of the epoch or, without `num_steps`, until timing may stop.
 
-        Returns the loss of each step. Raises Diverged if one is not finite.
+        Returns the loss of each step. Raises Diverged if one is not finite, or the loss scale collapsed.
         """
         steps = training.steps(epoch) if num_steps else training.endless_steps()
         skipped = training.precision.scaler.num_skipped
@@ -247,10 +253,7 @@ class Session:
             self.row["train_s"] += time.perf_counter() - begun - compiling_s
             self.traces.steps += rows
             say(*batch_lines(self.cell, rows, num_steps or len(rows)))
-        for row in rows:
-            if not math.isfinite(row["loss"]):
-                self.row |= {"diverged_step": row["step"], "diverged_loss": str(row["loss"])}
-                raise Diverged(f"the loss is {row['loss']} at step {row['step']} (epoch {row['epoch']})")
+        refuse_divergence(rows, self.row)
         return [row["loss"] for row in rows]
 
     def compile(self, training: Training, steps: Iterator[Step]) -> tuple[Step, float]:
@@ -273,6 +276,9 @@ class Session:
 
     def autopsy(self, max_s: float) -> str:
         """Say which layer of a training that diverged went first. The diverged one must have been let go."""
+        if self.row.get("diverged_in") == "evaluation":
+            layer = self.row["diverged_layer"]
+            return f"{layer}'s output went non-finite first" if layer else "every layer's output was finite"
         saved = self.keeping.load() if self.keeping else None
         step = self.row["diverged_step"]
         finding = first_non_finite(self.cell, self.images, self.device, saved, last_step=step, max_s=max_s)

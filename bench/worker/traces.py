@@ -113,7 +113,7 @@ def speed(blocks: Sequence[Block], cell: Cell) -> dict[str, Any]:
     }
     timed = samples(blocks)
     if not timed:
-        return row
+        return row | {"no_speed_because": why_no_speed(blocks)}
     rates = [block.images_per_s for block in timed]
     q1, median, q3 = statistics.quantiles(rates, n=4, method="inclusive") if len(rates) > 1 else rates * 3
     return row | {
@@ -126,6 +126,21 @@ def speed(blocks: Sequence[Block], cell: Cell) -> dict[str, Any]:
         "ci_share": ci_share(rates),
         "gap_share": 1 - sum(b.device_s for b in timed) / sum(b.wall_s for b in timed),
     }
+
+
+def why_no_speed(blocks: Sequence[Block]) -> str:
+    """Say why no block is a timing sample."""
+    steady = [block for block in blocks if block.steady]
+    if not steady:
+        return f"none of {len(blocks)} blocks of steps came after warm-up: take more steps"
+    with_skips = sum(block.num_skipped > 0 for block in steady)
+    if with_skips:
+        skipped, num_steps = (sum(getattr(b, key) for b in steady) for key in ("num_skipped", "num_steps"))
+        return (
+            f"the scaler skipped {skipped:.0f} of {num_steps} steps after warm-up, and {with_skips} of {len(steady)} "
+            "blocks have one: a skipped step is no update, so its time is none"
+        )
+    return f"none of {len(steady)} blocks after warm-up counts, in the last one: {steady[-1].invalid}"
 
 
 def epoch_speed(blocks: Sequence[Block], epoch: int) -> dict[str, Any]:

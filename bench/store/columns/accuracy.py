@@ -28,7 +28,13 @@ ACCURACY: tuple[Column, ...] = (
         "training accuracy",
         "Of the final epoch, over its training images augmented as they were met, as in epochs",
     ),
-    Column("test_loss", REAL, "", "test loss", "Mean cross-entropy after the final epoch"),
+    Column(
+        "test_loss",
+        REAL,
+        "",
+        "test loss",
+        "Mean over the images of cross-entropy, or of the model's own loss, after the final epoch",
+    ),
     Column(
         "macro_precision",
         REAL,
@@ -65,6 +71,13 @@ ACCURACY: tuple[Column, ...] = (
         "That nothing was learned, that the accuracy swings or the loss grew, in words; null if none of it",
     ),
     Column("model_note", TEXT, "", "note on the model", "What gave way in a pretrained one, as its head; else null"),
+    Column(
+        "model_output",
+        TEXT,
+        "",
+        "output of the model",
+        "What it returned in step 1 and what was taken of it; null where that is a tensor of logits",
+    ),
     Column("num_parameters", INT, "", "parameters", "Trainable"),
     Column("num_train_images", INT, "", "training images", "In the data set"),
     Column("num_test_images", INT, "", "test images", "In the data set"),

@@ -58,8 +58,21 @@ PRECISION: tuple[Column, ...] = (
     Column("max_loss_scale", REAL, "", "largest loss scale", "Of all steps; null without a scaler"),
     Column("wasted_images", INT, "images", "wasted images", "In skipped steps; null without a scaler"),
     Column("optimizer_dtypes", TEXT, "", "optimizer dtypes", "Of the parameters that the optimizer updates"),
-    Column("diverged_step", INT, "", "diverged at step", "First with a loss that is not finite; null if none was"),
-    Column("diverged_loss", TEXT, "", "diverged loss", "Of that step: nan, inf or -inf"),
-    Column("diverged_layer", TEXT, "", "layer that went first", "In a replay: the first with a non-finite tensor"),
-    Column("diverged_in", TEXT, "", "where it went", "forward, backward or update"),
+    Column(
+        "diverged_step",
+        INT,
+        "",
+        "diverged at step",
+        "First with a loss that is not finite or a loss scale that collapsed; the last one where every step was "
+        "skipped or the evaluation was not finite; else null",
+    ),
+    Column("diverged_loss", TEXT, "", "diverged loss", "Of that step, where it is not finite: nan, inf or -inf"),
+    Column(
+        "diverged_layer",
+        TEXT,
+        "",
+        "layer that went first",
+        "The first with a non-finite tensor, in a replay or in one more evaluation",
+    ),
+    Column("diverged_in", TEXT, "", "where it went", "forward, backward, update or evaluation"),
 )

@@ -12,6 +12,13 @@ SPEED: tuple[Column, ...] = (
         "throughput",
         "Median over the steady blocks without a skipped step, evaluation off the clock",
     ),
+    Column(
+        "no_speed_because",
+        TEXT,
+        "",
+        "why no throughput",
+        "In words, where every block had a skipped step, say; null where there is a throughput",
+    ),
     Column("images_per_s_q1", REAL, "images/s", "throughput, lower quartile", "Of the same blocks"),
     Column("images_per_s_q3", REAL, "images/s", "throughput, upper quartile", "Of the same blocks"),
     Column("num_blocks", INT, "", "timing samples", "Blocks the throughput rests on"),

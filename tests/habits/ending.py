@@ -1,0 +1,61 @@
+"""How a cell of a model ends: in this process, on digits at 16x16, one epoch of batches of 64."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bench.plan.cell import Cell
+from bench.plan.measure import Measure
+from bench.plan.recipe import RECIPES
+from bench.worker.keeping import Keeping
+from bench.worker.process import _autopsy, _measured
+from bench.worker.session import Session
+
+CPU = torch.device("cpu")
+
+
+class Net(nn.Module):
+    """Convolution, BatchNorm, linear: learns the digits to some 90 % in an epoch."""
+
+    input_shape = (3, 16, 16)
+    num_classes = 10
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3, padding=1)
+        self.norm = nn.BatchNorm2d(8)
+        self.linear = nn.Linear(8 * 64, 10)
+
+    def features(self, x_NCHW: Tensor) -> Tensor:
+        return nn.functional.max_pool2d(self.norm(self.conv(x_NCHW)).relu(), 2).flatten(1)
+
+    def forward(self, x_NCHW: Tensor) -> Any:
+        return self.linear(self.features(x_NCHW))
+
+
+def cell_of(model: type[nn.Module] | str, recipe: str = "fp32", **fields: Any) -> Cell:
+    name = model if isinstance(model, str) else f"{model.__module__}:{model.__name__}"
+    given = {"data": "digits", "image_size": 16, "batch_size": 64, "epochs": 1, "learning_rate": 0.05, "augment": ()}
+    return Cell(model=name, precision=RECIPES[recipe], **given | fields)
+
+
+def session_of(cell: Cell, folder: Path | None = None, **measure: Any) -> Session:
+    keeping = Keeping(folder, 1e9, "x", "y") if folder else None
+    return Session(cell, Measure(**{"passes": ()} | measure), CPU, lambda **_: None, keeping)
+
+
+def end(
+    model: type[nn.Module] | str, recipe: str = "fp32", measure: dict[str, Any] | None = None, **fields: Any
+) -> Any:
+    """Return the row of a cell with its status, as a worker leaves it."""
+    torch.backends.mkldnn.enabled = True
+    session = session_of(cell_of(model, recipe, **fields), **measure or {})
+    status, because = _measured(session)
+    if status == "diverged":
+        because = f"{because}; {_autopsy(session, 60)}"
+    torch.backends.mkldnn.enabled = True
+    return session.row | {"status": status, "because": because, "epochs": session.traces.epochs}

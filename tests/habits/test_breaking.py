@@ -1,0 +1,62 @@
+"""`ok` means trained, updated, and evaluated on finite numbers."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.habits import breaking
+from tests.habits.ending import Net, end
+
+
+def test_a_training_that_updated_nothing_is_none_and_names_step_and_layer() -> None:
+    row = end(breaking.NoFiniteGradient, "fp16_amp_scaled")
+    assert row["status"] == "diverged"
+    assert "the loss scaler skipped every one of the 22 steps, so no weight was updated" in row["because"]
+    assert "penalty went non-finite first: its gradient at step 22" in row["because"]
+    assert (row["diverged_step"], row["diverged_layer"], row["diverged_in"]) == (22, "penalty", "backward")
+    assert "test_accuracy" not in row
+
+
+def test_a_timing_in_which_every_step_was_skipped_is_none_either() -> None:
+    row = end(breaking.NoFiniteGradient, "fp16_amp_scaled", {"max_timing_s": 0.2, "max_warmup_s": 0.2}, epochs=0)
+    assert row["status"] == "diverged"
+    assert "the loss scale" in row["because"]
+    assert row["images_per_s"] is None if "images_per_s" in row else True
+    assert row["no_speed_because"]
+
+
+def test_a_loss_scale_that_collapsed_ends_the_training_there() -> None:
+    row = end(breaking.NoFiniteGradient, "fp16_amp_scaled", epochs=9)
+    assert row["status"] == "diverged"
+    assert "the loss scale collapsed to 5.88e-39 at step 144 (epoch 7): gradients are not finite" in row["because"]
+    assert (row["diverged_step"], row["diverged_layer"]) == (144, "penalty")
+    assert [e["epoch"] for e in row["epochs"]] == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize(("model", "num_nan"), [(breaking.NanInEvaluation, 360), (breaking.NanForOneImage, 3)])
+def test_nan_in_evaluation_is_no_accuracy(model: type[Net], num_nan: int) -> None:
+    row = end(model)
+    assert row["status"] == "diverged"
+    assert f"in the evaluation after epoch 1 the outputs of {num_nan} of 360 test images are NaN" in row["because"]
+    assert "test_accuracy" not in row
+    assert row["best_test_accuracy"] is None
+    assert (row["diverged_step"], row["diverged_in"]) == (22, "evaluation")
+    assert row["epochs"][0]["train_loss"] > 0
+    assert row["epochs"][0]["macro_f1"] is None
+
+
+def test_the_layer_that_went_first_in_evaluation_is_named() -> None:
+    assert end(breaking.NanInEvaluation)["diverged_layer"] == "scale"
+
+
+def test_skips_that_leave_no_throughput_say_so() -> None:
+    row = end(breaking.NoFiniteGradientAtTimes, "fp16_amp_scaled")
+    assert (row["status"], row["because"]) == ("ok", None)
+    assert row.get("images_per_s") is None
+    assert re.fullmatch(
+        r"the scaler skipped \d+ of \d+ steps after warm-up, and (\d+) of \1 blocks have one: .*",
+        row["no_speed_because"],
+    )
+    assert "no_speed_because" not in end(Net, "fp16_amp_scaled")
