@@ -6,9 +6,19 @@ where there are none. What it returns says, as attributes, what it takes and giv
     class MyNet(nn.Module):
         input_shape = (3, 32, 32)                              # C, H, W
         num_classes = 10
-        def loss(self, logits_NK, y_N): ...                    # optional; else cross-entropy
+        def loss(self, outputs, y_N): ...                      # optional, a scalar; else cross-entropy
+        def classes_of(self, outputs): ...                     # optional beside a loss: classes (N,); else the argmax
 
-The logits reach the loss in fp32 in every recipe.
+`forward` returns logits (N, K), or a tuple or list that begins with them, or an object or mapping that has them as
+`logits`. A loss of one's own gets what `forward` returned as it is, auxiliary heads included, its real floating tensors
+in fp32 in every recipe; cross-entropy gets the logits alone. Outputs that are no logits (N, K), as one number for two
+classes, need both `loss` and `classes_of`:
+
+        def loss(self, outputs_N1, y_N): return F.binary_cross_entropy_with_logits(outputs_N1[:, 0], y_N.float())
+        def classes_of(self, outputs_N1): return outputs_N1[:, 0] > 0
+
+What does not fit ends the cell with one line before the first update. A loss should be a mean or a sum over the images:
+one that is neither, as weighted by class, cannot be accumulated over parts of a batch.
 """
 
 from __future__ import annotations

@@ -36,11 +36,18 @@ class Finding:
 
 
 def first_non_finite(
-    cell: Cell, images: Images, device: torch.device, saved: Mapping[str, Any] | None, *, last_step: int, max_s: float
+    cell: Cell,
+    images: Images,
+    device: torch.device,
+    saved: Mapping[str, Any] | None,
+    *,
+    last_step: int,
+    max_s: float,
+    finite_loss: bool = False,
 ) -> Finding | None:
     """Replay a training, under hooks, until something is not finite.
 
-    A gradient that overflows under a loss scale is no finding while the scaler skips the step, before the last one.
+    A gradient that overflows under a loss scale is no finding while the scaler skips the step.
 
     Args:
         cell: that diverged.
@@ -49,6 +56,7 @@ def first_non_finite(
         saved: a checkpoint to start from; None, or weights in it that are broken already, replays from the seed.
         last_step: at which the training was given up, from 1.
         max_s: give up after so many seconds.
+        finite_loss: it was given up because its gradients were not finite at any scale; those of `last_step` are found.
 
     Returns:
         None if nothing was found up to `last_step` or within `max_s`.
@@ -70,7 +78,7 @@ def first_non_finite(
             training.step(x_NCHW, y_N)
             was_skipped = float(scaler.num_skipped) > skipped
             for layer, where in events:
-                if where == "forward" or not was_skipped or step == last_step:
+                if where == "forward" or not was_skipped or (finite_loss and step == last_step):
                     return Finding(step, layer, where)
             for name, parameter in (*training.updated.items(), *training.weights.items()):
                 if not bool(parameter.isfinite().all()):

@@ -281,7 +281,10 @@ class Session:
             return f"{layer}'s output went non-finite first" if layer else "every layer's output was finite"
         saved = self.keeping.load() if self.keeping else None
         step = self.row["diverged_step"]
-        finding = first_non_finite(self.cell, self.images, self.device, saved, last_step=step, max_s=max_s)
+        finite = "diverged_loss" not in self.row
+        finding = first_non_finite(
+            self.cell, self.images, self.device, saved, last_step=step, max_s=max_s, finite_loss=finite
+        )
         if finding is None:
             return f"a replay of at most {max_s:.0f} s did not find the layer"
         self.row |= {"diverged_layer": finding.layer, "diverged_in": finding.where}
