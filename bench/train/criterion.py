@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bench.plan.cell import Cell
 from bench.train.evaluate import has_own_loss, loss_of
 from bench.train.outputs import DOCUMENTED, check_output, has_own_classes, logits_of, predicted_classes
 from bench.train.reduction import Reduction, reduction_of
@@ -23,23 +24,13 @@ class Criterion:
             in parts.
     """
 
-    def __init__(
-        self,
-        model: nn.Module,
-        name: str,
-        num_classes: int,
-        *,
-        label_smoothing: float = 0.0,
-        accumulation: int = 1,
-        world_size: int = 1,
-    ) -> None:
+    def __init__(self, model: nn.Module, cell: Cell, num_classes: int, world_size: int = 1) -> None:
         self.model = model
-        self.name = name
-        """Of the model, in messages."""
+        self.name = cell.model
         self.num_classes = num_classes
-        self.num_parts = accumulation
+        self.num_parts = cell.accumulation
         self.world_size = world_size
-        self.loss_fn = loss_of(model, label_smoothing)
+        self.loss_fn = loss_of(model, cell.label_smoothing)
         self.is_own = has_own_loss(model)
         self.reduction: Reduction = "mean"
         """Of a loss of the model's own it is tried in the first call, where a batch is taken apart."""

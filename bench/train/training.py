@@ -95,14 +95,7 @@ class Training:
         self.stepped = ranks.wrapped(self.model, device, sync_batchnorm=cell.sync_batchnorm)
         """What the step calls: the model, or the model with its gradients averaged over the ranks; later compiled."""
         self.average: Average = MovingAverage(self.model, cell.ema_decay) if cell.ema_decay else NoAverage(self.model)
-        self.criterion = Criterion(
-            self.model,
-            cell.model,
-            images.num_classes,
-            label_smoothing=cell.label_smoothing,
-            accumulation=cell.accumulation,
-            world_size=ranks.world_size,
-        )
+        self.criterion = Criterion(self.model, cell, images.num_classes, ranks.world_size)
         self.loss_fn = self.criterion.loss_fn
         self.weights = {name: p for name, p in self.model.named_parameters() if p.requires_grad}
         """What trains, by name, as the model holds it."""

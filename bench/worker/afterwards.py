@@ -9,6 +9,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -105,7 +106,7 @@ def _count(training: Training, row: Row) -> None:
 
 
 def _loss_of(training: Training, model: nn.Module) -> LossFunction:
-    criterion = Criterion(model, training.cell.model, training.images.num_classes)
+    criterion = Criterion(model, replace(training.cell, accumulation=1), training.images.num_classes)
     return lambda output, y_N: criterion(in_fp32(output), y_N)
 
 

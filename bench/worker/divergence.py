@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
 import torch
 
+from bench.plan.cell import Cell
+from bench.train.images import Images
 from bench.train.statuses import Diverged
 from bench.train.training import Training
-from bench.worker.autopsy import watching
+from bench.worker.autopsy import first_non_finite, watching
 from bench.worker.traces import Rows
 
 LEAST_SCALE = torch.finfo(torch.float32).tiny
@@ -56,3 +59,24 @@ def broken_evaluation(training: Training, said: str, epoch: int, row: dict[str, 
             training.evaluate()
         row["diverged_layer"] = events[0][0] if events else None
     return Diverged(f"in the evaluation after epoch {epoch} {said}")
+
+
+def first_layer(
+    cell: Cell,
+    images: Images,
+    device: torch.device,
+    saved: Mapping[str, Any] | None,
+    row: dict[str, Any],
+    *,
+    max_s: float,
+) -> str:
+    """Say which layer of a training that diverged went first, by a replay of at most `max_s` where that is not known."""
+    if row.get("diverged_in") == "evaluation":
+        layer = row["diverged_layer"]
+        return f"{layer}'s output went non-finite first" if layer else "every layer's output was finite"
+    step, finite = row["diverged_step"], "diverged_loss" not in row
+    finding = first_non_finite(cell, images, device, saved, last_step=step, max_s=max_s, finite_loss=finite)
+    if finding is None:
+        return f"a replay of at most {max_s:.0f} s did not find the layer"
+    row |= {"diverged_layer": finding.layer, "diverged_in": finding.where}
+    return str(finding)

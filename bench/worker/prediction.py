@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -63,7 +64,7 @@ def predict_peak_bytes(cell: Cell, num_classes: int = 10) -> int:
                         model,
                         x_NCHW,
                         y_N,
-                        loss_fn=Criterion(model, cell.model, num_classes),
+                        loss_fn=Criterion(model, replace(cell, accumulation=1), num_classes),
                         optimizer=optimizer,
                         autocast=torch.autocast("cpu", dtype=DTYPES[recipe.compute], enabled=recipe.autocast),
                         scaler=Scaler(LossScale(mode="none"), CPU),

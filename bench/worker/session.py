@@ -20,9 +20,8 @@ from bench.train.precision import fp32_precision
 from bench.train.ranks import ALONE, Ranks
 from bench.train.training import Step, Training
 from bench.worker.afterwards import look_afterwards
-from bench.worker.autopsy import first_non_finite
 from bench.worker.board_watch import BoardWatch
-from bench.worker.divergence import broken_evaluation, refuse_divergence, refuse_idleness
+from bench.worker.divergence import broken_evaluation, first_layer, refuse_divergence, refuse_idleness
 from bench.worker.footprint import trace_out_of_memory
 from bench.worker.keeping import Keeping
 from bench.worker.learning import Learning
@@ -276,16 +275,5 @@ class Session:
 
     def autopsy(self, max_s: float) -> str:
         """Say which layer of a training that diverged went first. The diverged one must have been let go."""
-        if self.row.get("diverged_in") == "evaluation":
-            layer = self.row["diverged_layer"]
-            return f"{layer}'s output went non-finite first" if layer else "every layer's output was finite"
         saved = self.keeping.load() if self.keeping else None
-        step = self.row["diverged_step"]
-        finite = "diverged_loss" not in self.row
-        finding = first_non_finite(
-            self.cell, self.images, self.device, saved, last_step=step, max_s=max_s, finite_loss=finite
-        )
-        if finding is None:
-            return f"a replay of at most {max_s:.0f} s did not find the layer"
-        self.row |= {"diverged_layer": finding.layer, "diverged_in": finding.where}
-        return str(finding)
+        return first_layer(self.cell, self.images, self.device, saved, self.row, max_s=max_s)
