@@ -70,7 +70,7 @@ def first_layer(
     *,
     max_s: float,
 ) -> str:
-    """Say which layer of a training that diverged went first, by a replay of at most `max_s` where that is not known."""
+    """Say which layer of a training that diverged went first; where it is not known, by a replay of `max_s` at most."""
     if row.get("diverged_in") == "evaluation":
         layer = row["diverged_layer"]
         return f"{layer}'s output went non-finite first" if layer else "every layer's output was finite"
