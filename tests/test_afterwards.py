@@ -105,3 +105,12 @@ def test_an_interruption_of_one_step_is_not_where_its_time_goes() -> None:
     step, stalled = {"aten::convolution": 0.2, "aten::relu": 0.1}, {"aten::convolution": 0.2, "aten::relu": 7.0}
     assert afterwards.typical([step, stalled, step]) == step
     assert afterwards.typical([step, step, {"aten::convolution": 0.2}])["aten::relu"] == 0.1
+
+
+def test_a_snapshot_on_a_cpu_says_what_it_cannot_do_and_leaves_the_rest() -> None:
+    row: dict[str, Any] = {}
+    traces = look_afterwards(training(), Measure(passes=("snapshot",)), row)
+    assert row["memory_note"].startswith("No memory.pickle: torch keeps that history for the memory of a GPU only")
+    assert "\n" not in row["memory_note"]
+    assert traces.memory, "the time line of the memory is there all the same"
+    assert not row.get("passes_failed")

@@ -17,7 +17,7 @@ from bench.train.images import load_images
 from bench.train.statuses import Diverged
 from bench.train.training import Training
 from bench.worker.keeping import Keeping
-from bench.worker.learning import BEST, Learning
+from bench.worker.learning import BEST, FINAL, Learning
 from bench.worker.session import Session
 
 CELL = Cell(
@@ -86,6 +86,27 @@ def test_the_best_weights_are_kept_and_have_the_accuracy_that_they_are_kept_with
     fresh.model.load_state_dict(kept["model"])
     assert fresh.evaluate().test_accuracy == kept["test_accuracy"]
     models.build("tests.tiny:Net", input_shape=(3, 8, 8)).load_state_dict(kept["model"])
+
+
+@pytest.mark.parametrize("recipe", ["fp32", "bf16", "bf16_amp"])
+def test_the_final_weights_are_those_that_the_last_evaluation_saw(tmp_path: Path, recipe: str) -> None:
+    cell = replace(CELL, precision=RECIPES[recipe], ema_decay=0.5)
+    session = trained(cell, tmp_path, keep_final=True, keep_best=True)
+    kept = torch.load(tmp_path / FINAL, weights_only=True)
+    assert (kept["epoch"], kept["test_accuracy"]) == (5, session.row["test_accuracy"])
+    assert kept["stoi"] == {name: i for i, name in enumerate(kept["classes"])} == {str(i): i for i in range(10)}
+    assert kept["stoi"] == torch.load(tmp_path / BEST, weights_only=True)["stoi"]
+    assert "optimizer" not in kept
+    assert kept["model"]["linear.weight"].dtype == (torch.bfloat16 if recipe == "bf16" else torch.float32)
+    training = Training(replace(cell, ema_decay=0.0), load_images("digits", 8), CPU)
+    training.model.load_state_dict(kept["model"])
+    assert training.evaluate().test_accuracy == session.row["test_accuracy"]
+
+
+def test_final_weights_are_kept_only_if_asked_for_and_those_of_another_attempt_are_let_go(tmp_path: Path) -> None:
+    (tmp_path / FINAL).touch()
+    trained(CELL, tmp_path)
+    assert not (tmp_path / FINAL).exists()
 
 
 def test_a_full_disk_costs_the_weights_and_not_the_training(

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
+from bench.plan.experiment import read_experiment
+from bench.plan.matrix import make_plan
+from models.tiny_vit import save, tiny_vit
 from tests.conftest import ROOT
-from tests.test_vit import save, their_weights
 
 STUDIES = (
     "vgg19_amp",
     "resnet18_amp",
     "vit_ddp",
+    "vit_ddp_base",
     "vit_scratch",
     "vit_finetune",
+    "hybrid",
     "hybrid_batch_size",
     "auto_quick",
     "auto_accuracy",
@@ -36,11 +42,60 @@ def test_every_study_says_what_to_expect_and_for_how_long_and_has_a_twin() -> No
     assert twins == {f"{name}_smoke" for name in STUDIES}
 
 
+def fields_of(name: str) -> dict[str, Any]:
+    """Return the one cell's fields that do not vary."""
+    plan = make_plan(read_experiment(ROOT / "experiments" / f"{name}.toml"))
+    first = plan.cells[0].settings
+    return {key: value for key, value in first.items() if all(cell.settings[key] == value for cell in plan.cells)}
+
+
+def test_the_vits_of_study_s1_train_as_the_study_did(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Adam 1e-5, weight decay 1e-3, a constant rate, batch 32 a GPU, test batch 512."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    save(tiny_vit(), tmp_path / "vit-base-patch16-224")
+    study = {"optimizer": "adam", "learning_rate": 1e-5, "weight_decay": 1e-3, "schedule": "constant", "batch_size": 32}
+    scratch, fine = fields_of("vit_scratch"), fields_of("vit_finetune")
+    assert study.items() <= scratch.items()
+    assert study.items() <= fine.items()
+    assert (scratch["epochs"], scratch["gpus"], scratch["test_batch_size"], scratch["normalization"]) == (
+        50,
+        4,
+        512,
+        "data",
+    )
+    assert (fine["epochs"], fine["normalization"], fine["resize"]) == (5, "half", 224)
+    for name in ("vit_scratch", "vit_finetune"):
+        cells = make_plan(read_experiment(ROOT / "experiments" / f"{name}.toml")).cells
+        assert "fp16_amp_scaled" in {cell.precision.name for cell in cells}, "AMP and a scaler, as the study had"
+
+
+def test_the_study_of_vgg19_records_the_memory_and_keeps_the_weights() -> None:
+    measure = read_experiment(ROOT / "experiments" / "vgg19_amp.toml").measure
+    assert measure.keep_best
+    assert {"memory", "snapshot"} <= set(measure.passes)
+
+
+def test_the_studies_on_several_gpus_keep_their_weights() -> None:
+    for name in ("vit_ddp", "vit_ddp_base"):
+        measure = read_experiment(ROOT / "experiments" / f"{name}.toml").measure
+        assert measure.keep_best
+        assert measure.keep_final
+    base = fields_of("vit_ddp_base")
+    documented = {"hidden": 768, "num_heads": 12, "num_layers": 12, "patch_size": 16}
+    assert json.loads(base["model_args"]) == documented
+    assert (base["epochs"], base["batch_size"], base["learning_rate"]) == (50, 256, 1e-3)
+
+
+def test_the_hybrid_has_its_one_training_at_a_rate_of_a_fiftieth() -> None:
+    fields = fields_of("hybrid")
+    assert (fields["learning_rate"], fields["batch_size"], fields["epochs"], fields["gpus"]) == (0.02, 32, 300, 2)
+    assert fields["sync_batchnorm"]
+
+
 @pytest.mark.whole
 @pytest.mark.parametrize("name", STUDIES)
 def test_the_twin_of_every_study_runs(name: str, tmp_path: Path) -> None:
-    (tmp_path / "tiny-vit").mkdir()
-    save(tmp_path / "tiny-vit", their_weights(1000))
+    save(tiny_vit(), tmp_path / "tiny-vit")
     file = f"experiments/smoke/{name}_smoke.toml"
     result = subprocess.run(
         [sys.executable, "bench/run_matrix.py", file, "--results", str(tmp_path)],

@@ -143,7 +143,7 @@ def notes(results: Results) -> list[str]:
         found.append(f"{ok['environment_id'].nunique()} environments lie side by side; only cells of one are paired.")
     if ok["memory_instrument"].nunique() > 1:
         found.append("Memory was taken with two instruments, which do not compare.")
-    for column in ("model_note", "data_note"):
+    for column in ("model_note", "data_note", "memory_note"):
         if column in ok:
             found += [f"{note}." for note in ok[column].dropna().unique()]
     if "git_dirty" in ok and ok["git_dirty"].eq(True).any():

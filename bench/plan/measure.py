@@ -28,7 +28,9 @@ class Measure:
     """Evaluate after every so many epochs, and after the last one."""
     keep_best: bool = False
     """Whether the weights of the epoch with the highest test accuracy stay in the run's folder, as best.pt: epoch,
-    test_accuracy, classes, and the states of model and optimizer, to be read by `torch.load`."""
+    test_accuracy, classes, stoi (class -> label), and the states of model and optimizer, to be read by `torch.load`."""
+    keep_final: bool = False
+    """Whether the weights of the last epoch stay too, as model_final.pt: the same without the optimizer."""
     numerics_samples: Annotated[int, Ge(0), Le(1000)] = 0
     """Looks at every layer's gradient, spread evenly from before the first epoch to after the last, off the clock.
     Each compares one batch with strict fp32 and needs memory for copies of the model and the optimizer's state, and for
@@ -39,7 +41,7 @@ class Measure:
     """Untimed steps after the last timed one. `phases`: where a step's time goes, and what it waits for. `roofline`:
     the peak of the board in the cell's dtype, by large products. `memory`: every allocation of a step, who made it and
     what was there at the peak; on a CPU from a second training, built under the profiler. `snapshot`: on a GPU that
-    history as memory.pickle too, 10 to 400 MB a cell, for pytorch.org/memory_viz."""
+    history as memory.pickle too, 10 to 400 MB a cell, for pytorch.org/memory_viz; a CPU has none; its row says so."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

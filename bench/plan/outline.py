@@ -70,6 +70,10 @@ def outline(
     disk = f"about {len(todo) * MIB_PER_CELL:.1f} MiB of disk"
     if plan.experiment.measure.keep_best and any(cell.epochs for cell in todo):
         disk += ", best.pt of each cell aside"
+    if plan.experiment.measure.keep_final and any(cell.epochs for cell in todo):
+        disk += ", model_final.pt too"
+    if "snapshot" in plan.experiment.measure.passes:
+        disk += ", and on a GPU 10 to 400 MB of memory.pickle each"
     yield f"To run: {_count(todo, 'cell')}, {_duration(plan, todo, cell_s)}, {disk}."
 
 

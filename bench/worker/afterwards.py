@@ -7,6 +7,7 @@ The proof of the kernels' dtypes can fail a cell. Nothing else here can: what do
 from __future__ import annotations
 
 import statistics
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -38,6 +39,11 @@ Row = dict[str, Any]
 CPU_STEPS = 3
 """Taken under the profiler on a CPU."""
 
+NO_SNAPSHOT = (
+    "No memory.pickle: torch keeps that history for the memory of a GPU only; on a CPU the same steps are in "
+    "memory.parquet, by the profiler"
+)
+
 
 def look_afterwards(training: Training, measure_by: Measure, row: Row, traces: Traces, folder: Path | None) -> None:
     """Take the untimed passes of a cell and write what they find into `row` and `traces`.
@@ -61,6 +67,9 @@ def look_afterwards(training: Training, measure_by: Measure, row: Row, traces: T
     attempt(row, "split of the memory", partial(split, training, row))
     if "memory" in passes or "snapshot" in passes:
         path = folder / "memory.pickle" if folder and "snapshot" in passes else None
+        if "snapshot" in passes and training.device.type != "cuda":
+            row["memory_note"] = NO_SNAPSHOT
+            print(NO_SNAPSHOT, file=sys.stderr)
         attempt(row, "history of the memory", partial(trace_memory, training, row, traces, path))
         attempt(row, "prediction of the memory", partial(_predict, training, row))
     if "phases" in passes:

@@ -19,7 +19,7 @@ from bench.train.training import Training
 from bench.worker.timing import Report
 from bench.worker.traces import Rows
 
-BEST = "best.pt"
+BEST, FINAL = "best.pt", "model_final.pt"
 """In a run's folder, if asked for."""
 
 TOLD_EVERY_S = 0.5
@@ -49,7 +49,9 @@ class Learning:
     """Test accuracy of the weights in best.pt; below all where there are none."""
 
     def __post_init__(self) -> None:
-        """Let go of a best.pt of another attempt, or of epochs that a resumed training takes once more."""
+        """Let go of weights of another attempt, or of epochs that a resumed training takes once more."""
+        if self.folder:
+            (self.folder / FINAL).unlink(missing_ok=True)
         path = self.folder / BEST if self.folder else None
         if path is None or not path.exists():
             return
@@ -76,7 +78,9 @@ class Learning:
             self.last_s = time.perf_counter() - begun
             self.evaluate_s += self.last_s
         if self.measure_by.keep_best and self.folder and found.test_accuracy > self.kept:
-            self._keep(self.folder / BEST, epoch, found.test_accuracy)
+            optimizer = self.training.optimizer.state_dict()
+            is_there = self._keep(self.folder / BEST, epoch, found.test_accuracy, optimizer=optimizer)
+            self.kept = found.test_accuracy if is_there else self.kept
         return asdict(found)
 
     def _tell(self, share: float) -> None:
@@ -112,17 +116,25 @@ class Learning:
         )
         return asdict(course)
 
-    def _keep(self, path: Path, epoch: int, test_accuracy: float) -> None:
+    def keep_final(self, epoch: int, test_accuracy: float | None) -> None:
+        """Keep what the training ended with, if that was asked for."""
+        if self.measure_by.keep_final and self.folder:
+            self._keep(self.folder / FINAL, epoch, test_accuracy)
+
+    def _keep(self, path: Path, epoch: int, test_accuracy: float | None, **more: Any) -> bool:
+        """Write the weights that were evaluated, in their own dtype, unwrapped; return whether they are there."""
+        classes = list(self.training.images.classes)
         try:
             with self.training.average.evaluated() as model, replacing(path) as partial:
                 state = {
                     "epoch": epoch,
                     "test_accuracy": test_accuracy,
-                    "classes": list(self.training.images.classes),
+                    "classes": classes,
+                    "stoi": {name: label for label, name in enumerate(classes)},
                     "model": model.state_dict(),
-                    "optimizer": self.training.optimizer.state_dict(),
                 }
-                torch.save(state, partial)
-            self.kept = test_accuracy
+                torch.save(state | more, partial)
         except Exception as e:
-            print(f"{BEST} of epoch {epoch} is not kept: {e}", file=sys.stderr)  # a full disk; the training goes on
+            print(f"{path.name} of epoch {epoch} is not kept: {e}", file=sys.stderr)  # a full disk; it trains on
+            return False
+        return True

@@ -171,6 +171,7 @@ class Session:
             self.report(phase="training", epoch=epoch + 1, test_accuracy=evaluation["test_accuracy"])
         self.row |= {"timing_stop": "training", "final_loss_scale": scale, **trained, **evaluation}
         self.row |= learning.judge()
+        learning.keep_final(self.cell.epochs, evaluation["test_accuracy"])
         say(*end_lines(self.row))
 
     def keep(self, training: Training, epoch: int) -> None:

@@ -39,4 +39,11 @@ MEMORY: tuple[Column, ...] = (
         "Of two steps of fake tensors, without data, workspaces, rounding and the gradients on their way between GPUs; "
         "null without the pass `memory`",
     ),
+    Column(
+        "memory_note",
+        TEXT,
+        "",
+        "note on the memory",
+        "What of a pass over the memory this device cannot do, and what is there instead; null if nothing",
+    ),
 )
