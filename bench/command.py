@@ -5,11 +5,14 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
 
 import typer
 
 from ampbench.terminal import show_everything
 from bench.plan.errors import RequestError
+from bench.store.disk import to_nowhere, unwritable
 
 
 def run_command(
@@ -23,7 +26,9 @@ def run_command(
         name: what the command is called in its --help.
     """
     show_everything()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, _interrupt)
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as under nohup
+        signal.signal(signal.SIGHUP, _interrupt)
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
     app.command()(main)
     try:
@@ -32,9 +37,23 @@ def run_command(
         message = str(e)
     except (KeyboardInterrupt, typer.Abort):
         sys.exit(130)
+    except BrokenPipeError:  # `| head` has read enough
+        to_nowhere(sys.stdout)
+        sys.exit(141)
+    except OSError as e:
+        found = unwritable(e, Path("stdout"))
+        if found is None:
+            raise
+        message = found
     except Exception as e:
         if not hasattr(e, "format_message"):  # A usage error has it; anything else is ours, and worth a traceback.
             raise
         message = f"{e.format_message()} Try --help."
     print(message, file=sys.stderr)
     sys.exit(2)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """Answer SIGTERM and SIGHUP as Ctrl-C: what is finished is joined. A closed terminal hangs up more than once."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.default_int_handler(number, frame)

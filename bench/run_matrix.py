@@ -37,7 +37,7 @@ def main(
     ] = None,
     shard: Annotated[str, typer.Option(help="Run the i-th of n parts, as in 0/2; whole groups each.")] = "0/1",
     again: Annotated[
-        list[str] | None, typer.Option(help="Run cells with this status again, as in crashed, timeout, oom.")
+        list[str] | None, typer.Option(help="Run cells with this status again, as in crashed,timeout,oom.")
     ] = None,
     gpus: Annotated[str, typer.Option(help="Indices or UUIDs of the boards, as in 0,2.")] = "all",
     results: Annotated[
@@ -86,8 +86,14 @@ def main(
 
     from bench.launch.sweep import Options, sweep
 
+    statuses = tuple(status for text in again or () for status in text.split(","))
     options = Options(
-        results=results, gpus=gpus, again=tuple(again or ()), mixed=mixed, allow_shared=allow_shared, wandb=wandb
+        results=results,
+        gpus=gpus,
+        again=statuses,
+        mixed=mixed,
+        allow_shared=allow_shared,
+        wandb=wandb,
     )
     return sweep(planned, cells, options, Console())
 

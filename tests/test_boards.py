@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from bench.launch.boards import choose_boards, find_boards
-from bench.launch.sweep import _refuse_shared
+from bench.launch.refusals import refuse_shared
 from bench.plan.board import Board
 from bench.plan.errors import RequestError
 from bench.store.locks import hold_board
@@ -135,7 +135,7 @@ def test_a_board_on_which_somebody_computes_is_refused_by_name(monkeypatch: pyte
     monkeypatch.setenv("AMPBENCH_LOCKS", str(tmp_path))
     gpu, nvml = Board(board_id=UUID, name="NVIDIA H200"), ReplayedNvml(board(1, processes=[(77, 10**9)]))
     with pytest.raises(RequestError, match=r"in use by python \(pid 77\).* insist with --allow-shared"):
-        _refuse_shared([gpu], nvml)
+        refuse_shared([gpu], nvml)
 
 
 def test_our_own_worker_on_a_board_is_waited_for_and_not_refused(
@@ -144,7 +144,7 @@ def test_our_own_worker_on_a_board_is_waited_for_and_not_refused(
     monkeypatch.setenv("AMPBENCH_LOCKS", str(tmp_path))
     gpu, nvml = Board(board_id=UUID, name="NVIDIA H200"), ReplayedNvml(board(1, processes=[(os.getpid(), 10**9)]))
     with hold_board(gpu, "a cell", lambda _: None):
-        _refuse_shared([gpu], nvml)
+        refuse_shared([gpu], nvml)
 
 
 def test_whoever_started_the_command_is_not_a_foreigner_on_its_board(
@@ -158,11 +158,11 @@ def test_whoever_started_the_command_is_not_a_foreigner_on_its_board(
     try:
         kin = [os.getpid(), os.getppid(), psutil.Process().parents()[-1].pid, sibling.pid]
         nvml = ReplayedNvml(board(1, processes=[(pid, 10**9) for pid in kin]))
-        _refuse_shared([gpu], nvml)
+        refuse_shared([gpu], nvml)
         for pid in (nobody_s_pid, stranger.pid):
             nvml = ReplayedNvml(board(1, processes=[(each, 10**9) for each in (*kin, pid)]))
             with pytest.raises(RequestError, match=rf"in use by \S+ \(pid {pid}\), and would"):
-                _refuse_shared([gpu], nvml)
+                refuse_shared([gpu], nvml)
     finally:
         for process in (sibling, stranger):
             process.kill()
@@ -177,16 +177,16 @@ def test_in_a_container_as_many_unseen_processes_are_ours_as_of_us_hold_cuda(
     gpu = Board(board_id=UUID, name="NVIDIA H200")
     listed = ReplayedNvml(board(1, processes=[(900_000, 10**9)]))
     with pytest.raises(RequestError, match="in use by a process that is not visible from here"):
-        _refuse_shared([gpu], listed)
+        refuse_shared([gpu], listed)
     monkeypatch.setattr("bench.store.kin.holds_cuda", lambda pid: pid == os.getpid())
-    _refuse_shared([gpu], listed)
+    refuse_shared([gpu], listed)
     both = ReplayedNvml(board(1, processes=[(900_000, 10**9), (900_001, 10**9)]))
     with pytest.raises(RequestError, match=r"from here \(pid 900001\), and"):
-        _refuse_shared([gpu], both)
+        refuse_shared([gpu], both)
     seen = ReplayedNvml(board(1, processes=[(900_000, 10**9), (os.getpid(), 10**9)]))
     with pytest.raises(RequestError, match="not visible from here"):
-        _refuse_shared([gpu], seen)
+        refuse_shared([gpu], seen)
 
 
 def test_a_board_of_which_nothing_is_known_is_not_refused() -> None:
-    _refuse_shared([Board(board_id=UUID), Board(board_id="cpu")], ReplayedNvml(board(1, processes=NO_PERMISSION)))
+    refuse_shared([Board(board_id=UUID), Board(board_id="cpu")], ReplayedNvml(board(1, processes=NO_PERMISSION)))

@@ -13,8 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from bench.launch import local
+from bench.launch.active import Active, age_of
 from bench.launch.backstop import Backstop
-from bench.launch.local import _Active, _age, _finish, _wait, run_groups
+from bench.launch.local import _finish, _wait, run_groups
 from bench.plan.board import Board
 from bench.plan.cell import Cell
 from bench.plan.measure import Budget, Measure
@@ -58,10 +59,10 @@ def record(run: Run) -> dict[str, Any]:
     return row
 
 
-def ended(run: Run, record_before: int | None, exit_code: int = 0) -> _Active:
+def ended(run: Run, record_before: int | None, exit_code: int = 0) -> Active:
     process: Any = SimpleNamespace(exitcode=exit_code)
     messages: Any = SimpleNamespace(closed=True)
-    return _Active(run=run, process=process, messages=messages, record_before=record_before)
+    return Active(run=run, process=process, messages=messages, record_before=record_before)
 
 
 def finish(run: Run) -> None:
@@ -72,7 +73,7 @@ def finish(run: Run) -> None:
 def test_a_record_that_another_launcher_wrote_is_kept(run: Run) -> None:
     finish(run)
     heard = Heard()
-    _finish(ended(run, _age(run)), heard, Backstop())
+    _finish(ended(run, age_of(run)), heard, Backstop())
     assert record(run)["status"] == "ok"
     assert heard.endings == ["done"]
 
@@ -85,14 +86,14 @@ def test_a_worker_that_left_no_record_is_a_crashed_row(run: Run) -> None:
 
 def test_a_rerun_that_crashes_replaces_the_row_and_its_traces(run: Run) -> None:
     finish(run)
-    _finish(ended(replace(run, again=True), _age(run), 1), Heard(), Backstop())
+    _finish(ended(replace(run, again=True), age_of(run), 1), Heard(), Backstop())
     assert record(run)["status"] == "crashed"
     assert pq.read_table(run.folder / "steps.parquet").num_rows == 0
 
 
 def test_a_rerun_or_a_first_run_that_wrote_its_record_is_done(run: Run) -> None:
     finish(run)
-    for before in (None, _age(run)):
+    for before in (None, age_of(run)):
         os.utime(run.record_path, ns=(0, (before or 0) + 10**9))
         _finish(ended(replace(run, again=True), before), Heard(), Backstop())
         assert record(run)["status"] == "ok"
@@ -118,7 +119,7 @@ def test_trap_15_the_launcher_sleeps_until_a_worker_speaks_ends_or_is_out_of_tim
 
     monkeypatch.setattr(local, "wait", sleep)
     process: Any = SimpleNamespace(sentinel=7, join=lambda: None)
-    active = _Active(run=run, process=process, messages=SimpleNamespace(closed=True))  # type: ignore[arg-type]
+    active = Active(run=run, process=process, messages=SimpleNamespace(closed=True))  # type: ignore[arg-type]
     assert _wait({(run.board,): active}, Heard()) == [(run.board,)]
     active.deadline_s = time.monotonic() + 600
     assert _wait({(run.board,): active}, Heard()) == [(run.board,)]

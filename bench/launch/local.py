@@ -5,22 +5,20 @@ While workers measure, this process blocks: it neither polls nor computes beside
 
 from __future__ import annotations
 
-import os
-import signal
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from multiprocessing.connection import Connection, wait
-from multiprocessing.context import ForkServerContext, ForkServerProcess
+from multiprocessing.connection import wait
+from multiprocessing.context import ForkServerContext
 from typing import Any, Protocol
 
+from bench.launch.active import INTERRUPTIONS, PATIENCE_S, Active, age_of
 from bench.launch.backstop import Backstop
-from bench.launch.fork_server import start_worker
 from bench.measure.machine import provenance
 from bench.plan.board import Board
+from bench.plan.errors import RequestError
 from bench.store.columns import METHOD_VERSION, TABLES
 from bench.store.record import write_run
 from bench.store.run import Run
@@ -40,22 +38,6 @@ class Watcher(Protocol):
 
     def ended(self, run: Run, facts: Mapping[str, Any]) -> None:
         """A cell has its record; `facts` has at least its status."""
-
-
-@dataclass
-class _Active:
-    run: Run
-    process: ForkServerProcess
-    messages: Connection
-    started_s: float = field(default_factory=time.monotonic)
-    """When the worker won its board; before that, when it was started."""
-    deadline_s: float | None = None
-    """None while it waits for the board: that is not the cell's time."""
-    timed_out: bool = False
-    record_before: int | None = None
-    """Time stamp of the record that is to be replaced, if there is one."""
-    facts: dict[str, Any] = field(default_factory=dict)
-    """The latest that the worker said, by keyword."""
 
 
 def run_groups(
@@ -84,10 +66,11 @@ def run_groups(
 
     Raises:
         KeyboardInterrupt: after every worker has been killed. What was finished is kept.
+        RequestError: likewise, when a record cannot be written or no worker can be started any more.
     """
     queue = deque(deque(group) for group in groups)
     lanes: dict[Team, deque[Run]] = {}
-    active: dict[Team, _Active] = {}
+    active: dict[Team, Active] = {}
     spent_s = 0.0
     try:
         while True:
@@ -99,7 +82,8 @@ def run_groups(
                         if ending:
                             _record_end(run, *ending, watcher)
                         else:
-                            active[team] = _start(run, context, watcher)
+                            active[team] = Active.start(run, context)
+                            watcher.started(run)
                     if team not in active and not lane:
                         del lanes[team]
                 free = _free_team(queue[0][0].cell.gpus, boards, lanes) if queue else None
@@ -112,7 +96,7 @@ def run_groups(
                 spent_s += len(team) * _finish(active.pop(team), watcher, backstop)
     except BaseException:
         for running in active.values():
-            _kill(running)
+            running.kill()
         raise
 
 
@@ -129,7 +113,7 @@ def _free_team(num_gpus: int, boards: Sequence[Board], lanes: Iterable[Team]) ->
 
 def _ending_of(run: Run, boards: Sequence[Board], backstop: Backstop) -> tuple[str, str] | None:
     """Return status and reason of a cell that is not worth a start; a record that is there stays."""
-    if _age(run) is not None and not run.again:
+    if age_of(run) is not None and not run.again:
         return None
     if run.board.is_gpu and run.cell.gpus > len(boards):
         return "unsupported", f"asks for {run.cell.gpus} GPUs of one model, and {len(boards)} may be used here"
@@ -141,21 +125,13 @@ def _used_up(spent_s: float, board_hours: float | None) -> bool:
     return board_hours is not None and spent_s >= 3600 * board_hours
 
 
-def _start(run: Run, context: ForkServerContext, watcher: Watcher) -> _Active:
-    run.save()
-    record_before = _age(run)
-    process, messages = start_worker(context, run)
-    watcher.started(run)
-    return _Active(run=run, process=process, messages=messages, record_before=record_before)
-
-
-def _wait(active: Mapping[Team, _Active], watcher: Watcher) -> list[Team]:
+def _wait(active: Mapping[Team, Active], watcher: Watcher) -> list[Team]:
     """Block until a worker speaks, ends or is out of time; return the boards whose worker has ended."""
     deadlines = [running.deadline_s for running in active.values() if running.deadline_s is not None]
     timeout_s = min(3600.0, max(0.0, min(deadlines) - time.monotonic())) if deadlines else None  # poll(2) takes an int
-    sentinels = [running.process.sentinel for running in active.values()]
+    ends = [running.end for running in active.values()]
     speakers = [running.messages for running in active.values() if not running.messages.closed]
-    ready = set(wait([*speakers, *sentinels], timeout_s))
+    ready = set(wait([*speakers, *ends], timeout_s))
     ended = []
     for team, running in active.items():
         _listen(running, watcher)
@@ -163,16 +139,16 @@ def _wait(active: Mapping[Team, _Active], watcher: Watcher) -> list[Team]:
             running.timed_out = True
             limit, phase = running.run.budget.minutes_per_cell, running.facts.get("phase", "start")
             running.facts["because"] = f"took longer than minutes_per_cell = {limit:g}, in phase {phase}"
-            _kill(running)
+            running.kill()
             ended.append(team)
-        elif running.process.sentinel in ready:
+        elif running.end in ready:
             running.process.join()
             _listen(running, watcher)
             ended.append(team)
     return ended
 
 
-def _listen(running: _Active, watcher: Watcher) -> None:
+def _listen(running: Active, watcher: Watcher) -> None:
     """Take in what a worker has said, without waiting."""
     while not running.messages.closed and running.messages.poll():
         try:
@@ -187,30 +163,25 @@ def _listen(running: _Active, watcher: Watcher) -> None:
         watcher.told(running.run, facts)
 
 
-def _finish(running: _Active, watcher: Watcher, backstop: Backstop) -> float:
+def _finish(running: Active, watcher: Watcher, backstop: Backstop) -> float:
     """See to it that an ended worker has left a record; return the seconds it held its board."""
-    run, facts, exit_code = running.run, running.facts, running.process.exitcode
-    age = _age(run)  # of whoever's record: another launcher may have finished the same cell
+    run, facts = running.run, running.facts
+    running.let_go()
+    age = age_of(run)  # of whoever's record: another launcher may have finished the same cell
     if age is None or (run.again and age == running.record_before):
+        if "unwritten" in facts:
+            raise RequestError(f"{run.cell} has no record, and goes on from its last checkpoint: {facts['unwritten']}")
         if running.timed_out:
             _record_end(run, "timeout", facts["because"], watcher)
         else:
-            how = f"killed by {signal.Signals(-exit_code).name}" if exit_code and exit_code < 0 else f"exit {exit_code}"
-            hint = "; the kernel does this when memory runs out" if exit_code == -signal.SIGKILL else ""
-            _record_end(run, "crashed", f"{how} in phase {facts.get('phase', 'start')}{hint}; see log.txt", watcher)
+            if running.process.exitcode in INTERRUPTIONS:
+                time.sleep(PATIENCE_S)
+            _record_end(run, "crashed", running.how_it_ended, watcher)
     else:
         backstop.observe(run.cell, facts.get("status"))
         unheard = {"status": "done", "because": "its record is there, as by another launcher; see the report"}
         watcher.ended(run, unheard | facts)
     return time.monotonic() - running.started_s
-
-
-def _age(run: Run) -> int | None:
-    """Return the record's time stamp; None if there is none."""
-    try:
-        return run.record_path.stat().st_mtime_ns
-    except FileNotFoundError:
-        return None
 
 
 def _record_end(run: Run, status: str, because: str, watcher: Watcher) -> None:
@@ -221,13 +192,3 @@ def _record_end(run: Run, status: str, because: str, watcher: Watcher) -> None:
     # Empty traces, too: those of an earlier run are not this row's.
     write_run(run.folder, run.cell, row, {table: [] for table in TABLES if table != "cells"})
     watcher.ended(run, {"status": status, "because": because})
-
-
-def _kill(running: _Active) -> None:
-    """Kill a worker and whatever it started; its process group is its own from its first line on."""
-    pid = running.process.pid
-    with suppress(ProcessLookupError, PermissionError):
-        if pid is not None and os.getpgid(pid) == pid:
-            os.killpg(pid, signal.SIGKILL)
-    running.process.kill()
-    running.process.join()

@@ -7,22 +7,24 @@ import re
 import shlex
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from bench.launch.boards import choose_boards, find_boards
 from bench.launch.progress import PLAIN, Progress
-from bench.measure.board_state import foreign_processes
-from bench.measure.machine import environment_id, git_state, machine_of, refused_switch
+from bench.launch.refusals import refuse_mixing, refuse_shared, refuse_unwritable_locks
+from bench.measure.machine import git_state, refused_switch
 from bench.plan.board import Board
 from bench.plan.cell import Cell
 from bench.plan.errors import RequestError, did_you_mean
 from bench.plan.matrix import Plan
 from bench.plan.packages import how_to_install
+from bench.store.disk import Lasting, saying_unwritable
 from bench.store.folder import ROOT, SUMMARY, Folder
 
 if TYPE_CHECKING:
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from bench.store.run import Run
 
 MISSING_MODULE = re.compile(r"^ModuleNotFoundError: No module named '([\w.]+)'$", re.MULTILINE)
+WRONG = ("failed", "crashed", "timeout")
+"""Endings that a person may have mended the cause of."""
 
 WANDB_TIMEOUT_S = 120.0
 """For logging all runs of a matrix offline and sending them; then it is left to `wandb sync`."""
@@ -56,9 +60,15 @@ def sweep(plan: Plan, cells: Sequence[Cell], options: Options, console: Console)
         The exit code: 0 when done, failed cells included; 130 when interrupted.
 
     Raises:
-        RequestError: before anything is started.
+        RequestError: before the first cell is started, or when no record can be written any more.
     """
+    console.file = Lasting(console.file)
     folder = Folder.of(plan, options.results)
+    with saying_unwritable(folder.path):
+        return _sweep(plan, cells, folder, options, console)
+
+
+def _sweep(plan: Plan, cells: Sequence[Cell], folder: Folder, options: Options, console: Console) -> int:
     boards = choose_boards(find_boards(os.environ), options.gpus)
     refused = refused_switch(os.environ)
     if refused:
@@ -71,9 +81,12 @@ def sweep(plan: Plan, cells: Sequence[Cell], options: Options, console: Console)
     if boards.ignored:
         console.print(f"Using {boards.used[0].name}; ignored: {', '.join(map(str, boards.ignored))}", **PLAIN)
     if todo and not options.mixed:
-        _refuse_mixing(plan, folder, todo, boards.used[0])
+        _join(plan, folder)
+        refuse_mixing(plan, folder, todo, boards.used[0])
     if todo and not options.allow_shared:
-        _refuse_shared(boards.used)
+        refuse_shared(boards.used)
+    if todo:
+        refuse_unwritable_locks(boards.used)
     with folder.lock():
         commit, dirty = git_state()
         folder.write_plan(plan, command=_command(), git_commit=commit, git_dirty=dirty)
@@ -89,6 +102,7 @@ def sweep(plan: Plan, cells: Sequence[Cell], options: Options, console: Console)
         console.print(f"Interrupted: {kept} of {len(plan.cells)} cells are kept. To go on: {_command()}", **PLAIN)
         return 130
     _report(folder, console, mixed=options.mixed)
+    _remind(folder, cells, todo, console)
     if options.wandb:
         _publish(folder, cells, todo, console)
     return 0
@@ -99,12 +113,15 @@ def _run(
 ) -> bool:
     """Run the cells; return False if a person interrupted."""
     # Imported only when there is work: the fork server then loads torch beside our own imports.
-    from bench.launch.fork_server import start_fork_server
+    from bench.launch.fork_server import check_workers, start_fork_server
     from bench.launch.local import run_groups
+    from bench.launch.preparation import prepare_data
 
     try:
         context = start_fork_server()
         groups, backstop = _prepare(plan, folder, todo, boards[0], options)
+        check_workers(context)
+        prepare_data(todo, boards[0], context, console, log_every_s=options.log_every_s)
         with Progress(console, num_cells=len(todo), log_every_s=options.log_every_s) as progress:
             finished = run_groups(
                 groups,
@@ -179,6 +196,19 @@ def _publish(folder: Folder, cells: Sequence[Cell], fresh: Sequence[Cell], conso
     console.print(publish(folder.path, runs, timeout_s=WANDB_TIMEOUT_S), **PLAIN)
 
 
+def _remind(folder: Folder, cells: Sequence[Cell], fresh: Sequence[Cell], console: Console) -> None:
+    """Say that cells which went wrong earlier were kept, as after their cause was mended."""
+    from bench.store.join import joined_rows
+
+    kept = {cell.cell_id for cell in cells} - {cell.cell_id for cell in fresh}
+    rows = joined_rows(folder, ["cell_id", "status"]) if kept else []
+    wrong = Counter(row["status"] for row in rows if row["cell_id"] in kept and row["status"] in WRONG)
+    if wrong:
+        counted = " and ".join(f"{count} {status}" for status, count in sorted(wrong.items()))
+        again = ",".join(sorted(wrong))
+        console.print(f"Kept from earlier: {counted}. Their cause is mended? Add --again {again}", **PLAIN)
+
+
 def _with_again(
     folder: Folder, plan: Plan, cells: Sequence[Cell], todo: Sequence[Cell], again: Sequence[str]
 ) -> list[Cell]:
@@ -193,49 +223,6 @@ def _with_again(
     statuses = {row["cell_id"]: row["status"] for row in joined_rows(folder, ["cell_id", "status"])}
     ids = {cell.cell_id for cell in todo}
     return [cell for cell in cells if cell.cell_id in ids or statuses.get(cell.cell_id) in again]
-
-
-def _refuse_shared(boards: Sequence[Board], nvml: Any = None) -> None:
-    """Refuse to measure on a GPU where somebody else computes; a worker of another launcher of ours is waited for.
-
-    Whoever started this command is not somebody else, though it may hold a CUDA context; the rows tell what else of
-    its process group was there.
-    """
-    from bench.store.kin import holds_cuda, kin_pids
-    from bench.store.locks import holder_pids
-
-    kin = kin_pids() if any(board.is_gpu for board in boards) else []
-    num_contexts = sum(holds_cuda(pid) for pid in kin)
-    for board in boards:
-        if board.is_gpu:
-            found = foreign_processes(board.board_id, [*holder_pids(board), *kin], nvml, num_contexts=num_contexts)
-            if found:
-                raise RequestError(
-                    f"{board} is in use by {', '.join(found)}, and would be measured with it; wait until it is free, "
-                    "choose another with --gpus, or insist with --allow-shared (the rows say so)"
-                )
-
-
-def _refuse_mixing(plan: Plan, folder: Folder, todo: Sequence[Cell], board: Board) -> None:
-    """Refuse to add rows of another machine, version or method to those that are there and stay."""
-    if not folder.done(plan.cells):
-        return
-    from bench.store.columns import METHOD_VERSION
-    from bench.store.join import joined_rows
-
-    _join(plan, folder)
-    ours = machine_of(board.name, board.driver, simulated_boards=board.num_sharing)
-    wanted = environment_id(ours, METHOD_VERSION)
-    replaced = {cell.cell_id for cell in todo}
-    columns = ["cell_id", "environment_id", "status", "machine", "torch", "python", "method_version"]
-    for row in joined_rows(folder, columns):
-        stays = row["status"] == "ok" and row["cell_id"] not in replaced
-        if stays and row["environment_id"] != wanted:
-            raise RequestError(
-                f"{folder.path} holds rows of {row['machine']} with torch {row['torch']}, Python {row['python']}, "
-                f"method {row['method_version']}; here are {ours.machine}, torch {ours.torch}, Python {ours.python}, "
-                f"method {METHOD_VERSION}: give --results DIR for a folder of its own, or --mixed to insist"
-            )
 
 
 def _report(folder: Folder, console: Console, *, mixed: bool) -> None:

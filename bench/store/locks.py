@@ -65,6 +65,17 @@ def hold_board(board: Board, owner: str, waiting: Callable[[str], None]) -> Iter
         lock.release()
 
 
+def try_board(board: Board) -> None:
+    """See that a board's lock could be taken, whoever has it now.
+
+    Raises:
+        OSError: its file cannot be written here.
+    """
+    path = _board_path(board)
+    # Not with O_CREAT where it is there: in a folder with the sticky bit that is refused for another user's file.
+    os.close(os.open(path, os.O_RDWR if path.exists() else os.O_RDWR | os.O_CREAT, 0o666))
+
+
 @contextmanager
 def hold_boards(boards: Sequence[Board], owner: str, waiting: Callable[[str], None]) -> Iterator[float]:
     """Hold several; yield the seconds waited for them. In one order always, so no two cells wait for each other."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,32 @@ import pyarrow.parquet as pq
 from bench.plan.cell import Cell
 from bench.store.atomic import RECORD, replacing
 from bench.store.columns import schema
+from bench.store.disk import FULL
+
+ROOM = ".room"
+"""In the folder of a run that is going on: a file that gives its place to the record."""
+
+ROOM_BYTES = 4 * 2**20
+
+
+@contextmanager
+def room_for_record(folder: Path) -> Iterator[None]:
+    """Hold some disk for the record while a cell is measured: a disk that fills up meanwhile takes no result.
+
+    Raises:
+        OSError: the disk is full already, before anything was measured.
+    """
+    with (folder / ROOM).open("wb") as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, ROOM_BYTES)
+        except OSError as e:
+            if e.errno in FULL:  # else it is a file system that cannot
+                raise
+    try:
+        yield
+    finally:
+        (folder / ROOM).unlink(missing_ok=True)
+
 
 MAGIC = b"PAR1"
 """First and last bytes of a Parquet file."""
@@ -79,7 +106,9 @@ def write_run(
 
     Raises:
         ValueError: a row has a column that `bench.store.columns` does not know.
+        OSError: it cannot be written.
     """
+    (folder / ROOM).unlink(missing_ok=True)
     for table, rows in traces.items():
         write_parquet(folder / f"{table}.parquet", table, [{"cell_id": cell.cell_id, **r} for r in rows])
     write_parquet(folder / RECORD, "cells", [cell_row(cell, **row)])

@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from bench.store.disk import unwritable
 from bench.store.run import Run
 from bench.worker.process import print_report, run_cell
 
 
 def main() -> int:
-    """Run one cell; exit 0 with a record, 2 if the folder is no run's."""
+    """Run one cell; exit 0 with a record, 2 if the folder is no run's or cannot be written."""
     if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
         print("usage: python -m bench.worker results/EXPERIMENT/runs/RUN", file=sys.stderr)
         return 2
@@ -19,7 +20,14 @@ def main() -> int:
     except ValueError as e:
         print(e, file=sys.stderr)
         return 2
-    run_cell(run, print_report)
+    try:
+        run_cell(run, print_report)
+    except OSError as e:
+        because = unwritable(e, run.folder, "start it with --results DIR elsewhere")
+        if because is None:
+            raise
+        print(because, file=sys.stderr)
+        return 2
     print(run.record_path)
     return 0
 

@@ -9,13 +9,11 @@ import os
 import resource
 import signal
 import sys
-import threading
 import time
 import traceback
 from datetime import UTC, datetime
 from functools import partial
-from multiprocessing import parent_process
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
 from typing import Any
 
 import torch
@@ -25,8 +23,9 @@ from bench.measure.machine import provenance, refused_switch
 from bench.measure.memory import is_out_of_memory
 from bench.plan.packages import advice
 from bench.store.columns import METHOD_VERSION
+from bench.store.disk import Lasting, unwritable
 from bench.store.locks import hold_boards, hold_run
-from bench.store.record import write_run
+from bench.store.record import room_for_record, write_run
 from bench.store.run import Run
 from bench.train.checkpoint import delete_checkpoints
 from bench.train.compiler import cache_of_its_own
@@ -37,6 +36,7 @@ from bench.worker.cuda import NoCuda, start_cuda
 from bench.worker.failures import attempt, first_line
 from bench.worker.keeping import Keeping
 from bench.worker.log import silence_profiler
+from bench.worker.preparation import die_with_parent, prepare_apart
 from bench.worker.session import Session
 from bench.worker.timing import Report
 from bench.worker.traces import block_rows
@@ -54,12 +54,22 @@ SHOWN = ("status", "because", "images_per_s", "test_accuracy", "steady_peak_byte
 def serve(run: Run, messages: Connection) -> None:
     """Entry of a forked worker: die with the launcher, write to log.txt, report through `messages`."""
     os.setsid()
-    _die_with_parent()
+    die_with_parent()
     going_on = any(run.folder.glob("checkpoint*.pt"))  # then what was said before is of the same training
-    log = os.open(run.folder / "log.txt", os.O_WRONLY | os.O_CREAT | (os.O_APPEND if going_on else os.O_TRUNC))
+    try:
+        log = os.open(run.folder / "log.txt", os.O_WRONLY | os.O_CREAT | (os.O_APPEND if going_on else os.O_TRUNC))
+    except OSError:  # a full disk
+        log = os.open(os.devnull, os.O_WRONLY)
     os.dup2(log, 1)
     os.dup2(log, 2)
-    run_cell(run, partial(_send, messages))
+    sys.stdout, sys.stderr = Lasting(sys.stdout), Lasting(sys.stderr)
+    try:
+        run_cell(run, partial(_send, messages))
+    except OSError as e:
+        because = unwritable(e, run.folder)
+        if because:
+            messages.send({"unwritten": because})
+        raise
 
 
 def _send(messages: Connection, **facts: Any) -> None:
@@ -74,7 +84,8 @@ def run_cell(run: Run, report: Report) -> None:
             return
         owner = f"{run.cell} of {run.folder.parents[1].name}"
         boards = hold_boards(run.boards, owner, lambda holder: report(phase="waiting", holder=holder))
-        with boards as waited_s, cache_of_its_own(run.folder):
+        with boards as waited_s, cache_of_its_own(run.folder), room_for_record(run.folder):
+            prepare_apart(run.cell.data, run.cell.image_size)
             report(phase="start")
             if run.cell.gpus == 1:
                 measure_cell(run, prepare_process(run), report, waited_s)
@@ -193,22 +204,6 @@ def _tell_interrupts_apart() -> None:
 
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, interrupt)
-
-
-def _die_with_parent() -> None:
-    """Kill this worker and all it started when the launcher ends, however it ends.
-
-    PR_SET_PDEATHSIG would not do: the parent in the kernel's eyes is the fork server, and that lives for as
-    long as a worker holds the pipe it listens on.
-    """
-    parent = parent_process()
-    assert parent is not None, "a forked worker has a parent"
-
-    def watch() -> None:
-        wait([parent.sentinel])
-        os.killpg(0, signal.SIGKILL)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def print_report(**facts: Any) -> None:

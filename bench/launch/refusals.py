@@ -1,0 +1,70 @@
+"""What is refused before anything is started: a board that is in use, rows that could not be compared, no locks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from bench.measure.board_state import foreign_processes
+from bench.measure.machine import environment_id, machine_of
+from bench.plan.board import Board
+from bench.plan.cell import Cell
+from bench.plan.errors import RequestError
+from bench.plan.matrix import Plan
+from bench.store.folder import Folder
+
+
+def refuse_shared(boards: Sequence[Board], nvml: Any = None) -> None:
+    """Refuse to measure on a GPU where somebody else computes; a worker of another launcher of ours is waited for.
+
+    Whoever started this command is not somebody else, though it may hold a CUDA context; the rows tell what else of
+    its process group was there.
+    """
+    from bench.store.kin import holds_cuda, kin_pids
+    from bench.store.locks import holder_pids
+
+    kin = kin_pids() if any(board.is_gpu for board in boards) else []
+    num_contexts = sum(holds_cuda(pid) for pid in kin)
+    for board in boards:
+        if board.is_gpu:
+            found = foreign_processes(board.board_id, [*holder_pids(board), *kin], nvml, num_contexts=num_contexts)
+            if found:
+                raise RequestError(
+                    f"{board} is in use by {', '.join(found)}, and would be measured with it; wait until it is free, "
+                    "choose another with --gpus, or insist with --allow-shared (the rows say so)"
+                )
+
+
+def refuse_mixing(plan: Plan, folder: Folder, todo: Sequence[Cell], board: Board) -> None:
+    """Refuse to add rows of another machine, version or method to those that are there, joined, and stay."""
+    if not folder.done(plan.cells):
+        return
+    from bench.store.columns import METHOD_VERSION
+    from bench.store.join import joined_rows
+
+    ours = machine_of(board.name, board.driver, simulated_boards=board.num_sharing)
+    wanted = environment_id(ours, METHOD_VERSION)
+    replaced = {cell.cell_id for cell in todo}
+    columns = ["cell_id", "environment_id", "status", "machine", "torch", "python", "method_version"]
+    for row in joined_rows(folder, columns):
+        stays = row["status"] == "ok" and row["cell_id"] not in replaced
+        if stays and row["environment_id"] != wanted:
+            raise RequestError(
+                f"{folder.path} holds rows of {row['machine']} with torch {row['torch']}, Python {row['python']}, "
+                f"method {row['method_version']}; here are {ours.machine}, torch {ours.torch}, Python {ours.python}, "
+                f"method {METHOD_VERSION}: give --results DIR for a folder of its own, or --mixed to insist"
+            )
+
+
+def refuse_unwritable_locks(boards: Sequence[Board]) -> None:
+    """Refuse to start workers that could not lock their board."""
+    from bench.store.locks import try_board
+
+    for board in boards:
+        try:
+            try_board(board)
+        except OSError as e:
+            raise RequestError(
+                f"{e.filename or 'the folder of locks'}: cannot be written ({e.strerror}); mend its permissions, or "
+                "name another folder with AMPBENCH_LOCKS=DIR, the same for all who measure on this machine"
+            ) from None
