@@ -69,22 +69,26 @@ def course_of(
         found = accuracies[-1] if macro_recall is None else macro_recall
         learned = is_above_guessing(found, num_classes, num_images)
     swing, growth = swing_of(accuracies), growth_of(losses)
-    notes = []
+    notes, moves = [], []
     if learned is False:
+        moves.append("try another learning rate, more epochs or another precision")
         chance, noise = guessing(num_classes, num_images)
         notes.append(
-            f"learned nothing: {accuracies[-1]:.2%} of the test images, and guessing among {num_classes} classes gets "
-            f"{chance:.2%} ± {Z_GUESSING * noise:.2%}"
+            f"learned nothing: {100 * accuracies[-1]:.2f} % of the test images, and guessing among {num_classes} "
+            f"classes gets {100 * chance:.2f} ± {100 * Z_GUESSING * noise:.2f} %"
         )
-    if swing is not None and swing > least_swing(accuracies, num_images):
+    swings, rose = swing is not None and swing > least_swing(accuracies, num_images), loss_rose(losses)
+    if swings or rose:
+        moves = ["a smaller learning rate is the first thing to try"]
+    if swing is not None and swings:
         listed = " ".join(f"{100 * accuracy:.1f}" for accuracy in accuracies[-8:])
         notes.append(f"test accuracy swings: {listed} %, it loses {100 * swing:.1f} points an evaluation on average")
-    if loss_rose(losses):
+    if rose:
         lowest = min(losses)
         notes.append(
             f"training loss grew: {losses[-1]:.3g} in the last epoch, {lowest:.3g} in epoch {losses.index(lowest) + 1}"
         )
-    note = "; ".join(notes) + "; a smaller learning rate is the first thing to try" if notes else None
+    note = "; ".join(notes + moves) if notes else None
     return Course(learned=learned, accuracy_swing=swing, loss_growth=growth, learning_note=note)
 
 

@@ -5,9 +5,10 @@
     results.epochs     one row an epoch, with subject, recipe, batch_size, seed and status of its cell
     results.steps      likewise, read when first asked for; so are results.blocks, layers and exponents
 
-Two columns are added to what was stored. `recipe` is the precision, with the loss scale where one precision ran
+Three columns are added to what was stored. `recipe` is the precision, with the loss scale where one precision ran
 with several. `subject` is what was trained: the model, and every other axis but batch size, precision, seed and
-round. Cells of one subject, batch size and recipe are replicates of each other; nothing else ever is.
+round; `family` is the same whatever the learning rate. Cells of one subject, batch size and recipe are replicates of
+each other; nothing else ever is.
 """
 
 from __future__ import annotations
@@ -177,7 +178,9 @@ def _tidy(table: pa.Table) -> pd.DataFrame:
     scales = cells.groupby("precision")["loss_scale"].transform("nunique")
     recipe = cells["precision"].where(scales <= 1, cells["precision"] + " (" + cells["loss_scale"].astype(str) + ")")
     cells["recipe"] = pd.Categorical(recipe, theme.order(recipe), ordered=True)
-    cells["subject"] = _subjects(cells, settings(table.schema))
+    axes = settings(table.schema)
+    cells["subject"] = _subjects(cells, axes)
+    cells["family"] = _subjects(cells, [axis for axis in axes if axis != "learning_rate"])
     return cells
 
 

@@ -22,7 +22,7 @@ import pandas as pd
 import typer
 
 from ampbench.terminal import show_everything
-from visualize import failures, frame, numerics, recommendation, table, verdict, work
+from visualize import failures, frame, learned, numerics, recommendation, table, verdict, work
 from visualize.files import ResultsError
 from visualize.frame import Results
 from visualize.recommendation import Recommendation
@@ -155,6 +155,11 @@ def summary_text(
 ) -> str:
     """Return what a user reads at the end of a run: table, legend, reasons, verdict, and where the page is."""
     parts = [table.text(rows, WIDTH).strip("\n"), _fill(legend)]
+    trained = learned.rows_of(results)
+    if len(trained):
+        parts += [table.grid(*one, WIDTH).strip("\n") for one in learned.tables(trained)] + [
+            _fill(learned.legend(trained))
+        ]
     missing = verdict.reasons(results.cells)
     if missing:
         parts.append("\n".join(["Not measured:", *(_fill(f"- {line}", "  ") for line in missing)]))
@@ -163,6 +168,7 @@ def summary_text(
         parts.append("\n".join(_fill(f"Note: {line}", "  ") for line in notes))
     if results.question:
         parts.append(_fill(f"Question: {results.question}"))
+    parts += [_fill(f"Learning: {words}") for words in learned.findings(results)]
     parts += [_fill(f"Known failure: {words}") for words in failures.explanations(results)]
     parts += [_fill(f"Numerics: {words}") for words in numerics.findings(results)]
     parts += [_fill(f"Work: {words}") for words in work.findings(results)]
@@ -178,6 +184,7 @@ def render(
     import jinja2
 
     looks, recipes = results.styles, results.recipes
+    trained = learned.rows_of(results)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -196,6 +203,9 @@ def render(
         legend=legend,
         notes=table.notes(results),
         reasons=verdict.reasons(results.cells),
+        trained=learned.tables(trained),
+        trained_legend=learned.legend(trained),
+        learning=learned.findings(results),
         failures=failures.explanations(results),
         numerics=numerics.findings(results),
         work=work.findings(results),

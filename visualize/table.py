@@ -18,6 +18,9 @@ from visualize.statistics import interval
 from visualize.verdict import Verdict
 
 MIB = 2**20
+FIRST = ("batch", "rate", "precision")
+"""Columns that say what a row is of."""
+MORE = ", continued"
 INSTRUMENTS = {
     "cuda_allocator": "by torch's CUDA allocator",
     "rss": "of the process's resident set, libraries included",
@@ -28,7 +31,7 @@ INSTRUMENTS = {
 COLUMNS = [
     "subject", "batch_size", "recipe", "status", "because", "num_cells", "n", "images_per_s", "images_per_s_low",
     "images_per_s_high", "speedup", "speedup_low", "speedup_high", "speed", "steady_peak_mib", "test_accuracy",
-    "test_accuracy_sd", "accuracy",
+    "test_accuracy_sd", "chance", "accuracy",
 ]
 # fmt: on
 
@@ -39,7 +42,7 @@ def summary(results: Results, verdicts: Sequence[Verdict]) -> pd.DataFrame:
     Columns: subject, batch_size, recipe, status (`ok`, or the commonest of what went wrong), because, n (processes
     that ran to their end), num_cells, images_per_s and its _low and _high over the processes, speedup and its _low
     and _high (interval, widened over the family), speed and accuracy (verdicts; `reference` for the reference),
-    steady_peak_mib, test_accuracy and test_accuracy_sd (shares).
+    steady_peak_mib, test_accuracy and test_accuracy_sd (shares), chance (of guessing, where all diverged).
     """
     judged = {(v.subject, v.batch_size, v.recipe): v for v in verdicts}
     references = {(v.subject, v.batch_size): v.reference for v in verdicts}
@@ -76,6 +79,7 @@ def measured(cells: pd.DataFrame) -> dict[str, object]:
         "images_per_s_high": speed.max() if several else None,
         "steady_peak_mib": ok["steady_peak_bytes"].median() / MIB if ok["steady_peak_bytes"].notna().any() else None,
         "test_accuracy": accuracy.mean() if len(accuracy) else None,
+        "chance": cells["test_accuracy"].mean() if set(cells["status"]) == {"diverged"} else None,
         "test_accuracy_sd": accuracy.std() if len(accuracy) > 1 else None,
     }
 
@@ -102,7 +106,7 @@ def shown(row: pd.Series) -> dict[str, str]:
         "speed-up": _speedup(row),
         "speed": _word(row.speed),
         "MiB": "–" if _missing(row.steady_peak_mib) else f"{row.steady_peak_mib:,.0f}",
-        "test %": "–" if _missing(row.test_accuracy) else f"{100 * row.test_accuracy:.2f}{spread}",
+        "test %": _accuracy(row) + spread,
         "accuracy": _word(row.accuracy),
     }
 
@@ -122,6 +126,8 @@ def legend(results: Results, verdicts: Sequence[Verdict]) -> str:
         least, most = (f"{gain:.1%}" if gain <= 1 else "over 100%" for gain in (min(gains), max(gains)))
         span = least if least == most else f"{least} to {most}"
         parts.append(f"the smallest gain that these pairs would show with 80 % power: {span}")
+    if (results.cells["status"] == "diverged").any():
+        parts.append("*: diverged, the accuracy of guessing")
     if instruments:
         parts.append(f"MiB: steady peak, {' and '.join(instruments)}")
     if (results.ok["epochs"] > 0).any():
@@ -156,11 +162,33 @@ def text(frame: pd.DataFrame, width: int = 100) -> str:
     console = Console(file=io.StringIO(), width=width, color_system=None, force_jupyter=False, legacy_windows=False)
     for subject, rows in frame.groupby("subject", sort=False):
         lines = [shown(row) for _, row in rows.iterrows()]
-        trained = rows["test_accuracy"].notna().any()
+        trained = rows["test_accuracy"].notna().any() or rows["chance"].notna().any()
         names = [name for name in lines[0] if trained or name not in ("test %", "accuracy")]
         wide = _table(str(subject), names, lines, gap=1)
-        fits = console.measure(wide, options=console.options.update(max_width=500)).maximum <= width
-        console.print(wide if fits else _table(str(subject), names, lines, gap=0))
+        console.print(wide if _fits(console, wide) else _table(str(subject), names, lines, gap=0))
+    return _printed(console)
+
+
+def grid(title: str, names: list[str], lines: list[dict[str, str]], width: int = 100) -> str:
+    """Return further columns as plain text; what does not fit goes into a table below it."""
+    console = Console(file=io.StringIO(), width=width, color_system=None, force_jupyter=False, legacy_windows=False)
+    lines = [{name.replace(" ", "\n"): words for name, words in line.items()} for line in lines]  # heads of two rows
+    first = [name for name in names if name in FIRST]
+    rest = [name.replace(" ", "\n") for name in names if name not in FIRST]
+    while rest:
+        taken = len(rest)
+        while taken > 1 and not _fits(console, _table(title, [*first, *rest[:taken]], lines, gap=1)):
+            taken -= 1
+        console.print(_table(title, [*first, *rest[:taken]], lines, gap=1))
+        rest, title = rest[taken:], f"{title.removesuffix(MORE)}{MORE}"
+    return _printed(console)
+
+
+def _fits(console: Console, rows: Table) -> bool:
+    return console.measure(rows, options=console.options.update(max_width=500)).maximum <= console.width
+
+
+def _printed(console: Console) -> str:
     assert isinstance(console.file, io.StringIO)
     return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines()) + "\n"
 
@@ -185,6 +213,13 @@ def _table(subject: str, names: list[str], lines: list[dict[str, str]], gap: int
 
 def _missing(value: object) -> bool:
     return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def _accuracy(row: pd.Series) -> str:
+    """Return the accuracy in percent; of what diverged that of guessing, marked, as study S2's table has it."""
+    if not _missing(row.test_accuracy):
+        return f"{100 * row.test_accuracy:.2f}"
+    return "–" if _missing(row.chance) else f"{100 * row.chance:.2f}*"
 
 
 def _speed(row: pd.Series) -> str:
