@@ -25,18 +25,12 @@ from ampbench.terminal import show_everything
 from visualize import failures, frame, learned, numerics, recommendation, table, verdict, work
 from visualize.files import ResultsError
 from visualize.frame import Results
+from visualize.page import HEADS, cells_of, facts_of
 from visualize.recommendation import Recommendation
 
 WIDTH = 100
 """Columns of summary.txt."""
 DPI = 150
-# fmt: off
-FACTS = (
-    "machine", "cpu", "num_cores", "threads_used", "driver", "cuda", "cudnn", "power_cap_w", "torch", "python",
-    "fp32_precision", "switches", "git_commit", "git_dirty", "method_version", "environment_id",
-)
-# fmt: on
-"""Columns that say where and with what the numbers were taken."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -199,7 +193,7 @@ def render(
         provenance=verdict.provenance(results.cells),
         several=len(results.subjects) > 1,
         heads=list(HEADS),
-        rows=[_cells_of(row, looks[row.recipe].colour, recipes.index(row.recipe)) for _, row in rows.iterrows()],
+        rows=[cells_of(row, looks[row.recipe].colour, recipes.index(row.recipe)) for _, row in rows.iterrows()],
         legend=legend,
         notes=table.notes(results),
         reasons=verdict.reasons(results.cells),
@@ -210,52 +204,11 @@ def render(
         numerics=numerics.findings(results),
         work=work.findings(results),
         pictures=pictures,
-        facts=_facts(results),
+        facts=facts_of(results),
         command=str(results.plan.get("command") or ""),
         source=str(results.plan.get("source") or ""),
         toml=str(results.plan.get("toml") or ""),
     )
-
-
-HEADS = {
-    "subject": "subject",
-    "batch": "batch_size",
-    "precision": "recipe",
-    "n": "n",
-    "images/s": "images_per_s",
-    "speed-up": "speedup",
-    "speed": "speed",
-    "MiB": "steady_peak_mib",
-    "test %": "test_accuracy",
-    "accuracy": "accuracy",
-}
-"""Head of a column -> the value it is sorted by."""
-
-
-def _cells_of(row: pd.Series, colour: str, place: int) -> dict[str, object]:
-    """Return a row of the page's table: what is shown, and what it is sorted by (recipes by their place)."""
-    numbers = {head: "" if pd.isna(row[column]) else row[column] for head, column in HEADS.items()}
-    return {
-        "words": {"subject": row.subject} | table.shown(row),
-        "numbers": numbers | {"precision": place},
-        "colour": colour,
-        "status": row.status,
-        "because": row.because if isinstance(row.because, str) else "",
-    }
-
-
-def _facts(results: Results) -> dict[str, str]:
-    """Return label -> values of everything that says where and with what; unknown ones left out."""
-    facts = {}
-    for name in (name for name in FACTS if name in results.ok):
-        values = results.ok[name].dropna().unique()
-        if len(values):
-            words = [
-                f"{v:g}" if isinstance(v, float) else "yes" if v is True else "no" if v is False else str(v)
-                for v in values
-            ]
-            facts[results.label(name)] = " / ".join(words)
-    return facts
 
 
 def _fill(text: str, indent: str = "") -> str:

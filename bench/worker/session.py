@@ -16,12 +16,12 @@ from bench.measure.clock import Block, Mark
 from bench.plan.cell import Cell
 from bench.plan.measure import Measure
 from bench.train.images import Images, load_images
-from bench.train.precision import fp32_precision
 from bench.train.ranks import ALONE, Ranks
 from bench.train.training import Step, Training
 from bench.worker.afterwards import look_afterwards
 from bench.worker.board_watch import BoardWatch
 from bench.worker.divergence import broken_evaluation, first_layer, refuse_divergence, refuse_idleness
+from bench.worker.facts import facts_of_images, facts_of_training
 from bench.worker.footprint import trace_out_of_memory
 from bench.worker.keeping import Keeping
 from bench.worker.learning import Learning
@@ -77,30 +77,13 @@ class Session:
         self.row |= {"memory_instrument": memory.instrument, "baseline_bytes": memory.peak_bytes()}
         self.report(phase="data")
         self.images = load_images(self.cell.data, self.cell.image_size)
-        self.row |= {
-            "num_train_images": len(self.images.train_y_N),
-            "num_test_images": len(self.images.test_y_N),
-            "num_classes": self.images.num_classes,
-            "data_sha256": self.images.sha256,
-            "num_left_out": self.images.num_left_out,
-            "data_note": self.images.note,
-        }
+        self.row |= facts_of_images(self.images)
         say(*loaded_lines(self.ranks.rank, len(self.images.train_y_N), len(self.images.test_y_N)))
         self.report(phase="model")
         training = Training(self.cell, self.images, self.device, self.ranks)
         prove_products(training, self.row)
-        updated = sorted({str(p.dtype).removeprefix("torch.") for p in training.updated.values()})
-        self.row |= {
-            "num_parameters": training.num_parameters,
-            "model_note": getattr(training.model, "note", None),
-            "optimizer_dtypes": " ".join(updated),
-            "fp32_precision": " ".join(f"{k}:{v}" for k, v in fp32_precision().items()),
-            "onednn_used": None if self.device.type == "cuda" else torch.backends.mkldnn.enabled,
-            "threads_used": torch.get_num_threads(),
-            "startup_s": time.perf_counter() - self.started_s,
-            "train_s": 0.0,
-            "num_resumes": 0,
-        }
+        self.row |= facts_of_training(training)
+        self.row |= {"startup_s": time.perf_counter() - self.started_s, "train_s": 0.0, "num_resumes": 0}
         self.timing.board.rest()
         about = start_line(self.cell, self.device, self.row)
         say(about)
@@ -151,16 +134,11 @@ class Session:
             self.timing.evaluated = True
             self.row["evaluate_s"] = learning.evaluate_s
             facts = {"learning_rate": training.optimizer.param_groups[0]["lr"], "train_s": self.row["train_s"]}
-            trained = {
-                "train_loss": statistics.fmean(losses),
-                "train_accuracy": None if correct is None else correct / seen,
-            }
-            facts |= {
-                "epoch_train_s": self.row["train_s"] - before_s,
-                "evaluate_s": learning.last_s,
-                "loss_scale": scale,
-            }
-            self.traces.epochs.append(epoch_speed(self.timing.clock.blocks, epoch) | facts | trained | evaluation)
+            facts |= {"epoch_train_s": self.row["train_s"] - before_s, "evaluate_s": learning.last_s}
+            accuracy = None if correct is None else correct / seen
+            trained = {"train_loss": statistics.fmean(losses), "train_accuracy": accuracy}
+            facts |= {"loss_scale": scale} | trained | evaluation
+            self.traces.epochs.append(epoch_speed(self.timing.clock.blocks, epoch) | facts)
             say(*epoch_lines(self.cell, self.traces.epochs[-1], len(self.images.test_y_N)))
             self.row |= learning.sum_up()
             if learning.broken:
