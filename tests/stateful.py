@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import random
 import threading
-from collections import deque
+from collections import Counter, deque
 
 import numpy as np
 import torch
@@ -150,6 +150,8 @@ class Drawing(Net):
         self.numpys = np.random.default_rng(0)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
+        if not self.training:
+            return super().forward(x_NCHW)
         drawn = random.random() + np.random.rand() + self.pythons.random() + self.numpys.random()
         return super().forward(x_NCHW * (drawn + float(torch.rand((), generator=self.torchs))))
 
@@ -205,6 +207,31 @@ class Lambda(Net):
         return self.head(self.dropout(self.features(x_NCHW).flatten(1)))
 
 
+class MakesItsOwn(Net):
+    """Makes all it holds in its first training step: generators, an array, an object, tensors that are one."""
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        if self.training and not hasattr(self, "torchs"):
+            self.torchs = torch.Generator().manual_seed(1)
+            self.pythons = random.Random(1)
+            self.numpys = np.random.RandomState(1)
+            self.pcgs = np.random.default_rng(1)
+            self.counts = Counter({"calls": 0})
+            self.array = np.ones((2, 2), np.float32)
+            self.one = self.two = torch.ones(3, 1, 1)
+            self.steps = np.int64(0)
+            self.turn = complex(1, 0)
+        if self.training:
+            self.counts["calls"] += 1
+            self.array *= 1.1
+            self.one.add_(0.1)
+            self.steps += np.int64(1)
+            drawn = self.pythons.random() + self.numpys.rand() + self.pcgs.random()
+            drawn += float(torch.rand((), generator=self.torchs)) + float(self.array.sum()) + self.turn.real
+            x_NCHW = x_NCHW * (self.two * drawn * self.counts["calls"] / int(self.steps)).to(x_NCHW)
+        return super().forward(x_NCHW)
+
+
 class HalfUsedUp(Net):
     """Goes through an iterator, and nobody can say how far it has come."""
 
@@ -230,5 +257,6 @@ RESTORED = (
     Locked,
     WeightNormed,
     Lambda,
+    MakesItsOwn,
 )
 """Of which a look can put everything back."""

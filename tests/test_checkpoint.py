@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from pathlib import Path
 
@@ -11,11 +12,22 @@ import torch
 from bench.plan.cell import Cell
 from bench.plan.measure import Measure
 from bench.plan.recipe import RECIPES, Recipe
-from bench.train.checkpoint import NEWEST, PREVIOUS, load_checkpoint, read_checkpoint, save_checkpoint
+from bench.train.checkpoint import (
+    DAMAGED,
+    NEWEST,
+    PREVIOUS,
+    delete_checkpoints,
+    load_checkpoint,
+    read_checkpoint,
+    save_checkpoint,
+)
 from bench.train.images import Images, load_images
+from bench.train.model_state import load_model_state, model_state
 from bench.train.training import Training
 from bench.worker.keeping import Keeping
 from bench.worker.session import Session
+from tests import stateful
+from tests.tiny import Net
 
 CPU = torch.device("cpu")
 BF16 = {"weights": "bf16", "compute": "bf16"}
@@ -157,6 +169,9 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(
     (tmp_path / PREVIOUS).write_bytes(content[: len(content) // 2])
     assert load_checkpoint(tmp_path) is None
     assert "is truncated or no checkpoint" in capsys.readouterr().err
+    assert {path.name for path in tmp_path.iterdir()} == {DAMAGED, PREVIOUS}, "nothing is deleted"
+    delete_checkpoints(tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_checkpoint_that_holds_code_is_not_opened(tmp_path: Path) -> None:
@@ -170,3 +185,96 @@ def test_a_save_keeps_the_one_before(tmp_path: Path) -> None:
         save_checkpoint(tmp_path, {"epoch": epoch})
     assert sorted(p.name for p in tmp_path.iterdir()) == [PREVIOUS, NEWEST]
     assert (read_checkpoint(tmp_path / NEWEST)["epoch"], read_checkpoint(tmp_path / PREVIOUS)["epoch"]) == (3, 2)
+
+
+KEPT = [kind.__name__ for kind in stateful.RESTORED if kind is not stateful.CountingElsewhere]
+"""Of which a checkpoint has everything: what is in a class or a module's variables is not the model's."""
+
+
+@pytest.mark.parametrize("ema_decay", [0.0, 0.9])
+@pytest.mark.parametrize("name", ["fp32", "bf16"])
+@pytest.mark.parametrize("model", KEPT)
+def test_what_a_model_holds_beside_its_weights_is_part_of_a_checkpoint(
+    model: str, name: str, ema_decay: float, images: Images, tmp_path: Path
+) -> None:
+    described = cell(ALL[name], model=f"tests.stateful:{model}", ema_decay=ema_decay)
+    whole = Training(described, images, CPU)
+    for _ in whole.steps(0):
+        pass
+    save_checkpoint(tmp_path, {"training": whole.state_dict()})
+    expected = [float(step.loss) for step in whole.steps(1)]
+    saved = load_checkpoint(tmp_path)
+    assert saved is not None
+    torch.manual_seed(99)
+    resumed = Training(described, images, CPU)
+    resumed.load_state_dict(saved["training"])
+    assert [float(step.loss) for step in resumed.steps(1)] == expected
+    assert resumed.evaluate() == whole.evaluate()
+    assert whole.model.state_dict().keys() == resumed.model.state_dict().keys()
+
+
+def test_a_used_model_goes_back_to_where_it_had_fewer_buffers() -> None:
+    net = stateful.RegisteredLate()
+    start = model_state(net)
+    weights = {name: value.clone() for name, value in net.state_dict().items()}
+    start = copy.deepcopy(start)
+    net(torch.randn(2, 3, 8, 8))
+    net.added = 3
+    with torch.no_grad():
+        net.linear.weight.fill_(float("nan"))
+    load_model_state(net, start)
+    assert net.state_dict().keys() == weights.keys()
+    assert not hasattr(net, "added")
+    assert torch.equal(net.linear.weight, weights["linear.weight"])
+
+
+def test_a_checkpoint_of_another_model_says_so_in_a_line_and_stays(tmp_path: Path) -> None:
+    first = session(RECIPES["fp32"], tmp_path, epochs=2)
+    first.measure()
+    saved = load_checkpoint(tmp_path)
+    assert saved is not None
+    del saved["training"]["model"]["state_dict"]["linear.weight"]
+    save_checkpoint(tmp_path, saved)
+    kept = (tmp_path / NEWEST).read_bytes()
+    with pytest.raises(ValueError, match=r"^the checkpoint is of another model.*linear\.weight") as e:
+        session(RECIPES["fp32"], tmp_path, epochs=2).measure()
+    assert "\n" not in str(e.value)
+    assert (tmp_path / NEWEST).read_bytes() == kept
+
+
+class Diary(Net):
+    """Whose extra state is no data."""
+
+    def get_extra_state(self) -> object:
+        return Path("/")
+
+    def set_extra_state(self, state: object) -> None:
+        raise AssertionError("never saved")
+
+
+class Extra(Diary):
+    """Whose extra state is."""
+
+    got: object = None
+
+    def get_extra_state(self) -> object:
+        return {"seen": (1, [2.0, "three"])}
+
+    def set_extra_state(self, state: object) -> None:
+        type(self).got = state
+
+
+def test_what_cannot_be_in_a_checkpoint_costs_the_checkpoint_and_not_the_training(tmp_path: Path) -> None:
+    without = session(RECIPES["fp32"], tmp_path, epochs=2, model="tests.test_checkpoint:Diary")
+    without.measure()
+    assert without.row["passes_failed"].startswith(
+        "no checkpoint after epoch 1: UnkeptError: _extra_state is a PosixPath"
+    )
+    assert not list(tmp_path.glob("*.pt"))
+    with_it = session(RECIPES["fp32"], tmp_path, epochs=2, model="tests.test_checkpoint:Extra")
+    with_it.measure()
+    saved = load_checkpoint(tmp_path)
+    assert saved is not None
+    net = Extra()
+    load_model_state(net, saved["training"]["model"])
+    assert net.got == {"seen": (1, [2.0, "three"])}

@@ -18,6 +18,9 @@ from bench.store.atomic import replacing
 
 NEWEST, PREVIOUS = "checkpoint.pt", "checkpoint.previous.pt"
 
+DAMAGED = "checkpoint.damaged.pt"
+"""A newest one that could not be read: moved aside, lest the next save put it in the place of the one before."""
+
 
 def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
     """Write a state of tensors, numbers, words, lists and tables of these; keep the one before."""
@@ -31,15 +34,16 @@ def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
 def load_checkpoint(folder: Path) -> dict[str, Any] | None:
     """Read the newest checkpoint that is whole, onto the CPU; None where there is none.
 
-    A damaged one is named on stderr, removed, and passed over.
+    A damaged one is named on stderr and passed over. None is deleted before the training is done.
     """
     for path in (folder / NEWEST, folder / PREVIOUS):
         if path.exists():
             try:
                 return read_checkpoint(path)
             except ValueError as e:
-                print(f"{e}; it is removed, and the training goes back to the one before it", file=sys.stderr)
-                path.unlink()
+                print(f"{e}; the training goes back to the one before it", file=sys.stderr)
+                if path.name == NEWEST:
+                    path.replace(folder / DAMAGED)
     return None
 
 
@@ -56,6 +60,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             raise ValueError(f"{path}: is damaged (checksum of {damaged})")
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except (zipfile.BadZipFile, EOFError, RuntimeError, NotImplementedError) as e:
+        if "allocate memory" in str(e):
+            raise MemoryError(f"{path}: {e}") from None  # the file is as good as before
         raise ValueError(f"{path}: is truncated or no checkpoint ({e})") from None
     except pickle.UnpicklingError:
         raise ValueError(f"{path}: holds more than tensors, numbers and words, and is not opened") from None
@@ -65,7 +71,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 def delete_checkpoints(folder: Path) -> None:
     """Remove what a finished run needs no more."""
     _sweep(folder)
-    for name in (NEWEST, PREVIOUS):
+    for name in (NEWEST, PREVIOUS, DAMAGED):
         (folder / name).unlink(missing_ok=True)
 
 

@@ -22,6 +22,7 @@ from bench.train.hits import Hits
 from bench.train.images import Images
 from bench.train.loader import loader_of
 from bench.train.master_weights import MasterWeights
+from bench.train.model_state import load_model_state, model_state
 from bench.train.optimizer import build_optimizer
 from bench.train.precision import Scaler, cast_model, set_up_precision
 from bench.train.random_state import read_generators, rewind_generators, seed_generators
@@ -210,8 +211,7 @@ class Training:
         own = read_generators(self.device)
         own |= {"order": self._order.get_state(), "augment": self._augment.generator.get_state()}
         return {
-            "model": self.model.state_dict(),
-            "buffers": dict(self.model.named_buffers()),
+            "model": model_state(self.model),
             "optimizer": self.optimizer.state_dict(),
             "master": self.master.state_dict() if self.master else None,
             "scaler": self.precision.scaler.state_dict(),
@@ -229,10 +229,7 @@ class Training:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take a state back on this rank alone, where it left what the others have."""
-        self.model.load_state_dict(state["model"])
-        with torch.no_grad():
-            for name, buffer in self.model.named_buffers():  # those, too, that are no part of a model's own state
-                buffer.copy_(state["buffers"][name])
+        load_model_state(self.model, state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.master:
             self.master.load_state_dict(state["master"])
@@ -250,7 +247,7 @@ class Training:
             CannotRollBackError: the model holds what cannot be put back.
         """
         self.optimizer.zero_grad(set_to_none=True)  # as the next step begins
-        roots = {"model": self.model, "loss": self.loss_fn, "optimizer": self.optimizer, "master": self.master}
+        roots = {"model": self.model, "loss": self.criterion, "optimizer": self.optimizer, "master": self.master}
         roots |= {"scaler": self.precision.scaler, "average": self.average, "order": self._order}
         return Savepoint(roots | {"augment": self._augment.generator}, self.device)
 

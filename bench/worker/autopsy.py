@@ -63,7 +63,9 @@ def first_non_finite(
     """
     training = Training(cell, images, device)
     epoch = 0
-    if saved and all(bool(w.isfinite().all()) for w in saved["training"]["model"].values()):
+    if saved and all(
+        bool(saved["training"]["model"]["state_dict"][name].isfinite().all()) for name in training.weights
+    ):
         training.load_state_dict(saved["training"])
         epoch = int(saved["epoch"])
     first_step = epoch * training.steps_per_epoch + 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from bench.train.images import Images
 from bench.train.precision import fp32_precision
@@ -28,9 +29,18 @@ def facts_of_training(training: Training) -> dict[str, Any]:
     updated = sorted({str(p.dtype).removeprefix("torch.") for p in training.updated.values()})
     return {
         "num_parameters": training.num_parameters,
-        "model_note": getattr(training.model, "note", None),
+        "model_note": note_of(training.model),
         "optimizer_dtypes": " ".join(updated),
         "fp32_precision": " ".join(f"{k}:{v}" for k, v in fp32_precision().items()),
         "onednn_used": None if training.device.type == "cuda" else torch.backends.mkldnn.enabled,
         "threads_used": torch.get_num_threads(),
     }
+
+
+def note_of(model: object) -> str | None:
+    """Return what a model says of itself in its attribute `note`; None where that is no remark, as a layer is none."""
+    try:
+        note = getattr(model, "note", None)
+        return None if note is None or callable(note) or isinstance(note, Tensor) else str(note)
+    except Exception:  # a property or a __str__ of its own
+        return None

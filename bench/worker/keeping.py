@@ -11,6 +11,9 @@ import torch
 
 from bench.train.checkpoint import load_checkpoint, save_checkpoint
 
+LAYOUT = 2
+"""Of what is in a checkpoint; raised when a training of another version of ampbench could not take it."""
+
 
 @dataclass
 class Keeping:
@@ -33,6 +36,7 @@ class Keeping:
     def made(self) -> dict[str, Any]:
         """What a checkpoint and the training that goes on from it share: sums in another order would differ."""
         return {
+            "layout": LAYOUT,
             "cell_id": self.cell_id,
             "environment_id": self.environment_id,
             "num_threads": torch.get_num_threads(),
@@ -52,9 +56,9 @@ class Keeping:
         """
         saved = load_checkpoint(self.folder)
         for what, value in self.made.items() if saved else ():
-            if saved and saved["made"][what] != value:
+            if saved and saved["made"].get(what) != value:
                 raise ValueError(
-                    f"the checkpoint was made with {what} = {saved['made'][what]}, here it is {value}, and the "
+                    f"the checkpoint was made with {what} = {saved['made'].get(what)}, here it is {value}, and the "
                     "training would not go on bit for bit; restore that, or start over by deleting "
                     f"checkpoint*.pt in {self.folder}"
                 )

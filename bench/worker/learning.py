@@ -55,10 +55,14 @@ class Learning:
         path = self.folder / BEST if self.folder else None
         if path is None or not path.exists():
             return
-        found = torch.load(path, map_location="cpu", mmap=True, weights_only=True) if self.epochs else {}
-        if self.epochs and found["epoch"] <= self.epochs[-1]["epoch"]:
-            self.kept = found["test_accuracy"]
-        else:
+        try:
+            found = torch.load(path, map_location="cpu", mmap=True, weights_only=True) if self.epochs else {}
+            known = bool(self.epochs) and found["epoch"] <= self.epochs[-1]["epoch"]
+            self.kept = float(found["test_accuracy"]) if known else self.kept
+        except Exception as e:  # a damaged file, or one of another kind
+            print(f"{path}: cannot be read ({type(e).__name__}: {e}); it is replaced", file=sys.stderr)
+            known = False
+        if not known:
             path.unlink()
 
     def evaluate(self, epoch: int) -> dict[str, Any]:

@@ -117,7 +117,8 @@ def measure_cell(run: Run, device: torch.device, report: Report, waited_s: float
         row["test_accuracy"] = 1 / row["num_classes"]
     traces = session.traces.state_dict() | {"blocks": block_rows(session.timing.clock.blocks)}
     write_run(run.folder, run.cell, row, traces)
-    delete_checkpoints(run.folder)
+    if session.trained or status == "diverged":  # else whoever runs it again goes on from there
+        delete_checkpoints(run.folder)
     report(phase="done", **{key: row.get(key) for key in SHOWN})
 
 

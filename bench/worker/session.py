@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import statistics
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import InitVar, asdict, dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -22,14 +22,16 @@ from bench.worker.afterwards import look_afterwards
 from bench.worker.board_watch import BoardWatch
 from bench.worker.divergence import broken_evaluation, first_layer, refuse_divergence, refuse_idleness
 from bench.worker.facts import facts_of_images, facts_of_training
+from bench.worker.failures import attempt, note_failure
 from bench.worker.footprint import trace_out_of_memory
 from bench.worker.keeping import Keeping
 from bench.worker.learning import Learning
 from bench.worker.log import batch_lines, end_lines, epoch_lines, loaded_lines, say, start_line
 from bench.worker.looks import Looks
 from bench.worker.proof import prove_first_step, prove_products
+from bench.worker.summary import sum_up
 from bench.worker.timing import Report, Timing
-from bench.worker.traces import StepTrace, Traces, epoch_speed, scale_story, speed
+from bench.worker.traces import StepTrace, Traces, epoch_speed
 
 
 @dataclass
@@ -55,6 +57,8 @@ class Session:
     """Of this process, from 0."""
     proved: bool = False
     """Whether the first step of this process has been taken, under the eyes of the dtype proof."""
+    trained: bool = False
+    """Whether all that is timed has been: what comes after can spoil none of it."""
     num_compiling: int = 0
     """Steps taken since, in which the compiler worked."""
 
@@ -93,19 +97,10 @@ class Session:
                 self.train(training)
             else:
                 self.time(training)
+            self.trained = True
         finally:
-            self.traces.board = self.timing.sum_up(self.started_s)
-            blocks, steps, scale = self.timing.clock.blocks, self.traces.steps, training.precision.scaler.factor
-            self.row |= {"num_steps": len(steps), "model_output": training.criterion.taken}
-            self.row |= speed(blocks, self.cell) | scale_story(steps, scale)
-            if self.cell.gpus > 1:
-                self.row |= {"joules_per_image": None, "images_per_joule": None}  # one of the boards was sampled
-            elif self.row.get("time_to_accuracy_s") is not None and self.row.get("power_w") is not None:
-                self.row["energy_to_accuracy_j"] = self.row["power_w"] * self.row["time_to_accuracy_s"]
-            # In no block are those of the proofs, and those in which the compiler worked.
-            self.row["warmup_steps"] += len(steps) - sum(block.num_steps for block in blocks)
-            if self.cell.has_cuda_graphs and self.device.type == "cuda":
-                self.row["steady_peak_bytes"] = None  # a replayed graph asks the allocator for nothing
+            summary = partial(sum_up, self.timing, training, self.traces, self.started_s)
+            attempt(self.row, "summary of the timing", summary)
         self.report(phase="looking back")
         folder = self.keeping.folder if self.keeping else None
         look_afterwards(training, self.measure_by, self.row, self.traces, folder)
@@ -166,8 +161,8 @@ class Session:
                 traces=self.traces.state_dict(),
                 blocks=[asdict(block) for block in self.timing.clock.blocks],
             )
-        except (OSError, RuntimeError) as e:
-            print(f"no checkpoint after epoch {epoch}: {e}", file=sys.stderr)  # a full disk; the training goes on
+        except Exception as e:  # a full disk; the training goes on
+            note_failure(self.row, f"checkpoint after epoch {epoch}", e)
         self.row["checkpoint_s"] = self.row.get("checkpoint_s", 0.0) + time.perf_counter() - begun
 
     def resume(self, training: Training) -> None:
