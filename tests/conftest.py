@@ -26,7 +26,11 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call() -> Generator[None, object, object]:
-    """Skip pure 16-bit trainings on a torch whose fused optimizers do not update such weights on a CPU (up to 2.13)."""
+    """Skip what this machine's packages lack, and nothing else that is unsupported.
+
+    Pure 16-bit trainings on a torch whose fused optimizers do not update such weights on a CPU (up to 2.13), and fp8
+    without torchao.
+    """
     try:
         return (yield)
     except Unsupported as e:
@@ -34,6 +38,8 @@ def pytest_runtest_call() -> Generator[None, object, object]:
 
         if "does not update" in str(e) and tuple(map(int, torch.__version__.split(".")[:2])) < (2, 14):
             pytest.skip(str(e))
+        if "pip install torchao" in str(e):
+            pytest.importorskip("torchao.float8", reason=str(e), exc_type=ImportError)
         raise
 
 

@@ -124,3 +124,11 @@ def test_what_is_missing_is_named_with_its_bound_and_with_what_it_brings() -> No
 def test_a_mistyped_module_of_a_user_is_nothing_to_install() -> None:
     assert advice(ModuleNotFoundError("no", name="my_modle.net")) == advice(ImportError("no", name="pandas")) == ""
     assert "pip install 'scikit-learn" in advice(ModuleNotFoundError("no", name="sklearn.datasets"))
+
+
+def test_tests_of_fp8_are_skipped_without_torchao_and_the_others_run() -> None:
+    done = bare("-m", "pytest", "-rs", "-p", "no:xdist", "tests/test_fp8.py", hidden="torchao")
+    assert done.returncode == 0, done.stdout
+    assert "6 skipped" in done.stdout
+    assert "1 passed" in done.stdout
+    assert "pip install torchao" in done.stdout

@@ -30,14 +30,14 @@ def with_fp8_products(model: nn.Module, *, emulate: bool = False) -> nn.Module:
     Raises:
         Unsupported: torchao is missing, or no layer fits.
     """
-    try:
-        from torchao.float8 import Float8LinearConfig, convert_to_float8_training
-    except ImportError as e:
-        raise Unsupported(f"fp8 products come from torchao: pip install torchao ({e})") from e
     if not any(_fits(layer) for layer in model.modules()):
         raise Unsupported(
             f"the model has no Linear layer whose sizes are both multiples of {TILE}, so nothing would run in fp8"
         )
+    try:
+        from torchao.float8 import Float8LinearConfig, convert_to_float8_training
+    except ImportError as e:
+        raise Unsupported(f"fp8 products come from torchao: pip install torchao ({e})") from e
     config = Float8LinearConfig(emulate=emulate, pad_inner_dim=True)
     return convert_to_float8_training(model, module_filter_fn=lambda layer, _name: _fits(layer), config=config)
 
