@@ -102,19 +102,23 @@ def evaluate(
         judged = tensors_of(output) if has_own_classes(model) else [logits_of(output)]
         num_odd_2 += torch.stack((nan_images(judged, len(y_B)), ((guess_B < 0) | (guess_B >= num_classes)).sum()))
         guess_B = guess_B.clamp(0, num_classes - 1)
-        confusion_KK += torch.bincount(y_B * num_classes + guess_B, minlength=num_classes**2)
+        # Not torch.bincount, which on a GPU waits for the smallest and the largest number.
+        confusion_KK.index_add_(0, y_B * num_classes + guess_B, torch.ones_like(y_B))
         num_queued += len(y_B)
         told(num_queued / len(y_N))
     _ = model.train() if was_training else model.eval()
     total = loss_sum.total()
     ranks.add_up((counts, total))
-    *confusion, num_nan, num_outside = counts.tolist()
-    test_loss = float(total) / num_images
+    found = torch.cat((counts.double(), total.view(1))).cpu()
+    num_nan, num_outside, loss = found[-3:].tolist()
+    test_loss = loss / num_images
     if num_outside:
-        raise ValueError(f"classes_of says classes outside 0 to {num_classes - 1} for {num_outside} test images")
+        raise ValueError(f"classes_of says classes outside 0 to {num_classes - 1} for {num_outside:.0f} test images")
     if num_nan or not math.isfinite(test_loss):
-        raise Diverged(f"the outputs of {num_nan} of {num_images} test images are NaN, the test loss is {test_loss}")
-    return from_confusion(torch.tensor(confusion).view(num_classes, num_classes), test_loss)
+        raise Diverged(
+            f"the outputs of {num_nan:.0f} of {num_images} test images are NaN, the test loss is {test_loss}"
+        )
+    return from_confusion(found[:-3].view(num_classes, num_classes), test_loss)
 
 
 class LossSum:
