@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import io
+import os
 import sys
 
 SPELLED = {
@@ -28,11 +29,15 @@ def spell(error: UnicodeError) -> tuple[str, int]:
 
 
 def show_everything() -> None:
-    """Let stdout and stderr take every text, in whatever encoding; called once, at the start of every process."""
+    """Let stdout and stderr take every text, in whatever encoding; called once, at the start of every command.
+
+    Processes that it starts write UTF-8: they write to logs and pipes, which no terminal shows.
+    """
     codecs.register_error(HANDLER, spell)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=HANDLER)
+    os.environ |= {"PYTHONUTF8": "1", "PYTHONIOENCODING": "utf-8:backslashreplace"}
 
 
 def printable(text: str) -> str:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from ampbench.__main__ import COMMANDS
@@ -75,3 +76,23 @@ def test_a_text_that_no_encoding_holds_is_replaced() -> None:
     assert printable("a\udcffb") == "a?b"
     with pytest.raises(UnicodeDecodeError):
         b"\xff".decode("utf-8", errors=HANDLER)
+
+
+@pytest.mark.whole
+def test_a_poor_terminal_changes_no_result_and_shows_every_number(tmp_path: Path) -> None:
+    """The cells of an ASCII terminal are `ok`, with the model's name and the verdict in the signs that are there."""
+    file = tmp_path / "poor.toml"
+    file.write_text(
+        'question = "Läuft es? ±"\n[fixed]\nmodel = "LeNet"\ndata = "synthetic"\nbatch_size = 256\nnum_threads = 1\n'
+        'epochs = 1\naugment = []\n[matrix]\nprecision = ["fp32", "bf16_amp"]\n',
+        encoding="utf-8",
+    )
+    said = ampbench("run", file, "--results", tmp_path, cwd=tmp_path, **ASCII, **C)
+    assert said.returncode == 0, said.stderr
+    rows = pq.read_table(tmp_path / "poor" / "cells.parquet").to_pylist()
+    assert [row["status"] for row in rows] == ["ok", "ok"], [row["because"] for row in rows]
+    assert said.stdout.isascii()
+    assert "Verdict: " in said.stdout
+    assert "Question: L?uft es? +/-" in said.stdout
+    rerun = ampbench("run", file, "--results", tmp_path, cwd=tmp_path)
+    assert "Question: Läuft es? ±" in rerun.stdout

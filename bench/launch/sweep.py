@@ -230,7 +230,7 @@ def _report(folder: Folder, console: Console, *, mixed: bool) -> None:
     summary = folder.path / SUMMARY
     if not summary.exists():
         command = [sys.executable, "-m", "visualize.report", str(folder.path), *["--mixed"] * mixed]
-        result = subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        result = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", errors="replace")
         if result.returncode:
             said = result.stderr.strip()
             absent = MISSING_MODULE.search(said)
@@ -247,4 +247,5 @@ def _report(folder: Folder, console: Console, *, mixed: bool) -> None:
 
 def _command() -> str:
     """Return the command as a person would type it again."""
-    return shlex.join(["python", os.path.relpath(sys.argv[0]), *sys.argv[1:]])
+    by_name = getattr(sys.modules["__main__"].__spec__, "name", None) == "ampbench.__main__"
+    return shlex.join(["python", *(["-m", "ampbench"] if by_name else [os.path.relpath(sys.argv[0])]), *sys.argv[1:]])

@@ -34,7 +34,7 @@ class replacing:
 def write_text(path: Path, text: str) -> None:
     """Write a text file."""
     with replacing(path) as partial:
-        partial.write_text(text)
+        partial.write_text(text, encoding="utf-8", errors="replace")
 
 
 def write_json(path: Path, value: Any) -> None:

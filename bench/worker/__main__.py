@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from ampbench.terminal import show_everything
 from bench.store.disk import unwritable
 from bench.store.run import Run
 from bench.worker.process import print_report, run_cell
@@ -20,6 +21,7 @@ def main() -> int:
     except ValueError as e:
         print(e, file=sys.stderr)
         return 2
+    show_everything()
     try:
         run_cell(run, print_report)
     except OSError as e:
