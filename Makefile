@@ -3,12 +3,13 @@
 # make whole         the tests of the whole line: kills, shards, every ending, the report; minutes
 # make overhead      what the harness itself costs, as interleaved ratios; leave the machine alone meanwhile
 # make fuzz          10,000 experiment files, 2,000 damaged folders of results, 500 damaged images; minutes
-# make gpu           GPU tests and the evidence experiments, on a machine with a CUDA GPU
+# make gpu           on a machine with a CUDA GPU: evidence first, then its tests, within GPU_MINUTES (default 15)
 #
 # PYTHON=python3 uses that Python as it is and installs nothing.
 
 VENV   := .venv
 PYTHON ?= $(VENV)/bin/python
+GPU_MINUTES ?= 15
 READY  := $(if $(filter $(VENV)/bin/python,$(PYTHON)),$(VENV)/ready)
 
 # A process a cell imports torch again and again: its bytecode is kept.
@@ -39,9 +40,7 @@ overhead: $(READY)
 	$(PYTHON) -m pytest tests/overhead -s
 
 gpu: $(READY)
-	$(PYTHON) -m pytest -m gpu
-	$(PYTHON) bench/run_matrix.py experiments/gpu_evidence.toml
-	$(PYTHON) -m pytest tests/overhead/test_training.py -s
+	$(PYTHON) -m experiments.gpu --minutes $(GPU_MINUTES)
 
 reference: $(READY)
 	$(PYTHON) -m bench.store.reference

@@ -1,0 +1,1 @@
+"""Experiment files, and what `make gpu` does with some of them."""

@@ -1,0 +1,1 @@
+"""What `make gpu` does on a machine with a CUDA GPU."""
