@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.plan import power
+from bench.plan import cell as cell_module
+from bench.plan import matrix, power
 from bench.plan.errors import RequestError
 from bench.plan.experiment import parse_experiment
 from bench.plan.matrix import Plan, make_plan, narrow
@@ -156,3 +157,39 @@ def test_a_thousand_cells_are_planned_without_torch(experiment_file: Callable[..
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     assert "1008 cells in 112 groups" in result.stdout
+
+
+def test_a_plan_of_a_million_cells_is_refused_with_the_count_before_one_is_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def never(**_: object) -> None:
+        raise AssertionError("a cell was made")
+
+    monkeypatch.setattr(matrix, "Cell", never)
+    axes = f"seed = {list(range(1000))}\nepochs = {list(range(1, 1001))}\n"
+    with pytest.raises(RequestError, match=r"1,000,000 cells are more than the 100,000 .*; shorten an axis, or split"):
+        plan_of('[matrix]\nprecision = ["fp32"]\n' + axes + FIXED + "batch_size = 1\n")
+
+
+def test_rounds_count_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(matrix, "MOST_CELLS", 5)
+    text = '[matrix]\nprecision = ["fp32", "bf16_amp"]\n' + FIXED + "batch_size = 1\n"
+    assert len(plan_of(text).cells) == 2
+    with pytest.raises(RequestError, match="6 cells are more than the 5"):
+        plan_of(text + "[measure]\nrounds = 3\n")
+
+
+def test_planning_takes_a_time_that_grows_with_the_cells_and_no_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted in identities that are hashed, since a clock would say more of the machine."""
+    counts, digest = [], cell_module._digest
+    for num_seeds in (20, 40):
+        hashed: list[object] = []
+        monkeypatch.setattr(
+            cell_module, "_digest", lambda identity, hashed=hashed: hashed.append(1) or digest(identity)
+        )
+        include = "".join(f'[[include]]\nprecision = "fp32"\nseed = {1000 + i}\n' for i in range(num_seeds))
+        text = f'[matrix]\nprecision = ["fp32", "bf16_amp"]\nseed = {list(range(num_seeds))}\n'
+        plan = plan_of(text + FIXED + "batch_size = 1\n" + include)
+        list(outline(plan, plan.cells, done=(), cell_s={}))
+        counts.append(len(hashed))
+    assert counts[1] <= 2.1 * counts[0], counts

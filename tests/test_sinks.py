@@ -22,7 +22,7 @@ import pytest
 
 from bench.plan.cell import Cell
 from bench.plan.recipe import RECIPES
-from bench.sinks.wandb import REPOSITORY, publish
+from bench.sinks.wandb import REPOSITORY, is_logged, publish, run_id
 from bench.store.columns import schema
 
 pytestmark = pytest.mark.whole
@@ -178,7 +178,8 @@ def test_a_run_carries_its_cell_and_its_record_however_it_ended(
     summary: dict[str, Any] = {}
     for update in records["summary"]:
         summary |= plain(update.update)
-    assert (run.run_id, run.run_group, run.display_name) == (cell.cell_id, cell.group_id, cell.study_name)
+    assert (run.run_group, run.display_name) == (cell.group_id, cell.study_name)
+    assert run.run_id == run_id({"cell_id": cell.cell_id, "machine": None})
     assert run.project == "ampbench-quick"
     assert plain(run.config.update) == json.loads(json.dumps(cell.to_json()))
     assert summary["status"] == status
@@ -300,6 +301,75 @@ def test_one_unreadable_run_does_not_silence_the_others(experiment: Path, stand_
     line = publish(experiment, RUNS, timeout_s=PATIENCE_S)
     assert "1 of 2 runs logged" in line
     assert f"({RUNS[0]}: FileNotFoundError" in line
+
+
+def test_two_machines_do_not_share_a_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    record = {"cell_id": CELLS[0].cell_id, "machine": "NVIDIA H200"}
+    names = ["node1", "node2", "node1"]
+    ids = []
+    for name in names:
+        monkeypatch.setattr("platform.node", lambda name=name: name)
+        ids.append(run_id(record))
+    assert ids[0] == ids[2] != ids[1]
+    assert run_id(record | {"machine": "NVIDIA L4"}) != ids[0]
+    assert not is_logged(tmp_path, CELLS[0].cell_id)
+    (tmp_path / "wandb" / f"offline-run-20240517_120000-{ids[0]}").mkdir(parents=True)
+    assert is_logged(tmp_path, CELLS[0].cell_id)
+    assert not is_logged(tmp_path, CELLS[1].cell_id)
+
+
+RECORDING = """
+    import json, os, pathlib
+    pathlib.Path(dir, "said.jsonl").open("a").write(json.dumps({k: str(v) for k, v in _.items()}) + chr(10))"""
+
+
+def test_project_and_entity_are_the_environments(
+    experiment: Path, stand_in: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in(init=RECORDING)
+    monkeypatch.setenv("WANDB_PROJECT", "ours")
+    monkeypatch.setenv("WANDB_ENTITY", "us")
+    assert "2 of 2 runs logged" in publish(experiment, RUNS, timeout_s=PATIENCE_S)
+    said = [json.loads(line) for line in (experiment / "said.jsonl").read_text().splitlines()]
+    assert [(one["project"], one["entity"]) for one in said] == [("ours", "us")] * 2
+
+
+def test_disabled_logs_nothing(
+    experiment: Path, stand_in: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in()
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    assert publish(experiment, RUNS, timeout_s=PATIENCE_S) == "W&B: nothing logged: WANDB_MODE is disabled"
+    assert not (experiment / "wandb").exists()
+
+
+PICKY = """import pathlib, sys
+bad = [path for path in sys.argv[2:] if path.endswith(BAD)]
+if bad:
+    sys.exit("wandb: ERROR " + bad[0])
+for path in sys.argv[2:]:
+    pathlib.Path(path, "run.wandb.synced").touch()"""
+
+
+def test_one_run_that_the_server_refuses_stops_no_other(experiment: Path, stand_in: Callable[..., None]) -> None:
+    stand_in(sync=PICKY.replace("BAD", repr(CELLS[0].cell_id)))
+    line = publish(experiment, RUNS, timeout_s=PATIENCE_S)
+    assert "2 of 2 runs logged" in line
+    assert ", 1 synced to http://stand.in" in line
+
+
+def test_a_run_that_breaks_while_it_is_logged_is_left_out_and_the_next_is_whole(
+    keyless: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With wandb itself, whose `init` returns the run that is still open."""
+    folder = write_experiment(tmp_path / "quick")
+    epochs = folder / "runs" / RUNS[0] / "epochs.parquet"
+    pq.write_table(pa.table({"cell_id": ["x"], "epoch": ["no number"], "loss": [1.0]}), epochs)
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    line = publish(folder, RUNS, timeout_s=PATIENCE_S)
+    assert "1 of 2 runs logged" in line, line
+    assert not is_logged(folder, CELLS[0].cell_id)
+    assert read_wandb(folder, CELLS[1])["run"][0].run_group == CELLS[1].group_id
 
 
 def test_a_missing_wandb_names_the_command_that_installs_it(

@@ -8,6 +8,7 @@ and its recipes rotate by seed and round, so that none is always the one on a co
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,6 +19,9 @@ from bench.plan.experiment import FIELDS, Experiment
 from bench.plan.model_args import as_arguments
 from bench.plan.recipe import why_refused
 from models import arguments
+
+MOST_CELLS = 100_000
+"""Of one plan: at ten seconds a cell they take eleven days, and the plan alone half a minute and 500 MB."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +44,10 @@ def make_plan(experiment: Experiment) -> Plan:
     """Expand the matrix.
 
     Raises:
-        RequestError: a cell is refused or stands there twice, or an `[[exclude]]` matches nothing.
+        RequestError: a cell is refused or stands there twice, an `[[exclude]]` matches nothing, or there are more
+            cells than a plan may hold.
     """
+    _refuse_too_many(math.prod(len(points) for points in experiment.matrix.values()), experiment)
     cells: list[Cell] = []
     excluded: list[tuple[Cell, str]] = []
     unused = set(range(len(experiment.exclude)))
@@ -55,17 +61,20 @@ def make_plan(experiment: Experiment) -> Plan:
     for i in sorted(unused):
         conditions = _words(experiment.exclude[i][0])
         raise RequestError(f"{experiment.path}, [[exclude]] {i + 1}: {conditions} matches no cell; mend or drop it")
+    ids = {cell.cell_id for cell in cells} if experiment.include else set()
     for i, fields in enumerate(experiment.include, 1):
         added = Cell(**{**experiment.fixed, **_first_point(experiment), **fields})
         added = _accepted(added, experiment, f"[[include]] {i}")
-        if any(added.cell_id == cell.cell_id for cell in cells):
+        if added.cell_id in ids:
             raise RequestError(f"{experiment.path}, [[include]] {i}: {added} is in the matrix already; drop it")
         cells.append(added)
+        ids.add(added.cell_id)
     if not cells:
         raise RequestError(f"{experiment.path}, [[exclude]]: every cell is excluded; keep at least one")
     kept = {cell.cell_id for cell in cells}  # a block excluded, and one cell of it included again
     excluded = [(cell, because) for cell, because in excluded if cell.cell_id not in kept]
-    cells = [replace(cell, round=r) for cell in cells for r in range(_rounds(cell, experiment))]
+    _refuse_too_many(sum(_rounds(cell, experiment) for cell in cells), experiment)
+    cells = [replace(cell, round=r) if r else cell for cell in cells for r in range(_rounds(cell, experiment))]
     _refuse_twins(cells, experiment)
     ordered = itertools.chain.from_iterable(_rotate(group) for group in _grouped(cells).values())
     return Plan(experiment=experiment, cells=tuple(ordered), excluded=tuple(excluded))
@@ -96,6 +105,14 @@ def narrow(plan: Plan, *, only: Sequence[str] = (), shard: tuple[int, int] = (0,
 def _product(experiment: Experiment) -> Iterator[Cell]:
     for points in itertools.product(*experiment.matrix.values()):
         yield Cell(**experiment.fixed, **{key: value for point in points for key, value in point.items()})
+
+
+def _refuse_too_many(count: int, experiment: Experiment) -> None:
+    if count > MOST_CELLS:
+        raise RequestError(
+            f"{experiment.path}, [matrix]: {count:,} cells are more than the {MOST_CELLS:,} that one plan may hold; "
+            "shorten an axis, or split it over several files"
+        )
 
 
 def _accepted(cell: Cell, experiment: Experiment, place: str) -> Cell:

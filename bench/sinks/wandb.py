@@ -11,14 +11,17 @@ The key stays where wandb itself looks for it (WANDB_API_KEY, ~/.netrc); nothing
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
+import platform
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from subprocess import DEVNULL
 from typing import Any
@@ -26,6 +29,8 @@ from typing import Any
 REPOSITORY = Path(__file__).resolve().parents[2]
 SPEAKER = "W&B: "
 """Begins each line for the user; whatever else wandb lets slip into stdout is not one."""
+TRIES = 2
+"""Runs that are tried one by one where none of all could be uploaded."""
 SYNC_LIMIT_S = 3600
 """Ends a hanging upload whose `publish` was itself killed."""
 
@@ -62,7 +67,7 @@ def publish(folder: Path, run_folders: Sequence[str], *, timeout_s: float) -> st
 
 
 def is_logged(folder: Path, cell_id: str) -> bool:
-    """Whether a run was written offline before, uploaded or not."""
+    """Whether a run was written offline before, uploaded or not, from this machine or another."""
     return any((folder / "wandb").glob(f"offline-run-*-{cell_id}"))
 
 
@@ -91,6 +96,8 @@ def _say(outcome: str) -> None:
 
 def main(folder: Path, run_folders: Sequence[str]) -> str:
     """Be the child: write each run offline, upload them all; say on the way what is true so far, return the outcome."""
+    if os.environ.get("WANDB_MODE") == "disabled":
+        return "nothing logged: WANDB_MODE is disabled"
     os.environ["WANDB_DIR"] = str(folder)  # `wandb sync` leaves its logs there too, not in the working directory
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # offline is offline: no crash reports home
     try:
@@ -118,18 +125,29 @@ def main(folder: Path, run_folders: Sequence[str]) -> str:
         return f"nothing logged{problem}. Next: mend that, then run the experiment again with --wandb"
 
     logged += problem
-    if (mode := os.environ.get("WANDB_MODE", "online")) in ("offline", "disabled"):
+    if (mode := os.environ.get("WANDB_MODE", "online")) in ("offline", "dryrun"):
         return f"{logged}, not synced: WANDB_MODE is {mode}. {upload}"
     _say(f"{logged}, not synced: {server} left `wandb sync` without an answer. {upload}")
-    # Without a key it refuses before it opens a connection, and it knows every place where one may be.
-    command = [sys.executable, "-m", "wandb", "sync", *map(str, folders)]
-    sync = subprocess.run(command, stdin=DEVNULL, capture_output=True, text=True, check=False, timeout=SYNC_LIMIT_S)
-    # Its exit status is 0 even when the server refused; the mark beside the data is set only after an upload.
-    num_synced = sum(any(path.glob("*.wandb.synced")) for path in folders)
+    last_words = _sync(folders)
+    left = _unsynced(folders)
+    for path in left if 0 < len(left) < len(folders) else left[:TRIES]:  # one that the server refuses stops no other
+        last_words = _sync([path])
+    num_synced = len(folders) - len(_unsynced(folders))
     if num_synced == len(folders):
         return f"{logged} and synced to {server}."
-    last_words = (sync.stderr.strip() or "no word").splitlines()[-1].rstrip(". ")
     return f"{logged}, {num_synced} synced to {server}: {last_words}. {upload}"
+
+
+def _sync(folders: Sequence[Path]) -> str:
+    """Upload runs; return the last words of `wandb sync`, which without a key refuses before it opens a connection."""
+    command = [sys.executable, "-m", "wandb", "sync", *map(str, folders)]
+    sync = subprocess.run(command, stdin=DEVNULL, capture_output=True, text=True, check=False, timeout=SYNC_LIMIT_S)
+    return (sync.stderr.strip() or "no word").splitlines()[-1].rstrip(". ")
+
+
+def _unsynced(folders: Sequence[Path]) -> list[Path]:
+    """Return those without a mark: the exit status is 0 even when the server refused, the mark means an upload."""
+    return [path for path in folders if not any(path.glob("*.wandb.synced"))]
 
 
 def _log(folder: Path, run_folder: str, init: Any, settings: Any) -> Any:
@@ -140,15 +158,29 @@ def _log(folder: Path, run_folder: str, init: Any, settings: Any) -> Any:
     cell = json.loads((here / "cell.json").read_text())["cell"]
     [record] = ParquetFile(here / "record.parquet").read().to_pylist()
     rows = [row for path in here.glob("epochs.parquet") for row in ParquetFile(path).read().to_pylist()]  # if any
-    run = init(mode="offline", dir=folder, project=f"ampbench-{folder.name}", name=record["study_name"],
-               id=record["cell_id"], group=record["group_id"], config=cell, settings=settings)  # fmt: skip
-    for row in rows:
-        measured = {key: value for key, value in row.items() if key not in ("cell_id", "epoch") and value is not None}
-        run.log(measured, step=row["epoch"])
     summary = {key: value for key, value in record.items() if value is not None}
-    run.summary.update(json.loads(json.dumps(summary, default=str)))  # JSON has no time stamps
+    summary = json.loads(json.dumps(summary, default=str))  # JSON has no time stamps
+    project = os.environ.get("WANDB_PROJECT") or f"ampbench-{folder.name}"
+    entity = os.environ.get("WANDB_ENTITY") or None
+    run = init(mode="offline", dir=folder, project=project, entity=entity, name=record["study_name"],
+               id=run_id(record), group=record["group_id"], config=cell, settings=settings)  # fmt: skip
+    try:
+        for row in rows:
+            measured = {k: value for k, value in row.items() if k not in ("cell_id", "epoch") and value is not None}
+            run.log(measured, step=row["epoch"])
+        run.summary.update(summary)
+    except Exception:  # else the next `init` would return this very run, and half of it would count as logged
+        run.finish(exit_code=1)
+        shutil.rmtree(run.settings.sync_dir, ignore_errors=True)
+        raise
     run.finish(exit_code=int(record["status"] != "ok"))
     return run
+
+
+def run_id(record: Mapping[str, Any]) -> str:
+    """Return the id of a run on the server: one for a cell on a machine, so that no machine replaces another's."""
+    machine = json.dumps([platform.node(), record.get("machine")])
+    return f"{hashlib.sha256(machine.encode()).hexdigest()[:8]}-{record['cell_id']}"
 
 
 if __name__ == "__main__":

@@ -10,6 +10,9 @@ from typing import Any
 RECORD = "record.parquet"
 """In a run's folder: its existence means *done*."""
 
+MAGIC = b"PAR1"
+"""First and last bytes of a Parquet file."""
+
 
 class replacing:
     """Context that gives a temporary path beside `path`, and on success fsyncs and renames it into place."""
@@ -40,3 +43,14 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON file."""
     write_text(path, json.dumps(value, indent=1))
+
+
+def looks_whole(record: Path) -> bool:
+    """Whether a record begins and ends as Parquet does: a quick look, which a file cut short does not pass."""
+    try:
+        with record.open("rb") as file:
+            start = file.read(len(MAGIC))
+            file.seek(-len(MAGIC), os.SEEK_END)
+            return start == MAGIC == file.read()
+    except OSError:
+        return False

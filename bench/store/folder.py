@@ -14,8 +14,7 @@ from filelock import FileLock
 from bench.plan.cell import Cell
 from bench.plan.errors import RequestError
 from bench.plan.matrix import Plan
-from bench.store.atomic import RECORD, write_json
-from bench.store.record import looks_whole
+from bench.store.atomic import RECORD, looks_whole, write_json
 
 ROOT = Path(__file__).resolve().parents[2]
 

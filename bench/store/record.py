@@ -41,10 +41,6 @@ def room_for_record(folder: Path) -> Iterator[None]:
         (folder / ROOM).unlink(missing_ok=True)
 
 
-MAGIC = b"PAR1"
-"""First and last bytes of a Parquet file."""
-
-
 def cell_row(cell: Cell, **measured: Any) -> dict[str, Any]:
     """Return a row of `cells`: what the cell says of itself, and what was measured."""
     return {
@@ -63,17 +59,6 @@ def cell_row(cell: Cell, **measured: Any) -> dict[str, Any]:
 
 class Damaged(ValueError):
     """A file of a run cannot be read, or is of another run; the message says why."""
-
-
-def looks_whole(record: Path) -> bool:
-    """Whether a record begins and ends as Parquet does: a quick look, which a file cut short does not pass."""
-    try:
-        with record.open("rb") as file:
-            start = file.read(len(MAGIC))
-            file.seek(-len(MAGIC), os.SEEK_END)
-            return start == MAGIC == file.read()
-    except OSError:
-        return False
 
 
 def read_run(path: Path, table: str, cell_id: str) -> pa.Table:
