@@ -18,7 +18,8 @@ from bench.plan.experiment import read_experiment
 from bench.plan.matrix import Plan, make_plan, narrow
 from bench.plan.recipe import RECIPES
 from bench.train.images import load_images
-from bench.train.training import Training, build_model
+from bench.train.network import build_model
+from bench.train.training import Training
 from models.arguments import ARGUMENTS, FACTOR, SHARE, why_refused
 from models.vit import Block, ViT
 from tests.tiny import Net

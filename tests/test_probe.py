@@ -8,11 +8,15 @@ import pytest
 import torch
 
 from bench.plan.cell import Cell
+from bench.plan.measure import Measure
 from bench.plan.recipe import RECIPES, Recipe
 from bench.train.images import Images, load_images
+from bench.train.statuses import Diverged
 from bench.train.training import Training
 from bench.worker.autopsy import first_non_finite
 from bench.worker.probe import Probe, layers_of
+from bench.worker.session import Session
+from tests.tiny import SHARED
 
 CPU = torch.device("cpu")
 OWN = {
@@ -110,7 +114,13 @@ def test_layers_are_modules_in_the_models_order() -> None:
 
 @pytest.mark.parametrize(
     ("model", "layer", "where"),
-    [("BreaksForward", "conv", "forward"), ("BreaksBackward", "norm", "backward")],
+    [
+        ("BreaksForward", "conv", "forward"),
+        ("BreaksBackward", "norm", "backward"),
+        ("Tupled", "lstm", "forward"),
+        ("Attending", "attention", "forward"),
+        ("BreaksLoss", "the loss", "forward"),
+    ],
 )
 @pytest.mark.parametrize("from_checkpoint", [False, True])
 def test_a_replay_names_step_layer_and_direction(
@@ -127,6 +137,29 @@ def test_a_replay_names_step_layer_and_direction(
     assert finding.step == 6  # the count of calls is part of a checkpoint
     assert (finding.layer, finding.where) == (layer, where)
     assert f"{layer} went non-finite first" in str(finding)
+
+
+@pytest.mark.parametrize("recipe", ["fp32", "bf16", "bf16_stochastic"])
+def test_a_factory_that_returns_one_network_is_replayed_from_where_it_began(recipe: str, images: Images) -> None:
+    SHARED.clear()
+    broken = training(recipe, images, model="tests.tiny:shared")
+    assert training(recipe, images, model="tests.tiny:BreaksForward").start is None
+    for _ in range(8):
+        next(broken.endless_steps())
+    assert not broken.model.conv.weight.isfinite().all()  # type: ignore[operator, union-attr]
+    finding = first_non_finite(broken.cell, images, CPU, None, last_step=20, max_s=600, start=broken.start)
+    assert finding is not None
+    assert (finding.step, finding.layer, finding.where) == (6, "conv", "forward")
+
+
+def test_a_session_that_diverged_names_the_layer_of_a_shared_network(images: Images) -> None:
+    SHARED.clear()
+    cell = dataclasses.replace(training("fp32", images).cell, model="tests.tiny:shared")
+    session = Session(cell, Measure(passes=()), CPU, lambda **_: None)
+    with pytest.raises(Diverged):
+        session.measure()
+    assert "conv went non-finite first: its output at step 6" in session.autopsy(max_s=600)
+    assert (session.row["diverged_layer"], session.row["diverged_in"]) == ("conv", "forward")
 
 
 def test_a_huge_learning_rate_breaks_in_the_forward_of_the_next_steps(images: Images) -> None:

@@ -112,3 +112,57 @@ class BreaksBackward(BreaksForward):
         if self.num_calls > 5:
             x = _Explode.apply(x)
         return nn.functional.max_pool2d(x.relu(), 2)
+
+
+class Tupled(BreaksForward):
+    """An LSTM, whose output is a tuple, overflows after 5 steps; what is read of it comes later."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(16, 16, batch_first=True)
+
+    def features(self, x_NCHW: Tensor) -> Tensor:
+        self.num_calls += self.training
+        x_NTD = Net.features(self, x_NCHW).flatten(2)
+        with torch.no_grad():
+            if self.num_calls > 5:
+                self.lstm.bias_hh_l0.fill_(float("nan"))
+        return self.lstm(x_NTD)[0]
+
+
+class Attending(BreaksForward):
+    """Attention, whose output is a tuple, overflows after 5 steps; a mask is infinite in all of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mask = nn.Identity()
+        self.attention = nn.MultiheadAttention(16, 2, batch_first=True)
+
+    def features(self, x_NCHW: Tensor) -> Tensor:
+        self.num_calls += self.training
+        x_NTD = Net.features(self, x_NCHW).flatten(2)
+        mask_TT = self.mask(torch.full((8, 8), float("-inf"), device=x_NTD.device).triu(1))
+        value_NTD = x_NTD * (float("inf") if self.num_calls > 5 else 1.0)
+        return self.attention(x_NTD, x_NTD, value_NTD, attn_mask=mask_TT)[0]
+
+
+class BreaksLoss(BreaksForward):
+    """After 5 steps its loss overflows over finite logits."""
+
+    def features(self, x_NCHW: Tensor) -> Tensor:
+        self.num_calls += self.training
+        return Net.features(self, x_NCHW)
+
+    def loss(self, logits_NK: Tensor, y_N: Tensor) -> Tensor:
+        loss = nn.functional.cross_entropy(logits_NK, y_N)
+        return loss * (float("inf") if self.num_calls > 5 else 1.0)
+
+
+SHARED: list[BreaksForward] = []
+
+
+def shared() -> BreaksForward:
+    """Return the one network that it returned before."""
+    if not SHARED:
+        SHARED.append(BreaksForward())
+    return SHARED[0]

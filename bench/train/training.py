@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-import models
 from bench.plan.cell import Cell
-from bench.plan.model_args import as_arguments
 from bench.train.augment import Augment, Normalize
 from bench.train.average import Average, MovingAverage, NoAverage
 from bench.train.clip import Clip, no_clip
@@ -23,6 +21,7 @@ from bench.train.images import Images
 from bench.train.loader import loader_of
 from bench.train.master_weights import MasterWeights
 from bench.train.model_state import load_model_state, model_state
+from bench.train.network import begin
 from bench.train.optimizer import build_optimizer
 from bench.train.precision import Scaler, cast_model, set_up_precision
 from bench.train.random_state import read_generators, rewind_generators, seed_generators
@@ -56,16 +55,6 @@ class Step(NamedTuple):
     """Images of this epoch up to here, of this rank."""
 
 
-def build_model(cell: Cell, num_classes: int) -> nn.Module:
-    """Build a cell's network, with fresh weights from torch's present random state.
-
-    Raises:
-        ValueError: it does not fit the images.
-    """
-    shape = (3, cell.input_size, cell.input_size)
-    return models.build(cell.model, num_classes=num_classes, input_shape=shape, **as_arguments(cell.model_args))
-
-
 class Training:
     """A cell's network and everything that updates it, on one device: the whole training, or a rank's part in it.
 
@@ -73,12 +62,26 @@ class Training:
     start from the same weights and see the same images in the same order, whatever their precision. Ranks draw
     the same order and take every batch apart; what they draw for their own images differs.
 
+    Args:
+        cell: what is trained.
+        images: on what.
+        device: and where.
+        ranks: those that share each batch.
+        start: of an earlier training in this process, to begin as that one did.
+
     Raises:
         ValueError: the batch is larger than the training set, or the model does not fit the images.
         Unsupported: the device cannot do what the cell asks.
     """
 
-    def __init__(self, cell: Cell, images: Images, device: torch.device, ranks: Ranks = ALONE) -> None:
+    def __init__(
+        self,
+        cell: Cell,
+        images: Images,
+        device: torch.device,
+        ranks: Ranks = ALONE,
+        start: Mapping[str, Any] | None = None,
+    ) -> None:
         self.cell = cell
         self.device = device
         self.ranks = ranks
@@ -91,7 +94,7 @@ class Training:
         self.images = images.to(device, train=cell.loader == "device")
         self.loader = loader_of(cell, self.images, device, ranks)
         seed_generators(ranks.own_seed(cell.seed))
-        model = build_model(cell, images.num_classes)
+        model, self.start = begin(cell, images.num_classes, device, start)
         self.model: nn.Module = cast_model(model, cell, device).train()
         self.stepped = ranks.wrapped(self.model, device, sync_batchnorm=cell.sync_batchnorm)
         """What the step calls: the model, or the model with its gradients averaged over the ranks; later compiled."""
@@ -248,7 +251,7 @@ class Training:
         """
         self.optimizer.zero_grad(set_to_none=True)  # as the next step begins
         roots = {"model": self.model, "loss": self.criterion, "optimizer": self.optimizer, "master": self.master}
-        roots |= {"scaler": self.precision.scaler, "average": self.average, "order": self._order}
+        roots |= {"scaler": self.precision.scaler, "average": self.average, "order": self._order, "hits": self.hits}
         return Savepoint(roots | {"augment": self._augment.generator}, self.device)
 
     def count_hits(self) -> tuple[int | None, int]:

@@ -25,9 +25,10 @@ from bench.measure.roofline import TERA, bound_of, measured_peak_tflops, utilisa
 from bench.plan.measure import Measure
 from bench.train.criterion import Criterion
 from bench.train.evaluate import LossFunction
+from bench.train.network import build_model
 from bench.train.outputs import in_fp32
 from bench.train.precision import DTYPES
-from bench.train.training import Training, build_model
+from bench.train.training import Training
 from bench.worker.failures import attempt
 from bench.worker.footprint import split, trace_memory
 from bench.worker.phases import PHASES, device_seconds, time_phases

@@ -8,7 +8,7 @@ step or hide it.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +18,14 @@ from torch import Tensor, nn
 
 from bench.plan.cell import Cell
 from bench.train.images import Images
+from bench.train.outputs import tensors_of
 from bench.train.training import Training
+
+LOSS = "the loss"
+"""In the place of a layer, where every layer's output was finite."""
+
+Event = tuple[str, str]
+"""A layer, and whether it was a tensor of its forward or of its backward pass that was not finite."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +38,8 @@ class Finding:
     """`forward`: its output. `backward`: the gradient at its output or of its weights. `update`: its weights."""
 
     def __str__(self) -> str:
+        if self.layer == LOSS:
+            return f"the loss went non-finite first, over finite outputs of all layers, at step {self.step}"
         what = {"forward": "output", "backward": "gradient", "update": "weights after the update"}[self.where]
         return f"{self.layer} went non-finite first: its {what} at step {self.step}"
 
@@ -44,10 +53,12 @@ def first_non_finite(
     last_step: int,
     max_s: float,
     finite_loss: bool = False,
+    start: Mapping[str, Any] | None = None,
 ) -> Finding | None:
-    """Replay a training, under hooks, until something is not finite.
+    """Replay a training, under hooks, until a step that is not finite breaks the loss or the weights.
 
-    A gradient that overflows under a loss scale is no finding while the scaler skips the step.
+    A gradient that overflows under a loss scale is no finding while the scaler skips the step, and neither is an
+    infinity that a layer gives out on purpose, as a mask of attention is, while the loss and the update are finite.
 
     Args:
         cell: that diverged.
@@ -57,11 +68,12 @@ def first_non_finite(
         last_step: at which the training was given up, from 1.
         max_s: give up after so many seconds.
         finite_loss: it was given up because its gradients were not finite at any scale; those of `last_step` are found.
+        start: of a training whose model is not made anew, `Training.start`.
 
     Returns:
         None if nothing was found up to `last_step` or within `max_s`.
     """
-    training = Training(cell, images, device)
+    training = Training(cell, images, device, start=start)
     epoch = 0
     if saved and all(
         bool(saved["training"]["model"]["state_dict"][name].isfinite().all()) for name in training.weights
@@ -71,27 +83,37 @@ def first_non_finite(
     first_step = epoch * training.steps_per_epoch + 1
     begun = time.perf_counter()
     scaler = training.precision.scaler
+    harmless: set[str] = set()
     with watching(training.model) as events:
         for step, (x_NCHW, y_N) in enumerate(training.endless_batches(epoch), start=first_step):
             if step > last_step or time.perf_counter() - begun > max_s:
                 return None
             events.clear()
             skipped = float(scaler.num_skipped)
-            training.step(x_NCHW, y_N)
+            loss = training.step(x_NCHW, y_N).loss
             was_skipped = float(scaler.num_skipped) > skipped
-            for layer, where in events:
-                if where == "forward" or not was_skipped or (finite_loss and step == last_step):
-                    return Finding(step, layer, where)
+            own = [event for event in events if event[0] not in harmless]
+            if not bool(loss.isfinite()):
+                layer, where = _first([e for e in own or events if e[1] == "forward"], (LOSS, "forward"))
+                return Finding(step, layer, where)
+            counts = not was_skipped or (finite_loss and step == last_step)
+            if counts and any(where == "backward" for _, where in own):
+                return Finding(step, *own[0])
             for name, parameter in (*training.updated.items(), *training.weights.items()):
                 if not bool(parameter.isfinite().all()):
-                    return Finding(step, name.rpartition(".")[0] or name, "update")
+                    return Finding(step, *_first(own, (name.rpartition(".")[0] or name, "update")))
+            harmless |= {layer for layer, where in events if where == "forward"}
     return None
 
 
+def _first(events: Sequence[Event], otherwise: Event) -> Event:
+    return events[0] if events else otherwise
+
+
 @contextmanager
-def watching(model: nn.Module) -> Iterator[list[tuple[str, str]]]:
+def watching(model: nn.Module) -> Iterator[list[Event]]:
     """Context that gives a list of (layer, forward | backward), one for each tensor that was not finite, in order."""
-    events: list[tuple[str, str]] = []
+    events: list[Event] = []
 
     def note(x: Tensor, layer: str, where: str) -> None:
         if x.is_floating_point() and not bool(x.isfinite().all()):
@@ -99,17 +121,16 @@ def watching(model: nn.Module) -> Iterator[list[tuple[str, str]]]:
 
     def watch_output(layer: str) -> Any:
         def watch(_module: nn.Module, _inputs: Any, output: Any) -> None:
-            if isinstance(output, Tensor):
-                note(output, layer, "forward")
-                if output.requires_grad:
-                    output.register_hook(lambda gradient: note(gradient, layer, "backward"))
+            for x in tensors_of(output):
+                note(x, layer, "forward")
+                if x.requires_grad:
+                    x.register_hook(lambda gradient: note(gradient, layer, "backward"))
 
         return watch
 
     handles = []
     for name, module in model.named_modules():
-        if not any(module.children()):
-            handles.append(module.register_forward_hook(watch_output(name or "the model")))
+        handles.append(module.register_forward_hook(watch_output(name or "the model")))  # its layers' come first
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             layer = name.rpartition(".")[0] or name

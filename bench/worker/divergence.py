@@ -69,13 +69,16 @@ def first_layer(
     row: dict[str, Any],
     *,
     max_s: float,
+    start: Mapping[str, Any] | None = None,
 ) -> str:
     """Say which layer of a training that diverged went first; where it is not known, by a replay of `max_s` at most."""
     if row.get("diverged_in") == "evaluation":
         layer = row["diverged_layer"]
         return f"{layer}'s output went non-finite first" if layer else "every layer's output was finite"
     step, finite = row["diverged_step"], "diverged_loss" not in row
-    finding = first_non_finite(cell, images, device, saved, last_step=step, max_s=max_s, finite_loss=finite)
+    finding = first_non_finite(
+        cell, images, device, saved, last_step=step, max_s=max_s, finite_loss=finite, start=start
+    )
     if finding is None:
         return f"a replay of at most {max_s:.0f} s did not find the layer"
     row |= {"diverged_layer": finding.layer, "diverged_in": finding.where}

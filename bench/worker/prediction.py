@@ -20,10 +20,10 @@ from bench.plan.cell import Cell
 from bench.plan.recipe import LossScale
 from bench.train.criterion import Criterion
 from bench.train.master_weights import MasterWeights
+from bench.train.network import build_model
 from bench.train.optimizer import build_optimizer
 from bench.train.precision import DTYPES, Scaler
 from bench.train.step import step_of
-from bench.train.training import build_model
 
 CPU = torch.device("cpu")
 """Fake tensors of a GPU would need its driver. Autocast keeps the same policy for products on both."""

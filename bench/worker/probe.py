@@ -22,7 +22,7 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 
 from bench.measure import numerics
 from bench.train.fp8 import without_fp8_products
-from bench.train.outputs import in_fp32
+from bench.train.outputs import in_fp32, tensors_of
 from bench.train.precision import DTYPES, set_fp32_precision
 from bench.train.training import Training
 
@@ -247,9 +247,10 @@ def _in_fp32(x: Tensor) -> Tensor:
 
 def _recorder(layer: str, inside: dict[tuple[str, str], Tensor]) -> Any:
     def record(_module: nn.Module, _inputs: Any, output: Any) -> None:
-        if isinstance(output, Tensor) and output.requires_grad and (layer, ACTIVATION) not in inside:
-            inside[layer, ACTIVATION] = output.detach().clone()
+        x = next((x for x in tensors_of(output) if x.requires_grad), None)
+        if x is not None and (layer, ACTIVATION) not in inside:
+            inside[layer, ACTIVATION] = x.detach().clone()
             inside[layer, ACTIVATION_GRADIENT] = torch.zeros(0)
-            output.register_hook(lambda gradient: inside.update({(layer, ACTIVATION_GRADIENT): gradient.detach()}))
+            x.register_hook(lambda gradient: inside.update({(layer, ACTIVATION_GRADIENT): gradient.detach()}))
 
     return record

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import InitVar, asdict, dataclass, field
 from functools import partial
 from typing import Any
@@ -57,6 +57,8 @@ class Session:
     """Of this process, from 0."""
     proved: bool = False
     """Whether the first step of this process has been taken, under the eyes of the dtype proof."""
+    start: Mapping[str, Any] | None = None
+    """Of a training whose model is not made anew by a second call of its factory."""
     trained: bool = False
     """Whether all that is timed has been: what comes after can spoil none of it."""
     num_compiling: int = 0
@@ -85,6 +87,7 @@ class Session:
         say(*loaded_lines(self.ranks.rank, len(self.images.train_y_N), len(self.images.test_y_N)))
         self.report(phase="model")
         training = Training(self.cell, self.images, self.device, self.ranks)
+        self.start = training.start
         prove_products(training, self.row)
         self.row |= facts_of_training(training)
         self.row |= {"startup_s": time.perf_counter() - self.started_s, "train_s": 0.0, "num_resumes": 0}
@@ -250,4 +253,4 @@ class Session:
     def autopsy(self, max_s: float) -> str:
         """Say which layer of a training that diverged went first. The diverged one must have been let go."""
         saved = self.keeping.load() if self.keeping else None
-        return first_layer(self.cell, self.images, self.device, saved, self.row, max_s=max_s)
+        return first_layer(self.cell, self.images, self.device, saved, self.row, max_s=max_s, start=self.start)
