@@ -33,6 +33,7 @@ COMMANDS = {
     "run": Command("bench.run_matrix", "Run every cell of an experiment file, then say what it shows."),
     "plan": Command("bench.run_matrix", "Print what a file would run, and run nothing.", ("--plan",)),
     "one": Command("bench.run_one", "Run one cell from flags."),
+    "evaluate": Command("bench.evaluate", "Evaluate the weights that a training kept, in its precision."),
     "report": Command("visualize.report", "Draw the report of a folder of results again."),
     "compare": Command("visualize.compare", "Is B faster than A? Two folders, or two selections from one."),
 }

@@ -66,7 +66,14 @@ def test_instruments_do_not_know_of_one_another() -> None:
 
 
 def test_no_command_launcher_or_store_imports_torch() -> None:
-    modules = ["bench.run_matrix", "bench.run_one", "bench.launch.local", "bench.store.join", "bench.launch.sweep"]
+    modules = [
+        "bench.run_matrix",
+        "bench.run_one",
+        "bench.evaluate",
+        "bench.launch.local",
+        "bench.store.join",
+        "bench.launch.sweep",
+    ]
     heavy = {"torch", "pandas", "seaborn", "wandb"}
     assert not imported_with(modules, heavy)
 

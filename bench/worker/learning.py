@@ -127,7 +127,8 @@ class Learning:
 
     def _keep(self, path: Path, epoch: int, test_accuracy: float | None, **more: Any) -> bool:
         """Write the weights that were evaluated, in their own dtype, unwrapped; return whether they are there."""
-        classes = list(self.training.images.classes)
+        images = self.training.images
+        classes = list(images.classes)
         try:
             with self.training.average.evaluated() as model, replacing(path) as partial:
                 state = {
@@ -135,6 +136,8 @@ class Learning:
                     "test_accuracy": test_accuracy,
                     "classes": classes,
                     "stoi": {name: label for label, name in enumerate(classes)},
+                    "mean": list(images.mean),
+                    "std": list(images.std),
                     "model": model.state_dict(),
                 }
                 torch.save(state | more, partial)

@@ -1,0 +1,116 @@
+"""The weights that a training left in its run's folder, evaluated again: on its test set or on another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bench.plan.cell import Cell
+from bench.plan.errors import RequestError
+from bench.store.run import Run
+from bench.train.augment import Normalize
+from bench.train.checkpoint import read_checkpoint
+from bench.train.evaluate import evaluate, loss_of
+from bench.train.images import Images, load_images
+from bench.train.precision import cast_model, set_up_precision
+from bench.train.statuses import Diverged, Unsupported
+from bench.train.training import MIN_EVALUATION_BATCH, NORMALIZATIONS, build_model
+from bench.worker.learning import BEST, FINAL
+
+Kept = dict[str, Any]
+"""What such a file holds: epoch, test_accuracy, classes, model, and the statistics that pixels are normalised by."""
+
+
+def weights_path(run: Run) -> Path:
+    """Return the file of a run's best weights, else of its last ones.
+
+    Raises:
+        RequestError: it kept none.
+    """
+    for name in (BEST, FINAL):
+        if (run.folder / name).exists():
+            return run.folder / name
+    raise RequestError(
+        f"{run.folder}: holds neither {BEST} nor {FINAL}: the training kept no weights, or has not ended; put "
+        "keep_best = true into [measure] of its experiment file and train it again with --again ok"
+    )
+
+
+def evaluate_kept(run: Run, path: Path, *, data: str | None = None, batch_size: int | None = None) -> dict[str, Any]:
+    """Evaluate weights in the run's own precision; return epoch, device, num_test_images and an evaluation's columns.
+
+    Args:
+        run: that trained them.
+        path: of the file of weights.
+        data: another test set than the run's, with as many classes.
+        batch_size: images at once; by rounding alone does the result depend on it.
+
+    Raises:
+        RequestError: something is not there, does not fit, or cannot be computed here.
+    """
+    cell = run.cell
+    device = torch.device("cuda" if run.board.is_gpu and torch.cuda.is_available() else "cpu")
+    if cell.num_threads:
+        torch.set_num_threads(cell.num_threads)
+    try:
+        kept = read_checkpoint(path)
+        if not {"epoch", "classes", "model"} <= kept.keys():
+            raise ValueError(f"{path}: holds no weights that a training of this version left")
+        images = _images(cell, kept, path, data)
+        precision = set_up_precision(cell, device)
+        model = _model(cell, kept, path, device)
+        found = evaluate(
+            model,
+            images.test_x_NCHW.to(device),
+            images.test_y_N.to(device),
+            prepare=_normalize(cell, kept, precision.weights, device),
+            loss_fn=loss_of(model),
+            autocast=precision.autocast,
+            batch_size=batch_size or cell.test_batch_size or max(cell.batch_size, MIN_EVALUATION_BATCH),
+            num_classes=images.num_classes,
+        )
+    except (Unsupported, Diverged, ValueError, RuntimeError, MemoryError) as e:
+        words = (str(e).strip() or type(e).__name__).splitlines()[0]
+        hint = "; choose a smaller --batch-size" if "memory" in words else ""
+        raise RequestError(f"{run.folder}: {words}{hint}") from e
+    return {"epoch": kept["epoch"], "device": device.type, "num_test_images": len(images.test_y_N)} | asdict(found)
+
+
+def _images(cell: Cell, kept: Kept, path: Path, data: str | None) -> Images:
+    images = load_images(data or cell.data, cell.image_size)
+    wanted, found = list(kept["classes"]), list(images.classes)
+    if len(found) != len(wanted):
+        raise ValueError(
+            f"data = '{data or cell.data}' has {len(found)} classes, and {path.name} knows {len(wanted)} "
+            f"({', '.join(wanted[:3])} …); give --data with the same classes in the same order"
+        )
+    return images
+
+
+def _model(cell: Cell, kept: Kept, path: Path, device: torch.device) -> nn.Module:
+    try:
+        model = build_model(cell, len(kept["classes"]))
+    except Exception as e:  # a model of one's own may raise anything
+        raise ValueError(f"{cell.model} cannot be built: {type(e).__name__}: {e}") from e
+    model = cast_model(model, cell, device)
+    try:
+        model.load_state_dict(kept["model"])
+    except RuntimeError as e:
+        misfit = " ".join(str(e).split())
+        raise ValueError(f"{path.name} does not fit {cell.model} as it is now: {misfit[:300]}") from None
+    return model.eval()
+
+
+def _normalize(cell: Cell, kept: Kept, dtype: torch.dtype, device: torch.device) -> Callable[[Tensor], Tensor]:
+    """Return what turns pixels into the model's input, by the statistics of the images that it was trained on."""
+    mean, std = NORMALIZATIONS.get(cell.normalization) or (kept.get("mean"), kept.get("std"))
+    if mean is None or std is None:  # weights of a version that did not keep them
+        trained_on = load_images(cell.data, cell.image_size)
+        mean, std = trained_on.mean, trained_on.std
+    layout = torch.channels_last if cell.channels_last else torch.contiguous_format
+    return Normalize(mean, std, dtype=dtype, memory_format=layout, device=device, size=cell.resize)
