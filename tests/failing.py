@@ -50,6 +50,13 @@ class Hungry(Tiny):
         return super().forward(x_NCHW) + waste[0]
 
 
+class NoEngine(Tiny):
+    """Says what cuDNN's convolutions say where no algorithm has room for its workspace."""
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        raise RuntimeError("FIND was unable to find an engine to execute this computation")
+
+
 class Slow(Tiny):
     """Takes a while, so that a test can interrupt it."""
 

@@ -14,6 +14,11 @@ from bench.measure.clock import BlockClock, Mark
 from bench.measure.machine import REFUSED, environment_id, machine_of, refused_switch
 from bench.measure.memory import ResidentMemory, is_out_of_memory
 from bench.measure.stopping import FIRST_CHECK, ci_share, is_flat, why_stop
+from bench.plan.cell import Cell
+from bench.plan.measure import Measure
+from bench.plan.recipe import RECIPES
+from bench.worker.process import _measured
+from bench.worker.session import Session
 
 CPU = torch.device("cpu")
 
@@ -160,7 +165,47 @@ def test_running_out_of_memory_is_told_from_other_errors() -> None:
     assert is_out_of_memory(RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"))
     assert is_out_of_memory(MemoryError())
     assert not is_out_of_memory(RuntimeError("shapes differ"))
+    assert is_out_of_memory(RuntimeError("CUDA driver error: out of memory"))
     assert not is_out_of_memory(ValueError("out of memory"))
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        "FIND was unable to find an engine to execute this computation",
+        "GET was unable to find an engine to execute this computation",
+        "Unable to find a valid cuDNN algorithm to run convolution",
+        "cuDNN error: CUDNN_STATUS_NOT_SUPPORTED. This error may appear if you passed in a non-contiguous input.",
+        "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`",
+    ],
+)
+def test_a_library_without_room_to_work_is_out_of_memory_only_where_little_is_free(
+    says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gib = 2**30
+    error = RuntimeError(says)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda *_: (gib, 141 * gib))
+    assert is_out_of_memory(error)
+    assert not is_out_of_memory(RuntimeError("shapes differ"))
+    assert not is_out_of_memory(ValueError(says))
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda *_: (70 * gib, 141 * gib))
+    assert not is_out_of_memory(error)
+    monkeypatch.undo()
+    assert not is_out_of_memory(error) or torch.cuda.is_available(), "without a GPU nothing is known of its memory"
+
+
+@pytest.mark.parametrize(("free_share", "status"), [(0.01, "oom"), (0.5, "failed")])
+def test_a_convolution_without_an_engine_is_a_row_oom_near_the_end_of_the_memory(
+    free_share: float, status: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda *_: (int(free_share * 2**37), 2**37))
+    cell = Cell(model="tests.failing:NoEngine", data="synthetic", precision=RECIPES["fp32"], batch_size=32)
+    ending, because = _measured(Session(cell, Measure(), CPU, lambda **_: None))
+    assert ending == status
+    assert "FIND was unable to find an engine" in str(because)
+    assert ("out of memory at batch size 32" in str(because)) is (status == "oom")
 
 
 def test_an_environment_that_would_make_labels_untrue_is_refused() -> None:

@@ -105,15 +105,55 @@ OUT_OF_MEMORY = (
     "can't allocate memory",
     "CUDA out of memory",
     "CUDA error: out of memory",
-    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDA driver error: out of memory",
+    "Triton Error [CUDA]: out of memory",
+    "'out of memory'",  # NCCL's
     "CUDNN_STATUS_ALLOC_FAILED",
+    "DEVICE_ALLOCATION_FAILED",
     "bad allocation",
     "std::bad_alloc",
 )
 
+NO_ROOM_TO_WORK = (
+    "unable to find an engine",
+    "Unable to find a valid cuDNN algorithm",
+    "CUDNN_STATUS_NOT_SUPPORTED",
+    "CUDNN_STATUS_NOT_INITIALIZED",
+    "CUDNN_STATUS_INTERNAL_ERROR",
+    "CUDNN_STATUS_EXECUTION_FAILED",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUBLAS_STATUS_NOT_INITIALIZED",
+    "CUBLAS_STATUS_INTERNAL_ERROR",
+    "CUSOLVER_STATUS_ALLOC_FAILED",
+    "CUSPARSE_STATUS_ALLOC_FAILED",
+)
+"""What CUDA's libraries say where they could not have memory of their own, but for other reasons too."""
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception says that memory ran out: on a CPU torch raises a plain RuntimeError."""
+LOW_SHARE = 0.1
+"""Of a GPU's memory: with less of it free, a library that cannot begin lacked room. A workspace is a few GiB at most."""
+
+
+def says_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says in its own words that memory ran out: on a CPU torch raises a plain RuntimeError."""
     if isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)):
         return True
     return isinstance(error, RuntimeError) and any(text in str(error) for text in OUT_OF_MEMORY)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception comes of a lack of memory; to be asked while it still holds the training that raised it.
+
+    Near the end of a GPU's memory none of cuDNN's engines finds room for its workspace, and what is raised says that
+    there is no engine; the memory that is free tells that from a true lack of one.
+    """
+    if says_out_of_memory(error):
+        return True
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in NO_ROOM_TO_WORK) and _is_low()
+
+
+def _is_low() -> bool:
+    try:
+        free_bytes, all_bytes = torch.cuda.mem_get_info()
+    except (RuntimeError, AssertionError):  # no CUDA here, or none that still answers
+        return False
+    return free_bytes < LOW_SHARE * all_bytes

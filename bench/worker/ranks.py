@@ -26,7 +26,7 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, P
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from bench.measure.machine import provenance
-from bench.measure.memory import is_out_of_memory
+from bench.measure.memory import is_out_of_memory, says_out_of_memory
 from bench.plan.cell import Cell
 from bench.store.columns import METHOD_VERSION, TABLES
 from bench.store.record import write_run
@@ -163,8 +163,11 @@ def follow(run: Run, device: torch.device, ranks: Ranks, orders: Orders) -> None
                     training.state_dict()
                 case "load_state_dict":
                     training.load_state_dict({})
-    except Exception:
+    except Exception as e:
+        lacked_room = is_out_of_memory(e) and not says_out_of_memory(e)  # nobody can ask the GPU of an ended process
         if not orders.done.wait(PATIENCE_S):
+            if lacked_room:
+                raise RuntimeError(f"CUDA out of memory: {e}") from e
             raise
 
 
@@ -184,7 +187,7 @@ def _ending(cell: Cell, rank: int, failure: ProcessFailure) -> tuple[str, str]:
     if not isinstance(failure.message, dict):
         return "crashed", f"rank {rank} ended with exit code {failure.exitcode}; see log.txt"
     raised = str(failure.message["message"]).splitlines()[0]  # the exception's class and words
-    if is_out_of_memory(RuntimeError(raised)):
+    if says_out_of_memory(RuntimeError(raised)):
         return "oom", f"out of memory at batch size {cell.batch_size} on rank {rank}: {raised}"
     return "failed", f"rank {rank}: {raised}"
 
