@@ -130,7 +130,7 @@ NO_ROOM_TO_WORK = (
 """What CUDA's libraries say where they could not have memory of their own, but for other reasons too."""
 
 LOW_SHARE = 0.1
-"""Of a GPU's memory: with less of it free, a library that cannot begin lacked room. A workspace is a few GiB at most."""
+"""Of a GPU's memory: with less of it free, a library that cannot begin lacked room: a workspace is a few GiB."""
 
 
 def says_out_of_memory(error: BaseException) -> bool:
