@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ from bench.plan.cell import Cell
 from bench.plan.measure import Measure
 from bench.plan.recipe import RECIPES
 from bench.train.statuses import Diverged
-from bench.worker.log import batch_lines, evaluation_line
+from bench.worker.log import batch_lines, evaluation_line, open_log, say
 from bench.worker.session import Session
 from tests.conftest import ROOT
 
@@ -57,6 +59,9 @@ def test_a_training_tells_its_log_the_whole_story(capfd: pytest.CaptureFixture[s
     assert any(line.startswith("Epoch 1/2: training loss ") and line.endswith("no evaluation") for line in said)
     row = session.row
     assert f"Test loss: {row['test_loss']:.4f}, Accuracy: {360 * row['test_accuracy']:.0f}/360: " in "\n".join(said)
+    assert "Total samples: 360" in said
+    assert f"Mean loss: {row['test_loss']:.4f}" in said
+    assert f"Macro F1: {row['macro_f1']:.4f}" in said
     assert said[-2] == f"Best epoch: 2, best accuracy: {row['best_test_accuracy']:.2%}"
     first, second = session.traces.epochs
     assert first["evaluate_s"] is None
@@ -70,6 +75,28 @@ def test_a_training_that_diverges_has_logged_its_steps(capfd: pytest.CaptureFixt
     with pytest.raises(Diverged):
         Session(cell, Measure(passes=()), CPU, lambda **_: None).measure()
     assert re.search(r"Epoch 1/2, batch \d+/239: .* mean loss nan", capfd.readouterr().out)
+
+
+def test_a_log_goes_on_where_its_training_does(tmp_path: Path) -> None:
+    def write(text: bytes) -> str:
+        log = open_log(tmp_path)
+        os.write(log, text)
+        os.close(log)
+        return (tmp_path / "log.txt").read_text()
+
+    assert write(b"first\n") == "first\n"
+    assert write(b"another attempt\n") == "another attempt\n"
+    (tmp_path / "checkpoint.pt").touch()
+    assert write(b"goes on\n") == "another attempt\ngoes on\n"
+
+
+def test_a_full_disk_ends_no_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Path("/dev/full").open("w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        say("a line")
+        monkeypatch.undo()
+        with suppress(OSError):
+            full.close()
 
 
 def test_the_profiler_says_nothing_of_its_own(tmp_path: Path) -> None:

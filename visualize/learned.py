@@ -41,12 +41,22 @@ DURATIONS: dict[str, str] = {
     "evaluation s": "evaluate_s",
     "all s": "cell_s",
     "to accuracy s": "time_to_accuracy_s",
+    "to accuracy J": "energy_to_accuracy_j",
 }
 """Likewise, of `How long it took`."""
 
 SHARES = ("test_accuracy", "best_test_accuracy", "train_accuracy", "macro_precision", "macro_recall", "macro_f1")
 MEANS = (*SHARES, "train_loss", "test_loss")
-MEDIANS = ("best_epoch", "train_s", "evaluate_s", "cell_s", "time_to_accuracy_s", "epochs", "num_parameters")
+MEDIANS = (
+    "best_epoch",
+    "train_s",
+    "evaluate_s",
+    "cell_s",
+    "time_to_accuracy_s",
+    "energy_to_accuracy_j",
+    "epochs",
+    "num_parameters",
+)
 
 LEGEND = (
     "final %, final loss, P, R, F1: of the last epoch, macro averages over the classes; best %: chosen on the test "

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -15,12 +17,19 @@ import torch
 
 from bench.measure.machine import machine_of
 from bench.plan.cell import Cell
+from bench.store.final import MEASURED, final_lines
 from bench.train.schedule import learning_rate
 
 EVERY = 100
 """Batches between two lines of an epoch."""
 
 Row = Mapping[str, Any]
+
+
+def open_log(folder: Path) -> int:
+    """Open a run's log.txt, anew unless a checkpoint is there: then what was said before is of the same training."""
+    going_on = any(folder.glob("checkpoint*.pt"))
+    return os.open(folder / "log.txt", os.O_WRONLY | os.O_CREAT | (os.O_APPEND if going_on else os.O_TRUNC))
 
 
 def silence_profiler() -> None:
@@ -34,7 +43,8 @@ def silence_profiler() -> None:
 def say(*lines: str) -> None:
     """Write lines to the worker's standard output, which is log.txt."""
     if lines:
-        print(*lines, sep="\n", flush=True)
+        with suppress(OSError):  # a full disk; the training goes on
+            print(*lines, sep="\n", flush=True)
 
 
 def start_line(cell: Cell, device: torch.device, row: Row) -> str:
@@ -100,6 +110,8 @@ def evaluation_line(found: Row, num_test: int) -> str:
 
 def end_lines(row: Row) -> Iterator[str]:
     """Say what a whole training reached, from its record."""
+    if all(row.get(column) is not None for column in MEASURED.values()):
+        yield from final_lines(row)
     if row.get("best_epoch") is not None:
         yield f"Best epoch: {row['best_epoch']}, best accuracy: {row['best_test_accuracy']:.2%}"
     if row.get("learning_note"):

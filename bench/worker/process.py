@@ -35,7 +35,7 @@ from bench.worker.board_watch import BoardWatch
 from bench.worker.cuda import NoCuda, start_cuda
 from bench.worker.failures import attempt, first_line
 from bench.worker.keeping import Keeping
-from bench.worker.log import silence_profiler
+from bench.worker.log import open_log, silence_profiler
 from bench.worker.preparation import die_with_parent, prepare_apart
 from bench.worker.session import Session
 from bench.worker.timing import Report
@@ -55,9 +55,8 @@ def serve(run: Run, messages: Connection) -> None:
     """Entry of a forked worker: die with the launcher, write to log.txt, report through `messages`."""
     os.setsid()
     die_with_parent()
-    going_on = any(run.folder.glob("checkpoint*.pt"))  # then what was said before is of the same training
     try:
-        log = os.open(run.folder / "log.txt", os.O_WRONLY | os.O_CREAT | (os.O_APPEND if going_on else os.O_TRUNC))
+        log = open_log(run.folder)
     except OSError:  # a full disk
         log = os.open(os.devnull, os.O_WRONLY)
     os.dup2(log, 1)
