@@ -31,6 +31,9 @@ def main(
     predict: Annotated[
         bool, typer.Option("--predict", help="With --plan: predict each cell's peak memory, about a second each.")
     ] = False,
+    summary: Annotated[
+        bool, typer.Option("--summary", help="With --plan: show every network layer by layer, with its parameters.")
+    ] = False,
     only: Annotated[
         list[str] | None,
         typer.Option(help="Run only cells with this value, as in precision=fp32,bf16_amp. Several narrow further."),
@@ -68,18 +71,12 @@ def main(
     cells = narrow(planned, only=only or (), shard=parse_shard(shard))
     if predict and not plan:
         raise RequestError("--predict belongs to --plan: add it, or drop both; a run records what it measures")
+    if summary and not plan:
+        raise RequestError("--summary belongs to --plan: add it, or drop both; a run records num_parameters")
     if plan:
-        from bench.plan.outline import outline
-        from bench.store.folder import Folder
+        from bench.launch.dry_run import dry_run
 
-        folder = Folder.of(planned, results)
-        done, cell_s = folder.done(planned.cells), folder.stamp()["cell_s"]
-        predicted = None
-        if predict:
-            from bench.launch.prediction import predict_memory
-
-            predicted = predict_memory(cells, lambda line: print(line, file=sys.stderr, flush=True))
-        lines = outline(planned, cells, done=done, cell_s=cell_s, predicted=predicted)
+        lines = dry_run(planned, cells, results, predict=predict, summary=summary)
         sys.stdout.write("\n".join(lines) + "\n")
         return 0
     from rich.console import Console

@@ -11,16 +11,22 @@ if __name__ == "__main__":
 
     require_packages()
 
-import json
+import dataclasses
+import inspect
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from bench.command import run_command
+from bench.plan.data_place import use_data_dir
 from bench.plan.errors import RequestError
 from bench.plan.experiment import parse_experiment
+from bench.plan.flags import file_of, flags, in_words_typed
 from bench.plan.matrix import make_plan
+
+STATUSES = ("ok", "oom", "diverged", "timeout", "unsupported", "throttled", "crashed", "failed")
 
 # dtype, --amp, --loss-scale -> recipe
 RECIPES = {
@@ -42,76 +48,147 @@ REFUSED = {
 }
 
 
-def main(
-    model: Annotated[
-        str, typer.Option(help="A model of the zoo, torchvision:NAME or package.module:factory.")
-    ] = "VGG19",
-    data: Annotated[str, typer.Option(help="digits, cifar10, cifar100, synthetic or folder:PATH.")] = "cifar10",
-    dtype: Annotated[str, typer.Option(help="fp32, fp16 or bf16; alone, everything is kept in it.")] = "fp32",
-    amp: Annotated[bool, typer.Option("--amp", help="fp32 weights, autocast to the dtype.")] = False,
-    loss_scale: Annotated[
-        bool, typer.Option("--loss-scale", help="Dynamic scale with --amp; on pure fp16 a static one.")
-    ] = False,
-    tf32: Annotated[bool, typer.Option("--tf32", help="With --dtype fp32: let products run in TF32.")] = False,
-    batch_size: Annotated[int, typer.Option(help="Images a step.")] = 256,
-    epochs: Annotated[int, typer.Option(help="0 measures speed and memory only.")] = 200,
-    lr: Annotated[float, typer.Option("--lr", help="Learning rate before the cosine schedule.")] = 0.01,
-    optimizer: Annotated[str, typer.Option(help="sgd, nesterov, adam or adamw.")] = "sgd",
-    augment: Annotated[str, typer.Option(help="crop, flip, crop,flip or none.")] = "crop,flip",
-    seed: Annotated[int, typer.Option(help="Of weights, order and augmentation.")] = 0,
-    num_threads: Annotated[int, typer.Option(help="Of torch on the CPU; 0 means all cores.")] = 0,
-    resume: Annotated[
-        bool, typer.Option("--resume", "-r", help="Keep a finished record of this very cell instead of a new run.")
-    ] = False,
-    gpus: Annotated[str, typer.Option(help="Index or UUID of the board.")] = "all",
-    results: Annotated[
-        Path | None, typer.Option(help="Folder for results; default results/ of the repository.")
-    ] = None,
-    wandb: Annotated[bool, typer.Option("--wandb", help="Log the run to Weights & Biases.")] = False,
-    progress_bar: Annotated[
-        bool, typer.Option("--progress-bar", help="Show progress every two seconds, in a log too.")
-    ] = False,
-) -> int:
+QUESTION = "How do the cells compare that were each run from flags of its own?"
+
+STUDY_S3 = {"model": "VGG19", "data": "cifar10", "batch_size": "256", "epochs": "200"}
+"""What study S3 trains unless it is told otherwise."""
+
+RUN_AGAIN = tuple(status for status in STATUSES if status != "excluded")
+
+
+def main(**typed: Any) -> int:
     """Run one cell and show its numbers.
 
-    The cell's record is that of a matrix with the same values; it lies in results/run_one/. Exit codes: 0 done
-    (a failed cell is a result), 2 the request was wrong, 130 interrupted.
+    Every field of a cell, of how it is measured and of when it is stopped has a flag. The cell's record is that of a
+    matrix with the same values; it joins those of all earlier cells in results/run_one/, in one table and one report,
+    under a matrix's rules about machines and versions. Exit codes: 0 done (a failed cell is a result), 2 the request
+    was wrong, 130 interrupted.
+
+    A training that was killed goes on from its last checkpoint by the same command, without a flag. A finished cell is
+    run again, and its record replaced, unless --resume keeps it. More epochs are another cell, from the start: the
+    schedule of the shorter one has ended.
 
     Environment: AMPBENCH_CACHE=DIR keeps decoded images and downloads (else ~/.cache/ampbench), AMPBENCH_LOCKS=DIR the
     locks that all users of this machine share (else in its folder for temporary files).
     """
-    fields: dict[str, Any] = {
-        "model": model,
-        "data": data,
-        "precision": recipe(dtype, amp=amp, loss_scale=loss_scale, tf32=tf32),
-        "batch_size": batch_size,
-        "epochs": epochs,
-        "learning_rate": lr,
-        "optimizer": optimizer,
-        "augment": [] if augment in ("none", "") else augment.split(","),
-        "seed": seed,
-        "num_threads": num_threads,
-    }
-    # A TOML of one cell: the same checks, the same errors, and a text that reproduces the run as a matrix.
-    lines = [f"{key} = {json.dumps(value)}" for key, value in fields.items()]
-    text = "\n".join([f'question = "What does {model} do in {fields["precision"]}?"', "[fixed]", *lines, ""])
-    plan = make_plan(parse_experiment(Path(__file__), text))
+    own = {name: typed.pop(name) for name in OWN}
+    use_data_dir(own["data_dir"])
+    if own["summary"] and not own["plan"]:
+        raise RequestError("--summary belongs to --plan: add it, or drop both; a run records num_parameters")
+    precision = named(own)
+    text = file_of(QUESTION, STUDY_S3 | {name: value for name, value in typed.items() if value is not None}, precision)
+    try:
+        plan = make_plan(parse_experiment(Path(__file__), text))
+    except RequestError as e:
+        raise RequestError(in_words_typed(str(e))) from None
+    if own["plan"]:
+        from bench.launch.dry_run import dry_run
+
+        sys.stdout.write("\n".join(dry_run(plan, plan.cells, own["results"], summary=own["summary"])) + "\n")
+        return 0
 
     from rich.console import Console
 
     from bench.launch.sweep import Options, sweep
 
     console = Console()
-    if fields["precision"] == "bf16_amp_scaled":
+    if precision == "bf16_amp_scaled":
         console.print("Note: a loss scale is redundant under bf16; this must equal bf16_amp but for skipped steps.")
     options = Options(
-        results=results,
-        gpus=gpus,
-        again=() if resume else ("ok", "oom", "diverged", "timeout", "unsupported", "crashed", "failed"),
-        wandb=wandb,
-        log_every_s=2.0 if progress_bar else 30.0,
+        results=own["results"],
+        gpus=own["gpus_chosen"],
+        again=() if own["resume"] else RUN_AGAIN,
+        mixed=own["mixed"],
+        allow_shared=own["allow_shared"],
+        wandb=own["wandb"],
+        log_every_s=2.0 if own["progress_bar"] else 30.0,
+        accumulate=True,
     )
     return sweep(plan, plan.cells, options, console)
+
+
+OWN: dict[str, tuple[Any, Any, Any]] = {
+    "precision": (
+        str | None,
+        None,
+        typer.Option("--precision", help="A recipe by its name, instead of the next four flags."),
+    ),
+    "dtype": (str, "fp32", typer.Option("--dtype", help="fp32, fp16 or bf16; alone, everything is kept in it.")),
+    "amp": (bool, False, typer.Option("--amp", help="fp32 weights, autocast to the dtype.")),
+    "loss_scale_s3": (
+        bool,
+        False,
+        typer.Option("--loss-scale", help="Dynamic scale with --amp; on pure fp16 a static one."),
+    ),
+    "tf32": (bool, False, typer.Option("--tf32", help="With --dtype fp32: let products run in TF32.")),
+    "resume": (bool, False, typer.Option("--resume", "-r", help="Keep a finished record of this very cell.")),
+    "plan": (bool, False, typer.Option("--plan", help="Print what would run, and run nothing.")),
+    "summary": (
+        bool,
+        False,
+        typer.Option("--summary", help="With --plan: show the network layer by layer, with its parameters."),
+    ),
+    "gpus_chosen": (str, "all", typer.Option("--gpus", help="Indices or UUIDs of the boards.")),
+    "results": (
+        Path | None,
+        None,
+        typer.Option("--results", "--out-dir", help="Folder for results; default results/ of the repository."),
+    ),
+    "data_dir": (
+        Path | None,
+        None,
+        typer.Option("--data-dir", help="Folder that holds CIFAR's archive, or that it is downloaded to."),
+    ),
+    "mixed": (bool, False, typer.Option("--mixed", help="Join rows of different machines or versions.")),
+    "allow_shared": (
+        bool,
+        False,
+        typer.Option("--allow-shared", help="Measure on a GPU although somebody else computes on it."),
+    ),
+    "wandb": (bool, False, typer.Option("--wandb", help="Log the run to Weights & Biases.")),
+    "progress_bar": (
+        bool,
+        False,
+        typer.Option("--progress-bar", help="Show progress every two seconds, in a log too."),
+    ),
+}
+"""Parameter -> its type, its default and the flag, of those that are no field."""
+
+
+def parameters() -> Iterator[inspect.Parameter]:
+    """Return what the command takes: the fields of a cell first, study S3's flags among them, then the rest."""
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    for name, flag in flags().items():
+        words, default = list(flag.words), STUDY_S3.get(name, flag.default)
+        if flag.kind == "switch":
+            words = [f"{word}/{word.replace('--', '--no-', 1)}" for word in words]
+        shown = flag.help + ("" if default in (None, dataclasses.MISSING) else f" [{_shown(default)}]")
+        option = typer.Option(*words, help=shown, metavar="|".join(flag.choices) or METAVARS[flag.kind])
+        kind = bool | None if flag.kind == "switch" else str | None
+        yield inspect.Parameter(name, keyword, default=None, annotation=Annotated[kind, option])
+    for name, (kind, default, option) in OWN.items():
+        yield inspect.Parameter(name, keyword, default=default, annotation=Annotated[kind, option])
+
+
+METAVARS = {"switch": None, "integer": "INT", "number": "NUMBER", "list": "A,B", "table": "KEY=VALUE,…", "text": "TEXT"}
+
+
+def _shown(default: Any) -> str:
+    if isinstance(default, tuple):
+        return ",".join(map(str, default)) or "none"
+    return str(default).lower() if isinstance(default, bool) else str(default)
+
+
+def named(own: Mapping[str, Any]) -> str:
+    """Return the recipe that was asked for, by its name or by study S3's flags."""
+    given = [word for word, name in S3_WORDS.items() if own[name] not in (False, "fp32")]
+    if own["precision"] and given:
+        raise RequestError(f"--precision {own['precision']} and {given[0]}: both name a recipe; drop one of them")
+    said = {"amp": own["amp"], "loss_scale": own["loss_scale_s3"], "tf32": own["tf32"]}
+    return own["precision"] or recipe(own["dtype"], **said)
+
+
+S3_WORDS = {"--dtype": "dtype", "--amp": "amp", "--loss-scale": "loss_scale_s3", "--tf32": "tf32"}
 
 
 def recipe(dtype: str, *, amp: bool, loss_scale: bool, tf32: bool) -> str:
@@ -129,6 +206,9 @@ def recipe(dtype: str, *, amp: bool, loss_scale: bool, tf32: bool) -> str:
         raise RequestError(f"--tf32: acts on fp32 products only, and --dtype is {dtype}; drop one of them")
     return "tf32" if tf32 else RECIPES[dtype, amp, loss_scale]
 
+
+main.__signature__ = inspect.Signature(list(parameters()), return_annotation=int)  # type: ignore[attr-defined]
+main.__annotations__ = {p.name: p.annotation for p in parameters()}
 
 if __name__ == "__main__":
     run_command(main)

@@ -67,6 +67,44 @@ def test_one_cell_runs_from_flags_and_says_its_numbers(tmp_path: Path) -> None:
     assert "1/1" not in again.stdout, "a finished record is kept"
 
 
+@pytest.mark.whole
+def test_runs_by_flags_share_one_table_and_one_report(tmp_path: Path) -> None:
+    def run(*flags: str) -> str:
+        shared = "--model LeNet --data synthetic --epochs 1 --num-threads 1 --batch-size 256"
+            "--model",
+            "LeNet",
+            "--data",
+            "synthetic",
+            "--epochs",
+            "1",
+            "--num-threads",
+            "1",
+            "--batch-size",
+            "256",
+        ]
+        command = [sys.executable, "bench/run_one.py", *shared.split(), *flags, "--results", str(tmp_path)]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    run()
+    second = run("--dtype", "bf16", "--amp", "--keep-final")
+    assert "earlier plans" not in second
+    run("--weight-decay", "1e-4")
+    rows = pq.read_table(tmp_path / "run_one" / "cells.parquet").to_pylist()
+    assert [(row["precision"], row["weight_decay"]) for row in rows] == [
+        ("fp32", 5e-4),
+        ("bf16_amp", 5e-4),
+        ("fp32", 1e-4),
+    ]
+    assert len({row["command"] for row in rows}) == 3
+    assert len(list((tmp_path / "run_one" / "runs").glob("*/model_final.pt"))) == 1
+    page = (tmp_path / "run_one" / "report.html").read_text()
+    assert "weight_decay" in page
+    run("--resume")
+    assert len(pq.read_table(tmp_path / "run_one" / "cells.parquet")) == 3
+
+
 def test_a_wrong_flag_is_one_line_and_exit_code_2() -> None:
     for flags in (["--dtype", "bf16", "--loss-scale"], ["--model", "VGG18"], ["--batch-size", "none"]):
         result = subprocess.run([sys.executable, "bench/run_one.py", *flags], cwd=ROOT, capture_output=True, text=True)

@@ -51,6 +51,8 @@ class Options:
     allow_shared: bool = False
     wandb: bool = False
     log_every_s: float = 30.0
+    accumulate: bool = False
+    """Whether the finished runs of the folder join the plan, whatever made them."""
 
 
 def sweep(plan: Plan, cells: Sequence[Cell], options: Options, console: Console) -> int:
@@ -73,6 +75,8 @@ def _sweep(plan: Plan, cells: Sequence[Cell], folder: Folder, options: Options, 
     refused = refused_switch(os.environ)
     if refused:
         raise RequestError(refused)
+    if options.accumulate:
+        plan = _with_earlier(plan, folder)
     _mend(plan, folder, console)
     done = folder.done(plan.cells)
     todo = [cell for cell in cells if cell.cell_id not in done]
@@ -93,6 +97,10 @@ def _sweep(plan: Plan, cells: Sequence[Cell], folder: Folder, options: Options, 
     interrupted = False
     if todo:
         interrupted = not _run(plan, folder, todo, boards.used, options, console)
+    if options.accumulate:  # others may have finished meanwhile
+        plan = _with_earlier(plan, folder)
+        with folder.lock():
+            folder.write_plan(plan, command=_command(), git_commit=commit, git_dirty=dirty)
     _join(plan, folder)
     num_other = folder.num_other_runs(plan.cells)
     if num_other:
@@ -165,6 +173,12 @@ def _prepare(
     ids = {cell.cell_id for cell in todo}
     earlier = joined_rows(folder, ["cell_id", "status", "because", *todo[0].settings]) if not options.again else []
     return list(groups.values()), Backstop(row for row in earlier if row["cell_id"] not in ids)
+
+
+def _with_earlier(plan: Plan, folder: Folder) -> Plan:
+    from bench.store.earlier import with_earlier
+
+    return with_earlier(plan, folder)
 
 
 def _join(plan: Plan, folder: Folder) -> None:

@@ -1,0 +1,30 @@
+"""The finished runs of a folder that a plan of one cell joins: all that run_one.py made share one table."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from bench.plan.matrix import Plan
+from bench.store.folder import Folder
+from bench.store.run import Run
+
+NOTE = "# The last of several cells, each run from flags of its own; the others' stand in the column `command`.\n"
+
+
+def with_earlier(plan: Plan, folder: Folder) -> Plan:
+    """Return the plan with the cells of all finished runs that lie in the folder before its own, oldest first.
+
+    A run that this version cannot read stays outside, and is counted with those of other plans.
+    """
+    ours = {cell.cell_id for cell in plan.cells}
+    found = []
+    for path in (folder.path / "runs").glob("*/record.parquet"):
+        try:
+            cell = Run.load(path.parent).cell
+        except ValueError:
+            continue
+        if cell.cell_id not in ours and folder.run_path(cell) == path.parent:
+            found.append((path.stat().st_mtime_ns, cell))
+    earlier = [cell for _, cell in sorted(found, key=lambda pair: pair[0])]
+    text = plan.experiment.text if not earlier or plan.experiment.text.startswith(NOTE) else NOTE + plan.experiment.text
+    return replace(plan, cells=(*earlier, *(plan.cells)), experiment=replace(plan.experiment, text=text))
