@@ -71,17 +71,6 @@ def test_one_cell_runs_from_flags_and_says_its_numbers(tmp_path: Path) -> None:
 def test_runs_by_flags_share_one_table_and_one_report(tmp_path: Path) -> None:
     def run(*flags: str) -> str:
         shared = "--model LeNet --data synthetic --epochs 1 --num-threads 1 --batch-size 256"
-            "--model",
-            "LeNet",
-            "--data",
-            "synthetic",
-            "--epochs",
-            "1",
-            "--num-threads",
-            "1",
-            "--batch-size",
-            "256",
-        ]
         command = [sys.executable, "bench/run_one.py", *shared.split(), *flags, "--results", str(tmp_path)]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.plan.cell import Cell
-from bench.train.training import build_model
+from bench.train.network import build_model
 
 MARK = "ampbench layers: "
 """Before each line, since a network that prints has its say on the same stream."""
