@@ -17,9 +17,10 @@ from bench.train.augment import Normalize
 from bench.train.checkpoint import read_checkpoint
 from bench.train.evaluate import evaluate, loss_of
 from bench.train.images import Images, load_images
+from bench.train.network import build_model
 from bench.train.precision import cast_model, set_up_precision
 from bench.train.statuses import Diverged, Unsupported
-from bench.train.training import MIN_EVALUATION_BATCH, NORMALIZATIONS, build_model
+from bench.train.training import MIN_EVALUATION_BATCH, NORMALIZATIONS
 from bench.worker.learning import BEST, FINAL
 
 Kept = dict[str, Any]
