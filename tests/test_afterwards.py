@@ -101,6 +101,44 @@ def test_a_product_is_told_from_a_normalisation_and_a_move(name: str, multiplies
     assert is_product(name) is multiplies
 
 
+def test_three_steps_are_profiled_after_one_that_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever ran before, a GPU has idled since, and its clock is low."""
+    subject = training()
+    profile, step = torch.profiler.profile, subject.step
+    profiling, profiled = [False], []
+
+    class Watched(profile):  # type: ignore[valid-type, misc]
+        def __enter__(self) -> Any:
+            profiling[0] = True
+            return super().__enter__()
+
+        def __exit__(self, *error: Any) -> None:
+            super().__exit__(*error)
+            profiling[0] = False
+
+    def watched(*batch: Any) -> Any:
+        profiled.append(profiling[0])
+        return step(*batch)
+
+    monkeypatch.setattr(torch.profiler, "profile", Watched)
+    monkeypatch.setattr(subject, "step", watched)
+    times = afterwards.profile_steps(subject)
+    assert profiled == [False, True, True, True]
+    assert any(is_product(name) for name in times)
+
+
+def test_the_kernels_of_a_gpu_are_timed_by_the_median_step_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    product, norm = "nvjet_sm90_tst_192x192_64x3_2x1_v_bz_coopB_NTN", "void cudnn::bn_bw_1C11_kernel_new<float>(int)"
+    steps = iter([{product: 9e-3, norm: 9e-3}, {product: 3e-3, norm: 1e-3}, {product: 2e-3, norm: 1e-3}])
+    subject, row = training(), {"images_per_s": 1000.0}
+    monkeypatch.setattr(subject, "device", torch.device("cuda"))
+    monkeypatch.setattr(afterwards, "profile_step", lambda *_: next(steps))
+    afterwards.look_afterwards(subject, Measure(passes=()), row, Traces(), None)
+    assert row["kernel_ms"] == pytest.approx(4.0)
+    assert row["product_share"] == pytest.approx(0.75)
+    assert row["kernels"] == f"{product}:bf16"
+
+
 def test_an_interruption_of_one_step_is_not_where_its_time_goes() -> None:
     step, stalled = {"aten::convolution": 0.2, "aten::relu": 0.1}, {"aten::convolution": 0.2, "aten::relu": 7.0}
     assert afterwards.typical([step, stalled, step]) == step

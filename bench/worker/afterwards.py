@@ -9,7 +9,7 @@ from __future__ import annotations
 import statistics
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -28,7 +28,7 @@ from bench.train.evaluate import LossFunction
 from bench.train.network import build_model
 from bench.train.outputs import in_fp32
 from bench.train.precision import DTYPES
-from bench.train.training import Training
+from bench.train.training import Step, Training
 from bench.worker.failures import attempt
 from bench.worker.footprint import split, trace_memory
 from bench.worker.phases import PHASES, device_seconds, time_phases
@@ -37,8 +37,8 @@ from bench.worker.traces import Traces
 
 Row = dict[str, Any]
 
-CPU_STEPS = 3
-"""Taken under the profiler on a CPU."""
+PROFILED_STEPS = 3
+"""Taken under the profiler, after one that is not: a GPU that has idled has a low clock."""
 
 NO_SNAPSHOT = (
     "No memory.pickle: torch keeps that history for the memory of a GPU only; on a CPU the same steps are in "
@@ -78,23 +78,30 @@ def look_afterwards(training: Training, measure_by: Measure, row: Row, traces: T
     # Last, because CUPTI stays in the process.
     if training.device.type == "cuda":
         times: dict[str, float] = {}
-        attempt(row, "profile of the kernels", lambda: times.update(profile_step(training)))
+        attempt(row, "profile of the kernels", lambda: times.update(profile_steps(training)))
         prove_kernels(training.cell.precision, times, row)
         row["kernel_ms"] = 1e3 * sum(times.values()) if times else None
         attempt(row, "bound", partial(_bind, row, times))
     elif "phases" in passes:
-        attempt(row, "operators", lambda: _bind(row, typical([profile_step(training) for _ in range(CPU_STEPS)])))
+        attempt(row, "operators", lambda: _bind(row, profile_steps(training)))
     row["afterwards_s"] = time.perf_counter() - begun
 
 
-def profile_step(training: Training) -> dict[str, float]:
-    """Take a step under the profiler; return seconds by CUDA kernel, or by operator itself on a CPU.
+def profile_steps(training: Training) -> dict[str, float]:
+    """Take a step, then a few under the profiler; return the median seconds of every kernel or operator in one."""
+    steps = training.endless_steps()
+    next(steps)
+    return typical([profile_step(training, steps) for _ in range(PROFILED_STEPS)])
+
+
+def profile_step(training: Training, steps: Iterator[Step]) -> dict[str, float]:
+    """Take the next step under the profiler; return seconds by CUDA kernel, or by operator itself on a CPU.
 
     Without NCCL's kernels: they run beside the others, and spin while they wait for another rank.
     """
     cuda = training.device.type == "cuda"
     with torch.profiler.profile(activities=[ProfilerActivity.CUDA if cuda else ProfilerActivity.CPU]) as profile:
-        next(training.steps(0))
+        next(steps)
         if cuda:
             torch.cuda.synchronize(training.device)
     events = profile.key_averages()
@@ -103,7 +110,7 @@ def profile_step(training: Training) -> dict[str, float]:
 
 
 def typical(steps: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Return the median seconds of every operator over a few steps: on a CPU one interruption may outlast a step."""
+    """Return the median seconds of every kernel or operator over a few steps: one interruption may outlast a step."""
     names = dict.fromkeys(name for step in steps for name in step)
     return {name: statistics.median(step.get(name, 0.0) for step in steps) for name in names}
 

@@ -52,7 +52,7 @@ def kernels_of(model: str, recipe: str, device: torch.device, batch_size: int = 
         steps = training.endless_steps()
         for _ in range(WARM_UP):
             next(steps)
-        times = profile_step(training)
+        times = profile_step(training, steps)
     except Exception as e:  # of whatever kind: the other recipes are looked at all the same
         return [place | {"because": f"{type(e).__name__}: {str(e).splitlines()[0] if str(e) else ''}"}]
     dtypes = kernel_dtypes(times)
