@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import psutil
 import pytest
 
-from bench.launch.boards import choose_boards, find_boards
+from bench.launch.boards import choose_boards, find_boards, unheeded
 from bench.launch.refusals import refuse_shared
 from bench.plan.board import Board
 from bench.plan.errors import RequestError
 from bench.store.locks import hold_board
+from tests.conftest import ROOT
 from tests.replayed_nvml import NO_PERMISSION, UUID, ReplayedNvml, board
 
 
@@ -190,3 +192,25 @@ def test_in_a_container_as_many_unseen_processes_are_ours_as_of_us_hold_cuda(
 
 def test_a_board_of_which_nothing_is_known_is_not_refused() -> None:
     refuse_shared([Board(board_id=UUID), Board(board_id="cpu")], ReplayedNvml(board(1, processes=NO_PERMISSION)))
+
+
+@pytest.mark.parametrize(
+    ("variable", "said"), [("7", True), ("0,1", True), ("GPU-00aa", True), ("", False), ("-1", False), (None, False)]
+)
+def test_a_gpu_that_is_asked_for_where_there_is_none_is_said(variable: str | None, said: bool) -> None:
+    environ = {} if variable is None else {"CUDA_VISIBLE_DEVICES": variable}
+    boards = find_boards(environ, FakeNvml([]))
+    found = unheeded(environ, boards)
+    assert bool(found) == said
+    assert not said or str(found).startswith(f"CUDA_VISIBLE_DEVICES={variable} names a GPU, and NVIDIA's driver finds")
+    assert unheeded(environ, [Board(board_id="GPU-00aa-bb", name="H200")]) is None
+
+
+def test_both_the_plan_and_the_run_say_it(tmp_path: Path) -> None:
+    if any(board.is_gpu for board in find_boards({})):
+        pytest.skip("there is a GPU here")
+    command = [sys.executable, "bench/run_one.py", "--model", "LeNet", "--data", "digits", "--plan"]
+    environ = os.environ | {"CUDA_VISIBLE_DEVICES": "7"}
+    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("CUDA_VISIBLE_DEVICES=7 names a GPU") == 1

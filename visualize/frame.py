@@ -141,12 +141,13 @@ class Results:
         return joined
 
 
-def read(folder: Path | str, *, mixed: bool = False) -> Results:
+def read(folder: Path | str, *, mixed: bool = False, only: Sequence[str] = ()) -> Results:
     """Read `results/<experiment>/`.
 
     Args:
         folder: with `cells.parquet`, and the other tables and `plan.json` where there are any.
         mixed: allow cells of different machines or versions in one frame; they are still never paired.
+        only: conditions `column=value,…` on what cells were asked to do; the others are left aside.
 
     Raises:
         ResultsError: folder or file missing, damaged or foreign, or rows that must not be compared.
@@ -156,15 +157,16 @@ def read(folder: Path | str, *, mixed: bool = False) -> Results:
         raise ResultsError(f"{folder}: no such folder; name one below results/, as in results/demo")
     if not (folder / "cells.parquet").exists():
         raise ResultsError(f"{folder}: holds no cells.parquet; run python bench/run_matrix.py on its experiment first")
-    table = read_table(folder, "cells")
+    everything = read_table(folder, "cells")
+    table = selected(everything, only, [*settings(everything.schema), "status"])
     _check(table.to_pandas(), folder, mixed)
     return Results(
         folder=folder,
-        plan=read_plan(folder),
+        plan=of_plan(read_plan(folder), table) if only else read_plan(folder),
         cells=_tidy(table),
         labels=read_labels(folder),
         settings=tuple(settings(table.schema)),
-        known_ids=frozenset(table["cell_id"].to_pylist()),
+        known_ids=frozenset(everything["cell_id"].to_pylist()),
         load=functools.cache(lambda name: to_frame(read_table(folder, name))),
     )
 

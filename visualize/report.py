@@ -12,7 +12,7 @@ import os
 import re
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -50,25 +50,32 @@ class Picture:
         return "data:image/png;base64," + base64.b64encode(self.png).decode()
 
 
-def write_report(folder: Path, *, mixed: bool = False) -> Path:
+def write_report(folder: Path, *, mixed: bool = False, only: Sequence[str] = (), save_dir: Path | None = None) -> Path:
     """Write the page, the figures and the summary of a folder of results; return the page's path.
+
+    Args:
+        folder: of the results.
+        mixed: allow several machines or versions.
+        only: conditions that select cells, `column=value`.
+        save_dir: where all of it is written, the folder itself if it is not said; a selection goes to `selected/` in it.
 
     Raises:
         ResultsError: what is there cannot be read or compared.
     """
-    results = frame.read(folder, mixed=mixed)
+    results = frame.read(folder, mixed=mixed, only=only)
     verdicts = verdict.judge(results.cells)
     recommendations = recommendation.recommend(results.cells, verdicts)
     rows = table.summary(results, verdicts)
     legend = table.legend(results, verdicts)
     pictures = draw(results)
-    (folder / "figures").mkdir(exist_ok=True)
+    to = save_dir or (folder / "selected" if only else folder)
+    (to / "figures").mkdir(parents=True, exist_ok=True)
     for picture in pictures:
         if picture.png:
-            _write(folder / "figures" / f"{picture.stem}.png", picture.png)
-    page = folder / "report.html"
+            _write(to / "figures" / f"{picture.stem}.png", picture.png)
+    page = to / "report.html"
     _write(page, render(results, rows, legend, recommendations, pictures).encode())
-    _write(folder / "summary.txt", summary_text(results, rows, legend, recommendations, page).encode())
+    _write(to / "summary.txt", summary_text(results, rows, legend, recommendations, page).encode())
     return page
 
 
@@ -228,13 +235,20 @@ def _write(path: Path, content: bytes) -> None:
 def main(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Results of one experiment, as in results/quickstart.")],
     mixed: Annotated[bool, typer.Option("--mixed", help="Lay different machines or versions side by side.")] = False,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="Only cells with this value, as in batch_size=256,128. Several narrow further."),
+    ] = None,
+    save_dir: Annotated[
+        Path | None, typer.Option(help="Where the report is written; else DIR, or DIR/selected with --only.")
+    ] = None,
 ) -> None:
     """Write report.html, figures/ and summary.txt into a folder of results."""
     import matplotlib
 
     matplotlib.use("Agg")
     try:
-        page = write_report(folder, mixed=mixed)
+        page = write_report(folder, mixed=mixed, only=only or (), save_dir=save_dir)
     except ResultsError as e:
         print(e, file=sys.stderr)
         raise typer.Exit(2) from None

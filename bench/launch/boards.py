@@ -20,6 +20,10 @@ NVIDIA_DEVICE = "/dev/nvidiactl"
 """There where NVIDIA's driver is loaded."""
 
 
+NO_GPU = ("", "-1", "NoDevFiles")
+"""Words of CUDA_VISIBLE_DEVICES that hide every GPU on purpose."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Boards:
     """The boards to use, all of one model, and those left aside."""
@@ -57,6 +61,17 @@ def find_boards(environ: Mapping[str, str], nvml: Any = None) -> tuple[Board, ..
         raise RequestError(f"AMPBENCH_CPU_BOARDS={text}: say how many boards to simulate, as in 2, or unset it")
     count = int(text)
     return tuple(Board(board_id=f"cpu:{i}/{count}" if count > 1 else "cpu") for i in range(count))
+
+
+def unheeded(environ: Mapping[str, str], boards: Sequence[Board]) -> str | None:
+    """Say that CUDA_VISIBLE_DEVICES names a GPU where there is none; None if it does not, or there is one."""
+    variable = environ.get("CUDA_VISIBLE_DEVICES", "")
+    if variable.split(",")[0].strip() in NO_GPU or any(board.is_gpu for board in boards):
+        return None
+    return (
+        f"CUDA_VISIBLE_DEVICES={variable} names a GPU, and NVIDIA's driver finds none here: cells run on the CPU. "
+        "Unset it if that is meant, or look at nvidia-smi"
+    )
 
 
 def choose_boards(boards: Sequence[Board], gpus: str | None) -> Boards:
@@ -166,7 +181,7 @@ def _visible(boards: tuple[Board, ...], variable: str | None) -> tuple[Board, ..
     for word in variable.split(","):
         board = _pick(boards, word.strip())
         if board is None:
-            if word.strip() not in ("", "-1", "NoDevFiles"):
+            if word.strip() not in NO_GPU:
                 known = ", ".join(f"{i} = {b.board_id}" for i, b in enumerate(boards))
                 raise RequestError(f"CUDA_VISIBLE_DEVICES={variable}: no GPU {word.strip()!r}; there are {known}")
             break

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from bench.launch.boards import find_boards, unheeded
 from bench.plan.cell import Cell
 from bench.plan.matrix import Plan
 from bench.plan.outline import outline
@@ -35,6 +37,8 @@ def dry_run(
 
         predicted = predict_memory(cells, lambda line: print(line, file=sys.stderr, flush=True))
     yield from outline(plan, cells, done=done, cell_s=cell_s, predicted=predicted)
+    if unheard := unheeded(os.environ, find_boards(os.environ)):
+        yield unheard
     if summary:
         from bench.launch.layer_table import layer_tables
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from bench.launch.boards import choose_boards, find_boards
+from bench.launch.boards import choose_boards, find_boards, unheeded
 from bench.launch.progress import PLAIN, Progress
 from bench.launch.refusals import refuse_mixing, refuse_shared, refuse_unwritable_locks
 from bench.measure.machine import git_state, refused_switch
@@ -82,6 +82,8 @@ def _sweep(plan: Plan, cells: Sequence[Cell], folder: Folder, options: Options, 
     todo = [cell for cell in cells if cell.cell_id not in done]
     if options.again:
         todo = _with_again(folder, plan, cells, todo, options.again)
+    if unheard := unheeded(os.environ, boards.used):
+        console.print(unheard, **PLAIN)
     if boards.ignored:
         console.print(f"Using {boards.used[0].name}; ignored: {', '.join(map(str, boards.ignored))}", **PLAIN)
     if todo and not options.mixed:

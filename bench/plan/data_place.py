@@ -80,7 +80,7 @@ def state_of(name: str) -> str:
         return "is there"  # else it would have been refused
     if name not in ARCHIVES:
         return "needs no download"
-    if any((cache_folder() / "images").glob(f"{name}-*/facts.json")):
+    if any((cache_folder() / "images").glob(f"{name}-*-named/facts.json")):
         return f"is there, decoded in {cache_folder() / 'images'}"
     folder = archive_folder(name)
     if has_archive(folder, name):
