@@ -25,6 +25,7 @@ import pyarrow as pa
 
 from visualize import theme
 from visualize.files import ResultsError, missing, read_labels, read_plan, read_table, to_frame
+from visualize.selection import of_plan, selected
 
 METHOD_VERSION = 3
 """The newest way of taking numbers that the code here knows how to compare."""

@@ -57,7 +57,7 @@ def write_report(folder: Path, *, mixed: bool = False, only: Sequence[str] = (),
         folder: of the results.
         mixed: allow several machines or versions.
         only: conditions that select cells, `column=value`.
-        save_dir: where all of it is written, the folder itself if it is not said; a selection goes to `selected/` in it.
+        save_dir: where all of it is written; else the folder itself, or `selected/` in it with conditions.
 
     Raises:
         ResultsError: what is there cannot be read or compared.
