@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import Tensor
 from typer.testing import CliRunner
 
 from bench.evaluate import load_run, main
@@ -29,6 +30,7 @@ from bench.worker.kept_weights import evaluate_kept, weights_path
 from bench.worker.learning import BEST, FINAL
 from bench.worker.session import Session
 from tests.conftest import ROOT
+from tests.tiny import Net
 
 CELL = Cell(
     model="tests.tiny:Net",
@@ -86,6 +88,24 @@ def test_the_last_weights_are_taken_where_there_are_no_best_ones(trained: Traine
 def test_averaged_weights_are_those_that_are_kept(trained: Trained) -> None:
     run, row = trained(replace(CELL, ema_decay=0.9), keep_final=True)
     assert evaluate_kept(run, weights_path(run))["test_accuracy"] == row["test_accuracy"]
+
+
+class Late(Net):
+    """Has a buffer that appears in the first forward."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("shift", None)
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        if self.shift is None:
+            self.shift = x_NCHW.mean().detach()
+        return super().forward(x_NCHW - self.shift)
+
+
+def test_a_buffer_that_appears_in_the_first_forward_comes_back(trained: Trained) -> None:
+    run, row = trained(replace(CELL, model="tests.test_kept_weights:Late"), keep_best=True)
+    assert evaluate_kept(run, weights_path(run))["test_accuracy"] == row["best_test_accuracy"]
 
 
 def test_the_size_of_a_batch_changes_nothing(trained: Trained) -> None:

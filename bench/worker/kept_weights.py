@@ -64,12 +64,13 @@ def evaluate_kept(run: Run, path: Path, *, data: str | None = None, batch_size: 
             raise ValueError(f"{path}: holds no weights that a training of this version left")
         images = _images(cell, kept, path, data)
         precision = set_up_precision(cell, device)
+        prepare = _normalize(cell, kept, precision.weights, device)  # before a factory that may set default dtypes
         model = _model(cell, kept, path, device)
         found = evaluate(
             model,
             images.test_x_NCHW.to(device),
             images.test_y_N.to(device),
-            prepare=_normalize(cell, kept, precision.weights, device),
+            prepare=prepare,
             loss_fn=loss_of(model),
             autocast=precision.autocast,
             batch_size=batch_size or cell.test_batch_size or max(cell.batch_size, MIN_EVALUATION_BATCH),
@@ -99,6 +100,15 @@ def _model(cell: Cell, kept: Kept, path: Path, device: torch.device) -> nn.Modul
     except Exception as e:  # a model of one's own may raise anything
         raise ValueError(f"{cell.model} cannot be built: {type(e).__name__}: {e}") from e
     model = cast_model(model, cell, device)
+    modules = dict(model.named_modules())
+    for name, value in kept["model"].items():
+        layer, _, key = name.rpartition(".")
+        buffers = modules[layer]._buffers if layer in modules else {}
+        there = buffers.get(key)
+        if key in buffers and (
+            there is None or there.shape != value.shape
+        ):  # it appears, or grows, in the first forward
+            buffers[key] = value.to(device)
     try:
         model.load_state_dict(kept["model"])
     except RuntimeError as e:
