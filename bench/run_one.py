@@ -89,7 +89,10 @@ def main(**typed: Any) -> int:
 
     from rich.console import Console
 
+    from bench.launch.progress import PLAIN
     from bench.launch.sweep import Options, sweep
+    from bench.store.final import lines_of_run
+    from bench.store.folder import Folder
 
     console = Console()
     if precision == "bf16_amp_scaled":
@@ -104,7 +107,13 @@ def main(**typed: Any) -> int:
         log_every_s=2.0 if own["progress_bar"] else 30.0,
         accumulate=True,
     )
-    return sweep(plan, plan.cells, options, console)
+    code = sweep(plan, plan.cells, options, console)
+    if code == 0:
+        for cell in plan.cells:
+            lines = lines_of_run(Folder.of(plan, own["results"]).run_path(cell))
+            if lines:
+                console.print("\n".join(["", f"{cell} on its test set:", *lines]), **PLAIN)
+    return code
 
 
 OWN: dict[str, tuple[Any, Any, Any]] = {

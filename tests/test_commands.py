@@ -63,6 +63,11 @@ def test_one_cell_runs_from_flags_and_says_its_numbers(tmp_path: Path) -> None:
     assert (row["precision"], row["status"], row["batch_size"]) == ("bf16_amp", "ok", 256)
     assert row["study_name"] == "Synthetic-LeNet-e1-b256-bf16-amp"
     assert "images/s" in result.stdout
+    wanted = [
+        "LeNet bf16_amp b256 s0 on its test set:", "Total samples: 512", f"Mean loss: {row['test_loss']:.4f}",
+        f"Accuracy: {row['test_accuracy']:.4f}",
+    ]  # fmt: skip
+    assert result.stdout.splitlines()[-7:-3] == wanted
     again = subprocess.run([*command, "--resume"], cwd=ROOT, capture_output=True, text=True)
     assert "1/1" not in again.stdout, "a finished record is kept"
 
