@@ -19,10 +19,13 @@ from visualize import table
 from visualize.comparison import SHOWN, Comparison, Outcome
 from visualize.effect import MARGIN_POINTS
 from visualize.side import Side
+from visualize.text_table import draw
 
 WIDTH = 160
 """Columns of the table where no terminal says otherwise."""
-LEFT = ("speed", "accuracy", *SHOWN)
+HEADS = {"batch_size": "batch"}
+"""Setting -> the head of its column."""
+LEFT = ("speed", "accuracy", *(HEADS.get(name, name) for name in SHOWN))
 
 
 class Format(enum.StrEnum):
@@ -117,20 +120,19 @@ def render(outcome: Outcome, sides: Sequence[Side], form: Format, width: int = W
 
 def grid(found: Sequence[Comparison], width: int = WIDTH, *, markdown: bool = False) -> str:
     """Return the table alone, without a line end; in Markdown no row is folded."""
-    lines = [shown(c) for c in found]
+    lines = [{HEADS.get(name, name): words for name, words in shown(c).items()} for c in found]
     trained = any(line["points"] != "–" for line in lines)
-    looks: dict[str, Any] = {"box": box.MARKDOWN}
-    if not markdown:
-        looks = {"box": box.SIMPLE_HEAD, "pad_edge": False, "padding": (0, 1, 0, 0)}
-    rows = Table(**looks)
     names = [name for name in lines[0] if trained or name not in ("points", "accuracy")]
+    keys = [HEADS.get(name, name) for name in found[0].axes]
+    if not markdown:
+        return draw(lines, width, heads=names, keys=keys, left=LEFT).strip("\n")
+    rows = Table(box=box.MARKDOWN)
     for name in names:
-        head = "batch" if name == "batch_size" else name
-        rows.add_column(head, justify="left" if name in LEFT else "right", no_wrap=markdown)
+        rows.add_column(name, justify="left" if name in LEFT else "right", no_wrap=True)
     for line in lines:
         rows.add_row(*(line[name] for name in names))
     out = io.StringIO()
-    Console(file=out, width=10_000 if markdown else width, color_system=None, markup=False).print(rows)
+    Console(file=out, width=10_000, color_system=None, markup=False).print(rows)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()).strip("\n")
 
 

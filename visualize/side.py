@@ -77,6 +77,6 @@ def choose(name: str, results: Results, own: Sequence[str] = (), both: Sequence[
 
 
 def words_of(column: pd.Series) -> pd.Series:
-    """Return values as one writes them in a selection: true, fp32, crop+flip."""
-    words = column.astype(str).str.replace(", ", "+")
+    """Return values as one writes them in a selection: true, fp32, crop+flip; `none` for what is unset."""
+    words = column.astype(object).where(column.notna(), "none").astype(str).str.replace(", ", "+")
     return words.str.lower() if column.dtype == bool else words

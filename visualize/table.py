@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Sequence
 
 import pandas as pd
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
 from visualize import theme
 from visualize.effect import MARGIN_POINTS
 from visualize.frame import Results
 from visualize.statistics import interval
+from visualize.text_table import draw
 from visualize.verdict import Verdict
 
 MIB = 2**20
 FIRST = ("batch", "rate", "precision")
 """Columns that say what a row is of."""
-MORE = ", continued"
+LEFT = ("precision", "speed", "accuracy")
 INSTRUMENTS = {
     "cuda_allocator": "by torch's CUDA allocator",
     "rss": "of the process's resident set, libraries included",
@@ -158,57 +155,21 @@ def notes(results: Results) -> list[str]:
 
 
 def text(frame: pd.DataFrame, width: int = 100) -> str:
-    """Return the summary as plain text, one table a subject, no line longer than `width`."""
-    console = Console(file=io.StringIO(), width=width, color_system=None, force_jupyter=False, legacy_windows=False)
+    """Return the summary as plain text, one table a subject, in a terminal of `width` columns."""
+    drawn = []
     for subject, rows in frame.groupby("subject", sort=False):
         lines = [shown(row) for _, row in rows.iterrows()]
         trained = rows["test_accuracy"].notna().any() or rows["chance"].notna().any()
         names = [name for name in lines[0] if trained or name not in ("test %", "accuracy")]
-        wide = _table(str(subject), names, lines, gap=1)
-        console.print(wide if _fits(console, wide) else _table(str(subject), names, lines, gap=0))
-    return _printed(console)
+        drawn.append(grid(str(subject), names, lines, width))
+    return "".join(drawn)
 
 
 def grid(title: str, names: list[str], lines: list[dict[str, str]], width: int = 100) -> str:
-    """Return further columns as plain text; what does not fit goes into a table below it."""
-    console = Console(file=io.StringIO(), width=width, color_system=None, force_jupyter=False, legacy_windows=False)
-    lines = [{name.replace(" ", "\n"): words for name, words in line.items()} for line in lines]  # heads of two rows
-    first = [name for name in names if name in FIRST]
-    rest = [name.replace(" ", "\n") for name in names if name not in FIRST]
-    while rest:
-        taken = len(rest)
-        while taken > 1 and not _fits(console, _table(title, [*first, *rest[:taken]], lines, gap=1)):
-            taken -= 1
-        console.print(_table(title, [*first, *rest[:taken]], lines, gap=1))
-        rest, title = rest[taken:], f"{title.removesuffix(MORE)}{MORE}"
-    return _printed(console)
-
-
-def _fits(console: Console, rows: Table) -> bool:
-    return console.measure(rows, options=console.options.update(max_width=500)).maximum <= console.width
-
-
-def _printed(console: Console) -> str:
-    assert isinstance(console.file, io.StringIO)
-    return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines()) + "\n"
-
-
-def _table(subject: str, names: list[str], lines: list[dict[str, str]], gap: int) -> Table:
-    table = Table(
-        title=subject,
-        title_justify="left",
-        title_style="",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        padding=(0, gap, 0, 0),
-    )
-    for name in names:
-        left = name in ("precision", "speed", "accuracy")
-        table.add_column(name, justify="left" if left else "right", no_wrap=name in ("precision", "images/s"))
-    for i, line in enumerate(lines):
-        last = i + 1 == len(lines) or lines[i + 1]["batch"] != line["batch"]
-        table.add_row(*(line[name] for name in names), end_section=last)
-    return table
+    """Return columns of rows that begin with batch and recipe, as plain text."""
+    batches = [line["batch"] for line in lines]
+    ends = [i for i, pair in enumerate(zip(batches, [*batches[1:], None], strict=True)) if pair[0] != pair[1]]
+    return draw(lines, width, title=title, heads=names, keys=FIRST, left=LEFT, sections=ends)
 
 
 def _missing(value: object) -> bool:
