@@ -11,7 +11,6 @@ import io
 import os
 import re
 import sys
-import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -27,9 +26,8 @@ from visualize.files import ResultsError
 from visualize.frame import Results
 from visualize.page import HEADS, cells_of, facts_of
 from visualize.recommendation import Recommendation
+from visualize.summary_text import WIDTH, summary_text
 
-WIDTH = 100
-"""Columns of summary.txt."""
 DPI = 150
 
 
@@ -50,7 +48,15 @@ class Picture:
         return "data:image/png;base64," + base64.b64encode(self.png).decode()
 
 
-def write_report(folder: Path, *, mixed: bool = False, only: Sequence[str] = (), save_dir: Path | None = None) -> Path:
+def write_report(
+    folder: Path,
+    *,
+    mixed: bool = False,
+    only: Sequence[str] = (),
+    save_dir: Path | None = None,
+    width: int = WIDTH,
+    words_only: bool = False,
+) -> Path:
     """Write the page, the figures and the summary of a folder of results; return the page's path.
 
     Args:
@@ -58,6 +64,8 @@ def write_report(folder: Path, *, mixed: bool = False, only: Sequence[str] = (),
         mixed: allow several machines or versions.
         only: conditions that select cells, `column=value`.
         save_dir: where all of it is written; else the folder itself, or `selected/` in it with conditions.
+        width: columns of a terminal; for another width than summary.txt has, `summary-WIDTH.txt` is written too.
+        words_only: leave page and figures as they are.
 
     Raises:
         ResultsError: what is there cannot be read or compared.
@@ -67,15 +75,19 @@ def write_report(folder: Path, *, mixed: bool = False, only: Sequence[str] = (),
     recommendations = recommendation.recommend(results.cells, verdicts)
     rows = table.summary(results, verdicts)
     legend = table.legend(results, verdicts)
-    pictures = draw(results)
     to = save_dir or (folder / "selected" if only else folder)
-    (to / "figures").mkdir(parents=True, exist_ok=True)
-    for picture in pictures:
-        if picture.png:
-            _write(to / "figures" / f"{picture.stem}.png", picture.png)
     page = to / "report.html"
-    _write(page, render(results, rows, legend, recommendations, pictures).encode())
-    _write(to / "summary.txt", summary_text(results, rows, legend, recommendations, page).encode())
+    (to / "figures").mkdir(parents=True, exist_ok=True)
+    if not words_only:
+        pictures = draw(results)
+        for picture in pictures:
+            if picture.png:
+                _write(to / "figures" / f"{picture.stem}.png", picture.png)
+        _write(page, render(results, rows, legend, recommendations, pictures).encode())
+    for name, columns in {"summary.txt": WIDTH, f"summary-{width}.txt": width}.items():
+        if name == "summary.txt" or columns != WIDTH:
+            said = summary_text(results, rows, legend, recommendations, page, columns)
+            _write(to / name, said.encode(errors="replace"))
     return page
 
 
@@ -151,33 +163,6 @@ def draw(results: Results) -> list[Picture]:
     return pictures
 
 
-def summary_text(
-    results: Results, rows: pd.DataFrame, legend: str, recommendations: list[Recommendation], page: Path
-) -> str:
-    """Return what a user reads at the end of a run: table, legend, reasons, verdict, and where the page is."""
-    parts = [table.text(rows, WIDTH).strip("\n"), _fill(legend)]
-    trained = learned.rows_of(results)
-    if len(trained):
-        parts += [table.grid(*one, WIDTH).strip("\n") for one in learned.tables(trained)] + [
-            _fill(learned.legend(trained))
-        ]
-    missing = verdict.reasons(results.cells)
-    if missing:
-        parts.append("\n".join(["Not measured:", *(_fill(f"- {line}", "  ") for line in missing)]))
-    notes = table.notes(results)
-    if notes:
-        parts.append("\n".join(_fill(f"Note: {line}", "  ") for line in notes))
-    if results.question:
-        parts.append(_fill(f"Question: {results.question}"))
-    parts += [_fill(f"Learning: {words}") for words in learned.findings(results)]
-    parts += [_fill(f"Known failure: {words}") for words in failures.explanations(results)]
-    parts += [_fill(f"Numerics: {words}") for words in numerics.findings(results)]
-    parts += [_fill(f"Work: {words}") for words in work.findings(results)]
-    parts += [_fill(f"Verdict: {found.sentence}") for found in recommendations]
-    parts.append(_fill(f"{verdict.provenance(results.cells)}.") + f"\nReport: {page}")
-    return "\n\n".join(parts) + "\n"
-
-
 def render(
     results: Results, rows: pd.DataFrame, legend: str, recommendations: list[Recommendation], pictures: list[Picture]
 ) -> str:
@@ -218,10 +203,6 @@ def render(
     )
 
 
-def _fill(text: str, indent: str = "") -> str:
-    return textwrap.fill(text, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
-
-
 def _write(path: Path, content: bytes) -> None:
     """Write a file whole or not at all."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
@@ -242,13 +223,19 @@ def main(
     save_dir: Annotated[
         Path | None, typer.Option(help="Where the report is written; else DIR, or DIR/selected with --only.")
     ] = None,
+    width: Annotated[
+        int, typer.Option(min=20, max=500, help="Columns; for others than 100 summary-WIDTH.txt is written too.")
+    ] = WIDTH,
+    words_only: Annotated[
+        bool, typer.Option("--words-only", help="Write the summary alone, and draw nothing.")
+    ] = False,
 ) -> None:
     """Write report.html, figures/ and summary.txt into a folder of results."""
     import matplotlib
 
     matplotlib.use("Agg")
     try:
-        page = write_report(folder, mixed=mixed, only=only or (), save_dir=save_dir)
+        page = write_report(folder, mixed=mixed, only=only or (), save_dir=save_dir, width=width, words_only=words_only)
     except ResultsError as e:
         print(e, file=sys.stderr)
         raise typer.Exit(2) from None

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
-import subprocess
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -16,6 +14,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from bench.launch.boards import choose_boards, find_boards, unheeded
+from bench.launch.printed_report import print_report
 from bench.launch.progress import PLAIN, Progress
 from bench.launch.refusals import refuse_mixing, refuse_shared, refuse_unwritable_locks
 from bench.measure.machine import git_state, refused_switch
@@ -23,15 +22,13 @@ from bench.plan.board import Board
 from bench.plan.cell import Cell
 from bench.plan.errors import RequestError, did_you_mean
 from bench.plan.matrix import Plan
-from bench.plan.packages import how_to_install
 from bench.store.disk import Lasting, saying_unwritable
-from bench.store.folder import ROOT, SUMMARY, Folder
+from bench.store.folder import Folder
 
 if TYPE_CHECKING:
     from bench.launch.backstop import Backstop
     from bench.store.run import Run
 
-MISSING_MODULE = re.compile(r"^ModuleNotFoundError: No module named '([\w.]+)'$", re.MULTILINE)
 WRONG = ("failed", "crashed", "timeout")
 """Endings that a person may have mended the cause of."""
 
@@ -111,7 +108,7 @@ def _sweep(plan: Plan, cells: Sequence[Cell], folder: Folder, options: Options, 
         kept = len(folder.done(plan.cells))
         console.print(f"Interrupted: {kept} of {len(plan.cells)} cells are kept. To go on: {_command()}", **PLAIN)
         return 130
-    _report(folder, console, mixed=options.mixed)
+    print_report(folder, console, mixed=options.mixed)
     _remind(folder, cells, todo, console)
     if options.wandb:
         _publish(folder, cells, todo, console)
@@ -239,26 +236,6 @@ def _with_again(
     statuses = {row["cell_id"]: row["status"] for row in joined_rows(folder, ["cell_id", "status"])}
     ids = {cell.cell_id for cell in todo}
     return [cell for cell in cells if cell.cell_id in ids or statuses.get(cell.cell_id) in again]
-
-
-def _report(folder: Folder, console: Console, *, mixed: bool) -> None:
-    """Draw the report in a process of its own, unless one speaks of these very tables, and print its summary."""
-    summary = folder.path / SUMMARY
-    if not summary.exists():
-        command = [sys.executable, "-m", "visualize.report", str(folder.path), *["--mixed"] * mixed]
-        result = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", errors="replace")
-        if result.returncode:
-            said = result.stderr.strip()
-            absent = MISSING_MODULE.search(said)
-            because = f"no report: {how_to_install([absent[1]])}" if absent else said
-            console.print(because, style="red", **PLAIN)
-            from bench.store.join import why_not_whole
-
-            found = why_not_whole(folder)
-            known = f"{found}; the same command joins the runs again" if found else "The tables are whole"
-            console.print(f"{known}; to draw them again: python -m visualize.report {folder.path}", **PLAIN)
-            return
-    console.print(summary.read_text(encoding="utf-8").rstrip(), **PLAIN)
 
 
 def _command() -> str:

@@ -48,7 +48,8 @@ def join(plan: Plan, folder: Folder) -> bool:
         for table in TABLES:
             with replacing(folder.path / f"{table}.parquet") as partial:
                 reasons |= _join_table(table, plan, folder, done, records, partial)
-        (folder.path / SUMMARY).unlink(missing_ok=True)  # it speaks of other rows
+        for summary in folder.path.glob(f"{Path(SUMMARY).stem}*.txt"):
+            summary.unlink(missing_ok=True)  # it speaks of other rows
         seconds = {cell_id: record["cell_s"][0].as_py() for cell_id, record in records.items()}
         seconds |= {cell.cell_id: None for cell, _ in plan.excluded}
         now = {"of": _stamp(plan, done), "tables": _sizes(folder), "damaged": reasons, "cell_s": seconds}
