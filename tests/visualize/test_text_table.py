@@ -12,7 +12,7 @@ from visualize import formats, frame, report, side, table, verdict
 from visualize.comparison import compare
 from visualize.text_table import WORD, draw
 
-WORDS = st.sampled_from(["11,852 ±0.5%", "1.18x [1.06, 1.31]", "can't tell", "–", "fp16_amp_scaled", "96.67 ± 0.28", "日本"])
+WORDS = st.sampled_from(
     ["11,852 ±0.5%", "1.18x [1.06, 1.31]", "can't tell", "–", "fp16_amp_scaled", "96.67 ± 0.28", "日本語"]
 )
 
