@@ -4,7 +4,8 @@ Four witnesses, because each is blind somewhere:
 
     operators   a dispatch mode sees every operator below autocast, with the inputs that the kernel gets; it is blind
                 to other threads
-    layers      a hook on every convolution and linear layer sees the dtype of its output, in whichever thread it runs
+    layers      a hook on every layer that multiplies sees the dtype of its output, in whichever thread it runs; of a
+                recurrent one, whose output says less, the dtype that autocast has there for its weights
     errors      the rounding error of a product and a convolution tells TF32 (2^-11) from IEEE fp32 (2^-24), whatever
                 the switches say
     kernels     on CUDA, the names of the kernels that ran
@@ -25,8 +26,20 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 from torch.utils._python_dispatch import TorchDispatchMode
 
-OPERATORS = ("convolution", "mm", "addmm", "bmm", "baddbmm", "_scaled_dot_product", "_scaled_mm")
+OPERATORS = (
+    *("convolution", "mm", "addmm", "bmm", "baddbmm", "_scaled_dot_product", "_scaled_mm"),
+    *("mkldnn_rnn_layer", "_cudnn_rnn", "miopen_rnn"),  # a whole recurrent layer in one; others are made of the above
+)
 """Names, or beginnings of names, of aten operators that multiply matrices."""
+
+RECURRENT = (nn.RNNBase, nn.RNNCellBase)
+"""Layers whose output may be fp32 where their products are not: a hidden state that begins in fp32 stays in it."""
+
+MULTIPLYING = (_ConvNd, nn.Linear, nn.Bilinear, nn.MultiheadAttention, *RECURRENT)
+"""Layers that multiply, whatever operators they do it by."""
+
+BESIDE = {"float32", "float64", "complex64", "complex128"}
+"""Dtypes that autocast casts from fp32 alone or not at all: a product in one of them is the model's own will."""
 
 IEEE_ERROR = 2.0**-16
 """Between the error of a product in fp32, some 2^-22, and in TF32, some 2^-11, or in bf16, some 2^-8."""
@@ -79,7 +92,9 @@ class DtypeProof:
         self.operators: Counter[tuple[str, str]] = Counter()
         """(operator, dtype of its inputs) -> calls."""
         self.layers: dict[str, str] = {}
-        """Convolution or linear layer -> dtype of its output."""
+        """Layer that multiplies -> dtype of its output, or of a recurrent one's products."""
+        self.recurrent: set[str] = set()
+        """Those of them that are recurrent."""
         self.in_threads: set[str] = set()
         """Those of them that ran in a thread of the model's, where autocast is off unless it is entered there too."""
         self._mode = _Recorder(self.operators)
@@ -87,7 +102,7 @@ class DtypeProof:
 
     def __enter__(self) -> DtypeProof:
         for name, module in self.model.named_modules():
-            if isinstance(module, (_ConvNd, nn.Linear)):
+            if isinstance(module, MULTIPLYING):
                 self._handles.append(module.register_forward_hook(self._witness(name)))
         self._mode.__enter__()
         return self
@@ -101,7 +116,13 @@ class DtypeProof:
 
     def __str__(self) -> str:
         seen = [f"{operator}:{dtype}x{n}" for (operator, dtype), n in sorted(self.operators.items())]
-        return " ".join(seen + [f"layers:{dtype}x{n}" for dtype, n in sorted(Counter(self.layers.values()).items())])
+        layers = Counter(dtype for name, dtype in self.layers.items() if name not in self.recurrent)
+        seen += [f"layers:{dtype}x{n}" for dtype, n in sorted(layers.items())]
+        by_dtype: dict[str, list[str]] = {}
+        for name in sorted(self.recurrent):
+            by_dtype.setdefault(self.layers[name], []).append(name)
+        seen += [f"recurrent:{dtype}x{len(names)}({','.join(names)})" for dtype, names in sorted(by_dtype.items())]
+        return " ".join(seen)
 
     def contradicts(self, compute: torch.dtype, *, fp8: bool = False) -> str | None:
         """Return in words how what ran differs from what the recipe says, or None.
@@ -109,12 +130,13 @@ class DtypeProof:
         With `fp8` some of the products must have run in it, with numbers of 8 bits on both sides.
 
         fp32 beside the recipe's dtype is none: autocast keeps some operators there by its policy (a product of
-        attention, say), a loss may, and a model may disable it for a region on purpose. That none of the products
+        attention, say), a loss may, and a model may disable it for a region on purpose. Nor are float64 and complex
+        numbers, which no recipe casts: they are the model's own will. That none of the products
         ran in the recipe's dtype is one, and a 16-bit dtype that the recipe does not name, and fp32 in a thread
         of the model's, where autocast was not disabled but lost.
         """
         wanted = _short(compute)
-        lost = [name for name in self.in_threads if self.layers[name] != wanted]
+        lost = [name for name in sorted(self.in_threads) if self.layers[name] not in {wanted, *BESIDE} - {"float32"}]
         if lost:
             return (
                 f"{lost[0]} ran in {self.layers[lost[0]]} and not in the recipe's {wanted}, in a thread that the model "
@@ -126,15 +148,23 @@ class DtypeProof:
         eighths = {dtype for dtype in dtypes if dtype.startswith("float8")} if fp8 else set()
         if fp8 and not eighths:
             return f"the recipe multiplies in fp8, but the products ran in {', '.join(sorted(dtypes))}"
-        foreign = dtypes - eighths - {wanted, "float32"}
+        foreign = dtypes - eighths - {wanted, *BESIDE}
         return f"products ran in {', '.join(sorted(foreign))} under a recipe of {wanted}" if foreign else None
 
     def _witness(self, name: str) -> Any:
-        def see(_module: nn.Module, _inputs: Any, output: Any) -> None:
-            if isinstance(output, Tensor):
-                self.layers[name or "the model"] = _short(output.dtype)
-                if threading.current_thread() is not threading.main_thread():
-                    self.in_threads.add(name or "the model")
+        def see(module: nn.Module, _inputs: Any, output: Any) -> None:
+            layer, first = name or "the model", output
+            while isinstance(first, tuple) and first:
+                first = first[0]
+            if isinstance(module, RECURRENT):
+                self.layers[layer] = _short(_autocast_dtype(next(module.parameters())))
+                self.recurrent.add(layer)
+            elif isinstance(first, Tensor):
+                self.layers[layer] = _short(first.dtype)
+            else:
+                return
+            if threading.current_thread() is not threading.main_thread():
+                self.in_threads.add(layer)
 
         return see
 
@@ -232,6 +262,13 @@ def _error(result: Tensor, exact: Tensor) -> float:
 def _stored(x: Tensor) -> torch.dtype:
     """Return the dtype of the numbers that a product gets: torchao's fp8 tensors pass for the dtype they came from."""
     return getattr(x, "_data", x).dtype
+
+
+def _autocast_dtype(weight: Tensor) -> torch.dtype:
+    """Return the dtype that products with a weight run in, in this thread."""
+    kind = weight.device.type
+    cast = weight.dtype in (torch.float32, torch.float16, torch.bfloat16) and torch.is_autocast_enabled(kind)
+    return torch.get_autocast_dtype(kind) if cast else weight.dtype
 
 
 def _short(dtype: torch.dtype) -> str:

@@ -19,9 +19,11 @@ import torch
 from torch import Tensor
 
 from bench.plan.augmentation import Augmentation
+from bench.plan.cell import Cell
 from bench.train.colour import random_jitter
 from bench.train.geometry import random_crop, random_flip, random_rotation, resize
 from bench.train.holes import random_cutout, random_erasing
+from bench.train.images import Images
 
 Act = Callable[[Tensor, torch.Generator], Tensor]
 """Images (N, 3, H, W) to as many images, by draws from a generator on their device."""
@@ -35,6 +37,12 @@ ACTS: dict[str, Callable[..., Tensor]] = {
     "erasing": random_erasing,
 }
 """By the names of `bench.plan.augmentation.KINDS`; each is an `Act` once its settings are given."""
+
+NORMALIZATIONS = {
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "half": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+}
+"""Mean and standard deviation per channel, of pixels in [0, 1]; `data` takes the data set's own."""
 
 
 class Normalize:
@@ -74,6 +82,13 @@ class Normalize:
         """Resize what is not resized yet, normalise it and lay it out as the model wants it."""
         x = self.resized(x_NCHW).to(torch.float32, memory_format=self.memory_format)
         return torch.addcmul(self.offset_1C11, x, self.factor_1C11).to(self.dtype)
+
+
+def normalize_of(cell: Cell, images: Images, dtype: torch.dtype, device: torch.device) -> Normalize:
+    """Return the normalisation of a cell, which gives images of `dtype`, laid out as the cell asks."""
+    mean, std = NORMALIZATIONS.get(cell.normalization, (images.mean, images.std))
+    layout = torch.channels_last if cell.channels_last else torch.contiguous_format
+    return Normalize(mean, std, dtype=dtype, memory_format=layout, device=device, size=cell.resize)
 
 
 class Augment:

@@ -29,12 +29,13 @@ class Clip:
     @torch.no_grad()
     def __call__(self, optimizer: Optimizer, scaler: Scaler) -> None:
         """Clip the gradients of everything that the optimizer updates."""
-        gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+        present = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+        gradients = [torch.view_as_real(g) if g.is_complex() else g for g in present]
         limit = self.max_norm
-        if all(gradient.dtype == torch.float32 for gradient in gradients):
+        if all(gradient.dtype in (torch.float32, torch.float64) for gradient in gradients):
             scaler.unscale_(optimizer)
         else:
             limit *= scaler.static_factor or 1.0
-        norms = torch._foreach_norm(gradients, 2, torch.float32)
+        norms = torch._foreach_norm([g.float() if g.dtype == torch.float64 else g for g in gradients], 2, torch.float32)
         norm = torch.linalg.vector_norm(torch.stack(norms))
         torch._foreach_mul_(gradients, (limit / norm).clamp(max=1.0))

@@ -33,8 +33,8 @@ class MasterWeights:
 
     def __init__(self, weights: Iterable[nn.Parameter], rounding: Rounding, device: torch.device, seed: int) -> None:
         self.weights = list(weights)
-        self.parameters = [nn.Parameter(w.detach().float()) for w in self.weights]
-        """fp32, of the weights' shapes: what the optimizer is built over."""
+        self.parameters = [nn.Parameter(w.detach().to(_wide(w.dtype))) for w in self.weights]
+        """fp32, of the weights' shapes: what the optimizer is built over. float64 stays what it is."""
         self.rounding = rounding
         self.lost = [torch.zeros_like(w) for w in self.weights] if rounding == "kahan" else []
         """16-bit: what rounding has taken from each weight so far."""
@@ -51,7 +51,8 @@ class MasterWeights:
         """Round the fp32 values into the weights. A second call changes nothing but Kahan's ties."""
         if self.rounding == "stochastic":
             for weight, parameter in zip(self.weights, self.parameters, strict=True):
-                weight.copy_(round_stochastically(parameter, self.generator))
+                narrow = weight.dtype == torch.bfloat16
+                weight.copy_(round_stochastically(parameter, self.generator) if narrow else parameter)
                 parameter.copy_(weight)
             return
         torch._foreach_copy_(self.weights, self.parameters)
@@ -94,10 +95,14 @@ def round_stochastically(x: Tensor, generator: torch.Generator) -> Tensor:
     return torch.where(x.isfinite(), rounded, x).to(torch.bfloat16)
 
 
+def _wide(dtype: torch.dtype) -> torch.dtype:
+    return torch.promote_types(dtype, torch.float32)
+
+
 def _hand_over_to(parameter: nn.Parameter) -> Any:
     def hand_over(weight: Tensor) -> None:
         assert weight.grad is not None, "called when the gradient has been accumulated"
-        gradient = weight.grad.float()
+        gradient = weight.grad.to(parameter.dtype)
         parameter.grad = gradient if parameter.grad is None else parameter.grad.add_(gradient)
         weight.grad = None
 

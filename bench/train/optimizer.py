@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import torch
 from torch import nn
@@ -15,7 +16,8 @@ from bench.train.statuses import Unsupported
 def build_optimizer(parameters: Iterable[nn.Parameter], cell: Cell, *, checked: bool = True) -> Optimizer:
     """Build the optimizer over the parameters that train.
 
-    Unless `checked`, a fused one is built as one that goes weight by weight: fake tensors have no fused kernels.
+    Unless `checked`, a fused one is built as one that goes weight by weight: fake tensors have no fused kernels. Nor
+    have complex weights: they are a group of their own, updated by torch's foreach implementation.
 
     Raises:
         ValueError: there are none.
@@ -26,9 +28,13 @@ def build_optimizer(parameters: Iterable[nn.Parameter], cell: Cell, *, checked: 
         raise ValueError("the model has no parameter that trains; give it one, or time its inference elsewhere")
     if cell.optimizer_impl == "fused" and checked:
         require_working_fused(parameters, cell)
-    optimizer = _optimizer(parameters, cell)
+    real, whole = [p for p in parameters if not p.is_complex()], [p for p in parameters if p.is_complex()]
+    optimizer = _optimizer(real, cell) if real else _optimizer(whole, replace(cell, optimizer_impl="foreach"))
+    if real and whole:
+        optimizer.add_param_group({"params": whole, "fused": False, "foreach": True})
     if not checked:
-        optimizer.param_groups[0]["fused"] = False
+        for group in optimizer.param_groups:
+            group["fused"] = False
     zero_momentum(optimizer)
     return optimizer
 
@@ -56,7 +62,7 @@ def require_working_fused(parameters: Iterable[nn.Parameter], cell: Cell) -> Non
     Fused SGD on the CPU leaves 16-bit weights untouched, without a word, on torch up to 2.13: all but the few at the
     end that fill no vector, so the weight must be longer than one.
     """
-    for dtype, device in {(p.dtype, p.device) for p in parameters}:
+    for dtype, device in {(p.dtype, p.device) for p in parameters if not p.is_complex()}:
         probe = nn.Parameter(torch.ones(PROBE_SIZE, dtype=dtype, device=device))
         probe.grad = torch.ones_like(probe)
         optimizer = _optimizer([probe], cell, learning_rate=0.5)

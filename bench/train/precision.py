@@ -153,12 +153,51 @@ def require_support(recipe: Recipe, device: torch.device) -> None:
 
 
 def cast_model(model: nn.Module, cell: Cell, device: torch.device) -> nn.Module:
-    """Move a model to the device, its floating weights and buffers to the recipe's dtype, its layout to the cell's.
+    """Move a model to the device, its real weights and buffers to the recipe's dtype, 4-d ones to the cell's layout.
+
+    Complex numbers stay as they are, for no recipe has a dtype for them. So do those of float64 beside others: a model
+    that mixes the two does so on purpose. Weights of 1, 3 and 5 dimensions have no NHWC and keep their layout.
 
     Raises:
-        Unsupported: the recipe says fp8 and the model has no layer for it, or torchao is missing.
+        Unsupported: the recipe says fp8 and the model has no layer for it, or torchao is missing; or it has no dtype
+            for a weight.
     """
+    model.to(device)  # its own `to` may move more than its parameters, and return nothing
+    kept = DTYPES[cell.precision.weights]
+    _require_castable(model, cell)
     layout = torch.channels_last if cell.channels_last else torch.contiguous_format
-    model = model.to(device=device, dtype=DTYPES[cell.precision.weights])
-    model = model.to(memory_format=layout)  # type: ignore[call-overload]
+
+    def laid_out(x: Tensor) -> Tensor:
+        return x.to(memory_format=layout) if x.dim() == 4 and x.layout == torch.strided else x
+
+    cast_real(model, kept)
+    model._apply(laid_out)
     return with_fp8_products(model) if cell.precision.fp8 else model
+
+
+def cast_real(model: nn.Module, dtype: torch.dtype) -> None:
+    """Cast the real floating weights and buffers of a model, in place; float64 beside other dtypes is kept."""
+    own = {x.dtype for x in (*model.parameters(), *model.buffers()) if x.is_floating_point()}
+    wide = {torch.float64} if len(own) > 1 else set()
+    model._apply(lambda x: x.to(dtype) if x.is_floating_point() and x.dtype not in wide else x)
+
+
+def _require_castable(model: nn.Module, cell: Cell) -> None:
+    """Refuse weights that a recipe would have to train in another dtype than it says.
+
+    Raises:
+        Unsupported: complex weights under a recipe that keeps weights in 16 bit, or that scales the loss.
+    """
+    name = next((name for name, p in model.named_parameters() if p.is_complex() and p.requires_grad), None)
+    if name is None:
+        return
+    if cell.precision.weights != "fp32":
+        raise Unsupported(
+            f"{cell.precision} keeps weights in {cell.precision.weights}, and the complex weight {name!r} has no such "
+            "form; use a recipe that keeps them in fp32"
+        )
+    if cell.scale.mode != "none":
+        raise Unsupported(
+            f"{cell.precision} scales the loss, and torch's GradScaler cannot check the gradient of the complex weight "
+            f"{name!r}; use a recipe without a loss scale"
+        )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from bench.plan.cell import Cell
-from bench.train.augment import Augment, Normalize
+from bench.train.augment import Augment, normalize_of
 from bench.train.average import Average, MovingAverage, NoAverage
 from bench.train.clip import Clip, no_clip
 from bench.train.compiler import compiled
@@ -32,12 +33,6 @@ from bench.train.step import Clipping, step_of
 
 MIN_EVALUATION_BATCH = 128
 """Evaluation keeps no activations, so a training batch smaller than this would only make it slow."""
-
-NORMALIZATIONS = {
-    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-    "half": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
-}
-"""Mean and standard deviation per channel, of pixels in [0, 1]; `data` takes the data set's own."""
 
 
 class Step(NamedTuple):
@@ -95,7 +90,8 @@ class Training:
         self.loader = loader_of(cell, self.images, device, ranks)
         seed_generators(ranks.own_seed(cell.seed))
         model, self.start = begin(cell, images.num_classes, device, start)
-        self.model: nn.Module = cast_model(model, cell, device).train()
+        self.model: nn.Module = cast_model(model, cell, device)
+        self.model.train()  # a model's own may return nothing
         self.stepped = ranks.wrapped(self.model, device, sync_batchnorm=cell.sync_batchnorm)
         """What the step calls: the model, or the model with its gradients averaged over the ranks; later compiled."""
         self.average: Average = MovingAverage(self.model, cell.ema_decay) if cell.ema_decay else NoAverage(self.model)
@@ -113,15 +109,7 @@ class Training:
         self.optimizer = build_optimizer(self.updated.values(), cell)
         if self.master:
             self.master.follow(self.optimizer)
-        mean, std = NORMALIZATIONS.get(cell.normalization, (images.mean, images.std))
-        self.normalize = Normalize(
-            mean,
-            std,
-            dtype=self.precision.weights,
-            memory_format=torch.channels_last if cell.channels_last else torch.contiguous_format,
-            device=device,
-            size=cell.resize,
-        )
+        self.normalize = normalize_of(cell, images, self.precision.weights, device)
         self.clip: Clipping = Clip(cell.grad_clip) if cell.grad_clip else no_clip
         self._step = step_of(cell.accumulation, self.criterion.weight_of)
         self.hits = Hits(device, images.num_classes, self.model)
@@ -142,6 +130,18 @@ class Training:
     def num_parameters(self) -> int:
         """Trainable parameters."""
         return sum(p.numel() for p in self.weights.values())
+
+    def start_over(self, *, channels_last: bool) -> None:
+        """Be the training that was built, from its seed, in another layout."""
+        cell, images, ranks, start = (
+            replace(self.cell, channels_last=channels_last),
+            self.images,
+            self.ranks,
+            self.start,
+        )
+        device = self.device
+        vars(self).clear()  # two of them may not fit
+        Training.__init__(self, cell, images, device, ranks, start)
 
     def compile(self) -> None:
         """Let the cell's compiler make the kernels of all further steps, not of evaluation; the next step waits for it.

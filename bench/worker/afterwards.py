@@ -27,7 +27,7 @@ from bench.train.criterion import Criterion
 from bench.train.evaluate import LossFunction
 from bench.train.network import build_model
 from bench.train.outputs import in_fp32
-from bench.train.precision import DTYPES
+from bench.train.precision import DTYPES, cast_real
 from bench.train.training import Step, Training
 from bench.worker.failures import attempt
 from bench.worker.footprint import split, trace_memory
@@ -117,7 +117,12 @@ def typical(steps: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 def _count(training: Training, row: Row) -> None:
     cell = training.cell
-    build = partial(build_model, cell, training.images.num_classes)
+
+    def build() -> nn.Module:
+        model = build_model(cell, training.images.num_classes)
+        cast_real(model, torch.float32)
+        return model
+
     flops = count_flops(build, partial(_loss_of, training), (3, cell.input_size, cell.input_size))
     row |= {"forward_flops": flops.forward, "backward_flops": flops.backward}
 

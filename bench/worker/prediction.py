@@ -48,7 +48,8 @@ def predict_peak_bytes(cell: Cell, num_classes: int = 10) -> int:
     torch.set_default_dtype(DTYPES[recipe.weights])  # a fake module cannot be cast
     try:
         with FakeTensorMode():
-            model = build_model(cell, num_classes).train()
+            model = build_model(cell, num_classes)
+            model.train()  # a model's own may return nothing
             weights = [p for p in model.parameters() if p.requires_grad]
             master = MasterWeights(weights, recipe.rounding, CPU, cell.seed) if recipe.fp32_update else None
             optimizer = build_optimizer(master.parameters if master else weights, cell, checked=False)

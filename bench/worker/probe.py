@@ -23,7 +23,7 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 from bench.measure import numerics
 from bench.train.fp8 import without_fp8_products
 from bench.train.outputs import in_fp32, tensors_of
-from bench.train.precision import DTYPES, set_fp32_precision
+from bench.train.precision import DTYPES, cast_real, set_fp32_precision
 from bench.train.training import Training
 
 PROBE_SEED = 0
@@ -127,7 +127,8 @@ class Probe:
         training = self.training
         set_fp32_precision(tf32=False)
         alone = training.ranks.world_size == 1
-        model = without_fp8_products((training.model if alone else copy.deepcopy(training.model)).float())
+        model = without_fp8_products(training.model if alone else copy.deepcopy(training.model))
+        cast_real(model, torch.float32)
         _cast_plain_tensors(model)
         if self.activations:
             for name, module in model.named_modules():
@@ -222,12 +223,17 @@ def _add(
 
 
 def _flat(tensors: dict[str, Any], names: list[str]) -> Tensor:
-    return torch.cat([tensors[name].detach().flatten() for name in names])
+    return torch.cat([_as_real(tensors[name].detach()).flatten() for name in names])
+
+
+def _as_real(x: Tensor) -> Tensor:
+    return torch.view_as_real(x.resolve_conj()) if x.is_complex() else x
 
 
 def _gradient(parameter: nn.Parameter) -> Tensor:
     """Return the gradient in fp32; zeros where the loss does not depend on the parameter."""
-    return torch.zeros_like(parameter).float() if parameter.grad is None else parameter.grad.detach().float()
+    gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+    return _as_real(gradient.detach()).float()
 
 
 def _cast_plain_tensors(model: nn.Module) -> None:

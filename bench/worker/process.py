@@ -29,12 +29,14 @@ from bench.store.record import room_for_record, write_run
 from bench.store.run import Run
 from bench.train.checkpoint import delete_checkpoints
 from bench.train.compiler import cache_of_its_own
+from bench.train.dtype_limits import why_not_in_16_bits
 from bench.train.ranks import ALONE, Ranks
 from bench.train.statuses import DataTooLarge, Diverged, Interrupted, Throttled, Unsupported
 from bench.worker.board_watch import BoardWatch
 from bench.worker.cuda import NoCuda, start_cuda
 from bench.worker.failures import attempt, first_line
 from bench.worker.keeping import Keeping
+from bench.worker.layout import layout_advice
 from bench.worker.log import open_log, silence_profiler
 from bench.worker.preparation import die_with_parent, prepare_apart
 from bench.worker.session import Session
@@ -149,9 +151,11 @@ def _measured(session: Session) -> tuple[str, str | None]:
             return "failed", f"SystemExit: the model, or what it imports, ended the process (exit code {e.code})"
         if isinstance(e, KeyboardInterrupt):
             return "failed", "KeyboardInterrupt: raised by the model, or by what it imports"
+        if lacking := why_not_in_16_bits(e, session.cell.precision, session.device):
+            return "unsupported", lacking
         if is_out_of_memory(e):
             return "oom", f"out of memory at batch size {session.cell.batch_size}: {first_line(e)}"
-        return "failed", f"{type(e).__name__}: {first_line(e)}{advice(e)}"
+        return "failed", f"{type(e).__name__}: {first_line(e)}{advice(e)}{layout_advice(e, session.cell_as_run)}"
     return "ok", None
 
 

@@ -35,6 +35,7 @@ from bench.train.images import load_images
 from bench.train.ranks import Ranks
 from bench.train.statuses import Diverged
 from bench.train.training import Step, Training
+from bench.worker.layout import is_misfit
 from bench.worker.log import loaded_lines, say
 from bench.worker.process import ECHO_S, measure_cell, prepare_process
 from bench.worker.proof import prove_first_step
@@ -149,7 +150,13 @@ def follow(run: Run, device: torch.device, ranks: Ranks, orders: Orders) -> None
                 case "open_epoch":
                     steps = training.steps(*arguments)
                 case "step" if not proved:
-                    prove_first_step(training, steps, row={})
+                    try:
+                        prove_first_step(training, steps, row={})
+                    except Exception as e:
+                        if not (training.cell.channels_last and is_misfit(e)):
+                            raise
+                        training.start_over(channels_last=False)  # as rank 0 does, which opens the epoch again
+                        continue
                     training.compile()
                     proved = True
                 case "step":

@@ -6,7 +6,7 @@ import math
 import statistics
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import InitVar, asdict, dataclass, field
+from dataclasses import InitVar, asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -25,10 +25,11 @@ from bench.worker.facts import facts_of_images, facts_of_training
 from bench.worker.failures import attempt, note_failure
 from bench.worker.footprint import trace_out_of_memory
 from bench.worker.keeping import Keeping
+from bench.worker.layout import take_first_step
 from bench.worker.learning import Learning
 from bench.worker.log import batch_lines, end_lines, epoch_lines, loaded_lines, say, start_line
 from bench.worker.looks import Looks
-from bench.worker.proof import prove_first_step, prove_products
+from bench.worker.proof import prove_products
 from bench.worker.summary import sum_up
 from bench.worker.timing import Report, Timing
 from bench.worker.traces import StepTrace, Traces, epoch_speed
@@ -173,6 +174,8 @@ class Session:
         saved = self.keeping.load() if self.keeping else None
         if saved is None:
             return
+        if not saved["row"].get("channels_last_used", True):
+            training.start_over(channels_last=False)
         training.load_state_dict(saved["training"])
         self.traces = Traces(**saved["traces"])
         self.timing.clock.resume([Block(**b) for b in saved["blocks"]], float(training.precision.scaler.num_skipped))
@@ -199,16 +202,19 @@ class Session:
 
         Returns the loss of each step. Raises Diverged if one is not finite, or the loss scale collapsed.
         """
-        steps = training.steps(epoch) if num_steps else training.endless_steps()
-        skipped = training.precision.scaler.num_skipped
-        trace, first = StepTrace(float(skipped)), len(self.traces.steps) + 1
+        begin = partial(training.steps, epoch) if num_steps else training.endless_steps
+        trace, first = StepTrace(float(training.precision.scaler.num_skipped)), len(self.traces.steps) + 1
         left: float = num_steps or math.inf
         begun, compiling_s = time.perf_counter(), 0.0
         try:
-            if not self.proved:
-                trace.add(prove_first_step(training, steps, self.row))
+            if self.proved:
+                steps = begin()
+            else:
+                step, steps = take_first_step(training, begin, self.row, may_start_over=not self.first_epoch)
+                trace.add(step)
                 self.proved = True
                 left -= 1
+            skipped = training.precision.scaler.num_skipped
             while self.num_compiling < self.cell.compiling_steps and left:
                 step, seconds = self.compile(training, steps)
                 trace.add(step)
@@ -246,11 +252,16 @@ class Session:
         self.report(phase="warm-up")
         return step, compiling_s
 
+    @property
+    def cell_as_run(self) -> Cell:
+        """The cell in the layout that its model could do with."""
+        return replace(self.cell, channels_last=self.row.get("channels_last_used", self.cell.channels_last))
+
     def trace_out_of_memory(self) -> None:
         """Record where the memory of a GPU went. The training that ran out of it must have been let go."""
-        trace_out_of_memory(self.cell, self.images, self.device, self.traces)
+        trace_out_of_memory(self.cell_as_run, self.images, self.device, self.traces)
 
     def autopsy(self, max_s: float) -> str:
         """Say which layer of a training that diverged went first. The diverged one must have been let go."""
         saved = self.keeping.load() if self.keeping else None
-        return first_layer(self.cell, self.images, self.device, saved, self.row, max_s=max_s, start=self.start)
+        return first_layer(self.cell_as_run, self.images, self.device, saved, self.row, max_s=max_s, start=self.start)

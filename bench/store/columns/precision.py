@@ -43,6 +43,16 @@ PRECISION: tuple[Column, ...] = (
         "oneDNN",
         "Whether a CPU's convolutions and products were oneDNN's, not torch's own; null on a GPU",
     ),
+    Column(
+        "channels_last_used",
+        FLAG,
+        "",
+        "NHWC",
+        "Whether images and 4-d weights were laid out NHWC in memory: false, too, where the model could not do with it",
+    ),
+    Column(
+        "layout_note", TEXT, "", "why not NHWC", "What the first step said to it; null where the cell's layout was used"
+    ),
     Column("num_steps", INT, "", "steps", "Optimizer steps attempted"),
     Column("num_skipped", INT, "", "skipped steps", "Steps that the loss scaler skipped after an overflow"),
     Column(

@@ -1,0 +1,62 @@
+"""What torch does not compute in 16 bits: told from its errors, which say it in many ways, in words that name the move.
+
+Not every operator has a kernel for every dtype (linear algebra and Fourier transforms have few in 16 bits), and a model
+that makes fp32 numbers by its own hand cannot mix them with 16-bit weights. Neither is an error of the model's where it
+computes in fp32.
+"""
+
+from __future__ import annotations
+
+import re
+import traceback
+from pathlib import Path
+
+import torch
+
+from bench.plan.recipe import Recipe
+
+SIXTEEN_BITS = re.compile(r"\b(c10::)?(BFloat16|ComplexHalf|Half|Float8\w*|bfloat16|float16|half)\b|BFloat16|half\b")
+LACKING = re.compile(
+    r"not implemented|not support|only support|[Uu]nsupported|precision dtypes|of float, double|Expected both"
+)
+DOUBLE_ONLY = re.compile(r"either float or double|could not create a primitive")
+MIXED = re.compile(r"same dtype|same type|should be the same|expected scalar type|dtype mismatch|can't be cast")
+OPERATOR = re.compile(r"^\"(\w+)\"|, \"(\w+)\" not|^((?:linalg|fft)[\w.]*|\w+(?=\(\)))")
+"""The operator, in the ways that a message may name it."""
+
+
+def why_not_in_16_bits(error: BaseException, recipe: Recipe, device: torch.device) -> str | None:
+    """Return in a line what cannot be computed in a recipe's 16 bits, or None if the error is another."""
+    dtypes = [dtype for dtype in (recipe.weights, recipe.compute) if dtype != "fp32"]
+    if not dtypes or not isinstance(error, RuntimeError | TypeError):
+        return None
+    words = (str(error).strip().splitlines() or [""])[0]
+    named = SIXTEEN_BITS.search(words)
+    kind = isinstance(error, NotImplementedError) or LACKING.search(words)
+    if DOUBLE_ONLY.search(words) or (named and kind):
+        operator, line = _operator(words), _own_line(error)
+        what = f"torch's operator {operator}" if operator else f"what stands in {line}" if line else "an operator"
+        return (
+            f"{what} does not compute in {dtypes[0]} on {device.type} ({words}); compute it in fp32 inside "
+            f"torch.autocast('{device.type}', enabled=False), or use another recipe"
+        )
+    if named and MIXED.search(words) and recipe.weights != "fp32":
+        line = _own_line(error)
+        return (
+            f"the model mixes numbers of its own with weights of {recipe.weights}{f', in {line}' if line else ''} "
+            f"({words}); cast them to the weights' dtype there, or use a recipe that keeps weights in fp32"
+        )
+    return None
+
+
+def _operator(words: str) -> str | None:
+    found = OPERATOR.search(words)
+    return next(filter(None, found.groups()), None) if found else None
+
+
+def _own_line(error: BaseException) -> str | None:
+    """Return file and line of the last frame that is not torch's: a model's own."""
+    torchs = str(Path(torch.__file__).parent)
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith((torchs, "<"))]
+    own = [f for f in frames if "/bench/" not in f.filename]
+    return f"{Path(own[-1].filename).name}:{own[-1].lineno}" if own else None

@@ -1,0 +1,61 @@
+"""The layout of images and 4-d weights in memory: NHWC as the cell asks, or NCHW where the model cannot do with it.
+
+Many a model says `x.view(N, -1)` where only `reshape` or `flatten` works for every layout. That shows in its first
+step; then the training starts over, from the same seed, so that it is bit for bit the one with `channels_last = false`.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from bench.plan.cell import Cell
+from bench.train.training import Step, Training
+from bench.worker.failures import first_line
+from bench.worker.proof import prove_first_step
+
+MISFIT = re.compile(r"view size is not compatible|contiguous|stride|memory[ _]format|channels_last", re.IGNORECASE)
+"""What torch says of a layout that an operator cannot do with."""
+
+
+def take_first_step(
+    training: Training, begin: Callable[[], Iterator[Step]], row: dict[str, Any], *, may_start_over: bool
+) -> tuple[Step, Iterator[Step]]:
+    """Take the first step of a process, under the eyes of the dtype proof; return it and the steps after it.
+
+    Args:
+        training: whose first step it is; started over in NCHW if its model cannot do with NHWC.
+        begin: returns its steps from the first one on.
+        row: gets the layout that was used, and why it is not the cell's.
+        may_start_over: it has not gone on from a checkpoint.
+
+    Raises:
+        Exception: of whatever else the step raises.
+    """
+    row["channels_last_used"] = training.cell.channels_last
+    steps = begin()
+    try:
+        return prove_first_step(training, steps, row), steps
+    except Exception as e:
+        if not (may_start_over and training.cell.channels_last and is_misfit(e)):
+            raise
+        said = f"in NHWC the first step failed ({type(e).__name__}: {first_line(e)}), so it started over in NCHW"
+    del steps
+    print(said, file=sys.stderr)
+    training.start_over(channels_last=False)
+    row |= {"channels_last_used": False, "layout_note": said}
+    steps = begin()
+    return prove_first_step(training, steps, row), steps
+
+
+def is_misfit(error: BaseException) -> bool:
+    """Whether an error may come of the layout: as torch says it, or as a model's own assertion."""
+    return isinstance(error, AssertionError) or bool(MISFIT.search(str(error)))
+
+
+def layout_advice(error: BaseException, cell: Cell) -> str:
+    """Name the setting behind an error that may come of it; nothing for any other."""
+    may_be = cell.channels_last and MISFIT.search(str(error))
+    return "; images and 4-d weights are laid out NHWC: try channels_last = false" if may_be else ""
