@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
 
 from bench.plan.cell import Cell
-from bench.plan.errors import RequestError
 from bench.store.folder import ROOT
 
 IRRELEVANT = ("seed", "round", "epochs", "learning_rate", "schedule", "warmup_epochs", "milestones", "weight_decay")
@@ -21,29 +23,37 @@ def predict_memory(cells: Sequence[Cell], tell: Callable[[str], None]) -> dict[s
     Args:
         cells: in any order.
         tell: is given a line now and then, as each prediction takes about a second.
-
-    Raises:
-        RequestError: the predicting process ended before its time.
     """
     kinds: dict[str, list[Cell]] = {}
     for cell in cells:
         same = {k: v for k, v in cell.settings.items() if k not in IRRELEVANT}
         kinds.setdefault(repr(same), []).append(cell)
-    first = [alike[0].to_json() for alike in kinds.values()]
+    alike = list(kinds.values())
     predicted: dict[str, int | str] = {}
-    command = [sys.executable, "-m", "bench.worker.prediction"]
-    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    num_told = 0
+    while num_told < len(alike):
+        for said in _answers([some[0] for some in alike[num_told:]]):
+            predicted |= {cell.cell_id: said for cell in alike[num_told]}
+            num_told += 1
+            tell(f"predicting memory: {num_told} of {len(alike)} kinds of cells")
+    return predicted
+
+
+def _answers(cells: Sequence[Cell]) -> Iterator[int | str]:
+    """Yield an answer for each cell, up to one whose model ends the process that it is built in."""
+    command = [sys.executable, "-P", "-m", "bench.worker.prediction"]
+    # As in a worker: ours first, then where one is, where a model of one's own may lie.
+    path = os.pathsep.join([str(ROOT), *filter(None, sys.path), str(Path.cwd())])
+    environ, pipe, num_answers = os.environ | {"PYTHONPATH": path}, subprocess.PIPE, 0
+    with subprocess.Popen(command, env=environ, stdin=pipe, stdout=pipe, text=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None
-        process.stdin.write(json.dumps(first))
-        process.stdin.close()
-        for i, (alike, line) in enumerate(zip(kinds.values(), process.stdout, strict=False), 1):
+        with suppress(BrokenPipeError):
+            process.stdin.write(json.dumps([cell.to_json() for cell in cells]))
+            process.stdin.close()
+        for line in process.stdout:
             said = json.loads(line)
-            predicted |= {cell.cell_id: said.get("bytes", said.get("because")) for cell in alike}
-            tell(f"predicting memory: {i} of {len(kinds)} kinds of cells")
-    if process.returncode or len(predicted) < len(cells):
-        raise RequestError(
-            f"--predict: {' '.join(command)} ended with exit code {process.returncode} after {len(predicted)} of "
-            f"{len(cells)} cells; its last words are above"
-        )
-    return predicted
+            num_answers += 1
+            yield said.get("bytes", said.get("because"))
+    if num_answers < len(cells):
+        yield f"the model ended the process that it was built in (exit code {process.returncode})"

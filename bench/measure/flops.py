@@ -1,7 +1,7 @@
 """How many floating-point operations a training step is, by the shapes of its products: a count, not a measurement.
 
 A multiply-add is two operations; what is no product counts nothing (Chowdhery et al., 2022, "PaLM", appendix B, count
-so for the model FLOPs utilisation). Nothing is computed where the network can be built on torch's meta device.
+so for the model FLOPs utilisation). Nothing is computed: the network is built on torch's meta device.
 """
 
 from __future__ import annotations
@@ -37,38 +37,26 @@ def count_flops(
     build: Callable[[], nn.Module],
     loss_of: Callable[[nn.Module], Callable[[Any, Tensor], Tensor]],
     image_shape: tuple[int, int, int],
+    device: str = "meta",
 ) -> Flops:
     """Count the operations of forward and backward for one image.
 
     Attention is counted under the MATH backend, whose products the counter sees; it misses those of a CPU's flash
-    attention. A network that looks at values, which the meta device has none of, is computed on the CPU instead. The
-    second pass is counted, for the first may set weights by what it sees.
+    attention. The second pass is counted, for the first may set weights by what it sees.
 
     Args:
-        build: returns the network in fp32; called under the device to count on.
+        build: returns the network in fp32; called under the device.
         loss_of: returns the loss of a network: from what it returns and labels (N,) to a scalar.
         image_shape: (C, H, W).
+        device: of the network and its images; `meta`, unless a mode makes them fake.
 
     Raises:
-        Exception: of the network's own, where it can be computed on neither.
+        RuntimeError, NotImplementedError: the network looks at values, of which there are none.
     """
-    try:
-        return _counted(build, loss_of, image_shape, "meta")
-    except Exception:
-        with torch.random.fork_rng(devices=[]):
-            return _counted(build, loss_of, image_shape, "cpu")
-
-
-def _counted(
-    build: Callable[[], nn.Module],
-    loss_of: Callable[[nn.Module], Callable[[Any, Tensor], Tensor]],
-    image_shape: tuple[int, int, int],
-    device: str,
-) -> Flops:
     with torch.device(device), sdpa_kernel(SDPBackend.MATH):
         model = build()
         model.train()  # a model's own may return nothing
-        x_NCHW, y_N = torch.rand(BATCH_SIZE, *image_shape), torch.zeros(BATCH_SIZE, dtype=torch.int64)
+        x_NCHW, y_N = torch.empty(BATCH_SIZE, *image_shape), torch.zeros(BATCH_SIZE, dtype=torch.int64)
         model(x_NCHW)
         with FlopCounterMode(display=False, custom_mapping=BACKWARD) as counter:
             loss = loss_of(model)(model(x_NCHW), y_N)

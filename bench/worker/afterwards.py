@@ -22,6 +22,7 @@ from torch.profiler import ProfilerActivity
 from bench.measure.dtypes import is_product
 from bench.measure.flops import count_flops
 from bench.measure.roofline import TERA, bound_of, measured_peak_tflops, utilisation, vendor_peak_tflops
+from bench.measure.shapes import on_shapes
 from bench.plan.measure import Measure
 from bench.train.criterion import Criterion
 from bench.train.evaluate import LossFunction
@@ -123,7 +124,12 @@ def _count(training: Training, row: Row) -> None:
         cast_real(model, torch.float32)
         return model
 
-    flops = count_flops(build, partial(_loss_of, training), (3, cell.input_size, cell.input_size))
+    loss_of, shape = partial(_loss_of, training), (3, cell.input_size, cell.input_size)
+    try:
+        flops = count_flops(build, loss_of, shape)
+    except Exception:  # it may only have to see its first images
+        with on_shapes(build, lambda model: model(torch.rand(2, *shape))) as (model, _):
+            flops = count_flops(lambda: model, loss_of, shape, device="cpu")
     row |= {"forward_flops": flops.forward, "backward_flops": flops.backward}
 
 

@@ -8,21 +8,26 @@ It orders and annotates cells. It skips none: only an observed out-of-memory doe
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
+from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.distributed._tools.mem_tracker import MemTracker
+from torch.utils.hooks import RemovableHandle
 
+from bench.measure.shapes import on_shapes
 from bench.plan.cell import Cell
 from bench.plan.recipe import LossScale
 from bench.train.criterion import Criterion
 from bench.train.master_weights import MasterWeights
 from bench.train.network import build_model
 from bench.train.optimizer import build_optimizer
-from bench.train.precision import DTYPES, Scaler
+from bench.train.precision import DTYPES, Scaler, cast_real
 from bench.train.step import step_of
 
 CPU = torch.device("cpu")
@@ -43,48 +48,78 @@ def predict_peak_bytes(cell: Cell, num_classes: int = 10) -> int:
     """
     if cell.compile != "none":
         raise ValueError("compiled kernels keep other activations than the network as written")
-    recipe = cell.precision
     before = torch.get_default_dtype()
-    torch.set_default_dtype(DTYPES[recipe.weights])  # a fake module cannot be cast
+    torch.set_default_dtype(DTYPES[cell.precision.weights])  # a fake module cannot be cast
     try:
         with FakeTensorMode():
             model = build_model(cell, num_classes)
             model.train()  # a model's own may return nothing
-            weights = [p for p in model.parameters() if p.requires_grad]
-            master = MasterWeights(weights, recipe.rounding, CPU, cell.seed) if recipe.fp32_update else None
-            optimizer = build_optimizer(master.parameters if master else weights, cell, checked=False)
-            if master:
-                master.follow(optimizer)
-            x_NCHW = torch.empty(cell.batch_size, 3, cell.input_size, cell.input_size)
-            y_N = torch.zeros(cell.batch_size, dtype=torch.int64)
-            step, tracker = step_of(cell.accumulation), MemTracker()
-            tracker.track_external(model, optimizer, x_NCHW, y_N)
-            with tracker:
-                for _ in range(NUM_STEPS):
-                    step(
-                        model,
-                        x_NCHW,
-                        y_N,
-                        loss_fn=Criterion(model, replace(cell, accumulation=1), num_classes),
-                        optimizer=optimizer,
-                        autocast=torch.autocast("cpu", dtype=DTYPES[recipe.compute], enabled=recipe.autocast),
-                        scaler=Scaler(LossScale(mode="none"), CPU),
-                    )
-                    tracker.reset_mod_stats()
-            return int(tracker.get_tracker_snapshot("peak")[CPU]["Total"])
+            return _predicted(model, cell, num_classes)
+    except Exception:  # it may be of several dtypes, or have to see its first images
+        torch.set_default_dtype(before)
+        with on_shapes(lambda: _cast(build_model(cell, num_classes), cell), partial(_see, cell)) as (model, _):
+            return _predicted(model, cell, num_classes)
     finally:
         torch.set_default_dtype(before)
 
 
+def _predicted(model: nn.Module, cell: Cell, num_classes: int) -> int:
+    """Take two steps of a fake network, and return the peak in bytes."""
+    recipe, dtype = cell.precision, DTYPES[cell.precision.weights]
+    weights = [p for p in model.parameters() if p.requires_grad]
+    master = MasterWeights(weights, recipe.rounding, CPU, cell.seed) if recipe.fp32_update else None
+    optimizer = build_optimizer(master.parameters if master else weights, cell, checked=False)
+    if master:
+        master.follow(optimizer)
+    x_NCHW = torch.empty(cell.batch_size, 3, cell.input_size, cell.input_size, dtype=dtype)
+    y_N = torch.zeros(cell.batch_size, dtype=torch.int64)
+    step, tracker = step_of(cell.accumulation), MemTracker()
+    for weight in model.parameters():
+        if not weight.requires_grad:  # torch's tracker wants to hear of a gradient that will never come
+            tracker._param_to_grad_hook_handles[weight] = (RemovableHandle({}), RemovableHandle({}))
+    tracker.track_external(model, optimizer, x_NCHW, y_N)
+    with tracker:
+        for _ in range(NUM_STEPS):
+            step(
+                model,
+                x_NCHW,
+                y_N,
+                loss_fn=Criterion(model, replace(cell, accumulation=1), num_classes),
+                optimizer=optimizer,
+                autocast=_autocast(cell),
+                scaler=Scaler(LossScale(mode="none"), CPU),
+            )
+            tracker.reset_mod_stats()
+    return int(tracker.get_tracker_snapshot("peak")[CPU]["Total"])
+
+
+def _cast(model: nn.Module, cell: Cell) -> nn.Module:
+    cast_real(model, DTYPES[cell.precision.weights])
+    return model
+
+
+def _see(cell: Cell, model: nn.Module) -> None:
+    with _autocast(cell):
+        model(torch.rand(2, 3, cell.input_size, cell.input_size, dtype=DTYPES[cell.precision.weights]))
+
+
+def _autocast(cell: Cell) -> torch.autocast:
+    return torch.autocast("cpu", dtype=DTYPES[cell.precision.compute], enabled=cell.precision.autocast)
+
+
 def main() -> None:
-    """Predict every cell that stdin lists."""
-    for plain in json.load(sys.stdin):
+    """Predict every cell that stdin lists. What a model prints, from C too, goes to stderr, apart from the answers."""
+    cells = json.load(sys.stdin)
+    sys.stdout.flush()
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    for plain in cells:
         said: dict[str, Any]
         try:
             said = {"bytes": predict_peak_bytes(Cell.from_json(plain))}
-        except Exception as e:  # of a network of one's own, anything
-            said = {"because": f"{type(e).__name__}: {e}"}
-        print(json.dumps(said), flush=True)
+        except (Exception, SystemExit) as e:  # of a network of one's own, anything
+            said = {"because": f"{type(e).__name__}: {(str(e).strip().splitlines() or ['no message'])[0]}"}
+        print(json.dumps(said), file=answers, flush=True)
 
 
 if __name__ == "__main__":
