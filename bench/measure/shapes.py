@@ -33,14 +33,20 @@ def on_shapes(
         model.train()
         see(model)
     mode = FakeTensorMode(allow_non_fake_inputs=True)
-    made: dict[int, tuple[Tensor, Tensor]] = {}  # tied weights stay tied; each is held, so that no identity comes twice
+    made: dict[int, Tensor] = {}  # tied weights stay tied
+    real: list[tuple[dict[str, Any], str, Tensor]] = []
     for module in model.modules():
         for register in (module._parameters, module._buffers):
-            for name, x in register.items():
-                if x is not None and (x.requires_grad or x.numel() > 1):
-                    register[name] = made.setdefault(id(x), (_fake(mode, x), x))[0]
-    with mode, _FlagsAreReal():
-        yield model, mode
+            real += [(register, name, x) for name, x in register.items() if x is not None]
+    try:
+        for register, name, x in real:
+            if x.requires_grad or x.numel() > 1:
+                register[name] = made.setdefault(id(x), _fake(mode, x))
+        with mode, _FlagsAreReal():
+            yield model, mode
+    finally:  # a factory may return the one network that it always does
+        for register, name, x in real:
+            register[name] = x
 
 
 def _fake(mode: FakeTensorMode, x: Tensor) -> Tensor:

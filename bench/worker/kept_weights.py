@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import torch
 from torch import Tensor, nn
 
 from bench.plan.cell import Cell
 from bench.plan.errors import RequestError
 from bench.store.run import Run
-from bench.train.augment import Normalize
+from bench.train.augment import NORMALIZATIONS, Normalize
 from bench.train.checkpoint import read_checkpoint
 from bench.train.evaluate import evaluate, loss_of
 from bench.train.images import Images, load_images
 from bench.train.network import build_model
 from bench.train.precision import cast_model, set_up_precision
 from bench.train.statuses import Diverged, Unsupported
-from bench.train.training import MIN_EVALUATION_BATCH, NORMALIZATIONS
+from bench.train.training import MIN_EVALUATION_BATCH
 from bench.worker.learning import BEST, FINAL
 
 Kept = dict[str, Any]
@@ -54,7 +55,7 @@ def evaluate_kept(run: Run, path: Path, *, data: str | None = None, batch_size: 
     Raises:
         RequestError: something is not there, does not fit, or cannot be computed here.
     """
-    cell = run.cell
+    cell = _as_run(run)
     device = torch.device("cuda" if run.board.is_gpu and torch.cuda.is_available() else "cpu")
     if cell.num_threads:
         torch.set_num_threads(cell.num_threads)
@@ -81,6 +82,14 @@ def evaluate_kept(run: Run, path: Path, *, data: str | None = None, batch_size: 
         hint = "; choose a smaller --batch-size" if "memory" in words else ""
         raise RequestError(f"{run.folder}: {words}{hint}") from e
     return {"epoch": kept["epoch"], "device": device.type, "num_test_images": len(images.test_y_N)} | asdict(found)
+
+
+def _as_run(run: Run) -> Cell:
+    """Return a run's cell in the layout that its model could do with."""
+    path = run.record_path
+    known = path.exists() and "channels_last_used" in pq.read_schema(path).names
+    used = pq.read_table(path, columns=["channels_last_used"])[0][0].as_py() if known else None
+    return run.cell if used is None else replace(run.cell, channels_last=used)
 
 
 def _images(cell: Cell, kept: Kept, path: Path, data: str | None) -> Images:
@@ -114,7 +123,8 @@ def _model(cell: Cell, kept: Kept, path: Path, device: torch.device) -> nn.Modul
     except RuntimeError as e:
         misfit = " ".join(str(e).split())
         raise ValueError(f"{path.name} does not fit {cell.model} as it is now: {misfit[:300]}") from None
-    return model.eval()
+    model.eval()  # a model's own may return nothing
+    return model
 
 
 def _normalize(cell: Cell, kept: Kept, dtype: torch.dtype, device: torch.device) -> Callable[[Tensor], Tensor]:

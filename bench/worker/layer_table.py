@@ -42,7 +42,8 @@ def layer_table(cell: Cell, num_classes: int) -> dict[str, Any]:
 def _found(cell: Cell, num_classes: int, device: torch.device) -> dict[str, Any]:
     layers: dict[str, dict[str, Any]] = {}
     with torch.no_grad(), torch.device(device), ExitStack() as hooks:
-        model = build_model(cell, num_classes).train()
+        model = build_model(cell, num_classes)
+        model.train()  # a model's own may return nothing
         for name, module in model.named_modules():
             own = sum(p.numel() for p in module.parameters(recurse=False))
             if own or not any(True for _ in module.children()):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections import OrderedDict
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -76,7 +77,8 @@ def _predicted(model: nn.Module, cell: Cell, num_classes: int) -> int:
     step, tracker = step_of(cell.accumulation), MemTracker()
     for weight in model.parameters():
         if not weight.requires_grad:  # torch's tracker wants to hear of a gradient that will never come
-            tracker._param_to_grad_hook_handles[weight] = (RemovableHandle({}), RemovableHandle({}))
+            none = RemovableHandle(OrderedDict())
+            tracker._param_to_grad_hook_handles[weight] = (none, none)
     tracker.track_external(model, optimizer, x_NCHW, y_N)
     with tracker:
         for _ in range(NUM_STEPS):
