@@ -116,7 +116,9 @@ def test_a_full_disk_costs_the_weights_and_not_the_training(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(torch, "save", full)
-    assert trained(CELL, tmp_path, keep_best=True).row["test_accuracy"] is not None
+    row = trained(CELL, tmp_path, keep_best=True).row
+    assert row["test_accuracy"] is not None
+    assert "best.pt of epoch 1 is not kept: [Errno 28] No space left" in row["weights_note"]
     assert "best.pt of epoch 1 is not kept: [Errno 28] No space left" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 

@@ -28,10 +28,13 @@ class replacing:
         if kind is not None:
             self.partial.unlink(missing_ok=True)
             return
-        descriptor = os.open(self.partial, os.O_RDONLY)
-        os.fsync(descriptor)
-        os.close(descriptor)
-        self.partial.replace(self.path)
+        try:
+            with self.partial.open("rb") as file:
+                os.fsync(file.fileno())  # where a disk may say at last that it is full
+            self.partial.replace(self.path)
+        except OSError:
+            self.partial.unlink(missing_ok=True)
+            raise
 
 
 def write_text(path: Path, text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,7 +15,6 @@ import pyarrow.parquet as pq
 from bench.plan.cell import Cell
 from bench.store.atomic import RECORD, replacing
 from bench.store.columns import schema
-from bench.store.disk import FULL
 
 ROOM = ".room"
 """In the folder of a run that is going on: a file that gives its place to the record."""
@@ -33,7 +33,7 @@ def room_for_record(folder: Path) -> Iterator[None]:
         try:
             os.posix_fallocate(file.fileno(), 0, ROOM_BYTES)
         except OSError as e:
-            if e.errno in FULL:  # else it is a file system that cannot
+            if e.errno in (errno.ENOSPC, errno.EDQUOT):  # else the file system cannot, or files may not be so large
                 raise
     try:
         yield

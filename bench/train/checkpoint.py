@@ -6,6 +6,7 @@ is whole; one that was damaged afterwards is noticed by its checksums, and the o
 
 from __future__ import annotations
 
+import os
 import pickle
 import sys
 import zipfile
@@ -26,9 +27,27 @@ def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
     """Write a state of tensors, numbers, words, lists and tables of these; keep the one before."""
     _sweep(folder)
     with replacing(folder / NEWEST) as partial:
-        torch.save(state, partial)
+        write_state(partial, state)
         if (folder / NEWEST).exists():
             (folder / NEWEST).replace(folder / PREVIOUS)
+
+
+def write_state(path: Path, state: dict[str, Any]) -> None:
+    """Write a state as torch does.
+
+    Raises:
+        OSError: the disk is full or cannot be written; torch itself would only speak of an unexpected position.
+    """
+    try:
+        with path.open("wb") as file:
+            torch.save(state, file)
+    except (OSError, RuntimeError) as e:
+        found: BaseException | None = e
+        while found is not None and not isinstance(found, OSError):
+            found = found.__context__
+        if found is None or found.errno is None:
+            raise
+        raise OSError(found.errno, os.strerror(found.errno), str(path.parent)) from None
 
 
 def load_checkpoint(folder: Path) -> dict[str, Any] | None:

@@ -13,6 +13,7 @@ import torch
 from ampbench.learned import course_of
 from bench.plan.measure import Measure
 from bench.store.atomic import replacing
+from bench.train.checkpoint import write_state
 from bench.train.evaluate import Evaluation
 from bench.train.statuses import Diverged
 from bench.train.training import Training
@@ -45,6 +46,8 @@ class Learning:
     """Of the last epoch's evaluation; None if there was none."""
     broken: str | None = field(init=False, default=None)
     """What was not finite in the last evaluation, in words."""
+    unkept: str | None = field(init=False, default=None)
+    """Why weights could not be written, the first time."""
     kept: float = field(init=False, default=-1.0)
     """Test accuracy of the weights in best.pt; below all where there are none."""
 
@@ -118,7 +121,7 @@ class Learning:
             num_images=len(images.test_y_N),
             macro_recall=known[-1]["macro_recall"] if known else None,
         )
-        return asdict(course)
+        return asdict(course) | {"weights_note": self.unkept}
 
     def keep_final(self, epoch: int, test_accuracy: float | None) -> None:
         """Keep what the training ended with, if that was asked for."""
@@ -140,8 +143,10 @@ class Learning:
                     "std": list(images.std),
                     "model": model.state_dict(),
                 }
-                torch.save(state | more, partial)
-        except Exception as e:
-            print(f"{path.name} of epoch {epoch} is not kept: {e}", file=sys.stderr)  # a full disk; it trains on
+                write_state(partial, state | more)
+        except Exception as e:  # a full disk; it trains on
+            said = f"{path.name} of epoch {epoch} is not kept: {e}"
+            self.unkept = self.unkept or said
+            print(said, file=sys.stderr)
             return False
         return True

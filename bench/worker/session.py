@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import InitVar, asdict, dataclass, field, replace
@@ -147,8 +148,8 @@ class Session:
             self.timing.memory.reset_peak()
             self.report(phase="training", epoch=epoch + 1, test_accuracy=evaluation["test_accuracy"])
         self.row |= {"timing_stop": "training", "final_loss_scale": scale, **trained, **evaluation}
-        self.row |= learning.judge()
         learning.keep_final(self.cell.epochs, evaluation["test_accuracy"])
+        self.row |= learning.judge()
         say(*end_lines(self.row))
 
     def keep(self, training: Training, epoch: int) -> None:
@@ -165,7 +166,10 @@ class Session:
                 traces=self.traces.state_dict(),
                 blocks=[asdict(block) for block in self.timing.clock.blocks],
             )
-        except Exception as e:  # a full disk; the training goes on
+        except OSError as e:  # a full disk; the training goes on
+            self.row.setdefault("checkpoint_note", f"no checkpoint after epoch {epoch}: {e}")
+            print(self.row["checkpoint_note"], file=sys.stderr)
+        except Exception as e:
             note_failure(self.row, f"checkpoint after epoch {epoch}", e)
         self.row["checkpoint_s"] = self.row.get("checkpoint_s", 0.0) + time.perf_counter() - begun
 
