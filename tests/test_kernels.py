@@ -104,6 +104,7 @@ PRODUCTS = {
     GEMV.format("float"): "fp32",
     "void RNN_blockPersist_fp_LSTM_HMMA<__half, __half, float, 128>(int)": "fp16",
     "void RNN_blockPersist_fp_LSTM_HMMA<float, float, float, 128>(int)": "fp32",
+    "void cudnn::cnn::wgrad_alg1_half_engine<512, 5, 5, 3, 3, 3, true>(int)": "fp16",
     "triton_tem_fused_addmm_3": "unknown",
     # Parts of a product: their types are those of sums and results
     "void cublasLt::splitKreduce_kernel<32, 16, int, float, __nv_bfloat16, float, __half, false>(int)": "unknown",

@@ -61,7 +61,7 @@ KERNEL_DTYPES = (
     ("tf32", r"tf32|tfloat32"),
     ("bf16", r"bf16|bfloat16|BFloat16"),
     ("16 bit", r"cudnn_generated\w*f16|mma_f16"),  # cuDNN says f16 of bf16 too
-    ("fp16", r"fp16|f16|half|Half|hgemm|hcudnn|h884|h1688|h16816|h161616"),
+    ("fp16", r"fp16|f16|[hH]alf(_t|2|_engine|\W|$)|hgemm|hcudnn|h884|h1688|h16816|h161616"),
     ("16 bit", r"hg?mma_\w*fp32"),  # the sum's
     ("tf32", r"s1688(gemm|cudnn|fprop|dgrad|wgrad)"),
     ("fp64", r"f64|double|[dz]gemm|[dz]884"),
@@ -80,7 +80,10 @@ PRODUCTS = re.compile(
 NO_PRODUCTS = re.compile(r"(batch|layer|rms|instance|group)_?norm(?!::kernel_matmul)|Gemm(Bias|Ptrs)", re.IGNORECASE)
 """What such a name holds if the kernel normalises instead, or only prepares."""
 
-ATEN_PRODUCTS = re.compile(r"aten::_?(mkldnn_|slow_|thnn_|scaled_)?(conv|(add|badd)?b?mm$|linear|dot_product)")
+ATEN_PRODUCTS = re.compile(
+    r"(aten|mkldnn)::_?(mkldnn_|slow_|thnn_|scaled_|grouped_)?"
+    r"(conv(?!ert)|(add|badd)?b?(mm|mv)(_?$|_activation)|linear|dot_product|rnn_layer)"
+)
 """An operator's name, as the profiler of a CPU says it, if it multiplies."""
 
 
@@ -214,7 +217,7 @@ def kernel_dtypes(names: Iterable[str]) -> dict[str, str]:
 
 def is_product(name: str) -> bool:
     """Whether a CUDA kernel, or an operator of the form `aten::mm`, multiplies matrices or convolves, or helps to."""
-    if name.startswith("aten::"):
+    if name.startswith(("aten::", "mkldnn::")):
         return bool(ATEN_PRODUCTS.match(name))
     if name.startswith("triton_"):  # named by all that is fused in it; only a template multiplies
         return name.startswith("triton_tem_")
