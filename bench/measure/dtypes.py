@@ -139,7 +139,7 @@ class DtypeProof:
         of the model's, where autocast was not disabled but lost.
         """
         wanted = _short(compute)
-        lost = [name for name in sorted(self.in_threads) if self.layers[name] not in {wanted, *BESIDE} - {"float32"}]
+        lost = [name for name in sorted(self.in_threads) if self.layers[name] not in {wanted, *(BESIDE - {"float32"})}]
         if lost:
             return (
                 f"{lost[0]} ran in {self.layers[lost[0]]} and not in the recipe's {wanted}, in a thread that the model "

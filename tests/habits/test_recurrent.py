@@ -1,0 +1,48 @@
+"""The check of dtypes sees recurrent layers and attention in whatever way they run."""
+
+from __future__ import annotations
+
+import pytest
+from torch import nn
+
+from tests.habits import recurrent
+from tests.habits.ending import end
+
+PROPER = [recurrent.Recurrent, recurrent.GRU, recurrent.Cells, recurrent.Attention, recurrent.InThreadUnderAutocast]
+
+
+def last(proof: str) -> str:
+    return proof.split(" ")[-1]
+
+
+@pytest.mark.parametrize("recipe", ["fp32", "bf16_amp", "bf16", "fp16_amp"])
+@pytest.mark.parametrize("model", PROPER)
+def test_layers_that_run_in_the_recipe_s_dtype_are_said_to(model: type[nn.Module], recipe: str) -> None:
+    row = end(model, recipe)
+    assert (row["status"], row["because"]) == ("ok", None)
+    dtype = {"fp32": "float32", "fp16_amp": "float16"}.get(recipe, "bfloat16")
+    assert last(row["dtype_proof"]) == (
+        f"layers:{dtype}x2" if model is recurrent.Attention else f"recurrent:{dtype}x1(rnn)"
+    )
+    assert row["test_accuracy"] > 0.3
+
+
+@pytest.mark.parametrize("model", [recurrent.Island, recurrent.GRUIsland])
+def test_a_recurrent_layer_in_fp32_on_purpose_is_allowed_and_listed(model: type[nn.Module]) -> None:
+    row = end(model, "bf16_amp")
+    assert (row["status"], row["because"]) == ("ok", None)
+    assert "recurrent:float32x1(rnn)" in row["dtype_proof"]
+    assert "layers:bfloat16x1" in row["dtype_proof"]
+
+
+def test_the_operator_of_a_whole_recurrent_layer_counts_as_a_product() -> None:
+    assert "mkldnn_rnn_layer:float32x1" in end(recurrent.Island, "bf16_amp")["dtype_proof"]
+    assert "mkldnn_rnn_layer:bfloat16x1" in end(recurrent.Recurrent, "bf16_amp")["dtype_proof"]
+
+
+@pytest.mark.parametrize("model", [recurrent.InThread, recurrent.GRUInThread, recurrent.AttentionInThread])
+def test_a_layer_that_a_thread_took_out_of_autocast_is_a_contradiction(model: type[nn.Module]) -> None:
+    row = end(model, "bf16_amp")
+    assert row["status"] == "failed"
+    assert "dtype proof: rnn ran in float32 and not in the recipe's bfloat16, in a thread" in row["because"]
+    assert end(model)["status"] == "ok"
