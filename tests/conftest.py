@@ -19,9 +19,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Under `-m gpu` read only the files that have such tests: a GPU machine may lack what the others import."""
-    if config.option.markexpr.strip() != "gpu" or not collection_path.name.startswith("test_"):
+    if config.option.markexpr.strip() != "gpu":
         return None
-    return True if "mark.gpu" not in collection_path.read_text(encoding="utf-8") else None
+    if collection_path.is_dir():  # a conftest.py there would be imported
+        return None if any(map(_asks_for_a_gpu, collection_path.rglob("test_*.py"))) else True
+    return True if collection_path.name.startswith("test_") and not _asks_for_a_gpu(collection_path) else None
+
+
+def _asks_for_a_gpu(path: Path) -> bool:
+    return "mark.gpu" in path.read_text(encoding="utf-8")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -18,8 +18,7 @@ from bench.plan.packages import advice, how_to_install, missing, requirement, re
 from tests.conftest import ROOT
 
 NEVER_NEEDED = (
-    "torchao,nbformat,nbclient,ipykernel,IPython,jupyter_client,wandb,timm,safetensors,transformers,hypothesis,"
-    "mypy,ruff,uv"
+    "torchao,nbformat,nbclient,ipykernel,IPython,jupyter_client,wandb,timm,safetensors,transformers,mypy,ruff,uv"
 )
 """None of these is there on such a machine, or on another one."""
 
@@ -98,13 +97,19 @@ def test_without_pydantic_a_command_ends_in_one_line_that_names_it(words: list[s
     assert f"-m pip install '{requirement('pydantic')}'" in done.stderr
 
 
+def test_a_machine_that_only_plans_needs_no_torch() -> None:
+    hidden = "torch,torchvision,numpy,pandas,pyarrow,scipy,sklearn"
+    done = bare("bench/run_matrix.py", "experiments/gpu_evidence.toml", "--plan", hidden=hidden)
+    assert done.returncode == 0, done.stderr
+    assert "VGG19" in done.stdout
+
+
 def test_the_gpu_tests_are_collected_from_their_own_files_alone() -> None:
-    done = bare("-m", "pytest", "-m", "gpu", "--collect-only", "-p", "no:xdist")
+    done = bare("-m", "pytest", "-m", "gpu", "--collect-only", "-p", "no:xdist", hidden=NEVER_NEEDED + ",hypothesis")
     assert done.returncode == 0, done.stdout + done.stderr
     files = {line.partition("::")[0] for line in done.stdout.splitlines() if "::" in line}
     assert {"tests/test_cuda.py", "tests/test_augment.py"} <= files
     assert files == {path for path in files if "mark.gpu" in (ROOT / path).read_text()}
-    assert "deselected" not in done.stdout or len(files) < 6
 
 
 @pytest.mark.whole

@@ -14,7 +14,10 @@ ROOT = Path(__file__).resolve().parents[2]
 DISTRIBUTIONS = {"sklearn": "scikit-learn", "PIL": "pillow", "pynvml": "nvidia-ml-py", "annotated_types": "pydantic"}
 """Module -> the distribution that brings it, where the two have different names."""
 
-NEEDED = ("torch", "numpy", "pydantic", "annotated_types", "typer", "rich", "filelock", "psutil", "pyarrow", "pandas")
+NEEDED = ("pydantic", "annotated_types", "typer", "rich", "filelock", "psutil")
+"""Modules without which no command starts. A plan needs no more: a machine that only plans has no torch."""
+
+MEASURING = (*NEEDED, "torch", "numpy", "pyarrow", "pandas")
 """Modules without which nothing is measured; all others are imported only where they are used."""
 
 BROUGHT = {"pydantic": ("pydantic-core", "annotated-types", "typing-inspection", "typing-extensions")}
@@ -46,7 +49,7 @@ def advice(error: BaseException) -> str:
     A name that a user has mistyped is no package to install from anywhere.
     """
     module = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
-    known = {*NEEDED, *DISTRIBUTIONS, *map(_name, requirements())}
+    known = {*MEASURING, *DISTRIBUTIONS, *map(_name, requirements())}
     return f"; {how_to_install([module])}" if module in known else ""
 
 

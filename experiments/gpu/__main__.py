@@ -21,7 +21,7 @@ from pathlib import Path
 from ampbench.terminal import show_everything
 from bench.launch.boards import find_boards
 from bench.plan.errors import RequestError
-from bench.plan.packages import NEEDED, missing, requirement, requirements, to_carry
+from bench.plan.packages import MEASURING, missing, requirement, requirements, to_carry
 from experiments.gpu.steps import STOPPED, Step, rooted, run_steps, say_to, slug
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -102,7 +102,7 @@ def steps_for(folder: Path, python: str = sys.executable) -> list[Step]:
 def missing_packages() -> list[str]:
     """Say what is not installed here, what for, and the commands that bring it; empty if all is there."""
     absent = missing(requirements())
-    needed = [requirement(name) for name in NEEDED if requirement(name) in absent]
+    needed = [requirement(name) for name in MEASURING if requirement(name) in absent]
     others = [line for line in absent if line not in needed]
     lines = [f"not installed, and missed only where it is used: {', '.join(others)}"] if others else []
     if needed:
