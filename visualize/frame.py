@@ -199,7 +199,8 @@ def _subjects(cells: pd.DataFrame, axes: Sequence[str]) -> pd.Series:
     for axis in (a for a in dict.fromkeys(["data", *axes]) if a not in replicated):
         beside = ["model", "batch_size"] if axis == "data" else ["model", "data", "batch_size"]
         if cells.groupby(beside)[axis].nunique(dropna=False).max() > 1:
-            subject = subject + f", {axis} " + cells[axis].astype(str)
+            words = cells[axis].astype(object).where(cells[axis].notna(), "none")
+            subject = subject + f", {axis} " + words.astype(str)
     environments = cells.loc[cells["status"] == "ok", "environment_id"].dropna().unique()
     if len(environments) > 1:  # --mixed: side by side, and neither paired nor averaged
         where = ", " + cells["machine"].astype(str) + ", torch " + cells["torch"].astype(str)

@@ -191,3 +191,9 @@ def test_rows_of_other_cells_and_files_left_out_are_said(matrix, tmp_path):
     assert left_out.endswith("runs/a/steps.parquet: cannot be read: cut")
     assert "rows of 1 cell that cells.parquet does not hold are left out" in other
     assert any("left out" in note for note in notes(read(path)))
+
+
+def test_a_setting_that_only_some_cells_have_names_the_subjects_of_all(folder):
+    folder.add(cell("fp32"))
+    folder.add(cell("fp32", model_args='{"dropout": 0.1}'))
+    assert frame.read(folder.write()).subjects == ["VGG19, model_args none", 'VGG19, model_args {"dropout": 0.1}']
