@@ -17,6 +17,7 @@ import re
 import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -190,9 +191,9 @@ def fp32_errors(device: torch.device) -> dict[str, float]:
 
     The error is the largest one over the largest result. It leaves torch's own random state alone.
     """
-    generator = torch.Generator().manual_seed(0)
-    a, b = torch.randn(2, 256, 256, generator=generator)
-    x_NCHW, w_OIHW = torch.randn(8, 64, 16, 16, generator=generator), torch.randn(64, 64, 3, 3, generator=generator)
+    drawn = partial(torch.randn, generator=torch.Generator().manual_seed(0), dtype=torch.float32, device="cpu")
+    a, b = drawn(2, 256, 256)
+    x_NCHW, w_OIHW = drawn(8, 64, 16, 16), drawn(64, 64, 3, 3)
     return {
         "matmul": _error(a.to(device) @ b.to(device), a.double() @ b.double()),
         "conv": _error(F.conv2d(x_NCHW.to(device), w_OIHW.to(device)), F.conv2d(x_NCHW.double(), w_OIHW.double())),

@@ -34,7 +34,7 @@ class Scaler(GradScaler):
             growth_interval=scale.interval,
         )
         self.static_factor = scale.factor if scale.mode == "static" else None
-        self.num_skipped = torch.zeros((), device=device)
+        self.num_skipped = torch.zeros((), dtype=torch.float32, device=device)
         """Steps skipped so far: a scalar on the device, read only at block borders."""
         self.tally_2: Tensor | None = None
         """Of the last step, on the device: the scale that it used, and the steps skipped up to it."""

@@ -18,6 +18,11 @@ NUMPY_SEEDS = 1 << 32
 def seed_generators(seed: int) -> None:
     """Seed them all."""
     torch.manual_seed(seed)
+    seed_others(seed)
+
+
+def seed_others(seed: int) -> None:
+    """Seed Python's and NumPy's."""
     random.seed(seed)
     np.random.seed(seed % NUMPY_SEEDS)
 

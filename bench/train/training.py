@@ -25,7 +25,7 @@ from bench.train.model_state import load_model_state, model_state
 from bench.train.network import begin
 from bench.train.optimizer import build_optimizer
 from bench.train.precision import Scaler, cast_model, set_up_precision
-from bench.train.random_state import read_generators, rewind_generators, seed_generators
+from bench.train.random_state import read_generators, rewind_generators
 from bench.train.ranks import ALONE, Ranks
 from bench.train.savepoint import Savepoint
 from bench.train.schedule import learning_rate
@@ -88,8 +88,8 @@ class Training:
         self.precision = set_up_precision(cell, device)
         self.images = images.to(device, train=cell.loader == "device")
         self.loader = loader_of(cell, self.images, device, ranks)
-        seed_generators(ranks.own_seed(cell.seed))
-        model, self.start = begin(cell, images.num_classes, device, start)
+        begun = begin(cell, images.num_classes, device, ranks.own_seed(cell.seed), start)
+        self.start, self.model_changed, model = begun.start, begun.changed, begun.model
         self.model: nn.Module = cast_model(model, cell, device)
         self.model.train()  # a model's own may return nothing
         self.stepped = ranks.wrapped(self.model, device, sync_batchnorm=cell.sync_batchnorm)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from bench.measure.dtypes import DtypeProof, errors_contradict, fp32_errors, kernel_dtypes, kernels_contradict
+from bench.measure.machine import refused_switch
 from bench.plan.recipe import Recipe
 from bench.train.precision import DTYPES
+from bench.train.settings import read_settings, restore_settings
+from bench.train.statuses import Unsupported
 from bench.train.training import Step, Training
+from bench.worker.log import say
 
 MOST_KERNELS = 8
 """Kernels that a record names; a net has more, in few dtypes."""
@@ -19,7 +24,13 @@ def prove_products(training: Training, row: dict[str, Any]) -> None:
 
     Raises:
         RuntimeError: they are not what the recipe says.
+        Unsupported: the model, or what it imports, has set an environment variable under which they would not be.
     """
+    if training.model_changed:
+        say(f"the model, or what it imports, had set and we set back: {training.model_changed}")
+    refused = refused_switch(os.environ)
+    if refused:
+        raise Unsupported(refused)
     recipe = training.cell.precision
     if recipe.compute != "fp32":
         return
@@ -33,13 +44,28 @@ def prove_first_step(training: Training, steps: Iterator[Step], row: dict[str, A
 
     Raises:
         RuntimeError: products ran in another dtype than the recipe says.
+        ValueError: the step brought a weight that no optimizer updates.
     """
+    own = read_settings()
     with DtypeProof(training.model) as proof:
         step = next(steps)
     row["dtype_proof"] = str(proof)
+    changed = [f"in its first step {what}" for what in restore_settings(own)]
+    row["model_changed"] = "; ".join(filter(None, [training.model_changed, *changed])) or None
+    _refuse_late_weights(training)
     recipe = training.cell.precision
     _refuse(proof.contradicts(DTYPES[recipe.compute], fp8=recipe.fp8))
     return step
+
+
+def _refuse_late_weights(training: Training) -> None:
+    for name, weight in training.model.named_parameters():
+        if weight.requires_grad and training.weights.get(name) is not weight:
+            raise ValueError(
+                f"{training.cell.model}: its first step made the weight {name!r}, or let it train, after the optimizer "
+                "was given the weights, so it would never be updated: make it in __init__, or use nn.LazyLinear and "
+                "its like, which are given their shapes before"
+            )
 
 
 def prove_kernels(recipe: Recipe, kernels: Iterable[str], row: dict[str, Any]) -> None:

@@ -37,6 +37,13 @@ PRECISION: tuple[Column, ...] = (
         "Effective torch fp32_precision of CUDA matmul, conv, rnn and CPU products",
     ),
     Column(
+        "model_changed",
+        TEXT,
+        "",
+        "settings that the model changed",
+        "Of the process, by its factory, import or first step, and set back: default dtype, threads, seed, TF32 …",
+    ),
+    Column(
         "onednn_used",
         FLAG,
         "",
