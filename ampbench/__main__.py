@@ -36,6 +36,7 @@ COMMANDS = {
     "evaluate": Command("bench.evaluate", "Evaluate the weights that a training kept, in its precision."),
     "report": Command("visualize.report", "Draw the report of a folder of results again."),
     "compare": Command("visualize.compare", "Is B faster than A? Two folders, or two selections from one."),
+    "memory": Command("ampbench.memory", "What a GPU's memory was full of, from torch's snapshot of it."),
 }
 
 

@@ -15,7 +15,7 @@ from visualize.frame import Results
 MIB = 2**20
 CATEGORIES = (
     *("weights", "gradients", "optimizer state", "autocast cache"),
-    *("activations", "backward", "workspace"),
+    *("activations", "backward", "workspace", "cuBLAS workspace"),
     *("buffers", "data", "before recording", "other"),
 )
 """From what arithmetic gives to what nothing tells; one that is not listed comes last."""

@@ -16,6 +16,8 @@ Frames = list[dict[str, Any]]
 
 WEIGHTS, GRADIENTS, OPTIMIZER_STATE, AUTOCAST_CACHE = "weights", "gradients", "optimizer state", "autocast cache"
 ACTIVATIONS, BACKWARD, WORKSPACE = "activations", "backward", "workspace"
+CUBLAS = "cuBLAS workspace"
+"""Taken at a handle's first product on a stream, and kept until the process ends: no tensor of the training."""
 BUFFERS, DATA = "buffers", "data"
 """Only the caller can know these."""
 BEFORE, OTHER = "before recording", "other"
@@ -31,6 +33,11 @@ MADE_BY = (
 """What `file:function` says of who allocated: of the innermost frame that a row fits, the first row that does."""
 FREED_BY = ((r":zero_grad$", GRADIENTS), (r"/torch/amp/autocast_mode\.py:__exit__$", AUTOCAST_CACHE))
 """Likewise, of who let it go."""
+CUBLAS_FRAME = re.compile(r"getNewWorkspace|getCUDABlasLtWorkspace|getCurrentCUDABlasHandle|[cC]ublasLtWorkspace")
+"""A C++ function of aten/src/ATen/cuda/CublasHandlePool.cpp, in recordings that hold C++ stacks."""
+CUBLAS_BYTES = frozenset({8_519_680})
+"""Of torch's default before Hopper, `:4096:2:16:8`: 2 x 4096 KiB + 8 x 16 KiB. Nothing else has that size, so it tells
+where no C++ stack was recorded; Hopper's 32 MiB could be a tensor's."""
 TORCH = re.compile(r"(site-packages|dist-packages|pytorch)/torch/")
 ONE_CALL = 64
 """Events that an operator may need until it gives back what it took for itself."""
@@ -61,7 +68,7 @@ class Purposes:
     def category(self, a: Allocation) -> str:
         """Return what an allocation was for, by the first evidence in this order.
 
-        1. The caller knows its address, and it lived when the snapshot was taken.
+        1. The caller knows its address, and it lived when the snapshot was taken; or it is cuBLAS's workspace.
         2. `zero_grad` let it go: a gradient. Or the end of autocast did: a copy in autocast's cache.
         3. It lived before the recording, and there is no stack of it.
         4. It was given back before any other line of Python ran: workspace of an operator, or a passing result.
@@ -73,6 +80,8 @@ class Purposes:
         lived = a.freed_at == len(self.trace)
         if lived and a.address in self.known:
             return self.known[a.address]
+        if self.stack(a.frames).made == CUBLAS or a.size_bytes in CUBLAS_BYTES:
+            return CUBLAS
         let_go = None if lived else self.stack(self.trace[a.freed_at].get("frames")).let_go
         if let_go:
             return let_go
@@ -120,12 +129,14 @@ class _Stack(NamedTuple):
     def read(cls, frames: Frames) -> _Stack:
         """Read a stack; frames of C++, which some record, are passed over."""
         python = [frame for frame in frames if frame["filename"].endswith(".py")]
+        of_cublas = any(CUBLAS_FRAME.search(frame["name"]) for frame in frames)
         if not python:
-            return cls(BACKWARD, None, AUTOGRAD_THREAD)
+            return cls(CUBLAS if of_cublas else BACKWARD, None, AUTOGRAD_THREAD)
         calls = [f"{frame['filename']}:{frame['name']}" for frame in python]
         at = next((frame for frame in python if not TORCH.search(frame["filename"])), python[0])
         file = "/".join(at["filename"].split("/")[-2:])
-        return cls(_first(MADE_BY, calls) or OTHER, _first(FREED_BY, calls), f"{file}:{at['line']} {at['name']}")
+        made = CUBLAS if of_cublas else _first(MADE_BY, calls) or OTHER
+        return cls(made, _first(FREED_BY, calls), f"{file}:{at['line']} {at['name']}")
 
 
 _UNKNOWN = _Stack(OTHER, None, "no stack was recorded")

@@ -6,6 +6,7 @@ On an OOM the context takes its snapshot on the way out, so the history ends wit
 from __future__ import annotations
 
 import gc
+import gzip
 import pickle
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,6 +21,9 @@ from bench.store.atomic import replacing
 
 Snapshot = dict[str, Any]
 """As the docstring of `torch.cuda.memory._snapshot` describes it."""
+
+GZIP = b"\x1f\x8b"
+"""First bytes of a packed file."""
 
 MAX_EVENTS = 200_000
 """Of a recording, whose oldest events torch forgets beyond; a step of a large net has some 10,000."""
@@ -71,15 +75,20 @@ def read_snapshot(path: Path) -> Snapshot:
 
     Raises:
         ValueError: it names a class or function, is cut short, or is something else.
+        OSError: there is no such file, or it cannot be read.
     """
     collecting = gc.isenabled()
     gc.disable()  # it would walk over millions of dictionaries again and again, and find none to free
     snapshot, reason = None, "it lacks segments or device_traces"
     try:
-        with path.open("rb") as file:
+        with path.open("rb") as start:
+            packed = start.read(2) == GZIP
+        with gzip.open(path) if packed else path.open("rb") as file:
             snapshot = _PlainUnpickler(file).load()
-    except OSError:
-        raise
+    except OSError as e:
+        if e.errno is not None:  # else it is what gzip says of its own bytes
+            raise
+        reason = str(e)
     except Exception as e:  # bytes that are no pickle may raise anything
         reason = str(e).rstrip(".") or type(e).__name__
     finally:

@@ -39,7 +39,8 @@ class Level(NamedTuple):
     event: int
     """Events that had happened."""
     time_ms: float
-    """Since the first event, by the CPU's clock: the CPU runs ahead of the GPU."""
+    """Since the first event, by the CPU's clock: the CPU runs ahead of the GPU; not a number before torch 2.2, which
+    wrote no times."""
     allocated_bytes: int
 
 
@@ -79,6 +80,8 @@ class Digest:
     timeline: tuple[Level, ...]
     peak: Moment
     oom: Moment | None
+    static_known: bool
+    """Whether the addresses of weights, gradients and optimizer state were known; else their stacks alone told."""
     largest_free_block_bytes: int
     """That the allocator held and nobody used, when the snapshot was taken; 0 if there was none."""
 
@@ -86,7 +89,8 @@ class Digest:
     def allocation_rows(self) -> Rows:
         """Rows of allocations.parquet."""
         moments = (self.peak,) if self.oom is None else (self.peak, self.oom)
-        return [{"moment": moment.name} | asdict(held) for moment in moments for held in moment.composition]
+        facts = {"static_known": self.static_known}
+        return [{"moment": moment.name} | asdict(held) | facts for moment in moments for held in moment.composition]
 
     @property
     def timeline_rows(self) -> Rows:
@@ -120,6 +124,7 @@ def digest(
             timeline=reduced(history.times_ms, history.levels),
             peak=history.moment(PEAK, int(np.argmax(history.levels)), casts),
             oom=None if history.oom is None else history.moment(OOM, history.oom, casts),
+            static_known=bool(known),
             largest_free_block_bytes=max((b["size"] for b in history.blocks if b["state"] == "inactive"), default=0),
         )
     except (AttributeError, KeyError, OverflowError, TypeError) as e:
@@ -141,12 +146,22 @@ def reduced(times_ms: Any, levels: Any, num_buckets: int = NUM_BUCKETS) -> tuple
     return tuple(Level(k, float(times_ms[k]), int(levels[k])) for k in sorted(chosen))
 
 
+def _blocks(snapshot: Snapshot, device: int) -> Iterator[dict[str, Any]]:
+    """Yield the blocks of a device; older torch leaves out what follows from their order, and what was asked for."""
+    for segment in snapshot["segments"]:
+        if segment.get("device", device) == device:
+            address = segment.get("address", 0)
+            for block in segment["blocks"]:
+                yield {"address": address, "requested_size": block["size"]} | block
+                address += block["size"]
+
+
 class _History:
     """When every byte of one device came and went, and what it was for. Moment k is after k events."""
 
     def __init__(self, snapshot: Snapshot, device: int, known: Mapping[int, str]) -> None:
         self.trace = trace = snapshot["device_traces"][device]
-        self.blocks = [b for s in snapshot["segments"] if s.get("device", device) == device for b in s["blocks"]]
+        self.blocks = list(_blocks(snapshot, device))
         self.purposes = Purposes(trace, known)
         self.oom: int | None = None
         self.before: list[Allocation] = []
@@ -175,8 +190,11 @@ class _History:
         ]
         self.freed_at = np.array(freed_at, np.int64)
         self.levels = sum(a.size_bytes for a in self.before) + np.concatenate(([0], np.cumsum(change, dtype=np.int64)))
-        times_us = np.fromiter((event["time_us"] for event in trace), np.int64, num_events)
-        self.times_ms = np.concatenate(([0.0], (times_us - times_us[:1]) / 1e3))
+        timed = all("time_us" in event for event in trace)
+        times_us = np.fromiter((event["time_us"] if timed else 0 for event in trace), np.int64, num_events)
+        self.times_ms = (
+            np.concatenate(([0.0], (times_us - times_us[:1]) / 1e3)) if timed else np.full(num_events + 1, np.nan)
+        )
 
     def live_at(self, moment: int) -> Iterator[Allocation]:
         """Yield what was live after so many events, oldest first."""

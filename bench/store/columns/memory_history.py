@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.store.columns.column import INT, REAL, TEXT, Column
+from bench.store.columns.column import FLAG, INT, REAL, TEXT, Column
 from bench.store.columns.traces import ID
 
 CATEGORIES = {
@@ -12,6 +12,7 @@ CATEGORIES = {
     "autocast cache": "16-bit copies of fp32 weights",
     "activations": "made by the forward pass",
     "backward": "made by the backward pass: gradients of activations, and its workspace",
+    "cuBLAS workspace": "of a cuBLAS handle, kept to the end of the process",
     "workspace": "given back within one line of Python, or a temporary of the optimizer",
     "buffers": "of the model",
     "data": "images and labels on the device",
@@ -45,6 +46,14 @@ ALLOCATIONS: tuple[Column, ...] = (
         "Asked for by tensors that were live at the moment; the rows of a moment sum to its level in memory",
     ),
     Column("num_allocations", INT, "", "allocations", "That the bytes are made of"),
+    Column(
+        "static_known",
+        FLAG,
+        "",
+        "addresses known",
+        "Whether weights, gradients and optimizer state were told by their addresses; else, as in what ran out of "
+        "memory, by stacks alone, which leave some of them in other categories",
+    ),
 )
 
 MEMORY_TIMELINE: tuple[Column, ...] = (

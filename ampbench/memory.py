@@ -1,0 +1,152 @@
+"""python -m ampbench memory FILE.pickle: what a GPU's memory was full of, from a snapshot that anybody recorded.
+
+The file is what `torch.cuda.memory._dump_snapshot` writes after `_record_memory_history()`. Nothing in it can run.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+import sys
+import textwrap
+from collections import defaultdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ampbench.terminal import printable
+from bench.measure.memory_history import Digest, Moment, digest, read_snapshot
+from bench.measure.memory_history.record import Snapshot
+from bench.plan.errors import RequestError
+from visualize.text_table import draw
+
+MIB = 2**20
+WIDTH = 100
+"""Columns where there is no terminal."""
+LEFT = ("category", "call site")
+MOST_SITES = 15
+"""Call sites that are printed of a moment."""
+STACKS_ONLY = (
+    "The addresses of weights, gradients and optimizer state are not known here: they are told by Python stacks alone. "
+    "Of what has none (made before the recording, by autograd's own thread, or with stacks off) some stand under "
+    "'before recording', 'backward', 'activations' or 'other'."
+)
+
+
+def main(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A snapshot; it may be packed by gzip.")],
+    device: Annotated[
+        int | None, typer.Option(min=0, help="Index of the GPU; left out, the one with the most events.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Draw the line over time into this file, as in memory.png.")] = None,
+) -> int:
+    """Say what was live when a recorded training held the most memory, and when it ran out of it."""
+    try:
+        snapshot = read_snapshot(file)
+        index = _busiest(snapshot) if device is None else device
+        found = digest(snapshot, index)
+    except OSError as e:
+        raise RequestError(
+            f"{file}: cannot be read ({e.strerror}); name a file that torch.cuda.memory._dump_snapshot wrote"
+        ) from None
+    except ValueError as e:
+        words = str(e)
+        raise RequestError(words if words.startswith(str(file)) else f"{file}: {words}") from None
+    if out:
+        _draw(found, f"{file.name}, device {index}", out)
+    width = min(max(shutil.get_terminal_size((WIDTH, 0)).columns, 20), 160)
+    sys.stdout.write(printable(in_words(found, _others(snapshot, index), f"{file}, device {index}", width)))
+    if out:
+        print(f"Figure: {out}")
+    return 0
+
+
+def in_words(found: Digest, others: str, name: str, width: int = WIDTH) -> str:
+    """Return the digest of a snapshot as a page of text."""
+    last = found.timeline[-1]
+    over = "" if math.isnan(last.time_ms) else f" in {last.time_ms:,.1f} ms"
+    parts = [f"{name}: {found.num_events:,} events{over}{others}"]
+    if not found.num_events:
+        parts.append("No history was recorded before this snapshot: what follows is what was live when it was taken.")
+    parts += [_moment(moment, width) for moment in (found.peak, found.oom) if moment]
+    parts.append(
+        f"At the end: {_mib(last.allocated_bytes)} MiB. Largest free block of the allocator: "
+        f"{_mib(found.largest_free_block_bytes)} MiB."
+    )
+    parts.append(textwrap.fill(STACKS_ONLY, width, break_long_words=False, break_on_hyphens=False))
+    return "\n\n".join(parts) + "\n"
+
+
+def _moment(moment: Moment, width: int) -> str:
+    head = f"Peak: {_mib(moment.allocated_bytes)} MiB that tensors asked for, after event {moment.event:,}"
+    if moment.name == "oom":
+        asked = "an unknown size" if moment.requested_bytes is None else f"{_mib(moment.requested_bytes)} MiB"
+        free = "" if moment.device_free_bytes is None else f", {_mib(moment.device_free_bytes)} MiB free on the GPU"
+        held = f"{_mib(moment.allocated_bytes)} MiB held{free}"
+        head = f"Out of memory: {asked} could not be had at event {moment.event:,}, with {held}"
+    by_category: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+    for holding in moment.composition:
+        by_category[holding.category][0] += holding.allocated_bytes
+        by_category[holding.category][1] += holding.num_allocations
+    whole = max(1, moment.allocated_bytes)
+    categories = [
+        {"category": name, "MiB": f"{_mib(size)}", "share": f"{size / whole:.1%}", "allocations": f"{number:,}"}
+        for name, (size, number) in sorted(by_category.items(), key=lambda item: -item[1][0])
+    ]
+    sites = [
+        {"MiB": f"{_mib(held.allocated_bytes)}", "category": held.category, "call site": held.call_site}
+        for held in moment.composition[:MOST_SITES]
+    ]
+    tables = [
+        draw(rows, width, keys=keys, left=LEFT) for rows, keys in ((categories, ["category"]), (sites, [])) if rows
+    ]
+    return "\n".join([head, *tables]).rstrip("\n")
+
+
+def _mib(size_bytes: int) -> str:
+    """Return bytes in MiB, with three digits at least."""
+    size = size_bytes / MIB
+    return f"{size:,.1f}" if size >= 10 else f"{size:.3g}"
+
+
+def _busiest(snapshot: Snapshot) -> int:
+    """Return the device with the most events; where there are none, the first that holds memory."""
+    try:
+        traces, segments = snapshot["device_traces"], snapshot["segments"]
+        number, _, index = max((len(trace), -i, i) for i, trace in enumerate(traces))
+        return index if number else min((s.get("device", 0) for s in segments), default=0)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return 0  # what is wrong with it is said by `digest`
+
+
+def _others(snapshot: Snapshot, index: int) -> str:
+    lengths = {
+        i: len(trace) if isinstance(trace, list) else 0
+        for i, trace in enumerate(snapshot["device_traces"])
+        if i != index
+    }
+    said = ", ".join(f"--device {i} with {length:,}" for i, length in lengths.items() if length)
+    return f"; there is also {said}" if said else ""
+
+
+def _draw(found: Digest, name: str, out: Path) -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+    import pandas as pd
+
+    from visualize import theme
+    from visualize.figures.memory_timeline import draw_levels
+
+    theme.use()
+    fig, ax = plt.subplots(figsize=(9, 4), layout="constrained")
+    draw_levels(pd.DataFrame(found.timeline_rows).assign(recipe=name), ax)
+    try:
+        fig.savefig(out, dpi=150)
+    except (OSError, ValueError) as e:
+        reason = e.strerror if isinstance(e, OSError) and e.strerror else str(e)
+        raise RequestError(f"--out {out}: cannot be written ({reason}); name a file such as memory.png") from None
+    finally:
+        plt.close(fig)
