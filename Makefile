@@ -1,4 +1,5 @@
 # make quickstart    set up, then run the first experiment to its verdict
+# make demo          measure results/demo again and fill demo.ipynb in with it; leave the machine alone meanwhile
 # make test          set up, then format, lint, types and tests: all that CI checks
 # make whole         the tests of the whole line: kills, shards, every ending, the report; minutes
 # make overhead      what the harness itself costs, as interleaved ratios; leave the machine alone meanwhile
@@ -15,10 +16,17 @@ READY  := $(if $(filter $(VENV)/bin/python,$(PYTHON)),$(VENV)/ready)
 # A process a cell imports torch again and again: its bytecode is kept.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: quickstart test whole format fuzz overhead gpu reference clean
+.PHONY: quickstart demo notebook test whole format fuzz overhead gpu reference clean
 
 quickstart: $(READY)
 	$(PYTHON) bench/run_matrix.py experiments/quickstart.toml
+
+demo: $(READY)
+	$(PYTHON) bench/run_matrix.py experiments/demo.toml --again ok
+	$(MAKE) notebook
+
+notebook: $(READY)
+	$(PYTHON) -c "import nbclient, nbformat; n = nbformat.read('demo.ipynb', 4); nbclient.NotebookClient(n, timeout=1200, record_timing=False).execute(); nbformat.write(n, 'demo.ipynb')"
 
 test: $(READY)
 	$(PYTHON) -m ruff format --check .
