@@ -69,9 +69,16 @@ def archive_folder(name: str) -> Path:
 
 
 def has_archive(folder: Path, name: str) -> bool:
-    """Return whether a folder holds the archive, packed or unpacked."""
+    """Return whether a folder holds the archive, packed or unpacked, or its Parquet form."""
     archive = ARCHIVES[name]
-    return (folder / archive.file).is_file() or (folder / archive.unpacked).is_dir()
+    there = (folder / archive.file).is_file() or (folder / archive.unpacked).is_dir()
+    return there or parquet_folder(folder, name) is not None
+
+
+def parquet_folder(folder: Path, name: str) -> Path | None:
+    """Return the folder of Parquet files of that name: `cifar10/` in a folder, or `--data-dir` itself; else None."""
+    places = [folder / name, *([folder] if str(folder) == os.environ.get(DATA_DIR) else [])]
+    return next((place for place in places if any(place.glob("*.parquet")) or any(place.glob("*/*.parquet"))), None)
 
 
 def state_of(name: str) -> str:

@@ -114,6 +114,12 @@ def list_folder(folder: Path) -> ImageFolder:
     )
 
 
+def has_classes(folder: Path) -> bool:
+    """Whether a folder has a training set in folders of classes."""
+    there = {entry.name.lower(): Path(entry.path) for entry in _entries(folder) if _is_dir(entry)}
+    return any(any(_class_folders(there[name])) for name in TRAIN if name in there)
+
+
 def check_splits(folder: Path) -> None:
     """Raise RequestError if a folder has no training or no test set; looks at its own entries only."""
     _split_folder(folder, TRAIN, "train")

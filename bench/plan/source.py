@@ -9,8 +9,10 @@ import unicodedata
 from pathlib import Path
 
 import models
+from bench.plan.data_place import ARCHIVES
 from bench.plan.errors import RequestError, did_you_mean
-from bench.plan.image_folder import check_splits, list_folder
+from bench.plan.image_folder import check_splits, has_classes, list_folder
+from bench.plan.image_parquet import Shards, find_shards
 
 DATA_NAMES = ("digits", "cifar10", "cifar100", "synthetic")
 OTHER_DATA = "'digits' and 'synthetic' need no download, 'folder:PATH' reads train/ and test/ class folders"
@@ -43,9 +45,27 @@ def check_data(name: str) -> None:
         folder = folder_path(where)
         if not os.path.isdir(folder):
             raise RequestError(f"no folder {str(folder)!r}; mend the path, or use other data ({OTHER_DATA})")
-        check_splits(folder)
+        if not has_classes(folder) and find_shards(folder) is None:
+            _refuse_archives(folder)
+            check_splits(folder)
     elif name not in DATA_NAMES:
         raise RequestError(f"{name!r} is no data. {did_you_mean(name, (*DATA_NAMES, 'folder:PATH'))}")
+
+
+def listed_shards(folder: Path) -> Shards | None:
+    """Return the Parquet files of a folder that has no folders of classes; None if it has those, or no such files."""
+    return None if has_classes(folder) else find_shards(folder)
+
+
+def _refuse_archives(folder: Path) -> None:
+    """Refuse a folder of CIFAR's archive, which has a name of its own as data."""
+    for name, archive in ARCHIVES.items():
+        place = folder.parent if folder.name == archive.unpacked else folder
+        if (place / archive.unpacked).is_dir() or (place / archive.file).is_file():
+            raise RequestError(
+                f"{str(folder)!r} holds the archive of {name} and no folders of classes; write data = '{name}', and "
+                f"--data-dir {place}"
+            )
 
 
 def data_note(name: str) -> str | None:
@@ -55,7 +75,10 @@ def data_note(name: str) -> str | None:
         RequestError: the folder cannot be used.
     """
     source, _, where = name.partition(":")
-    return list_folder(folder_path(where).resolve()).note if source == "folder" else None
+    if source != "folder":
+        return None
+    folder = folder_path(where).resolve()
+    return (listed_shards(folder) or list_folder(folder)).note
 
 
 def folder_path(where: str) -> Path:

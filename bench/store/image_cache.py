@@ -8,7 +8,8 @@ from pathlib import Path
 
 from bench.plan.data_place import cache_folder
 from bench.plan.image_folder import ImageFolder, list_folder
-from bench.plan.source import folder_path
+from bench.plan.image_parquet import Shards
+from bench.plan.source import folder_path, listed_shards
 
 FACTS = "facts.json"
 """In a folder of decoded images; written last, so that its presence means that the arrays are whole."""
@@ -24,7 +25,7 @@ class Place:
     """What is decoded so far; it belongs to the source, and outlives a change of some of its images."""
     lock: Path
     """Held by whoever decodes the source at this size."""
-    listed: ImageFolder | None = None
+    listed: ImageFolder | Shards | None = None
     """What was found in it, if it is a folder of images."""
 
     @property
@@ -41,11 +42,11 @@ def place_of(data: str, image_size: int) -> Place:
     """
     source, _, where = data.partition(":")
     identity = key = source
-    listed: ImageFolder | None = None
+    listed: ImageFolder | Shards | None = None
     if source == "folder":
         folder = folder_path(where).resolve()
         identity = f"folder-{hashlib.sha256(str(folder).encode()).hexdigest()[:16]}"
-        listed = list_folder(folder)
+        listed = listed_shards(folder) or list_folder(folder)
         key = f"folder-{listed.digest}"
     images = cache_folder() / "images"
     return Place(

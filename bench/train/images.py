@@ -18,11 +18,13 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
-from bench.plan.data_place import archive_folder, cache_folder
+from bench.plan.data_place import cache_folder
 from bench.plan.image_folder import list_folder
-from bench.plan.source import OTHER_DATA, folder_path
+from bench.plan.source import folder_path, listed_shards
 from bench.store.image_cache import FACTS, Place, place_of
+from bench.train.cifar import decode_cifar
 from bench.train.growing import Gathered, Tell, decode_all
+from bench.train.image_parquet import decode_shards
 from bench.train.image_store import ARRAYS, Decoded, check_room, write_images
 from bench.train.statuses import DataTooLarge
 
@@ -137,6 +139,9 @@ def _decode(source: str, where: str, image_size: int, place: Place, tell: Tell) 
     cache = place.lock.parent
     if source == "folder":
         folder = folder_path(where).resolve()
+        shards = listed_shards(folder)
+        if shards:
+            return decode_shards(shards, image_size, tell)
         listed = list_folder(folder)
         train, test = listed.train, listed.test
         num_train, paths = len(train.paths), [Path(path) for path in (*train.paths, *test.paths)]
@@ -147,7 +152,7 @@ def _decode(source: str, where: str, image_size: int, place: Place, tell: Tell) 
         return train_x, np.array(train.labels), test_x, np.array(test.labels), train.classes
     decoded: Decoded
     if source in ("cifar10", "cifar100"):
-        decoded = _decode_cifar(source)
+        decoded = decode_cifar(source)
     else:
         decoded = {"digits": _decode_digits, "synthetic": _draw_synthetic}[source]()
     check_room(len(decoded[1]) + len(decoded[3]), image_size, cache)
@@ -177,26 +182,3 @@ def _draw_synthetic() -> Decoded:
         return pattern_KCHW[y_N] + rng.integers(0, 128, (count, 3, 32, 32), dtype=np.uint8), y_N
 
     return *draw(NUM_SYNTHETIC), *draw(NUM_SYNTHETIC // 4), "0123456789"
-
-
-def _decode_cifar(name: str) -> Decoded:
-    """CIFAR-10 or -100 (Krizhevsky, 2009) by torchvision: downloaded once with its md5 checked, then reused."""
-    from torchvision import datasets
-
-    root = archive_folder(name)
-    root.mkdir(parents=True, exist_ok=True)
-    kind = datasets.CIFAR10 if name == "cifar10" else datasets.CIFAR100
-    try:
-        train, test = (kind(root, train=split, download=True) for split in (True, False))
-    except (OSError, RuntimeError) as e:
-        raise ValueError(
-            f"data = '{name}': download from {kind.url} failed ({e}); put {kind.filename} into {root}, "
-            f"or use other data: {OTHER_DATA}"
-        ) from e
-    return (
-        train.data.transpose(0, 3, 1, 2),
-        np.array(train.targets),
-        test.data.transpose(0, 3, 1, 2),
-        np.array(test.targets),
-        train.classes,
-    )
