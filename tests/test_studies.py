@@ -11,7 +11,9 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+import typer
 
+from bench import run_matrix, run_one
 from bench.plan.experiment import read_experiment
 from bench.plan.matrix import make_plan
 from models.tiny_vit import save, tiny_vit
@@ -90,6 +92,35 @@ def test_the_hybrid_has_its_one_training_at_a_rate_of_a_fiftieth() -> None:
     fields = fields_of("hybrid")
     assert (fields["learning_rate"], fields["batch_size"], fields["epochs"], fields["gpus"]) == (0.02, 32, 300, 2)
     assert fields["sync_batchnorm"]
+
+
+def command_lines() -> list[str]:
+    """Return the commands that experiments/README.md gives for what the studies did."""
+    text = (ROOT / "experiments" / "README.md").read_text().partition("## The studies' own command lines")[2]
+    return [line.strip().rstrip(" &") for line in text.splitlines() if line.startswith("    ") and "run_" in line]
+
+
+def test_every_command_line_in_the_reference_is_one_that_can_be_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    monkeypatch.setenv("AMPBENCH_DATA", "")
+    lines = [line for line in command_lines() if "visualize" not in line]
+    assert sum("vgg19_amp.toml --only precision=" in line for line in lines) == 7, "S3's seven scripts"
+    for line in lines:
+        words = [word for word in line.split() if not word.startswith("CUDA_VISIBLE_DEVICES=")]
+        main = {"bench/run_one.py": run_one.main, "bench/run_matrix.py": run_matrix.main}[words[1]]
+        typed = [
+            str(ROOT / word) if word.startswith("experiments/") else word for word in words[2:] if word != "--plan"
+        ]
+        app = typer.Typer(add_completion=False)
+        app.command()(main)
+        try:
+            app([*[word for word in typed if word != "--summary"], "--plan"], standalone_mode=False)
+        except Exception as e:
+            pytest.fail(f"{line}: {e}")
+        assert "To run: " in capsys.readouterr().out, line
 
 
 @pytest.mark.whole
