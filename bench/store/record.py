@@ -105,6 +105,11 @@ def write_parquet(path: Path, table: str, rows: Sequence[Mapping[str, Any]]) -> 
     unknown = {key for row in rows[:1] for key in row} - set(columns.names)
     if unknown:
         raise ValueError(f"{path.name}: columns {sorted(unknown)} are not in bench/store/columns/; add them there")
-    arrays = {name: [row.get(name) for row in rows] for name in columns.names}
+    arrays = {name: [_writable(row.get(name)) for row in rows] for name in columns.names}
     with replacing(path) as partial:
         pq.write_table(pa.Table.from_pydict(arrays, schema=columns), partial, compression="zstd")
+
+
+def _writable(value: Any) -> Any:
+    """Return a value that Arrow takes: half a character, as an exception's words may hold, is written out."""
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value

@@ -34,5 +34,8 @@ def attempt(row: dict[str, Any], what: str, work: Callable[[], object]) -> None:
 
 def first_line(error: BaseException) -> str:
     """Return the first line of what an exception says."""
-    lines = str(error).strip().splitlines()
+    try:
+        lines = str(error).strip().splitlines()
+    except Exception:  # one of its own, that cannot say what it is
+        lines = []
     return lines[0] if lines else "no message"

@@ -8,8 +8,9 @@ from typing import Any
 from bench.measure.memory import Memory
 from bench.plan.measure import Measure
 from bench.train.savepoint import CannotRollBackError
+from bench.train.statuses import Interrupted
 from bench.train.training import Training
-from bench.worker.failures import note_failure
+from bench.worker.failures import attempt, note_failure
 from bench.worker.probe import Probe
 from bench.worker.traces import Traces
 
@@ -37,7 +38,9 @@ class Looks:
             self.num_samples = 0
             note_failure(self.row, "looks at the layers", e)
             return
-        except Exception as e:  # too little memory, a reference that a model cannot compute: it goes on
+        except Interrupted:
+            raise
+        except BaseException as e:  # too little memory, a model that ends the process: the training goes on
             note_failure(self.row, f"look at the layers after epoch {epoch}", e)
             self.clear_away()
             return
@@ -52,8 +55,5 @@ class Looks:
     def clear_away(self) -> None:
         """Leave the memory as a step does; where that fails the next step is a little slower."""
         self.memory.release()
-        try:
-            self.probe.warm_up()
-        except Exception as e:
-            note_failure(self.row, "warm-up after a look", e)
+        attempt(self.row, "warm-up after a look", self.probe.warm_up)
         self.memory.reset_peak()

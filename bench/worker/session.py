@@ -149,8 +149,8 @@ class Session:
             self.report(phase="training", epoch=epoch + 1, test_accuracy=evaluation["test_accuracy"])
         self.row |= {"timing_stop": "training", "final_loss_scale": scale, **trained, **evaluation}
         learning.keep_final(self.cell.epochs, evaluation["test_accuracy"])
-        self.row |= learning.judge()
-        say(*end_lines(self.row))
+        attempt(self.row, "judgement of the course", lambda: self.row.update(learning.judge()))
+        attempt(self.row, "last lines of the log", lambda: say(*end_lines(self.row)))
 
     def keep(self, training: Training, epoch: int) -> None:
         """Write a checkpoint after `epoch` epochs, if it is time for one. Off the clock."""
