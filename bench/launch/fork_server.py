@@ -19,6 +19,7 @@ from multiprocessing.context import ForkServerContext, ForkServerProcess
 from typing import Any
 
 from bench.plan.errors import RequestError
+from bench.plan.packages import advice
 from bench.store.folder import ROOT
 from bench.store.run import Run
 
@@ -126,7 +127,7 @@ def _greet(messages: Connection) -> None:
     try:
         import bench.worker.process  # noqa: F401
     except Exception as e:
-        messages.send(f"{type(e).__name__}: {' '.join(str(e).split())}".rstrip(". "))
+        messages.send(f"{type(e).__name__}: {' '.join(str(e).split())}".rstrip(". ") + advice(e))
     else:
         messages.send(None)
 

@@ -14,6 +14,7 @@ from signal import SIGKILL
 from typing import Any
 
 from bench.plan.board import Board
+from bench.plan.packages import advice
 from bench.store.image_cache import place_of
 from bench.store.locks import hold_board
 from bench.train.images import prepare_images
@@ -37,7 +38,7 @@ def prepare_for_launcher(data: str, image_size: int, board: Board, messages: Con
         messages.send({"because": str(e)})
     except Exception as e:
         traceback.print_exc()
-        messages.send({"because": f"{type(e).__name__}: {' '.join(str(e).split())}"})
+        messages.send({"because": f"{type(e).__name__}: {' '.join(str(e).split())}{advice(e)}"})
     else:
         messages.send({"because": None})
 
