@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import codecs
+import errno
 import io
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 SPELLED = {
     "±": "+/-", "–": "-", "—": "-", "−": "-", "‑": "-", "─": "-", "━": "=", "═": "=", "│": "|", "×": "x", "→": "->",
@@ -43,3 +46,26 @@ def show_everything() -> None:
 def printable(text: str) -> str:
     """Return a text that UTF-8 can hold: a file's name may consist of bytes that are no UTF-8."""
     return text.encode("utf-8", errors="replace").decode("utf-8")
+
+
+def unwritten(error: OSError, place: object) -> str:
+    """Say that something could not be written, why, and the next move."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    move = "free some space there" if full else "mend its permissions"
+    return f"{error.filename or place}: cannot be written ({os.strerror(error.errno or 0)}); {move}"
+
+
+@contextmanager
+def saying_unwritten() -> Iterator[None]:
+    """Context of a whole command: a stdout on a full disk is one line and exit code 2, a reader that has gone is 1."""
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except OSError as e:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the interpreter tries once more
+        if e.errno == errno.EPIPE:
+            sys.exit(1)
+        print(unwritten(e, "stdout"), file=sys.stderr)
+        sys.exit(2)

@@ -32,7 +32,9 @@ def run_command(
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
     app.command()(main)
     try:
-        sys.exit(app(words, standalone_mode=False, prog_name=name))
+        code = app(words, standalone_mode=False, prog_name=name)
+        sys.stdout.flush()
+        sys.exit(code)
     except RequestError as e:
         message = str(e)
     except (KeyboardInterrupt, typer.Abort):
@@ -41,9 +43,10 @@ def run_command(
         to_nowhere(sys.stdout)
         sys.exit(141)
     except OSError as e:
-        found = unwritable(e, Path("stdout"))
+        found = unwritable(e, Path("stdout"), "send it elsewhere")
         if found is None:
             raise
+        to_nowhere(sys.stdout)
         message = found
     except Exception as e:
         if not hasattr(e, "format_message"):  # A usage error has it; anything else is ours, and worth a traceback.

@@ -11,9 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from bench.launch import fork_server
 from bench.launch.fork_server import check_workers, server_pid, start_fork_server, start_process
@@ -27,6 +29,9 @@ Write = Callable[..., Path]
 pytestmark = pytest.mark.whole
 
 OURS = ("OPENBLAS_NUM_THREADS", "JE_ARROW_MALLOC_CONF", "PYTHONPATH")
+
+
+SHORT = "[measure]\nmax_timing_s = 1\n"
 
 
 def _look(messages: Any) -> None:
@@ -251,3 +256,89 @@ def test_a_reader_that_has_gone_ends_no_run(experiment_file: Write) -> None:
     assert process.wait(300) == 0, errors
     assert errors == ""
     assert pq.read_table(file.parent / "results" / "trial" / "cells.parquet").num_rows == 2
+
+
+def test_decoding_that_is_killed_or_interrupted_goes_on_where_it_was(experiment_file: Write, tmp_path: Path) -> None:
+    """kill -9 of the launcher, then of the process that decodes, then Ctrl-C; nothing is decoded twice."""
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 60), ("test", 4)):
+        for name in ("ant", "bee"):
+            (tmp_path / "images" / split / name).mkdir(parents=True)
+            for i in range(count):
+                noise = rng.integers(0, 256, (1200, 1200, 3), dtype=np.uint8)
+                Image.fromarray(noise).save(tmp_path / "images" / split / name / f"{i}.jpg")
+    text = ONE.replace("synthetic", f"folder:{tmp_path / 'images'}").replace("256", "4").replace("[0, 1, 2]", "[0]")
+    file = experiment_file(text + SHORT)
+    cache = {"AMPBENCH_CACHE": str(tmp_path / "cache")}
+
+    def known() -> int:
+        return sum(path.read_bytes().count(b"\n") for path in tmp_path.glob("cache/images/*growing/index"))
+
+    def decoders() -> list[psutil.Process]:
+        open_files = [(p, f.path) for p in psutil.process_iter() for f in opened(p)]
+        return [p for p, path in open_files if path.startswith(str(tmp_path / "cache")) and path.endswith("pixels")]
+
+    before = 0
+    for how in ("launcher", "decoder", "ctrl-c"):
+        with started(file, **cache) as launcher:
+            wait_until(lambda before=before: known() > before)  # type: ignore[misc]
+            if how == "launcher":
+                launcher.kill()
+            elif how == "decoder":
+                decoders()[0].kill()
+            else:
+                launcher.send_signal(signal.SIGINT)
+            output, _ = launcher.communicate(timeout=300)
+        wait_until(lambda: not decoders(), 60)
+        if how == "decoder":
+            assert launcher.returncode == 2, output
+            assert "was killed by SIGKILL" in output
+            assert "what is decoded is kept, and the same command goes on" in output
+        elif how == "ctrl-c":
+            assert launcher.returncode == 130, output
+            assert "Interrupted: 0 of 1 cells are kept. To go on:" in output
+        assert "Traceback" not in output
+        assert not records(file)
+        assert before < known() < 128, how
+        before = known()
+    result = run(file, **cache)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert [row["status"] for row in rows_of(file)] == ["ok"]
+
+
+def opened(process: psutil.Process) -> list[Any]:
+    try:
+        return list(process.open_files())
+    except psutil.Error:
+        return []
+
+
+def test_data_that_cannot_be_fetched_is_one_line_and_not_one_a_cell(experiment_file: Write, tmp_path: Path) -> None:
+    file = experiment_file(ONE.replace("synthetic", "cifar10"))
+    dead = dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:9")
+    result = run(file, AMPBENCH_CACHE=str(tmp_path / "cache"), **dead)
+    assert result.returncode == 2, result.stdout + result.stderr
+    assert len(result.stderr.splitlines()) == 1, result.stderr
+    assert result.stderr.startswith("data = 'cifar10': download from ")
+    assert not records(file)
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["bench/run_matrix.py FILE --plan", "bench/run_matrix.py --help", "-m visualize.compare results/demo "
+     "--a precision=fp32 --b precision=bf16_amp"],
+)  # fmt: skip
+def test_a_full_disk_below_stdout_is_one_line_and_a_reader_that_has_gone_none(
+    words: str, experiment_file: Write
+) -> None:
+    command = [sys.executable, *words.replace("FILE", str(experiment_file(ONE))).split()]
+    with Path("/dev/full").open("w") as full:
+        result = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (result.returncode, len(result.stderr.splitlines())) == (2, 1), result.stderr
+    assert result.stderr.startswith("stdout: cannot be written (No space left on device)")
+    gone = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert gone.stdout is not None
+    assert gone.stderr is not None
+    gone.stdout.close()
+    assert gone.stderr.read() == ""
+    assert gone.wait(60) in (1, 141)

@@ -183,8 +183,8 @@ def records(file: Path) -> dict[Path, int]:
 
 
 def test_a_kill_at_any_moment_loses_at_most_the_cell_in_flight(experiment_file: Write) -> None:
-    """kill -9 of the launcher or of a worker, then the same command, until it is done."""
-    num_kills = int(os.environ.get("AMPBENCH_TEST_KILLS", "2"))
+    """kill -9 of the launcher, a worker or the fork server, then the same command, until it is done."""
+    num_kills = int(os.environ.get("AMPBENCH_TEST_KILLS", "3"))
     file = experiment_file(SLOW.replace("seed = [0, 1]", f"seed = {[*range(2 * num_kills)]}"))  # never done in between
     rng = random.Random(0)
     kept: dict[Path, int] = {}
@@ -196,11 +196,14 @@ def test_a_kill_at_any_moment_loses_at_most_the_cell_in_flight(experiment_file: 
                 first_s = time.monotonic() - begun
             else:
                 time.sleep(rng.uniform(0, 1.3 * first_s))  # while torch loads, in a cell, between two, while joining
-            workers = [p for p in survivors(file) if p.pid != launcher.pid]
-            victim = launcher.pid if attempt % 2 == 0 or not workers else rng.choice(workers).pid
-            os.kill(victim, signal.SIGKILL)
-            if victim != launcher.pid:
-                launcher.send_signal(signal.SIGKILL)
+            workers = [p.pid for p in survivors(file) if p.pid != launcher.pid]
+            servers = fork_servers_of(launcher.pid)
+            victims = ([launcher.pid], servers, workers)[attempt % 3] or [launcher.pid]
+            os.kill(rng.choice(victims), signal.SIGKILL)
+            if victims is servers:  # cells go on, in it and after it
+                before = len(records(file))
+                wait_until(lambda before=before: len(records(file)) > before)  # type: ignore[misc]
+            launcher.send_signal(signal.SIGKILL)
         wait_until(lambda: not survivors(file), 120)
         now = records(file)
         assert kept.items() <= now.items(), "a finished cell was run again"
@@ -214,6 +217,15 @@ def test_a_kill_at_any_moment_loses_at_most_the_cell_in_flight(experiment_file: 
     ids = [row["cell_id"] for row in rows_of(file)]
     assert len(ids) == len(set(ids)) == 4 * num_seeds
     assert {row["status"] for row in rows_of(file)} <= {"ok", "crashed"}
+    crashed = [row["because"] for row in rows_of(file) if row["status"] == "crashed"]
+    assert all("killed by SIGKILL" in because for because in crashed), crashed
+    assert len(crashed) <= num_kills / 3
+
+
+def fork_servers_of(launcher: int) -> list[int]:
+    with suppress(psutil.Error):
+        return [p.pid for p in psutil.Process(launcher).children() if any("forkserver" in w for w in p.cmdline())]
+    return []
 
 
 def test_a_training_killed_over_and_over_ends_as_the_one_that_was_left_alone(experiment_file: Write) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import multiprocessing
 from pathlib import Path
@@ -11,12 +12,21 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from rich.console import Console
 
+from bench.launch import preparation
+from bench.launch.preparation import Shown
+from bench.plan.board import Board
+from bench.plan.cell import Cell
 from bench.plan.data_place import cache_folder
+from bench.plan.measure import Budget, Measure
+from bench.plan.recipe import RECIPES
 from bench.store.image_cache import place_of
+from bench.store.run import Run
 from bench.train import growing, image_store, images
 from bench.train.images import load_images, prepare_images
 from bench.train.statuses import DataTooLarge
+from bench.worker.preparation import prepare_apart
 from tests.test_images import make_folder
 
 
@@ -195,3 +205,54 @@ def test_a_cache_that_an_earlier_version_wrote_is_the_same_to_the_byte(cold: Pat
     x = digits.train_x_NCHW.double() / 255
     assert facts["mean"] == pytest.approx(x.mean((0, 2, 3)).tolist(), abs=1e-4)
     assert facts["std"] == pytest.approx(x.std((0, 2, 3), correction=0).tolist(), abs=1e-4)
+
+
+def test_a_line_says_how_far_it_is_and_how_long_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = iter([0.0, 0.0, 1.0, 10.0, 10.0, 11.0, 40.0, 40.0])
+    monkeypatch.setattr(preparation.time, "monotonic", lambda: next(now))
+    console = Console(file=io.StringIO(), width=200)
+    shown = Shown(console, "folder:cats", 32, log_every_s=10)
+    next(now)
+    for done in (25, 250, 275, 1000):
+        shown.told({"done": done, "of": 1000})
+    shown.told({"holder": "LeNet fp32 b1 s0 of x (process 7)"})
+    assert console.file.getvalue().splitlines() == [
+        "preparing folder:cats at 32x32: 250 of 1,000 images, about 30 s to go",
+        "preparing folder:cats at 32x32: 1,000 of 1,000 images, about 0 s to go",
+        "preparing folder:cats at 32x32: waiting for the CPU, held by LeNet fp32 b1 s0 of x (process 7)",
+    ]
+
+
+def test_a_cells_time_begins_when_its_data_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """minutes_per_cell counts from the phase `start`."""
+    from bench.worker import process
+
+    order: list[object] = []
+    monkeypatch.setattr(process, "prepare_apart", lambda data, size: order.append((data, size)))
+    monkeypatch.setattr(process, "measure_cell", lambda *_: order.append("measured"))
+    cell = Cell(model="LeNet", data="digits", precision=RECIPES["fp32"], batch_size=64)
+    run = Run(
+        folder=tmp_path / "x" / "runs" / "y",
+        cell=cell,
+        measure=Measure(),
+        budget=Budget(),
+        board=Board(board_id="cpu"),
+        order=1,
+        command="",
+    )
+    run.save()
+    process.run_cell(run, lambda **facts: order.append(facts.get("phase")))
+    assert order == [("digits", 32), "start", "measured"]
+
+
+def test_a_worker_decodes_in_another_process_than_its_own(tmp_path: Path, decoded: list[Path]) -> None:
+    """Where the data changed since the launcher looked, or a worker is started by hand."""
+    folder = make_folder(tmp_path / "data")
+    prepare_apart(f"folder:{folder}", 32)
+    assert place_of(f"folder:{folder}", 32).is_ready
+    assert decoded == []
+    (folder / "train" / "ant" / "0.png").write_bytes(b"no image")
+    prepare_apart(f"folder:{folder}", 32)  # it is said by whoever loads it
+    with pytest.raises(ValueError, match=r"0\.png: no readable image"):
+        load_images(f"folder:{folder}", 32)
+    assert decoded == [folder / "train" / "ant" / "0.png"]

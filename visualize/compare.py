@@ -19,7 +19,7 @@ from typing import Annotated
 
 import typer
 
-from ampbench.terminal import show_everything
+from ampbench.terminal import saying_unwritten, show_everything
 from visualize import comparison, frame, gate
 from visualize.comparison import Comparison
 from visualize.files import ResultsError
@@ -94,4 +94,5 @@ if __name__ == "__main__":
     show_everything()
     app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
     app.command()(main)
-    app()
+    with saying_unwritten():
+        app()

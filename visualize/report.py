@@ -20,7 +20,7 @@ from typing import Annotated
 import pandas as pd
 import typer
 
-from ampbench.terminal import show_everything
+from ampbench.terminal import saying_unwritten, show_everything, unwritten
 from visualize import failures, frame, learned, numerics, recommendation, table, verdict, work
 from visualize.files import ResultsError
 from visualize.frame import Results
@@ -240,7 +240,7 @@ def main(
         print(e, file=sys.stderr)
         raise typer.Exit(2) from None
     except OSError as e:
-        print(f"{e.filename or folder}: cannot be written ({e.strerror}); mend its permissions", file=sys.stderr)
+        print(unwritten(e, folder), file=sys.stderr)
         raise typer.Exit(2) from None
     print(page)
 
@@ -249,4 +249,5 @@ if __name__ == "__main__":
     show_everything()
     app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
     app.command()(main)
-    app()
+    with saying_unwritten():
+        app()

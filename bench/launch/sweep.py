@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +20,7 @@ from bench.launch.refusals import refuse_mixing, refuse_shared, refuse_unwritabl
 from bench.measure.machine import git_state, refused_switch
 from bench.plan.board import Board
 from bench.plan.cell import Cell
-from bench.plan.errors import RequestError, did_you_mean
+from bench.plan.errors import RequestError
 from bench.plan.matrix import Plan
 from bench.store.disk import Lasting, saying_unwritable
 from bench.store.folder import Folder
@@ -28,9 +28,6 @@ from bench.store.folder import Folder
 if TYPE_CHECKING:
     from bench.launch.backstop import Backstop
     from bench.store.run import Run
-
-WRONG = ("failed", "crashed", "timeout")
-"""Endings that a person may have mended the cause of."""
 
 WANDB_TIMEOUT_S = 120.0
 """For logging all runs of a matrix offline and sending them; then it is left to `wandb sync`."""
@@ -78,7 +75,7 @@ def _sweep(plan: Plan, cells: Sequence[Cell], folder: Folder, options: Options, 
     done = folder.done(plan.cells)
     todo = [cell for cell in cells if cell.cell_id not in done]
     if options.again:
-        todo = _with_again(folder, plan, cells, todo, options.again)
+        todo = _with_again(plan, folder, cells, todo, options.again)
     if unheard := unheeded(os.environ, boards.used):
         console.print(unheard, **PLAIN)
     if boards.ignored:
@@ -95,7 +92,12 @@ def _sweep(plan: Plan, cells: Sequence[Cell], folder: Folder, options: Options, 
         folder.write_plan(plan, command=_command(), git_commit=commit, git_dirty=dirty)
     interrupted = False
     if todo:
-        interrupted = not _run(plan, folder, todo, boards.used, options, console)
+        try:
+            interrupted = not _run(plan, folder, todo, boards.used, options, console)
+        except RequestError:
+            with suppress(OSError):  # what was finished before goes into the tables, if the disk lets it
+                _join(plan, folder)
+            raise
     if options.accumulate:  # others may have finished meanwhile
         plan = _with_earlier(plan, folder)
         with folder.lock():
@@ -174,12 +176,6 @@ def _prepare(
     return list(groups.values()), Backstop(row for row in earlier if row["cell_id"] not in ids)
 
 
-def _with_earlier(plan: Plan, folder: Folder) -> Plan:
-    from bench.store.earlier import with_earlier
-
-    return with_earlier(plan, folder)
-
-
 def _join(plan: Plan, folder: Folder) -> None:
     from bench.store.join import join
 
@@ -209,33 +205,27 @@ def _publish(folder: Folder, cells: Sequence[Cell], fresh: Sequence[Cell], conso
     console.print(publish(folder.path, runs, timeout_s=WANDB_TIMEOUT_S), **PLAIN)
 
 
-def _remind(folder: Folder, cells: Sequence[Cell], fresh: Sequence[Cell], console: Console) -> None:
-    """Say that cells which went wrong earlier were kept, as after their cause was mended."""
-    from bench.store.join import joined_rows
-
-    kept = {cell.cell_id for cell in cells} - {cell.cell_id for cell in fresh}
-    rows = joined_rows(folder, ["cell_id", "status"]) if kept else []
-    wrong = Counter(row["status"] for row in rows if row["cell_id"] in kept and row["status"] in WRONG)
-    if wrong:
-        counted = " and ".join(f"{count} {status}" for status, count in sorted(wrong.items()))
-        again = ",".join(sorted(wrong))
-        console.print(f"Kept from earlier: {counted}. Their cause is mended? Add --again {again}", **PLAIN)
-
-
 def _with_again(
-    folder: Folder, plan: Plan, cells: Sequence[Cell], todo: Sequence[Cell], again: Sequence[str]
+    plan: Plan, folder: Folder, cells: Sequence[Cell], todo: Sequence[Cell], again: Sequence[str]
 ) -> list[Cell]:
-    """Add the cells whose record has one of these statuses, in the plan's order."""
-    from bench.store.columns import STATUSES
-    from bench.store.join import joined_rows
+    from bench.launch.endings import with_again
 
-    for status in again:
-        if status not in STATUSES:
-            raise RequestError(f"--again {status}: no such status. {did_you_mean(status, STATUSES)}")
     _join(plan, folder)
-    statuses = {row["cell_id"]: row["status"] for row in joined_rows(folder, ["cell_id", "status"])}
-    ids = {cell.cell_id for cell in todo}
-    return [cell for cell in cells if cell.cell_id in ids or statuses.get(cell.cell_id) in again]
+    return with_again(folder, cells, todo, again)
+
+
+def _with_earlier(plan: Plan, folder: Folder) -> Plan:
+    from bench.store.earlier import with_earlier
+
+    return with_earlier(plan, folder)
+
+
+def _remind(folder: Folder, cells: Sequence[Cell], fresh: Sequence[Cell], console: Console) -> None:
+    from bench.launch.endings import reminder
+
+    line = reminder(folder, cells, fresh)
+    if line:
+        console.print(line, **PLAIN)
 
 
 def _command() -> str:
