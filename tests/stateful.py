@@ -232,6 +232,18 @@ class MakesItsOwn(Net):
         return super().forward(x_NCHW)
 
 
+class Masked(Net):
+    """Has a mask of minus infinities for a buffer, as attention does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mask", torch.full((16, 16), float("-inf")).triu(1))
+
+    def features(self, x_NCHW: Tensor) -> Tensor:
+        x_NTD = super().features(x_NCHW).flatten(2)
+        return (torch.ones(8, 8).to(x_NTD) + self.mask[:8, :8].to(x_NTD)).softmax(-1) @ x_NTD
+
+
 class HalfUsedUp(Net):
     """Goes through an iterator, and nobody can say how far it has come."""
 
@@ -258,5 +270,6 @@ RESTORED = (
     WeightNormed,
     Lambda,
     MakesItsOwn,
+    Masked,
 )
 """Of which a look can put everything back."""

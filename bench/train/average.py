@@ -81,13 +81,33 @@ class MovingAverage:
         self._model = model
         self._averages: dict[str, Tensor] = {}
         self._find()
-        self.follow()
+        self._take_in()
 
     @torch.no_grad()
     def follow(self) -> None:
         """Move every average towards what it follows, by 1 - decay of the way."""
+        if not self._are_in_place():
+            self._take_in()
+        for averages, followed in self._moving:
+            wide = averages[0].dtype
+            torch._foreach_lerp_(averages, [x.detach().to(wide) for x in followed], 1 - self.decay)
+
+    def _are_in_place(self) -> bool:
+        """Whether the tensors of the last step are there still, the only ones, and of the same shapes."""
+        if self._sizes() != self._found:
+            return False
+        try:
+            return all(t[key] is x and (x is None or x.shape == shape) for t, key, x, shape in self._followed)
+        except KeyError:
+            return False
+
+    def _take_in(self) -> None:
+        """Look what the network has now, and pair it with the averages; what is new begins with its own value."""
         if self._sizes() != self._found:
             self._find()
+        self._followed = [
+            (p.tensors, p.key, p.tensor, None if p.tensor is None else p.tensor.shape) for p in self._places
+        ]
         moving: dict[torch.dtype, tuple[list[Tensor], list[Tensor]]] = {}
         for place in self._places:
             x = place.tensor
@@ -95,20 +115,18 @@ class MovingAverage:
                 continue
             average = self._averages.get(place.name)
             if average is None or average.shape != x.shape:
-                self._averages[place.name] = x.detach().to(_wide(x), copy=True)
-                continue
+                average = self._averages[place.name] = x.detach().to(_wide(x), copy=True)
             averages, followed = moving.setdefault(average.dtype, ([], []))
             averages.append(average)
-            followed.append(x.detach().to(average.dtype))
-        for averages, followed in moving.values():
-            torch._foreach_lerp_(averages, followed, 1 - self.decay)
+            followed.append(x)
+        self._moving = list(moving.values())
 
     @contextmanager
     def evaluated(self) -> Iterator[nn.Module]:
         """Give the network with the averages in it, rounded to its dtypes, and put its own weights back afterwards."""
         own = [(place, place.tensor) for place in self._places]
         averaged = [
-            (place, x, self._averages[place.name])
+            (place, x, _known(self._averages[place.name], x))
             for place, x in own
             if x is not None and place.name in self._averages and self._averages[place.name].shape == x.shape
         ]
@@ -140,6 +158,7 @@ class MovingAverage:
             followed = present.get(name)
             device = average.device if followed is None else followed.device
             self._averages[name] = average.to(device, copy=True)
+        self._take_in()
 
     def _sizes(self) -> list[int]:
         return [len(tensors) for tensors in self._registers]
@@ -156,6 +175,11 @@ class MovingAverage:
             for tensors in [module._buffers if is_buffer else module._parameters]
             for entry in tensors.items()  # of a scripted module's no other way around works
         ]
+
+
+def _known(average: Tensor, own: Tensor) -> Tensor:
+    """Return the average; of an infinity that stays, as in a mask of attention, that one and not its mean, a NaN."""
+    return torch.where(average.isnan(), own.detach().to(average.dtype), average)
 
 
 def _has_mean(x: Tensor) -> bool:
