@@ -103,6 +103,15 @@ def test_the_outline_shows_cells_groups_order_reasons_and_what_is_done() -> None
     assert "To run: 15 cells, about 15 min 00 s on one board, judged by 1 finished cell" in text
 
 
+def test_the_outline_says_where_a_last_batch_is_one_image() -> None:
+    last = FIXED.replace("epochs", "drop_last = false\nepochs") if "epochs" in FIXED else FIXED + "drop_last = false\n"
+    plan = plan_of('[matrix]\nprecision = ["fp32", "bf16"]\n' + last + "batch_size = 359")
+    known = plan.cells[0].data == "digits"
+    text = "\n".join(outline(plan, plan.cells, done=(), cell_s={}))
+    assert known
+    assert text.count("(batch_size = 359: drop_last = false leaves a last batch of one image out of 1,437") == 1
+
+
 def test_the_outline_says_what_cells_on_several_gpus_want() -> None:
     plan = plan_of(MATRIX + FIXED + "gpus = 4")
     text = "\n".join(outline(plan, plan.cells, done=(), cell_s={}))

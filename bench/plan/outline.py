@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence, Sized
 from ampbench.terminal import printable
 from bench.plan.cell import PRECISION_FIELDS, Cell
 from bench.plan.data_place import state_of
+from bench.plan.last_batch import one_image_note
 from bench.plan.matrix import Plan
 from bench.plan.power import power_lines
 from bench.plan.source import data_note
@@ -58,6 +59,8 @@ def outline(
         yield f"        (? MiB: {because})"
     for gpus in sorted({cell.gpus for cell in cells} - {1}):
         yield f"        (gpus = {gpus}: on so many GPUs of one model, or processes on one CPU; batch_size is of each)"
+    for note in sorted({note for cell in cells if (note := one_image_note(cell))}):
+        yield f"        ({note})"
     if plan.excluded:
         yield f"{len(plan.excluded)} excluded:"
         for cell, because in plan.excluded:

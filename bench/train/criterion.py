@@ -49,7 +49,7 @@ class Criterion:
                 predicted_classes(self.model, output, len(y_N))
             if self.is_own and self.num_parts * self.world_size > 1:
                 self.reduction = self._tried(output, y_N)
-            loss = self._loss(output, y_N)
+            loss = self._first_loss(output, y_N)
             _check_loss(loss)
         except ValueError as e:
             raise ValueError(f"{self.name}: {e}") from e
@@ -63,6 +63,18 @@ class Criterion:
     def _loss(self, output: Any, y_N: Tensor) -> Tensor:
         loss = self.loss_fn(output if self.is_own else logits_of(output), y_N)
         return loss.reshape(()) if isinstance(loss, Tensor) and loss.numel() == 1 else loss
+
+    def _first_loss(self, output: Any, y_N: Tensor) -> Tensor:
+        try:
+            return self._loss(output, y_N)
+        except (TypeError, AttributeError, LookupError, RuntimeError) as e:
+            lack = "memory" in str(e) or isinstance(e, NotImplementedError)
+            if not self.is_own or lack:
+                raise
+            raise ValueError(
+                f"its own loss(outputs, y_N) failed with what the model returned, in fp32, and labels (N,): "
+                f"{type(e).__name__}: {str(e).strip()} ({DOCUMENTED})"
+            ) from e
 
     @torch.no_grad()
     def _tried(self, output: Any, y_N: Tensor) -> Reduction:

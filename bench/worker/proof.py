@@ -14,6 +14,7 @@ from bench.train.settings import read_settings, restore_settings
 from bench.train.statuses import Unsupported
 from bench.train.training import Step, Training
 from bench.worker.log import say
+from bench.worker.single_image import refused_single_images
 
 MOST_KERNELS = 8
 """Kernels that a record names; a net has more, in few dtypes."""
@@ -44,10 +45,11 @@ def prove_first_step(training: Training, steps: Iterator[Step], row: dict[str, A
 
     Raises:
         RuntimeError: products ran in another dtype than the recipe says.
-        ValueError: the step brought a weight that no optimizer updates.
+        ValueError: the step brought a weight that no optimizer updates, or a later batch of one image could not be
+            trained on.
     """
     own = read_settings()
-    with DtypeProof(training.model) as proof:
+    with DtypeProof(training.model) as proof, refused_single_images(training):
         step = next(steps)
     row["dtype_proof"] = str(proof)
     changed = [f"in its first step {what}" for what in restore_settings(own)]

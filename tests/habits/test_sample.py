@@ -1,0 +1,66 @@
+"""Each of the sample is `ok` with the numbers that it should have, or ends in one line that says what to do."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import pytest
+
+from tests.habits import sample
+from tests.habits.ending import end
+
+LEARN = [
+    *(sample.Tied, sample.OddParameters, sample.Normed, sample.Checkpointed, sample.OwnBackward, sample.Lazy),
+    *(sample.LogProbabilities, sample.SquaredError, sample.DeepSupervision, sample.StoresItsLoss, sample.WideLoss),
+    *(sample.DrawsByItself, sample.Locked, sample.LateBuffers, sample.TwoThreads, sample.Rotary, sample.WideStatistics),
+    *(sample.CallsItself, sample.OwnState, sample.MoreArguments, sample.sequential, sample.scripted),
+]
+
+
+def name_of(model: object) -> str:
+    return f"tests.habits.sample:{model.__name__}"  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("recipe", ["fp32", "bf16_amp", "bf16", "fp16_amp_scaled"])
+@pytest.mark.parametrize("model", LEARN, ids=lambda model: model.__name__)
+def test_it_trains_and_is_evaluated_on_finite_numbers(model: object, recipe: str) -> None:
+    if (model, recipe) == (sample.scripted, "fp16_amp_scaled"):
+        pytest.skip("TorchScript remembers the dtype that it ran in before, in this process and not in a cell's own")
+    row = end(name_of(model), recipe, learning_rate=0.01 if model is sample.Normed else 0.05)
+    assert (row["status"], row["because"]) == ("ok", None)
+    assert row.get("passes_failed") is None
+    assert row["test_accuracy"] > 0.6
+    assert math.isfinite(row["test_loss"])
+    assert row["num_skipped"] <= 1
+
+
+@pytest.mark.parametrize("model", LEARN, ids=lambda model: model.__name__)
+def test_looks_an_average_and_accumulation_leave_it_trainable(model: object) -> None:
+    row = end(name_of(model), "bf16_amp", {"numerics_samples": 2}, ema_decay=0.5, accumulation=2, grad_clip=5.0)
+    assert (row["status"], row["because"]) == ("ok", None)
+    assert row["test_accuracy"] > 0.6
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        (sample.LateLayer, r"LateLayer: its first step made the weight 'linear.weight'"),
+        (sample.LossAndLogits, r"LossAndLogits: the model returns tuple of NoneType, Tensor \(64, 10\), and no logits"),
+        (sample.LossOfImages, r"LossOfImages: its own loss\(outputs, y_N\) failed with what the model returned"),
+        (sample.LossOfThree, r"LossOfThree: its own loss\(outputs, y_N\) failed with what the model returned"),
+        (sample.NeedsLabels, r"missing 1 required positional argument: 'y_N'"),
+    ],
+    ids=lambda x: x if isinstance(x, str) else x.__name__,
+)
+def test_it_ends_in_a_line_that_says_what_to_do(model: object, said: str) -> None:
+    row = end(name_of(model))
+    assert row["status"] == "failed"
+    assert re.search(said, row["because"]), row["because"]
+
+
+def test_numpy_has_no_bf16() -> None:
+    assert end(name_of(sample.ByNumpy), "bf16_amp")["status"] == "ok"
+    row = end(name_of(sample.ByNumpy), "bf16")
+    assert row["status"] == "unsupported"
+    assert "does not compute in bf16 on cpu (Got unsupported ScalarType BFloat16)" in row["because"]
