@@ -12,7 +12,7 @@ import sys
 import time
 import types
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, ForkServerProcess
@@ -124,12 +124,13 @@ def _ending(exit_code: int) -> str:
 
 def _greet(messages: Connection) -> None:
     """Run in a worker: say what it could not load, or None."""
+    said: str | None = None
     try:
         import bench.worker.process  # noqa: F401
     except Exception as e:
-        messages.send(f"{type(e).__name__}: {' '.join(str(e).split())}".rstrip(". ") + advice(e))
-    else:
-        messages.send(None)
+        said = f"{type(e).__name__}: {' '.join(str(e).split())}".rstrip(". ") + advice(e)
+    with suppress(BrokenPipeError):  # whoever asked was interrupted
+        messages.send(said)
 
 
 def _serve(run: Run, messages: Connection) -> None:

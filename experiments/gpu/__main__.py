@@ -163,7 +163,8 @@ def main() -> int:
         (folder / "steps.json").write_text(json.dumps([asdict(outcome) for outcome in outcomes], indent=1))
         ends = count_statuses(folder)
         for experiment, statuses in ends.items():
-            say(f"{experiment:12} cells: {', '.join(f'{number} {status}' for status, number in statuses.items())}")
+            counts = ", ".join(f"{number} {status}" for status, number in statuses.items())
+            say(f"{experiment:12} cells: {counts or 'none yet'}")
         tables = sorted(rooted(path, folder) for path in folder.rglob("*.parquet") if "runs" not in path.parts)
         say(f"results in {folder}: {', '.join(tables)}; to carry them:")
         say(f"    tar --exclude=runs -czf {folder.name}.tgz -C {rooted(folder.parent, ROOT)} {folder.name}")
