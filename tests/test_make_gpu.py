@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -175,3 +176,30 @@ def test_on_a_board_that_cuda_cannot_find_every_step_is_red_and_all_of_them_run(
     assert "gpu_evidence/cells.parquet" in done.stdout
     assert "gpu_evidence cells: 18 failed" in done.stdout
     assert "Traceback" not in (tmp_path / "make_gpu.log").read_text().partition("tests:")[0]
+
+
+def test_a_person_who_stops_it_stops_the_step_and_is_told_how_it_goes_on(tmp_path: Path) -> None:
+    """Whether by Ctrl-C or by a job's end, and also where it runs in the background of a shell, with SIGINT ignored."""
+    environ = with_gpus("NVIDIA H200")
+    code = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+        "sys.argv = ['gpu', '--results', sys.argv[1]]\n"
+        "from experiments.gpu import __main__ as command\n"
+        "from experiments.gpu.steps import Step\n"
+        "script = \"trap 'echo joined; exit 130' INT; echo begun; sleep 60 & wait\"\n"
+        "command.steps_for = lambda folder: [Step(name='a', about='-', command=('sh', '-c', script), share=1)]\n"
+        "sys.exit(command.main())"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    process = subprocess.Popen(command, cwd=ROOT, env=environ, stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    said = ""
+    while "begun" not in said:
+        line = process.stdout.readline()
+        assert line, said
+        said += line
+    process.send_signal(signal.SIGTERM)
+    said += process.stdout.read()
+    assert process.wait() == 130
+    assert "joined" in said
+    assert said.rstrip().endswith("interrupted; the same command goes on")
