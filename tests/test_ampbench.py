@@ -96,3 +96,12 @@ def test_a_poor_terminal_changes_no_result_and_shows_every_number(tmp_path: Path
     assert "Question: L?uft es? +/-" in said.stdout
     rerun = ampbench("run", file, "--results", tmp_path, cwd=tmp_path)
     assert "Question: Läuft es? ±" in rerun.stdout
+
+
+@pytest.mark.parametrize("place", ["file", "file/below", "/proc/nowhere", "x" * 300])
+def test_a_place_for_results_that_cannot_be_is_one_line(place: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    file = ROOT / "experiments" / "demo.toml"
+    for words in (["run", file, "--results", place], ["report", place], ["compare", place, place]):
+        said = ampbench(*words, cwd=tmp_path)
+        assert (said.returncode, len(said.stderr.strip().splitlines())) == (2, 1), said.stderr[-600:]

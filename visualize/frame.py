@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -154,7 +155,7 @@ def read(folder: Path | str, *, mixed: bool = False, only: Sequence[str] = ()) -
         ResultsError: folder or file missing, damaged or foreign, or rows that must not be compared.
     """
     folder = Path(folder)
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # noqa: PTH112  # no name is too long for it
         raise ResultsError(f"{folder}: no such folder; name one below results/, as in results/demo")
     if not (folder / "cells.parquet").exists():
         raise ResultsError(f"{folder}: holds no cells.parquet; run python bench/run_matrix.py on its experiment first")

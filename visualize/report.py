@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import io
+import itertools
 import os
 import re
 import sys
@@ -142,10 +143,10 @@ def draw(results: Results) -> list[Picture]:
             ("exponents", exponents.CAPTION, figures.draw_exponents, figures.describe_exponents, looked),
             ("lost updates", lost_updates.CAPTION, figures.draw_lost_updates, figures.describe_lost_updates, sized),
         ]
-    pictures = []
+    pictures, taken = [], set()
     for subject in results.subjects:
         own = results.where(subject=subject)
-        suffix = "" if len(results.subjects) == 1 else "-" + re.sub(r"[^A-Za-z0-9_.]+", "_", subject)
+        suffix = "" if len(results.subjects) == 1 else f"-{_stem(subject, taken)}"
         for name, caption, draw_one, describe, panes in kinds:
             panels = figures.panels(own, **panes)
             drawn = {title: panel for title, panel in panels.items() if len(panel.ok)}
@@ -161,6 +162,15 @@ def draw(results: Results) -> list[Picture]:
             stem = name.replace(" ", "_") + suffix
             pictures.append(Picture(stem=stem, title=title, caption=caption, words=words, png=out.getvalue()))
     return pictures
+
+
+def _stem(subject: str, taken: set[str]) -> str:
+    """Return a part of a file's name for a subject that no other has: two may differ in signs that no name holds."""
+    plain = re.sub(r"[^A-Za-z0-9_.]+", "_", subject)[:120]
+    names = itertools.chain([plain], (f"{plain}_{i}" for i in itertools.count(2)))
+    found = next(name for name in names if name.lower() not in taken)
+    taken.add(found.lower())
+    return found
 
 
 def render(

@@ -14,6 +14,8 @@ from bench.plan.errors import RequestError
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 CLOSED = (errno.EROFS, errno.EACCES, errno.EPERM)
 """Read-only, or of somebody else."""
+NO_FOLDER = (errno.ENOTDIR, errno.EISDIR, errno.ENOENT, errno.ENAMETOOLONG, errno.ELOOP)
+"""A file where a folder should be or the other way round, a folder that cannot be made there, a name too long."""
 GONE = (errno.EPIPE, errno.EIO)
 """A terminal that was closed, a pipe that nobody reads any more."""
 
@@ -26,10 +28,17 @@ def unwritable(error: OSError, place: Path, other: str = "give --results DIR for
         place: named where the error names no file.
         other: the next move that needs no mending of the disk.
     """
-    if error.errno not in (*FULL, *CLOSED):
+    if error.errno not in (*FULL, *CLOSED, *NO_FOLDER) or (error.errno in NO_FOLDER and not _below(error, place)):
         return None
     mend = "free some space there" if error.errno in FULL else "make it writable"
+    mend = "mend that path" if error.errno in NO_FOLDER else mend
     return f"{error.filename or place}: cannot be written ({os.strerror(error.errno)}); {mend}, or {other}"
+
+
+def _below(error: OSError, place: Path) -> bool:
+    """Whether the file that an error names is `place`, in it, or a folder above it: else the fault is another one."""
+    named = Path(os.fsdecode(error.filename)) if isinstance(error.filename, (str, bytes)) else None
+    return named is not None and (named.is_relative_to(place) or place.is_relative_to(named))
 
 
 @contextmanager

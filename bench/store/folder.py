@@ -40,8 +40,8 @@ class Folder:
         """
         name = plan.experiment.name
         folder = cls(path=((results or ROOT / "results") / name).absolute())
-        if name in (".", "..") or folder.path.is_file():
-            why = "is a file" if folder.path.is_file() else "is no name for a folder"
+        if name in (".", "..") or os.path.isfile(folder.path):
+            why = "is a file" if os.path.isfile(folder.path) else "is no name for a folder"
             raise RequestError(
                 f"{plan.experiment.path}: its results would go to {folder.path}, which {why}; rename the experiment "
                 "file, or give --results DIR"

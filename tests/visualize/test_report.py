@@ -138,3 +138,11 @@ def test_nothing_in_visualize_imports_bench_or_torch():
 def test_statistics_and_tables_load_no_drawing_library():
     code = "import sys, visualize.recommendation, visualize.table; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def test_subjects_whose_names_read_alike_keep_their_own_figures():
+    taken = set()
+    stems = [report._stem(subject, taken) for subject in ("a/b", "a b", "A_B", "x" * 300, "x" * 301)]
+    assert stems[:3] == ["a_b", "a_b_2", "A_B_3"]
+    assert len({stem.lower() for stem in stems}) == 5
+    assert max(map(len, stems)) < 130
