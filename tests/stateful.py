@@ -244,6 +244,17 @@ class Masked(Net):
         return (torch.ones(8, 8).to(x_NTD) + self.mask[:8, :8].to(x_NTD)).softmax(-1) @ x_NTD
 
 
+class Versioned(Net):
+    """Wants to know of which version a state is, as torchvision's MNASNet does."""
+
+    _version = 2
+
+    def _load_from_state_dict(self, state_dict, prefix, local_metadata, *rest) -> None:  # type: ignore[no-untyped-def]
+        if local_metadata.get("version") != 2:
+            raise ValueError("version should be 2")
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, *rest)
+
+
 class HalfUsedUp(Net):
     """Goes through an iterator, and nobody can say how far it has come."""
 
@@ -271,5 +282,6 @@ RESTORED = (
     Lambda,
     MakesItsOwn,
     Masked,
+    Versioned,
 )
 """Of which a look can put everything back."""

@@ -8,6 +8,7 @@ that fresh model has.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
@@ -31,6 +32,7 @@ def model_state(model: nn.Module) -> dict[str, Any]:
     own = model.state_dict()
     return {
         "state_dict": {name: value for name, value in own.items() if isinstance(value, Tensor)},
+        "versions": {path: dict(versions) for path, versions in getattr(own, "_metadata", {}).items()},
         "extra_states": {name: _plain(table, name, x) for name, x in own.items() if not isinstance(x, Tensor)},
         "buffers": {path: _buffers(module) for path, module in model.named_modules()},
         "attributes": {path: _attributes(module, table) for path, module in model.named_modules()},
@@ -52,10 +54,12 @@ def load_model_state(model: nn.Module, state: dict[str, Any]) -> None:
         elif any(x is not None for x, _ in buffers.values()):
             raise ValueError(f"the checkpoint is of another model than this one: this has no layer {path!r}")
     table = Table(_registered(model), state["tensors"])
-    own = state["state_dict"] | {name: table.value(plain) for name, plain in state["extra_states"].items()}
+    own: Any = OrderedDict(state["state_dict"])
+    own |= {name: table.value(plain) for name, plain in state["extra_states"].items()}
+    own._metadata = OrderedDict(state["versions"])
     try:
         model.load_state_dict(own)
-    except RuntimeError as e:
+    except (RuntimeError, ValueError, KeyError) as e:
         raise ValueError(f"the checkpoint is of another model than this one: {' '.join(str(e).split()):.300}") from None
     for path, module in modules.items():
         names, held = state["attributes"].get(path, ([], {}))
