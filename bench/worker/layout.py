@@ -39,15 +39,22 @@ def take_first_step(
     try:
         return prove_first_step(training, steps, row), steps
     except Exception as e:
-        if not (may_start_over and training.cell.channels_last and is_misfit(e)):
+        if not (may_start_over and note_misfit(training, e, row)):
             raise
-        said = f"in NHWC the first step failed ({type(e).__name__}: {first_line(e)}), so it started over in NCHW"
     del steps
-    print(said, file=sys.stderr)
     training.start_over(channels_last=False)
-    row |= {"channels_last_used": False, "layout_note": said}
     steps = begin()
     return prove_first_step(training, steps, row), steps
+
+
+def note_misfit(training: Training, error: BaseException, row: dict[str, Any]) -> bool:
+    """Whether a training that has not stepped should start over in NCHW after an error; if so the row says why."""
+    if not (training.cell.channels_last and is_misfit(error)):
+        return False
+    said = f"in NHWC the first step failed ({type(error).__name__}: {first_line(error)}), so it started over in NCHW"
+    print(said, file=sys.stderr)
+    row |= {"channels_last_used": False, "layout_note": said}
+    return True
 
 
 def is_misfit(error: BaseException) -> bool:

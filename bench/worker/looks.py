@@ -31,7 +31,7 @@ class Looks:
         """Sample the layers after `epoch` epochs, if it is one of the epochs to look at."""
         if not self.probe.is_due(epoch, self.num_samples):
             return
-        begun = time.perf_counter()
+        begun, misfit = time.perf_counter(), False
         try:
             sample = self.probe.sample(epoch)
         except CannotRollBackError as e:
@@ -41,8 +41,15 @@ class Looks:
         except Interrupted:
             raise
         except BaseException as e:  # too little memory, a model that ends the process: the training goes on
-            note_failure(self.row, f"look at the layers after epoch {epoch}", e)
-            self.clear_away()
+            alone = self.probe.training.ranks.world_size == 1
+            if not (epoch == 0 and alone and note_misfit(self.probe.training, e, self.row)):
+                note_failure(self.row, f"look at the layers after epoch {epoch}", e)
+                self.clear_away()
+                return
+            misfit = True
+        if misfit:
+            self.probe.training.start_over(channels_last=False)
+            self.take(epoch=epoch)
             return
         self.clear_away()
         place = {"step": len(self.traces.steps), "epoch": epoch}

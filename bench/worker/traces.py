@@ -113,7 +113,7 @@ def speed(blocks: Sequence[Block], cell: Cell) -> dict[str, Any]:
     }
     timed = samples(blocks)
     if not timed:
-        return row | {"no_speed_because": why_no_speed(blocks)}
+        return row | ({"no_speed_because": why_no_speed(blocks)} if blocks else {})
     rates = [block.images_per_s for block in timed]
     q1, median, q3 = statistics.quantiles(rates, n=4, method="inclusive") if len(rates) > 1 else rates * 3
     return row | {

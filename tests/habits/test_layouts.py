@@ -33,6 +33,14 @@ def test_a_model_that_cannot_do_with_nhwc_trains_as_if_nchw_had_been_asked_for(m
     assert row["test_accuracy"] > 0.7
 
 
+def test_a_look_before_the_first_step_finds_the_layout_that_the_step_would() -> None:
+    looked, plain = (session_of(cell_of(layouts.ViewsAfterDropout), numerics_samples=n) for n in (2, 0))
+    assert losses(looked) == losses(plain)
+    assert looked.row["channels_last_used"] is False
+    assert looked.row.get("passes_failed") is None
+    assert {row["epoch"] for row in looked.traces.layers} == {0, 1}
+
+
 def test_a_model_that_can_keeps_nhwc_and_its_row_says_so() -> None:
     session = session_of(cell_of(Net))
     session.measure()
