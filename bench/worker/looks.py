@@ -11,6 +11,7 @@ from bench.train.savepoint import CannotRollBackError
 from bench.train.statuses import Interrupted
 from bench.train.training import Training
 from bench.worker.failures import attempt, note_failure
+from bench.worker.layout import note_misfit
 from bench.worker.probe import Probe
 from bench.worker.traces import Traces
 
