@@ -28,7 +28,7 @@ from visualize import theme
 from visualize.files import ResultsError, missing, read_labels, read_plan, read_table, to_frame
 from visualize.selection import of_plan, selected
 
-METHOD_VERSION = 3
+METHOD_VERSION = 4
 """The newest way of taking numbers that the code here knows how to compare."""
 
 JOINED = ("subject", "recipe", "batch_size", "seed", "status")

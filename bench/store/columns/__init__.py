@@ -23,7 +23,7 @@ from bench.store.columns.speed import SPEED
 from bench.store.columns.traces import BLOCKS, EPOCHS, EXPONENTS, ID, LAYERS, STEPS
 from bench.store.columns.work import WORK
 
-METHOD_VERSION = 3
+METHOD_VERSION = 4
 """Raised whenever a number is taken differently, so that old rows are not compared in silence."""
 
 STATUSES = (
