@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import socket
 import sys
 import threading
 import traceback
@@ -19,6 +20,9 @@ from bench.store.image_cache import place_of
 from bench.store.locks import hold_board
 from bench.train.images import prepare_images
 
+NETWORK_S = 60.0
+"""That a server may be silent in a download: by default a dead network is waited for as long as it likes."""
+
 
 def prepare_for_launcher(data: str, image_size: int, board: Board, messages: Connection) -> None:
     """Entry of a forked process: decode a data set, and say how far it is and how it ended.
@@ -28,6 +32,7 @@ def prepare_for_launcher(data: str, image_size: int, board: Board, messages: Con
     """
     os.setsid()
     die_with_parent()
+    socket.setdefaulttimeout(NETWORK_S)
     if not sys.stderr.isatty():  # a download's bar, Pillow's warnings
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, 1)
