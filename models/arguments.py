@@ -26,7 +26,7 @@ def _is_number(value: Any) -> bool:
 
 SHARE = Kind("a share from 0 to below 1", lambda value: _is_number(value) and 0 <= value < 1)
 FACTOR = Kind("a number above 0", lambda value: _is_number(value) and value > 0)
-COUNT = Kind("a whole number from 1", lambda value: type(value) is int and value >= 1)
+COUNT = Kind("a whole number from 1 to 65536", lambda value: type(value) is int and 1 <= value <= 2**16)
 
 DROPOUTS = {"hidden_dropout_prob": SHARE, "attention_dropout_prob": SHARE, "projection_dropout_prob": SHARE}
 ENCODER = {"hidden": COUNT, "num_layers": COUNT, "num_heads": COUNT, "patch_size": COUNT}

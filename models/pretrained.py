@@ -1,8 +1,8 @@
 """A pretrained ViT from a folder in Hugging Face's format: config.json beside model.safetensors or pytorch_model.bin.
 
-In an experiment it is the model `hf:PATH`. A head of another size than the data's gives way to a fresh one, and a
-warning says so; any other difference between the folder and models/vit.py is an error. Nothing is downloaded, and no
-code in the folder is run: a .bin is read as weights only.
+In an experiment it is the model `hf:PATH`, or `hf:OWNER/NAME` of what was downloaded (models/hub.py). A head of another
+size than the data's gives way to a fresh one, and a warning says so; any other difference between the folder and
+models/vit.py is an error. Nothing is downloaded, and no code in the folder is run: a .bin is read as weights only.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from models.arguments import why_refused
+from models.hub import folder_of
 from models.vit import ViT
 
 SIZES = {
@@ -77,7 +78,7 @@ def build(name: str, num_classes: int, input_shape: tuple[int, int, int], **drop
         ValueError: the folder holds no such model, or one for images of another shape.
         ImportError: its weights need a package that is not installed.
     """
-    folder = Path(name.partition(":")[2]).expanduser()
+    folder = folder_of(name.partition(":")[2])
     model = outline(folder, num_classes, **dropouts)
     patches = model.embeddings.patches
     said = (patches.projection.in_channels, *patches.image_size)

@@ -161,6 +161,8 @@ def test_it_may_be_an_axis_and_move_with_others(planned: Callable[..., Plan]) ->
     alone = planned(axis="model_args = [{}, {hidden_dropout_prob = 0.1}]")
     assert [cell.model_args for cell in alone.cells] == [None, '{"hidden_dropout_prob": 0.1}']
     assert narrow(alone, only=['model_args={"hidden_dropout_prob": 0.1}']) == alone.cells[1:]
+    two = planned(axis="model_args = [{num_layers = 2, hidden = 96}, {num_layers = 3, hidden = 96}]")
+    assert narrow(two, only=[f"model_args={two.cells[1].model_args}"]) == two.cells[1:], "a comma is in the value"
     tables = 'network = [{model = "PowerCifarNet", model_args = {width = 0.75}}, {model = "LeNet", model_args = {}}]'
     moving = planned(fixed="", axis=tables)
     assert [(cell.model, cell.model_args) for cell in moving.cells] == [

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import models
+from bench.plan.errors import RequestError
 from bench.plan.source import check_model
 from models.tiny_vit import main, save, tiny_vit
 from models.vit import ViT
@@ -55,3 +56,14 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path, capsys: pyt
     assert len(capsys.readouterr().err.splitlines()) == 1
     assert main([]) == 2
     assert "usage: python -m models.tiny_vit FOLDER" in capsys.readouterr().err
+
+
+def test_a_hubs_name_is_what_was_downloaded_under_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    monkeypatch.delenv("HF_HUB_CACHE", raising=False)
+    with pytest.raises(RequestError, match="or fetch it once: hf download google/tiny-vit"):
+        check_model("hf:google/tiny-vit")
+    save(tiny_vit(), tmp_path / "hub" / "models--google--tiny-vit" / "snapshots" / "0123abcd")
+    check_model("hf:google/tiny-vit")
+    with pytest.warns(UserWarning, match="head of 1000 classes"):
+        assert models.build("hf:google/tiny-vit")(PIXELS).shape == (2, 10)

@@ -13,6 +13,7 @@ from bench.plan.data_place import ARCHIVES
 from bench.plan.errors import RequestError, did_you_mean
 from bench.plan.image_folder import check_splits, has_classes, list_folder
 from bench.plan.image_parquet import Shards, find_shards
+from models.hub import folder_of, is_hub_name
 
 DATA_NAMES = ("digits", "cifar10", "cifar100", "synthetic")
 OTHER_DATA = "'digits' and 'synthetic' need no download, 'folder:PATH' reads train/ and test/ class folders"
@@ -28,9 +29,10 @@ def check_model(name: str) -> None:
     if not what or not re.fullmatch(r"[A-Za-z_][\w.]*", source):
         raise RequestError(f"{name!r} is no model: say torchvision:NAME, timm:NAME, hf:PATH or package.module:factory")
     if source == "hf":
-        folder = folder_path(what)
+        folder = folder_of(what) if is_hub_name(what) else folder_path(what)
         if not os.path.isfile(folder / "config.json"):
-            raise RequestError(f"no config.json in {str(folder)!r}; name a folder written by save_pretrained")
+            fetch = f", or fetch it once: hf download {what}" if is_hub_name(what) else ""
+            raise RequestError(f"no config.json in {str(folder)!r}; name a folder written by save_pretrained{fetch}")
         return
     package = source.partition(".")[0]
     if importlib.util.find_spec(package) is None:

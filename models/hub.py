@@ -1,0 +1,30 @@
+"""Where a pretrained model lies: a folder, or what Hugging Face's own tools have downloaded under its name.
+
+Nothing is downloaded here: an experiment would depend on what a server says that day.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+
+def folder_of(what: str) -> Path:
+    """Return the folder that `hf:WHAT` names.
+
+    It is the path itself, or, for a hub's OWNER/NAME that is no folder here, the newest snapshot in Hugging Face's
+    cache (`$HF_HUB_CACHE`, `$HF_HOME/hub`, else `~/.cache/huggingface/hub`); the path where there is none.
+    """
+    path = Path(what).expanduser()
+    if not is_hub_name(what) or os.path.isdir(path):  # noqa: PTH112  (Path's own raises on a name that is too long)
+        return path
+    home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
+    cache = Path(os.environ.get("HF_HUB_CACHE") or home / "hub")
+    snapshots = (cache / f"models--{what.replace('/', '--')}" / "snapshots").glob("*/config.json")
+    return max(snapshots, key=lambda config: config.stat().st_mtime_ns, default=path / "config.json").parent
+
+
+def is_hub_name(what: str) -> bool:
+    """Whether it reads as OWNER/NAME."""
+    return re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", what) is not None
