@@ -85,6 +85,8 @@ class Session:
         self.row |= {"memory_instrument": memory.instrument, "baseline_bytes": memory.peak_bytes()}
         self.report(phase="data")
         self.images = load_images(self.cell.data, self.cell.image_size)
+        if self.images.note:
+            print(self.images.note, file=sys.stderr, flush=True)
         self.row |= facts_of_images(self.images)
         say(*loaded_lines(self.ranks.rank, len(self.images.train_y_N), len(self.images.test_y_N)))
         self.report(phase="model")
