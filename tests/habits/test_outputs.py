@@ -122,3 +122,15 @@ def test_trying_a_loss_on_parts_leaves_its_statistics_alone() -> None:
     next(training.steps(0))
     assert float(training.model.calls) == 4
     assert training.criterion.reduction == "sum"
+
+
+@pytest.mark.whole
+def test_torchvision_s_auxiliary_heads_are_left_to_a_loss_of_one_s_own() -> None:
+    training = Training(
+        cell_of("torchvision:googlenet", "bf16_amp", image_size=64, batch_size=4), load_images("digits", 64), CPU
+    )
+    assert next(training.steps(0)).loss.isfinite()
+    assert training.criterion.taken == "logits of GoogLeNetOutputs of logits, aux_logits2, aux_logits1"
+    heads = [p for name, p in training.model.named_parameters() if name.startswith("aux")]
+    assert heads
+    assert all(p.grad is None for p in heads)
