@@ -14,6 +14,7 @@ from bench.plan.cell import Cell
 from bench.plan.measure import Measure
 from bench.plan.recipe import RECIPES
 from bench.train.savepoint import CannotRollBackError, Savepoint
+from bench.train.settings import read_settings
 from bench.worker.session import Session
 from tests import stateful
 
@@ -125,3 +126,17 @@ def test_sparse_tensors_views_and_shared_memory_come_back() -> None:
     assert torch.equal(net.parts[2][3], whole)
     assert torch.equal(net.sparse.to_dense(), torch.eye(3))
     assert torch.equal(net.compressed.to_dense(), torch.eye(3))
+
+
+def test_a_reference_that_cannot_be_made_leaves_the_switches_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(_: object) -> None:
+        assert not torch.backends.cudnn.allow_tf32
+        torch.backends.cuda.matmul.allow_tf32 = True
+        raise MemoryError
+
+    monkeypatch.setattr("bench.worker.probe.strict_fp32", failing)
+    before = read_settings()
+    session = measured("tests.stateful:Counting", looks=2)
+    assert "MemoryError" in session.row["passes_failed"]
+    changed = {name for name, value in read_settings().items() if value != before[name]}
+    assert not [name for name in changed if "tf32" in name.lower() and read_settings()[name] is True]

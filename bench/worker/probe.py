@@ -11,20 +11,18 @@ Then the training's state is put back, bit for bit, its random generators includ
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves, tree_map_only
 
 from bench.measure import numerics
-from bench.train.fp8 import without_fp8_products
 from bench.train.outputs import in_fp32, tensors_of
-from bench.train.precision import DTYPES, cast_real, set_fp32_precision
+from bench.train.precision import DTYPES, set_fp32_precision
 from bench.train.training import Training
+from bench.worker.fp32_reference import strict_fp32
 
 PROBE_SEED = 0
 """Of the choice of the batch: the same images for every recipe and seed of an experiment."""
@@ -119,27 +117,19 @@ class Probe:
         self.pixels_NCHW, self.y_N = x_NCHW[chosen_N].to(self.training.device), y_N[chosen_N].to(self.training.device)
 
     def reference_gradients(self, inside: dict[tuple[str, str], Tensor]) -> dict[str, Tensor]:
-        """Return the gradients in strict fp32, by parameter; fill `inside` by (layer, kind) if asked for.
-
-        The model itself is cast, for one that holds a lock or a tensor of its last step cannot be copied. Ranks cast a
-        copy: DistributedDataParallel's hooks do not outlive a change of the weights' dtype.
-        """
+        """Return the gradients in strict fp32, by parameter; fill `inside` by (layer, kind) if asked for."""
         training = self.training
         set_fp32_precision(tf32=False)
-        alone = training.ranks.world_size == 1
-        model = without_fp8_products(training.model if alone else copy.deepcopy(training.model))
-        cast_real(model, torch.float32)
-        _cast_plain_tensors(model)
-        if self.activations:
-            for name, module in model.named_modules():
-                if not any(module.children()):
-                    module.register_forward_hook(_recorder(name, inside))
         try:
+            model, holders = strict_fp32(training)
+            if self.activations:
+                for name, module in model.named_modules():
+                    if not any(module.children()):
+                        module.register_forward_hook(_recorder(name, inside))
             output = model(training.normalize.to(torch.float32)(self.pixels_NCHW))
             training.criterion(in_fp32(output), self.y_N).backward()
         finally:
             set_fp32_precision(tf32=training.cell.precision.tf32)
-        holders = training.updated if alone else dict(model.named_parameters())
         return {name: _gradient(holders[name]) for name in training.weights}
 
     def recipe_gradients(self, scale: float) -> dict[str, Tensor]:
@@ -234,21 +224,6 @@ def _gradient(parameter: nn.Parameter) -> Tensor:
     """Return the gradient in fp32; zeros where the loss does not depend on the parameter."""
     gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
     return _as_real(gradient.detach()).float()
-
-
-def _cast_plain_tensors(model: nn.Module) -> None:
-    """Let go to fp32, too, what a model keeps in 16 bit and has not registered: a hidden state of its last step."""
-    for module in model.modules():
-        for name, value in list(vars(module).items()):
-            if name not in ("_parameters", "_buffers", "_modules"):
-                cast = tree_map_only(Tensor, _in_fp32, value)
-                if any(a is not b for a, b in zip(tree_leaves(cast), tree_leaves(value), strict=True)):
-                    vars(module)[name] = cast
-
-
-def _in_fp32(x: Tensor) -> Tensor:
-    loose = x.is_floating_point() and x.dtype != torch.float32 and not isinstance(x, nn.Parameter)
-    return x.detach().float() if loose else x
 
 
 def _recorder(layer: str, inside: dict[tuple[str, str], Tensor]) -> Any:

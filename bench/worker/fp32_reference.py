@@ -1,0 +1,43 @@
+"""The network of a training in strict fp32, for the gradient as it would be without rounding."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves, tree_map_only
+
+from bench.train.fp8 import without_fp8_products
+from bench.train.precision import cast_real
+from bench.train.training import Training
+
+
+def strict_fp32(training: Training) -> tuple[nn.Module, Mapping[str, nn.Parameter]]:
+    """Return the network with its numbers in fp32, and by name what has the gradients after a backward pass.
+
+    The network itself is cast, for one that holds a lock or a tensor of its last step cannot be copied: the caller has
+    a savepoint to roll back to. Ranks cast a copy: DistributedDataParallel's hooks do not outlive a change of the
+    weights' dtype.
+    """
+    alone = training.ranks.world_size == 1
+    model = without_fp8_products(training.model if alone else copy.deepcopy(training.model))
+    cast_real(model, torch.float32)
+    _cast_plain_tensors(model)
+    return model, training.updated if alone else dict(model.named_parameters())
+
+
+def _cast_plain_tensors(model: nn.Module) -> None:
+    """Let go to fp32, too, what a model keeps in 16 bit and has not registered: a hidden state of its last step."""
+    for module in model.modules():
+        for name, value in list(vars(module).items()):
+            if name not in ("_parameters", "_buffers", "_modules"):
+                cast = tree_map_only(Tensor, _in_fp32, value)
+                if any(a is not b for a, b in zip(tree_leaves(cast), tree_leaves(value), strict=True)):
+                    vars(module)[name] = cast
+
+
+def _in_fp32(x: Tensor) -> Tensor:
+    loose = x.is_floating_point() and x.dtype != torch.float32 and not isinstance(x, nn.Parameter)
+    return x.detach().float() if loose else x
