@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from bench.measure.dtypes import is_product
+from bench.measure.kernels import is_product
 from bench.plan.cell import Cell
 from bench.plan.measure import Measure
 from bench.plan.recipe import RECIPES

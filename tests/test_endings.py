@@ -18,7 +18,7 @@ from bench.store.run import Run
 from bench.train.checkpoint import DAMAGED, NEWEST, PREVIOUS
 from bench.train.statuses import Interrupted
 from bench.worker.process import measure_cell
-from bench.worker.session import Session
+from bench.worker.stepping import Stepping
 from tests import stateful
 
 CPU = torch.device("cpu")
@@ -106,14 +106,14 @@ def test_a_cell_that_failed_goes_on_bit_for_bit_from_its_checkpoint(
 ) -> None:
     whole = run_of(tmp_path / "whole", f"tests.stateful:{model}", epochs=4)
     expected = row_of(whole)
-    steps = Session.run
+    steps = Stepping.run
 
-    def failing(self: Session, training: Any, epoch: int, **options: Any) -> list[float]:
+    def failing(self: Stepping, epoch: int, **options: Any) -> list[float]:
         if epoch == 3:
             raise RuntimeError("the device fell off the bus")
-        return steps(self, training, epoch, **options)
+        return steps(self, epoch, **options)
 
-    monkeypatch.setattr(Session, "run", failing)
+    monkeypatch.setattr(Stepping, "run", failing)
     cut = run_of(tmp_path / "cut", f"tests.stateful:{model}", epochs=4)
     assert row_of(cut)["status"] == "failed"
     assert (cut.folder / NEWEST).exists(), "nothing newer is whole, and the training is not done"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bench.measure.dtypes import is_product, kernel_dtypes, kernels_contradict
+from bench.measure.kernels import is_product, kernel_dtypes, kernels_contradict
 from bench.plan.recipe import RECIPES
 from bench.worker.proof import prove_kernels
 

@@ -19,6 +19,7 @@ from bench.train.training import Training
 from bench.worker.keeping import Keeping
 from bench.worker.learning import BEST, FINAL, Learning
 from bench.worker.session import Session
+from bench.worker.stepping import Stepping
 
 CELL = Cell(
     model="tests.tiny:Net",
@@ -155,14 +156,14 @@ def test_weights_asked_for_in_the_middle_are_the_best_from_there_on(tmp_path: Pa
 
 def test_a_training_that_diverged_keeps_what_its_epochs_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     session = Session(CELL, Measure(passes=()), CPU, lambda **_: None, Keeping(tmp_path, 1e9, "x", "y"))
-    run = Session.run
+    run = Stepping.run
 
-    def breaking(self: Session, training: Training, epoch: int, **options: Any) -> list[float]:
+    def breaking(self: Stepping, epoch: int, **options: Any) -> list[float]:
         if epoch == 2:
             raise Diverged("the loss is nan")
-        return run(self, training, epoch, **options)
+        return run(self, epoch, **options)
 
-    monkeypatch.setattr(Session, "run", breaking)
+    monkeypatch.setattr(Stepping, "run", breaking)
     with pytest.raises(Diverged):
         session.measure()
     assert session.row["best_test_accuracy"] == max(a for a in accuracies(session) if a is not None)

@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from bench.measure.dtypes import DtypeProof, errors_contradict, fp32_errors, kernel_dtypes, kernels_contradict
+from bench.measure.dtypes import DtypeProof, errors_contradict, fp32_errors
+from bench.measure.kernels import kernel_dtypes, kernels_contradict
 from bench.plan.cell import Cell
 from bench.plan.recipe import RECIPES, LossScale
 from bench.train.optimizer import build_optimizer, require_working_fused, zero_momentum

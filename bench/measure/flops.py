@@ -7,13 +7,16 @@ so for the model FLOPs utilisation). Nothing is computed: the network is built o
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.utils.flop_counter import FlopCounterMode
 
 BATCH_SIZE = 2
@@ -51,9 +54,10 @@ def count_flops(
         device: of the network and its images; `meta`, unless a mode makes them fake.
 
     Raises:
-        RuntimeError, NotImplementedError: the network looks at values, of which there are none.
+        RuntimeError, NotImplementedError: the network looks at values, of which there are none, or computes in threads
+            of its own, whose operations no counter sees.
     """
-    with torch.device(device), sdpa_kernel(SDPBackend.MATH):
+    with torch.device(device), sdpa_kernel(SDPBackend.MATH), _one_thread():
         model = build()
         model.train()  # a model's own may return nothing
         x_NCHW, y_N = torch.empty(BATCH_SIZE, *image_shape), torch.zeros(BATCH_SIZE, dtype=torch.int64)
@@ -64,6 +68,23 @@ def count_flops(
             loss.backward()
             total = counter.get_total_flops()
     return Flops(forward=forward // BATCH_SIZE, backward=(total - forward) // BATCH_SIZE)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Context in which a layer that runs in another thread raises: the counter would miss it without a word."""
+    own = threading.get_ident()
+
+    def refuse(module: nn.Module, _inputs: Any) -> None:
+        if threading.get_ident() != own:
+            what = type(module).__name__
+            raise RuntimeError(f"{what} runs in a thread that the network starts, where operations are not counted")
+
+    handle = register_module_forward_pre_hook(refuse)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 def _convolution_backward(

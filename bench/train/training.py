@@ -133,15 +133,10 @@ class Training:
 
     def start_over(self, *, channels_last: bool) -> None:
         """Be the training that was built, from its seed, in another layout."""
-        cell, images, ranks, start = (
-            replace(self.cell, channels_last=channels_last),
-            self.images,
-            self.ranks,
-            self.start,
-        )
-        device = self.device
+        cell = replace(self.cell, channels_last=channels_last)
+        parts = (cell, self.images, self.device, self.ranks, self.start)
         vars(self).clear()  # two of them may not fit
-        Training.__init__(self, cell, images, device, ranks, start)
+        Training.__init__(self, *parts)
 
     def compile(self) -> None:
         """Let the cell's compiler make the kernels of all further steps, not of evaluation; the next step waits for it.

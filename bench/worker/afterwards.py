@@ -19,8 +19,8 @@ import torch
 from torch import nn
 from torch.profiler import ProfilerActivity
 
-from bench.measure.dtypes import is_product
 from bench.measure.flops import count_flops
+from bench.measure.kernels import is_product
 from bench.measure.roofline import TERA, bound_of, measured_peak_tflops, utilisation, vendor_peak_tflops
 from bench.measure.shapes import on_shapes
 from bench.plan.measure import Measure

@@ -6,7 +6,8 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from bench.measure.dtypes import DtypeProof, errors_contradict, fp32_errors, kernel_dtypes, kernels_contradict
+from bench.measure.dtypes import DtypeProof, errors_contradict, fp32_errors
+from bench.measure.kernels import kernel_dtypes, kernels_contradict
 from bench.measure.machine import refused_switch
 from bench.plan.recipe import Recipe
 from bench.train.precision import DTYPES

@@ -2,38 +2,37 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import InitVar, asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
 
 import torch
 
-from bench.measure.clock import Block, Mark
+from bench.measure.clock import Block
 from bench.plan.cell import Cell
 from bench.plan.measure import Measure
 from bench.train.images import Images, load_images
 from bench.train.ranks import ALONE, Ranks
-from bench.train.training import Step, Training
+from bench.train.training import Training
 from bench.worker.afterwards import look_afterwards
 from bench.worker.board_watch import BoardWatch
-from bench.worker.divergence import broken_evaluation, first_layer, refuse_divergence, refuse_idleness
+from bench.worker.divergence import broken_evaluation, first_layer, refuse_idleness
 from bench.worker.facts import facts_of_images, facts_of_training
 from bench.worker.failures import attempt, note_failure
 from bench.worker.footprint import trace_out_of_memory
 from bench.worker.keeping import Keeping
-from bench.worker.layout import take_first_step
 from bench.worker.learning import Learning
-from bench.worker.log import batch_lines, end_lines, epoch_lines, loaded_lines, say, start_line
+from bench.worker.log import end_lines, epoch_lines, loaded_lines, say, start_line
 from bench.worker.looks import Looks
 from bench.worker.proof import prove_products
+from bench.worker.stepping import Stepping
 from bench.worker.summary import sum_up
 from bench.worker.timing import Report, Timing
-from bench.worker.traces import StepTrace, Traces, epoch_speed
+from bench.worker.traces import Traces, epoch_speed
 
 
 @dataclass
@@ -57,14 +56,10 @@ class Session:
     images: Images = field(init=False)
     first_epoch: int = 0
     """Of this process, from 0."""
-    proved: bool = False
-    """Whether the first step of this process has been taken, under the eyes of the dtype proof."""
     start: Mapping[str, Any] | None = None
     """Of a training whose model is not made anew by a second call of its factory."""
     trained: bool = False
     """Whether all that is timed has been: what comes after can spoil none of it."""
-    num_compiling: int = 0
-    """Steps taken since, in which the compiler worked."""
 
     def __post_init__(self, board: BoardWatch | None) -> None:
         self.timing = Timing(self.measure_by, self.device, self.report, self.row, board or BoardWatch())
@@ -121,12 +116,13 @@ class Session:
         evaluate_s = self.row.get("evaluate_s", 0.0)
         learning = Learning(training, self.measure_by, self.traces.epochs, folder, evaluate_s, self.report)
         looks = Looks(training, self.measure_by, self.timing.memory, self.row, self.traces)
+        stepping = Stepping(training, self.timing, self.traces, resumed=self.first_epoch > 0)
         if not self.traces.epochs:
             self.timing.keep_peak()
             looks.take(epoch=0)
         for epoch in range(self.first_epoch, self.cell.epochs):
             before_s = self.row["train_s"]
-            losses = self.run(training, epoch, num_steps=per_epoch)
+            losses = stepping.run(epoch, num_steps=per_epoch)
             correct, seen = training.count_hits()
             self.timing.keep_peak()
             if epoch + 1 == self.cell.epochs:
@@ -198,65 +194,10 @@ class Session:
 
     def time(self, training: Training) -> None:
         """Step until the speed is known, over as many epochs as that takes."""
-        self.run(training, 0, num_steps=None)
+        Stepping(training, self.timing, self.traces).run(0, num_steps=None)
         self.timing.keep_peak()
         refuse_idleness(self.traces.steps, self.row)
         self.row["final_loss_scale"] = training.precision.scaler.factor
-
-    def run(self, training: Training, epoch: int, *, num_steps: int | None) -> list[float]:
-        """Step under the clock, to the end of the epoch or, without `num_steps`, until timing may stop.
-
-        Returns the loss of each step. Raises Diverged if one is not finite, or the loss scale collapsed.
-        """
-        begin = partial(training.steps, epoch) if num_steps else training.endless_steps
-        trace, first = StepTrace(float(training.precision.scaler.num_skipped)), len(self.traces.steps) + 1
-        left: float = num_steps or math.inf
-        begun, compiling_s = time.perf_counter(), 0.0
-        try:
-            if self.proved:
-                steps = begin()
-            else:
-                step, steps = take_first_step(training, begin, self.row, may_start_over=not self.first_epoch)
-                trace.add(step)
-                self.proved = True
-                left -= 1
-            skipped = training.precision.scaler.num_skipped
-            while self.num_compiling < self.cell.compiling_steps and left:
-                step, seconds = self.compile(training, steps)
-                trace.add(step)
-                compiling_s += seconds
-                left -= 1
-            self.timing.clock.open(epoch)
-            for step in steps:
-                trace.add(step)
-                left -= 1
-                hits = (step.correct, step.num_seen)
-                if self.timing.clock.count(step.loss, step.num_images, skipped, steps_left=left, hits=hits):
-                    trace.pack()
-                    if self.timing.at_border(learning_rate=training.optimizer.param_groups[0]["lr"]):
-                        break
-            self.timing.clock.settle()
-        finally:
-            rows = trace.read(first, epoch)
-            self.row["train_s"] += time.perf_counter() - begun - compiling_s
-            self.traces.steps += rows
-            say(*batch_lines(self.cell, rows, num_steps or len(rows)))
-        refuse_divergence(rows, self.row)
-        return [row["loss"] for row in rows]
-
-    def compile(self, training: Training, steps: Iterator[Step]) -> tuple[Step, float]:
-        """Take a step in which the compiler works; return it and how long it took. A clock of its own."""
-        self.report(phase="compiling")
-        begun = time.perf_counter()
-        if not self.num_compiling:
-            training.compile()
-        step = next(steps)
-        Mark.now(self.device).wait()
-        compiling_s = time.perf_counter() - begun
-        self.row["compile_s"] = self.row.get("compile_s", 0.0) + compiling_s
-        self.num_compiling += 1
-        self.report(phase="warm-up")
-        return step, compiling_s
 
     @property
     def cell_as_run(self) -> Cell:

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from bench.measure.dtypes import kernel_dtypes
+from bench.measure.kernels import kernel_dtypes
 from bench.plan.cell import Cell
 from bench.plan.recipe import RECIPES
 from bench.store.atomic import replacing

@@ -29,7 +29,9 @@ def test_it_trains_and_is_evaluated_on_finite_numbers(model: object, recipe: str
         pytest.skip("TorchScript remembers the dtype that it ran in before, in this process and not in a cell's own")
     row = end(name_of(model), recipe, learning_rate=0.01 if model is sample.Normed else 0.05)
     assert (row["status"], row["because"]) == ("ok", None)
-    assert row.get("passes_failed") is None
+    threads = "no count of operations: RuntimeError: Conv2d runs in a thread that the network starts"
+    passes_failed = row.get("passes_failed")
+    assert (passes_failed or "").startswith(threads) if model is sample.TwoThreads else passes_failed is None
     assert row["test_accuracy"] > 0.6
     assert math.isfinite(row["test_loss"])
     assert row["num_skipped"] <= 1

@@ -17,6 +17,7 @@ from bench.train.images import Images, load_images
 from bench.train.training import Training
 from bench.worker.looks import Looks
 from bench.worker.session import Session
+from bench.worker.stepping import Stepping
 from tests.overhead.interleave import compare
 from tests.overhead.loops import AsPil, AsUsual, ByHand
 
@@ -46,14 +47,15 @@ def harness(model: str, recipe: str, images: Images, *, num_looks: int = 0) -> C
     session.row["train_s"] = 0.0
     training = Training(cell, images, DEVICE)
     session.timing.expect(10**9, training.steps_per_epoch)  # a training that never comes to its end
-    session.run(training, 0, num_steps=training.steps_per_epoch)
+    stepping = Stepping(training, session.timing, session.traces)
+    stepping.run(0, num_steps=training.steps_per_epoch)
     looks = Looks(training, session.measure_by, session.timing.memory, session.row, session.traces)
 
     def run(num_steps: int) -> float:
         looks.take(epoch=0)
         before: float = session.row["train_s"]
         for _ in range(num_steps // training.steps_per_epoch):
-            session.run(training, 0, num_steps=training.steps_per_epoch)
+            stepping.run(0, num_steps=training.steps_per_epoch)
         return float(session.row["train_s"]) - before
 
     return run

@@ -12,7 +12,7 @@ import pytest
 from conftest import cell
 from typer.testing import CliRunner
 
-from visualize import report
+from visualize import pictures, report
 
 pytestmark = pytest.mark.whole
 
@@ -142,7 +142,7 @@ def test_statistics_and_tables_load_no_drawing_library():
 
 def test_subjects_whose_names_read_alike_keep_their_own_figures():
     taken = set()
-    stems = [report._stem(subject, taken) for subject in ("a/b", "a b", "A_B", "x" * 300, "x" * 301)]
+    stems = [pictures._stem(subject, taken) for subject in ("a/b", "a b", "A_B", "x" * 300, "x" * 301)]
     assert stems[:3] == ["a_b", "a_b_2", "A_B_3"]
     assert len({stem.lower() for stem in stems}) == 5
     assert max(map(len, stems)) < 130
