@@ -1,0 +1,92 @@
+"""Steps under the clock: an epoch of a training, or as many as a timing takes."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+
+from bench.measure.clock import Mark
+from bench.train.training import Step, Training
+from bench.worker.divergence import refuse_divergence
+from bench.worker.layout import take_first_step
+from bench.worker.log import batch_lines, say
+from bench.worker.timing import Timing
+from bench.worker.traces import StepTrace, Traces
+
+
+@dataclass
+class Stepping:
+    """Takes the steps of one training in this process, with what comes before the first timed one: proof and compiler.
+
+    What they took goes into the row of `timing`, the steps into `traces`.
+    """
+
+    training: Training
+    timing: Timing
+    traces: Traces
+    resumed: bool = False
+    """Whether the training goes on from a checkpoint, and so in the layout that it began in."""
+    proved: bool = False
+    """Whether the first step of this process has been taken, under the eyes of the dtype proof."""
+    num_compiling: int = 0
+    """Steps taken since, in which the compiler worked."""
+
+    def run(self, epoch: int, *, num_steps: int | None) -> list[float]:
+        """Step under the clock, to the end of the epoch or, without `num_steps`, until timing may stop.
+
+        Returns the loss of each step. Raises Diverged if one is not finite, or the loss scale collapsed.
+        """
+        training, timing, row = self.training, self.timing, self.timing.row
+        begin = partial(training.steps, epoch) if num_steps else training.endless_steps
+        trace, first = StepTrace(float(training.precision.scaler.num_skipped)), len(self.traces.steps) + 1
+        left: float = num_steps or math.inf
+        begun, compiling_s = time.perf_counter(), 0.0
+        try:
+            if self.proved:
+                steps = begin()
+            else:
+                step, steps = take_first_step(training, begin, row, may_start_over=not self.resumed)
+                trace.add(step)
+                self.proved = True
+                left -= 1
+            skipped = training.precision.scaler.num_skipped
+            while self.num_compiling < training.cell.compiling_steps and left:
+                step, seconds = self.compile(steps)
+                trace.add(step)
+                compiling_s += seconds
+                left -= 1
+            timing.clock.open(epoch)
+            for step in steps:
+                trace.add(step)
+                left -= 1
+                hits = (step.correct, step.num_seen)
+                if timing.clock.count(step.loss, step.num_images, skipped, steps_left=left, hits=hits):
+                    trace.pack()
+                    if timing.at_border(learning_rate=training.optimizer.param_groups[0]["lr"]):
+                        break
+            timing.clock.settle()
+        finally:
+            rows = trace.read(first, epoch)
+            row["train_s"] += time.perf_counter() - begun - compiling_s
+            self.traces.steps += rows
+            say(*batch_lines(training.cell, rows, num_steps or len(rows)))
+        refuse_divergence(rows, row)
+        return [r["loss"] for r in rows]
+
+    def compile(self, steps: Iterator[Step]) -> tuple[Step, float]:
+        """Take a step in which the compiler works; return it and how long it took. A clock of its own."""
+        self.timing.report(phase="compiling")
+        begun = time.perf_counter()
+        if not self.num_compiling:
+            self.training.compile()
+        step = next(steps)
+        Mark.now(self.training.device).wait()
+        compiling_s = time.perf_counter() - begun
+        row = self.timing.row
+        row["compile_s"] = row.get("compile_s", 0.0) + compiling_s
+        self.num_compiling += 1
+        self.timing.report(phase="warm-up")
+        return step, compiling_s
