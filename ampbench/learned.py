@@ -68,25 +68,29 @@ def course_of(
     if accuracies:
         found = accuracies[-1] if macro_recall is None else macro_recall
         learned = is_above_guessing(found, num_classes, num_images)
-    swing, growth = swing_of(accuracies), growth_of(losses)
+    finite = [loss for loss in losses if math.isfinite(loss)]  # a step that was skipped may leave infinity in a mean
+    swing, growth = swing_of(accuracies), growth_of(finite)
     notes, moves = [], []
     if learned is False:
         moves.append("try another learning rate, more epochs or another precision")
         chance, noise = guessing(num_classes, num_images)
+        share = f"{100 * accuracies[-1]:.2f} % of the test images"
+        if macro_recall is not None and is_above_guessing(accuracies[-1], num_classes, num_images):
+            share += f", but {100 * macro_recall:.2f} % of a class on average"  # classes differ in size
         notes.append(
-            f"learned nothing: {100 * accuracies[-1]:.2f} % of the test images, and guessing among {num_classes} "
-            f"classes gets {100 * chance:.2f} ± {100 * Z_GUESSING * noise:.2f} %"
+            f"learned nothing: {share}, and guessing among {num_classes} classes gets {100 * chance:.2f} ± "
+            f"{100 * Z_GUESSING * noise:.2f} %"
         )
-    swings, rose = swing is not None and swing > least_swing(accuracies, num_images), loss_rose(losses)
+    swings, rose = swing is not None and swing > least_swing(accuracies, num_images), loss_rose(finite)
     if swings or rose:
         moves = ["a smaller learning rate is the first thing to try"]
     if swing is not None and swings:
         listed = " ".join(f"{100 * accuracy:.1f}" for accuracy in accuracies[-8:])
         notes.append(f"test accuracy swings: {listed} %, it loses {100 * swing:.1f} points an evaluation on average")
     if rose:
-        lowest = min(losses)
+        lowest = min(finite)
         notes.append(
-            f"training loss grew: {losses[-1]:.3g} in the last epoch, {lowest:.3g} in epoch {losses.index(lowest) + 1}"
+            f"training loss grew: {finite[-1]:.3g} in the last epoch, {lowest:.3g} in epoch {losses.index(lowest) + 1}"
         )
     note = "; ".join(notes + moves) if notes else None
     return Course(learned=learned, accuracy_swing=swing, loss_growth=growth, learning_note=note)

@@ -17,7 +17,11 @@ MOST = 5
 
 def main(
     run: Annotated[
-        Path, typer.Argument(metavar="RUN", help="Folder of a run, as in results/EXPERIMENT/runs/VGG19-fp32-b256-s0-….")
+        Path,
+        typer.Argument(
+            metavar="RUN",
+            help="Folder of a run, as in results/EXPERIMENT/runs/VGG19-fp32-b256-s0-…, or one of its files of weights.",
+        ),
     ],
     data: Annotated[
         str | None, typer.Option(help="Another test set: cifar10, cifar100, digits, synthetic or folder:PATH.")
@@ -33,7 +37,7 @@ def main(
     from bench.store.final import final_lines
     from bench.worker.kept_weights import evaluate_kept, weights_path  # brings torch
 
-    path = weights_path(found)
+    path = weights_path(found, run)
     row = evaluate_kept(found, path, data=data, batch_size=batch_size)
     elsewhere = ", trained on a GPU" if found.board.is_gpu and row["device"] == "cpu" else ""
     print(f"{path} of epoch {row['epoch']}: {found.cell} on {data or found.cell.data}, {row['device']}{elsewhere}")
@@ -52,7 +56,8 @@ def load_run(folder: Path) -> Run:
     try:
         return Run.load(folder.absolute())
     except ValueError as e:
-        runs = sorted(path.parent for path in [*folder.glob("runs/*/cell.json"), *folder.glob("*/cell.json")])
+        patterns = ("*/cell.json", "runs/*/cell.json", "*/runs/*/cell.json")
+        runs = sorted(path.parent for pattern in patterns for path in folder.glob(pattern))
         if not runs:
             raise RequestError(str(e)) from None
         named = ", ".join(map(str, runs[:MOST])) + (" …" if len(runs) > MOST else "")

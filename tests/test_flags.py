@@ -100,6 +100,10 @@ def test_values_of_every_kind_arrive() -> None:
         ({"precision": "fp32", "loss_scale": "static:8"}, "--precision fp32, --scale 'static:8': loss scaling has"),
         ({"evaluate_every": "0"}, "--evaluate-every: 0 is int"),
         ({"model_args": "width=2"}, "--model-args: 'VGG19' takes no arguments; drop --model-args"),
+        (
+            {"model": "PowerCifarNet", "model_args": "width=2,width=1"},
+            "--model-args: 'width=2,width=1' says width twice",
+        ),
         ({"minutes_per_cell": "soon"}, "--minutes-per-cell: 'soon' is str"),
         ({"data": "folder:/nowhere"}, "--data: no folder '/nowhere'; mend the path"),
     ],

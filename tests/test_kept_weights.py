@@ -161,6 +161,21 @@ def test_without_weights_the_line_says_how_they_are_kept(trained: Trained) -> No
         weights_path(run)
 
 
+def test_the_file_that_was_named_is_the_one_that_is_evaluated(trained: Trained) -> None:
+    run, _ = trained(keep_best=True, keep_final=True)
+    _, text = said(run.folder / FINAL)
+    assert text.startswith(f"{run.folder / FINAL} of epoch 3")
+    assert weights_path(run, run.folder / "record.parquet").name == BEST
+    assert weights_path(run, run.folder).name == BEST
+
+
+def test_a_training_that_broke_off_is_not_told_to_ask_for_weights(trained: Trained) -> None:
+    run, row = trained()
+    write_run(run.folder, CELL, row | {"status": "diverged"}, {})
+    with pytest.raises(RequestError, match="the training ended diverged before there were any"):
+        weights_path(run)
+
+
 def test_a_folder_of_results_names_its_runs(trained: Trained, tmp_path: Path) -> None:
     run, _ = trained()
     with pytest.raises(RequestError, match=f"holds 1 runs; name one of them: .*{run.folder.name}"):
@@ -196,6 +211,8 @@ def test_what_does_not_fit_is_one_line(trained: Trained, harm: Callable[[Run], A
 def test_data_that_is_not_there_and_a_precision_that_a_cpu_lacks_are_one_line(trained: Trained, tmp_path: Path) -> None:
     run, _ = trained(keep_best=True)
     with pytest.raises(RequestError, match="nowhere"):
+        evaluate_kept(run, weights_path(run), data=f"folder:{tmp_path / 'nowhere'}")
+    with pytest.raises(RequestError, match=r"no folder '.*nowhere'; mend the path"):
         evaluate_kept(run, weights_path(run), data=f"folder:{tmp_path / 'nowhere'}")
     tf32 = replace(run, cell=replace(CELL, precision=RECIPES["tf32"]))
     with pytest.raises(RequestError, match="TF32 is a mode of NVIDIA GPUs"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -71,6 +72,19 @@ def test_an_accuracy_within_the_noise_of_guessing_is_no_learning(percent: float,
 def test_always_naming_the_largest_class_is_no_learning() -> None:
     course = course_of([0.8], [], num_classes=2, num_images=1000, macro_recall=0.5)
     assert course.learned is False
+
+
+def test_the_words_about_a_constant_answer_do_not_contradict_themselves() -> None:
+    said = course_of([0.8], [], num_classes=2, num_images=1000, macro_recall=0.5).learning_note or ""
+    assert "80.00 % of the test images, but 50.00 % of a class on average, and guessing among 2 classes" in said
+
+
+@pytest.mark.parametrize("broken", [math.inf, math.nan])
+def test_an_epoch_whose_mean_loss_is_not_finite_leaves_the_others_judged(broken: float) -> None:
+    course = course_of([0.9], [broken, 1.0, 0.5, 3.0], num_classes=10, num_images=360)
+    assert course.loss_growth == 6
+    assert "3 in the last epoch, 0.5 in epoch 3" in (course.learning_note or "")
+    assert course_of([0.9], [broken], num_classes=10, num_images=360).loss_growth is None
 
 
 def test_without_an_evaluation_nothing_is_claimed() -> None:

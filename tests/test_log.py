@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -35,10 +36,16 @@ CELL = Cell(
 
 def test_every_hundredth_batch_and_the_last_say_what_was_seen_and_the_mean_loss_so_far() -> None:
     rows = [{"epoch": 2, "num_images": 6, "loss": float(i % 2)} for i in range(239)]
-    lines = list(batch_lines(CELL, rows, num_batches=239))
+    lines = list(batch_lines(CELL, rows, num_batches=239, num_images=1437))
     assert [line.split(":")[0] for line in lines] == [f"Epoch 2/2, batch {i}/239" for i in (100, 200, 239)]
     assert lines[0].endswith("600/1434 (42 %), mean loss 0.5000, learning rate 0.005")
     assert "1434/1434 (100 %)" in lines[-1]
+
+
+def test_a_whole_epoch_with_a_smaller_last_batch_is_the_whole_training_set() -> None:
+    rows = [{"epoch": 1, "num_images": n, "loss": 1.0} for n in [6] * 239 + [3]]
+    *_, last = batch_lines(replace(CELL, drop_last=False), rows, num_batches=240, num_images=1437)
+    assert "batch 240/240: 1437/1437 (100 %)" in last
 
 
 def test_an_evaluation_is_a_line_with_loss_hits_and_percent() -> None:

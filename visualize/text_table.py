@@ -59,7 +59,7 @@ def draw(
         if layout is None:
             drawn.append(_down_the_page([*keys, *rest], rows, width, title))
             break
-        drawn.append(_across(layout, rows, title, left, sections))
+        drawn.append(_folded(title, width) + "\n" * bool(title) + _across(layout, rows, left, sections))
         rest, title = rest[taken:], f"{title.removesuffix(MORE)}{MORE}" if title else ""
     return "\n".join(drawn)
 
@@ -115,14 +115,10 @@ def _folded(text: str, width: int) -> str:
 def _across(
     layout: Layout,
     rows: Sequence[Mapping[str, str]],
-    title: str,
     left: Collection[str],
     sections: Collection[int],
 ) -> str:
     table = Table(
-        title=title or None,
-        title_justify="left",
-        title_style="",
         box=box.SIMPLE_HEAD,
         pad_edge=False,
         padding=(0, layout.apart - 1, 0, 0),

@@ -129,7 +129,7 @@ def _learning(facts: Mapping[str, Any]) -> list[str]:
     if cell.epochs:
         batch = f" batch {math.ceil(seen / cell.batch_size)}/{facts.get('num_batches', '?')}" if seen else ""
         parts.append(f"epoch {facts['epoch']}/{cell.epochs}{batch}")
-    parts.append(f"loss {facts['loss']:.4f}")
+    parts.append(f"loss {facts['loss']:{'.4f' if facts['loss'] < 1000 else '.3g'}}")
     if seen and correct is not None:
         parts.append(f"accuracy {correct / seen:.1%} ({correct}/{seen})")
     if facts.get("learning_rate") is not None:

@@ -15,11 +15,13 @@ import inspect
 import json
 import re
 import typing
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from bench.plan.cell import Cell
+from bench.plan.errors import RequestError
 from bench.plan.measure import Budget, Measure
 
 Kind = Literal["switch", "integer", "number", "list", "table", "text"]
@@ -57,7 +59,7 @@ class Flag:
 
     def line(self, value: Any) -> str:
         """Return what was typed as a line of the experiment file."""
-        return f"{self.name} = {_toml(self.kind, value)}"
+        return f"{self.name} = {_toml(self.words[0], self.kind, value)}"
 
 
 @functools.cache
@@ -119,13 +121,16 @@ def _docstrings(kind: type) -> dict[str, str]:
     return found
 
 
-def _toml(kind: Kind, value: Any) -> str:
+def _toml(word: str, kind: Kind, value: Any) -> str:
     if kind == "switch":
         return str(value).lower()
     if kind == "list":
         return f"[{', '.join(map(_scalar, _parts(value)))}]"
     if kind == "table":
-        pairs = (part.partition("=") for part in _parts(value))
+        pairs = [part.partition("=") for part in _parts(value)]
+        twice = [key for key, count in Counter(key.strip() for key, _, _ in pairs).items() if count > 1]
+        if twice:
+            raise RequestError(f"{word}: {value!r} says {twice[0]} twice; drop one of them")
         return "{" + ", ".join(f"{json.dumps(key.strip())} = {_scalar(text.strip())}" for key, _, text in pairs) + "}"
     return json.dumps(value, ensure_ascii=False) if kind == "text" else _scalar(value)
 

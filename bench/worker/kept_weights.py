@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from torch import Tensor, nn
 
 from bench.plan.cell import Cell
 from bench.plan.errors import RequestError
+from bench.plan.source import check_data
 from bench.store.run import Run
 from bench.train.augment import NORMALIZATIONS, Normalize
 from bench.train.checkpoint import read_checkpoint
@@ -28,19 +31,32 @@ Kept = dict[str, Any]
 """What such a file holds: epoch, test_accuracy, classes, model, and the statistics that pixels are normalised by."""
 
 
-def weights_path(run: Run) -> Path:
-    """Return the file of a run's best weights, else of its last ones.
+def weights_path(run: Run, typed: Path | None = None) -> Path:
+    """Return the file of weights that was typed, else that of a run's best weights, else of its last ones.
 
     Raises:
         RequestError: it kept none.
     """
+    if typed is not None and typed.suffix == ".pt" and typed.is_file():
+        return typed
     for name in (BEST, FINAL):
         if (run.folder / name).exists():
             return run.folder / name
-    raise RequestError(
-        f"{run.folder}: holds neither {BEST} nor {FINAL}: the training kept no weights, or has not ended; put "
-        "keep_best = true into [measure] of its experiment file and train it again with --again ok"
-    )
+    status = _status_of(run)
+    if status not in (None, "ok"):
+        move = f"the training ended {status} before there were any; its row says why"
+    else:
+        move = (
+            "the training kept no weights, or has not ended; put keep_best = true into [measure] of its experiment "
+            "file and train it again with --again ok"
+        )
+    raise RequestError(f"{run.folder}: holds neither {BEST} nor {FINAL}: {move}")
+
+
+def _status_of(run: Run) -> str | None:
+    with suppress(OSError, pa.ArrowException):
+        return str(pq.read_table(run.record_path, columns=["status"])[0][0].as_py())
+    return None
 
 
 def evaluate_kept(run: Run, path: Path, *, data: str | None = None, batch_size: int | None = None) -> dict[str, Any]:
@@ -93,6 +109,7 @@ def _as_run(run: Run) -> Cell:
 
 
 def _images(cell: Cell, kept: Kept, path: Path, data: str | None) -> Images:
+    check_data(data or cell.data)
     images = load_images(data or cell.data, cell.image_size)
     wanted, found = list(kept["classes"]), list(images.classes)
     if len(found) != len(wanted):

@@ -67,21 +67,22 @@ def loaded_lines(rank: int, num_train: int, num_test: int) -> Iterator[str]:
     yield f"Rank {rank} loaded {num_test} samples (test)"
 
 
-def batch_lines(cell: Cell, rows: Sequence[Row], num_batches: int) -> Iterator[str]:
+def batch_lines(cell: Cell, rows: Sequence[Row], num_batches: int, num_images: int) -> Iterator[str]:
     """Say of every 100th batch of an epoch, and of its last: images seen, mean loss so far, learning rate.
 
     Args:
         cell: what is trained.
         rows: of the table `steps`, of one epoch.
         num_batches: of a whole epoch; fewer rows are those of an epoch that broke off.
+        num_images: of the training set, of which whole batches are taken where the last one is dropped.
     """
-    seen, losses = 0, 0.0
+    seen, losses, total = 0, 0.0, min(num_images, num_batches * cell.global_batch_size)
     for i, row in enumerate(rows, 1):
         seen += row["num_images"]
         losses += row["loss"]
         if i % EVERY and i != len(rows):
             continue
-        epoch, total = row["epoch"], num_batches * cell.global_batch_size
+        epoch = row["epoch"]
         rate = learning_rate(cell, epoch=epoch - 1, step=i - 1, steps_per_epoch=num_batches)
         yield (
             f"Epoch {epoch}/{cell.epochs}, batch {i}/{num_batches}: {seen}/{max(seen, total)} "

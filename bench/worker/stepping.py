@@ -72,7 +72,7 @@ class Stepping:
             rows = trace.read(first, epoch)
             row["train_s"] += time.perf_counter() - begun - compiling_s
             self.traces.steps += rows
-            say(*batch_lines(training.cell, rows, num_steps or len(rows)))
+            say(*batch_lines(training.cell, rows, num_steps or len(rows), len(training.images.train_y_N)))
         refuse_divergence(rows, row)
         return [r["loss"] for r in rows]
 

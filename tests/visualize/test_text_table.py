@@ -34,6 +34,12 @@ def test_no_word_is_ever_cut_or_lost(data: st.DataObject, width: int, columns: i
     assert max(map(cell_len, drawn_table.splitlines())) <= max(width, 30)
 
 
+def test_a_title_is_as_wide_as_the_terminal_and_not_as_its_table() -> None:
+    title = "What was learned: LeNet, 62,006 parameters"
+    assert draw([{"batch": "64", "F1 %": "15.22"}], 80, title=title).splitlines()[0] == title
+    assert max(map(len, draw([{"batch": "64"}], 30, title=title).splitlines())) <= 30
+
+
 @pytest.mark.parametrize("width", [20, 40, 60, 80, 100, 120, 200])
 def test_compare_holds_the_same_numbers_at_every_width(matrix, width):
     path = matrix(recipes=("fp32", "fp16_amp_scaled"))
