@@ -22,6 +22,11 @@ Kind = Literal["use", "keep", "can't tell"]
 VOUCHING = ("fp32", "tf32")
 """Recipes with an accuracy that others may be held against; among 16-bit ones alone all may have lost the same."""
 
+LONE = "so there is nothing to compare it with"
+
+MANY = 3
+"""Subjects of one recipe each, as runs by flags are, that are told in one sentence."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recommendation:
@@ -49,14 +54,14 @@ class _Choice:
 
 
 def recommend(cells: pd.DataFrame, verdicts: Iterable[Verdict]) -> list[Recommendation]:
-    """Return one recommendation a subject.
+    """Return one recommendation a subject; subjects that nothing was held against share one, where they are many.
 
     Args:
         cells: `Results.cells`.
         verdicts: `judge(cells)`.
     """
     verdicts = list(verdicts)
-    found = []
+    found, lone = [], []
     for subject, rows in cells.groupby("subject", sort=False):
         clauses: dict[tuple[str, ...], list[_Choice]] = {}
         for batch_size, own in rows.groupby("batch_size"):
@@ -64,9 +69,18 @@ def recommend(cells: pd.DataFrame, verdicts: Iterable[Verdict]) -> list[Recommen
             choice = _choose(int(str(batch_size)), own[own["status"] == "ok"], here)
             clauses.setdefault((choice.kind, choice.recipe, choice.claim, choice.tail), []).append(choice)
         text = "; ".join(_clause(str(subject), choices) for choices in clauses.values())
+        if all(choices[0].claim.endswith(LONE) for choices in clauses.values()):
+            lone.append(len(found))
         decided = all(choices[0].kind != "can't tell" for choices in clauses.values())
         found.append(Recommendation(subject=str(subject), sentence=f"{text[0].upper()}{text[1:]}.", decided=decided))
-    return found
+    if len(lone) < MANY:
+        return found
+    words = (
+        f"Can't tell for {len(lone)} subjects of {len(found)}: of each only one recipe ran to its end, {LONE}; run one "
+        "of them in another recipe, all else alike."
+    )
+    shared = Recommendation(subject=found[lone[0]].subject, sentence=words, decided=False)
+    return [one for i, one in enumerate(found) if i not in lone] + [shared]
 
 
 def _clause(subject: str, choices: list[_Choice]) -> str:
@@ -92,7 +106,7 @@ def _choose(batch_size: int, ok: pd.DataFrame, verdicts: list[Verdict]) -> _Choi
     if not reference:
         return _Choice(kind="can't tell", batch_size=batch_size, claim="no cell ran to its end")
     if not verdicts:
-        claim = f"only {reference} ran to its end, so there is nothing to compare it with"
+        claim = f"only {reference} ran to its end, {LONE}"
         return _Choice(kind="can't tell", batch_size=batch_size, claim=claim)
     fastest_first = sorted(verdicts, key=lambda v: -v.speed.estimate if v.speed.n else math.inf)
     if reference not in VOUCHING and any(v.accuracy for v in verdicts):

@@ -56,7 +56,7 @@ def undrawn(monkeypatch):
 
 
 def test_the_command_writes_page_figures_and_summary(folder, run, monkeypatch):
-    monkeypatch.setattr(report, "DPI", 40)
+    monkeypatch.setattr(pictures, "DPI", 40)
     for seed in range(3):
         folder.add(cell("fp32", seed=seed))
         folder.add(cell("bf16_amp", seed=seed))

@@ -24,6 +24,17 @@ def sentence(path):
     return found.sentence
 
 
+@pytest.mark.parametrize(("subjects", "sentences"), [(2, 2), (5, 1)])
+def test_many_subjects_of_one_recipe_each_share_a_sentence(folder, subjects, sentences):
+    for epochs in range(1, subjects + 1):
+        folder.add(cell("fp32", 128, 0, epochs=epochs))
+    results = read(folder.write())
+    found = recommend(results.cells, judge(results.cells))
+    assert len(found) == sentences
+    assert all("only" in one.sentence and "nothing to compare it with" in one.sentence for one in found)
+    assert not any(one.decided for one in found)
+
+
 def test_a_faster_and_equivalent_recipe_is_recommended_with_its_evidence(matrix):
     path = matrix(seeds=range(10))
     verdict = only(path, "bf16_amp")
