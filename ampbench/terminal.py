@@ -34,13 +34,32 @@ def spell(error: UnicodeError) -> tuple[str, int]:
 def show_everything() -> None:
     """Let stdout and stderr take every text, in whatever encoding; called once, at the start of every command.
 
-    Processes that it starts write UTF-8: they write to logs and pipes, which no terminal shows.
+    Processes that it starts write UTF-8: they write to logs and pipes, which no terminal shows. A stream that is closed
+    goes nowhere, and a width of 0, as some terminals say it, is not known.
     """
+    _open_all()
+    if os.environ.get("COLUMNS", "").strip("0") == "":
+        os.environ.pop("COLUMNS", None)
     codecs.register_error(HANDLER, spell)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=HANDLER)
     os.environ |= {"PYTHONUTF8": "1", "PYTHONIOENCODING": "utf-8:backslashreplace"}
+
+
+def _open_all() -> None:
+    """Open stdin, stdout and stderr where they are closed: else the next file that is opened would be printed into."""
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        try:
+            os.fstat(number)
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            os.dup2(nowhere, number)
+            os.set_inheritable(number, True)
+            if nowhere != number:
+                os.close(nowhere)
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", closefd=False))
 
 
 def printable(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from rich.console import Console
 
 from ampbench.__main__ import COMMANDS
 from ampbench.terminal import HANDLER, printable, show_everything
@@ -50,6 +52,7 @@ def test_a_wrong_request_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
         assert (said.returncode, len(said.stderr.strip().splitlines())) == (2, 1), said.stderr
 
 
+CHOSEN = ("--a", "precision=fp32", "--b", "precision=bf16")
 LATIN = {"PYTHONIOENCODING": "iso-8859-1"}
 ASCII = {"PYTHONIOENCODING": "ascii"}
 C = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
@@ -57,9 +60,8 @@ C = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 
 @pytest.mark.parametrize("terminal", [LATIN, ASCII, C], ids=["latin-1", "ascii", "LC_ALL=C"])
 def test_a_terminal_without_our_signs_loses_no_number(tmp_path: Path, terminal: dict[str, str]) -> None:
-    chosen = ("--a", "precision=fp32", "--b", "precision=bf16")
-    whole = ampbench("compare", DEMO, *chosen, cwd=tmp_path)
-    poor = ampbench("compare", DEMO, *chosen, cwd=tmp_path, **terminal)
+    whole = ampbench("compare", DEMO, *CHOSEN, cwd=tmp_path)
+    poor = ampbench("compare", DEMO, *CHOSEN, cwd=tmp_path, **terminal)
     assert (whole.returncode, poor.returncode) == (0, 0), poor.stderr
     assert "1.18x [1.06, 1.31]" in whole.stdout
     assert "1.18x [1.06, 1.31]" in poor.stdout
@@ -77,6 +79,29 @@ def test_a_text_that_no_encoding_holds_is_replaced() -> None:
     assert printable("a\udcffb") == "a?b"
     with pytest.raises(UnicodeDecodeError):
         b"\xff".decode("utf-8", errors=HANDLER)
+
+
+@pytest.mark.parametrize("columns", ["0", "00", ""])
+def test_a_width_of_no_columns_loses_no_line(columns: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some terminals say 0 where they do not know."""
+    monkeypatch.setenv("COLUMNS", columns)
+    show_everything()
+    console = Console(file=io.StringIO())
+    console.print("Verdict: fp32")
+    assert console.file.getvalue() == "Verdict: fp32\n"
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_closed_stream_is_no_traceback_and_no_file_is_printed_into(tmp_path: Path, closed: str) -> None:
+    plan = ["plan", str(ROOT / "experiments" / "demo.toml"), "--results", "r"]
+    for words in (plan, ["compare", str(DEMO), *CHOSEN], ["memory", str(tmp_path / "none")]):
+        shell = f'"$0" -m ampbench "$@" {closed}'
+        said = subprocess.run(
+            ["sh", "-c", shell, sys.executable, *words], cwd=tmp_path, capture_output=True, text=True, timeout=300,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )  # fmt: skip
+        assert said.returncode == 2 * (words[0] == "memory"), said.stderr
+        assert "Traceback" not in said.stderr
 
 
 @pytest.mark.whole
@@ -99,7 +124,7 @@ def test_a_poor_terminal_changes_no_result_and_shows_every_number(tmp_path: Path
     assert "Question: Läuft es? ±" in rerun.stdout
 
 
-@pytest.mark.parametrize("place", ["file", "file/below", "/proc/nowhere", "x" * 300])
+@pytest.mark.parametrize("place", ["file", "file/below", "/proc/nowhere", "x" * 300, "b\udcfe"])
 def test_a_place_for_results_that_cannot_be_is_one_line(place: str, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     file = ROOT / "experiments" / "demo.toml"

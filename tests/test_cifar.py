@@ -131,6 +131,20 @@ def test_foreign_parquet_in_a_folder_nobody_named_is_not_cifar(
     assert "will be downloaded" in state_of("cifar10")
 
 
+FEW_LABELS = {"one class": 0, "far": 2**40, "unsigned": 2**64 - 1}
+"""Fault -> the label of every row. A list of 2^40 names would take the machine's memory."""
+
+
+def test_parquet_that_does_not_fit_is_said_before_it_is_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("train-0.parquet", "test-0.parquet"):
+        write_parquet(tmp_path / "d" / name, 3)
+    monkeypatch.setattr("bench.train.image_parquet.decode_pixels", lambda *_: pytest.fail("it was decoded"))
+    with pytest.raises(ValueError, match=r"6 images of 2000000x2000000 take .* GiB.*the data does not fit"):
+        load_images(f"folder:{tmp_path / 'd'}", 2_000_000)
+
+
 @pytest.mark.parametrize(
     ("how", "said"),
     [
@@ -140,6 +154,10 @@ def test_foreign_parquet_in_a_folder_nobody_named_is_not_cifar(
         ("bad rows", r"no readable image in row 1 of .*train-0\.parquet \(.*\); mend or remove these rows"),
         ("unlabelled", r"column label holds rows without a label"),
         ("no test", r"holds Parquet files of a training set and none of a test set"),
+        ("empty", r"the files of the test set hold no rows"),
+        ("one class", r"column label holds a single class"),
+        ("far", r"column label holds numbers of 100,000 and more; labels are 0, 1, 2"),
+        ("unsigned", r"column label holds numbers of 100,000 and more"),
     ],
 )
 def test_parquet_that_cannot_be_used_is_one_line(tmp_path: Path, how: str, said: str) -> None:
@@ -159,6 +177,12 @@ def test_parquet_that_cannot_be_used_is_one_line(tmp_path: Path, how: str, said:
         pq.write_table(pa.Table.from_pylist(rows), train)
     elif how == "unlabelled":
         pq.write_table(pa.Table.from_pylist([row | {"label": -1} for row in table.to_pylist()]), test)
+    elif how == "empty":
+        pq.write_table(table.slice(0, 0), test)
+    elif how in FEW_LABELS:
+        for path, length in ((train, 6), (test, 3)):
+            labels = pa.array([FEW_LABELS[how]] * length, pa.uint64())
+            pq.write_table(pa.table({"img": table["img"][:length], "label": labels}), path)
     else:
         test.unlink()
     with pytest.raises(ValueError, match=said) as refused:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import socket
 import unicodedata
 from pathlib import Path
@@ -222,10 +223,40 @@ def test_a_link_that_leads_back_up_ends_somewhere(tmp_path: Path) -> None:
     assert len(list_folder(folder).train.paths) == 12
 
 
+def test_a_link_that_leads_to_the_classes_brings_none_of_their_images(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "data")
+    before = list_folder(folder)
+    for up in ("..", "../..", str(tmp_path)):
+        (folder / "train" / "ant" / "up").symlink_to(up)
+        assert list_folder(folder).train == before.train
+        (folder / "train" / "ant" / "up").unlink()
+
+
+def test_two_folders_of_one_split_are_refused(tmp_path: Path) -> None:
+    """Which one came first was the disk's choice."""
+    folder = make_folder(tmp_path / "data")
+    (folder / "Train" / "ant").mkdir(parents=True)
+    with pytest.raises(RequestError, match="Train and train are both called train; move the images into one"):
+        list_folder(folder)
+
+
+def test_a_test_set_that_is_the_training_set_is_said(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "data")
+    shutil.rmtree(folder / "test")
+    (folder / "test").symlink_to("train")
+    assert list_folder(folder).note == f"{folder}: test/ is train/ itself, so no test accuracy is one"
+
+
 @pytest.mark.parametrize("where", ["x" * 5000, "a\0b", "~nobody-of-this-name/x"])
 def test_a_path_that_no_disk_holds_is_one_line(where: str) -> None:
     with pytest.raises(RequestError, match=r"no folder|write the whole path"):
         check_data(f"folder:{where}")
+
+
+def test_a_folder_whose_name_no_table_can_hold_is_one_line(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "b\udcfe")
+    with pytest.raises(RequestError, match="is not UTF-8, which tables of results are; rename the folder"):
+        check_data(f"folder:{folder}")
 
 
 def test_the_plan_says_what_is_left_out(tmp_path: Path) -> None:

@@ -142,6 +142,8 @@ NO_PRODUCTS = (
     "void at::native::unrolled_elementwise_kernel<at::native::direct_copy_kernel_cuda(at::TensorIteratorBase&)"
     "::{lambda()#3}::operator()() const::{lambda(float)#1}, 4>(int, cudnn_like_params)",
     "void at::native::(anonymous namespace)::multi_tensor_apply_kernel<FusedSgdMathFunctor<float, 2, false, false> >",
+    "cudnn_generated_fort_native_bn_fwd_training_sm90",
+    "void xmma_cudnn::computeOffsetsKernel<false, false>(xmma_cudnn::ComputeOffsetsParams)",
     "triton_poi_fused_convolution_relu_2",
     "triton_per_fused_native_batch_norm_backward_5",
     "ncclDevKernel_AllReduce_Sum_f32_RING_LL(ncclDevKernelArgsStorage<4096ul>)",

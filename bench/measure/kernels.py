@@ -42,7 +42,10 @@ PRODUCTS = re.compile(
 )
 """What the name of a kernel that multiplies holds, its template arguments aside."""
 
-NO_PRODUCTS = re.compile(r"(batch|layer|rms|instance|group)_?norm(?!::kernel_matmul)|Gemm(Bias|Ptrs)", re.IGNORECASE)
+NO_PRODUCTS = re.compile(
+    r"(batch|layer|rms|instance|group)_?norm(?!::kernel_matmul)|native_bn_|Gemm(Bias|Ptrs)|compute\w*Offsets",
+    re.IGNORECASE,
+)
 """What such a name holds if the kernel normalises instead, or only prepares."""
 
 ATEN_PRODUCTS = re.compile(

@@ -63,6 +63,8 @@ class ImageFolder:
         if self.test.folder.name.lower() not in ("test", "testing"):
             unlabelled = " (test/ holds no folders of classes)" if "test" in self.unused else ""
             said.append(f"{self.test.folder.name}/ is the test set{unlabelled}")
+        elif self.train.folder.samefile(self.test.folder):
+            said.append(f"{self.test.folder.name}/ is {self.train.folder.name}/ itself, so no test accuracy is one")
         elif self.unused:
             said.append(f"{self.test.folder.name}/ is the test set; {', '.join(self.unused)}/ is not used")
         if self.left_out:
@@ -128,7 +130,12 @@ def check_splits(folder: Path) -> None:
 
 def _split_folder(folder: Path, names: Sequence[str], what: str) -> Path:
     """Return the folder of a split: the first in the order of `names` that holds folders of classes, else the first."""
-    there = {entry.name.lower(): entry for entry in _entries(folder) if _is_dir(entry)}
+    there: dict[str, os.DirEntry[str]] = {}
+    for entry in _entries(folder):
+        name = entry.name.lower()
+        if _is_dir(entry) and name in names and there.setdefault(name, entry) is not entry:
+            both = " and ".join(sorted((there[name].name, entry.name)))
+            raise RequestError(f"{folder}: {both} are both called {name}; move the images into one of them")
     found = [Path(there[name].path) for name in names if name in there]
     if not found:
         others = " or ".join(f"{name}/" for name in names[1:])
@@ -189,8 +196,12 @@ def _images_in(folder: str, passed: Counter[str]) -> Iterator[str]:
 
 
 def _walk(folder: str) -> Iterator[tuple[str, list[os.DirEntry[str]]]]:
-    """Yield each folder with its files, behind links too, and none twice: a link may lead back up."""
-    waiting, seen = [folder], set()
+    """Yield each folder with its files, behind links too, and none twice; a link that leads back up is not followed.
+
+    Above are the images of other classes.
+    """
+    here = Path(os.path.realpath(folder))
+    waiting, seen = [folder], set(map(str, here.parents))
     while waiting:
         root = waiting.pop()
         place = os.path.realpath(root)

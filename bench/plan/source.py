@@ -9,6 +9,7 @@ import unicodedata
 from pathlib import Path
 
 import models
+from ampbench.terminal import printable
 from bench.plan.data_place import ARCHIVES
 from bench.plan.errors import RequestError, did_you_mean
 from bench.plan.image_folder import check_splits, has_classes, list_folder
@@ -45,6 +46,8 @@ def check_data(name: str) -> None:
     source, colon, where = name.partition(":")
     if source == "folder" and colon:
         folder = folder_path(where)
+        if printable(where) != where:
+            raise RequestError(f"{printable(where)!r} is not UTF-8, which tables of results are; rename the folder")
         if not os.path.isdir(folder):
             raise RequestError(f"no folder {str(folder)!r}; mend the path, or use other data ({OTHER_DATA})")
         if not has_classes(folder) and find_shards(folder) is None:

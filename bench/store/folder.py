@@ -11,6 +11,7 @@ from typing import Any
 
 from filelock import FileLock
 
+from ampbench.terminal import printable
 from bench.plan.cell import Cell
 from bench.plan.errors import RequestError
 from bench.plan.matrix import Plan
@@ -40,11 +41,16 @@ class Folder:
         """
         name = plan.experiment.name
         folder = cls(path=((results or ROOT / "results") / name).absolute())
-        if name in (".", "..") or os.path.isfile(folder.path):
-            why = "is a file" if os.path.isfile(folder.path) else "is no name for a folder"
+        unfit = {
+            "is a file": os.path.isfile(folder.path),
+            "is no name for a folder": name in (".", ".."),
+            "is not UTF-8, which Parquet's readers need": printable(str(folder.path)) != str(folder.path),
+        }
+        why = next((why for why, is_so in unfit.items() if is_so), None)
+        if why:
             raise RequestError(
-                f"{plan.experiment.path}: its results would go to {folder.path}, which {why}; rename the experiment "
-                "file, or give --results DIR"
+                f"{plan.experiment.path}: its results would go to {printable(str(folder.path))}, which {why}; rename "
+                "the experiment file, or give --results DIR"
             )
         source = _relative(plan.experiment.path)
         said = folder.said_source()

@@ -11,13 +11,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from bench.plan.data_place import cache_folder
 from bench.plan.image_parquet import Shards
 from bench.train.image_file import decode_pixels
-from bench.train.image_store import Decoded
+from bench.train.image_store import Decoded, check_room
 
 LABELS = ("label", "labels", "fine_label", "target", "class", "coarse_label")
 """Names of a column of labels, the best first."""
 MOST_NAMED = 10
+MOST_CLASSES = 100_000
+"""A label beyond is a number of something else: ImageNet-21k has 21,841 classes."""
 ROWS = 256
 """Read at a time."""
 
@@ -31,12 +34,15 @@ def decode_shards(shards: Shards, size: int, tell: Callable[[int, int], None]) -
     files = [*shards.train, *shards.test]
     rows = [_num_rows(path) for path in files]
     image, label = _columns(files[0])
-    total, done = sum(rows), 0
+    num_train, total, done = sum(rows[: len(shards.train)]), sum(rows), 0
+    if num_train in (0, total):
+        raise ValueError(f"{shards.folder}: the files of the {'test' if num_train else 'training'} set hold no rows")
+    check_room(total, size, cache_folder())
     pixels, labels = np.empty((total, 3, size, size), np.uint8), np.empty(total, np.int64)
     unreadable: list[str] = []
     for path in files:
         for row, (content, number) in enumerate(_rows(path, image, label)):
-            labels[done] = -1 if number is None else number
+            labels[done] = -1 if number is None else min(number, MOST_CLASSES)
             try:
                 pixels[done] = decode_pixels(io.BytesIO(content or b""), size)
             except ValueError as e:
@@ -47,12 +53,17 @@ def decode_shards(shards: Shards, size: int, tell: Callable[[int, int], None]) -
     if unreadable:
         more = f" and {len(unreadable) - MOST_NAMED:,} more" if len(unreadable) > MOST_NAMED else ""
         raise ValueError(f"no readable image in {', '.join(unreadable[:MOST_NAMED])}{more}; mend or remove these rows")
-    if labels.min(initial=0) < 0:
+    if labels.min() < 0:
         raise ValueError(f"{shards.folder}: column {label} holds rows without a label; a test set needs labels too")
-    classes = _classes(files[0], label) or [str(i) for i in range(int(labels.max(initial=0)) + 1)]
-    if labels.max(initial=0) >= len(classes):
+    if labels.max() >= MOST_CLASSES:
+        raise ValueError(
+            f"{shards.folder}: column {label} holds numbers of {MOST_CLASSES:,} and more; labels are 0, 1, 2 ..."
+        )
+    classes = _classes(files[0], label) or [str(i) for i in range(int(labels.max()) + 1)]
+    if len(classes) < 2:
+        raise ValueError(f"{shards.folder}: column {label} holds a single class, which cannot be learnt")
+    if labels.max() >= len(classes):
         raise ValueError(f"{shards.folder}: column {label} holds {labels.max()}, and {len(classes)} classes are named")
-    num_train = sum(rows[: len(shards.train)])
     return pixels[:num_train], labels[:num_train], pixels[num_train:], labels[num_train:], classes
 
 
