@@ -61,9 +61,9 @@ def count_flops(
         model = build()
         model.train()  # a model's own may return nothing
         x_NCHW, y_N = torch.empty(BATCH_SIZE, *image_shape), torch.zeros(BATCH_SIZE, dtype=torch.int64)
-        model(x_NCHW)
+        model(x_NCHW.detach())  # which may write over it, or want its gradient
         with FlopCounterMode(display=False, custom_mapping=BACKWARD) as counter:
-            loss = loss_of(model)(model(x_NCHW), y_N)
+            loss = loss_of(model)(model(x_NCHW.detach()), y_N)
             forward = counter.get_total_flops()
             loss.backward()
             total = counter.get_total_flops()

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.plan.cell import Cell
+from bench.train.dtype_limits import MIXED
 from bench.train.evaluate import has_own_loss, loss_of
 from bench.train.outputs import DOCUMENTED, check_output, has_own_classes, logits_of, predicted_classes
 from bench.train.reduction import Reduction, reduction_of
@@ -68,12 +69,13 @@ class Criterion:
         try:
             return self._loss(output, y_N)
         except (TypeError, AttributeError, LookupError, RuntimeError) as e:
-            lack = "memory" in str(e) or isinstance(e, NotImplementedError)
+            lack = "memory" in str(e) or (isinstance(e, NotImplementedError) and "'Long'" not in str(e))
             if not self.is_own or lack:
                 raise
+            cast = "; cast its weights and buffers to fp32 there" if MIXED.search(str(e)) else ""
             raise ValueError(
                 f"its own loss(outputs, y_N) failed with what the model returned, in fp32, and labels (N,): "
-                f"{type(e).__name__}: {str(e).strip()} ({DOCUMENTED})"
+                f"{type(e).__name__}: {str(e).strip()}{cast} ({DOCUMENTED})"
             ) from e
 
     @torch.no_grad()

@@ -7,6 +7,7 @@ computes in fp32.
 
 from __future__ import annotations
 
+import os
 import re
 import traceback
 from pathlib import Path
@@ -21,6 +22,10 @@ LACKING = re.compile(
 )
 DOUBLE_ONLY = re.compile(r"either float or double|could not create a primitive")
 MIXED = re.compile(r"same dtype|same type|should be the same|expected scalar type|dtype mismatch|can't be cast")
+PLACES = [Path(file).parent for file in (torch.__file__, Path(__file__).parent)]
+OURS = tuple(f"{place}{os.sep}" for folder in PLACES for place in (folder, folder.resolve()))
+STANDARD = f"{Path(os.__file__).parent}{os.sep}"
+"""Whose files no model stands in: torch and the harness, and Python's own library."""
 OPERATOR = re.compile(r"^\"(\w+)\"|, \"(\w+)\" not|^((?:linalg|fft)[\w.]*|\w+(?=\(\)))")
 """The operator, in the ways that a message may name it."""
 
@@ -34,14 +39,14 @@ def why_not_in_16_bits(error: BaseException, recipe: Recipe, device: torch.devic
     named = SIXTEEN_BITS.search(words)
     kind = isinstance(error, NotImplementedError) or LACKING.search(words)
     if DOUBLE_ONLY.search(words) or (named and kind):
-        operator, line = _operator(words), _own_line(error)
+        operator, line = _operator(words), own_line(error)
         what = f"torch's operator {operator}" if operator else f"what stands in {line}" if line else "an operator"
         return (
             f"{what} does not compute in {dtypes[0]} on {device.type} ({words}); compute it in fp32 inside "
             f"torch.autocast('{device.type}', enabled=False), or use another recipe"
         )
     if named and MIXED.search(words) and recipe.weights != "fp32":
-        line = _own_line(error)
+        line = own_line(error)
         return (
             f"the model mixes numbers of its own with weights of {recipe.weights}{f', in {line}' if line else ''} "
             f"({words}); cast them to the weights' dtype there, or use a recipe that keeps weights in fp32"
@@ -54,9 +59,13 @@ def _operator(words: str) -> str | None:
     return next(filter(None, found.groups()), None) if found else None
 
 
-def _own_line(error: BaseException) -> str | None:
-    """Return file and line of the last frame that is not torch's: a model's own."""
-    torchs = str(Path(torch.__file__).parent)
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith((torchs, "<"))]
-    own = [f for f in frames if "/bench/" not in f.filename]
+def _is_own(file: str) -> bool:
+    if file.startswith((*OURS, "<")):
+        return False
+    return not file.startswith(STANDARD) or "site-packages" in file
+
+
+def own_line(error: BaseException) -> str | None:
+    """Return file and line of the last frame that is not torch's, Python's or the harness's: a model's own."""
+    own = [f for f in traceback.extract_tb(error.__traceback__) if _is_own(f.filename)]
     return f"{Path(own[-1].filename).name}:{own[-1].lineno}" if own else None

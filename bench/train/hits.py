@@ -21,7 +21,7 @@ class Hits:
     def __init__(self, device: torch.device, num_classes: int, model: nn.Module | None = None) -> None:
         self.device = device
         self.num_classes = num_classes
-        self.model = model or nn.Identity()
+        self.model = nn.Identity() if model is None else model  # whose length may be asked in vain
         """May say itself which class it means."""
         self.open_epoch()
 

@@ -86,9 +86,10 @@ def check_output(output: Any, y_N: Tensor, num_classes: int, *, is_read_by_model
         return f"{_described(output)}, read by its own loss and classes_of"
     logits, wanted = logits_of(output), (len(y_N), num_classes)
     if tuple(logits.shape) != wanted:
+        move = "flatten them" if logits.squeeze().shape == wanted else f"give its last layer {num_classes} outputs"
         raise ValueError(
             f"the model returns logits of shape {tuple(logits.shape)}, and {wanted} is wanted, a row an image and a "
-            f"column a class: give its last layer {num_classes} outputs, or let the model bring both a loss and a "
+            f"column a class: {move}, or let the model bring both a loss and a "
             f"method classes_of(outputs) -> (N,) that reads a class from what it returns ({DOCUMENTED})"
         )
     if not logits.is_floating_point():

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
+from torch.nn.modules.loss import _Loss
 
 from bench.plan.cell import Cell
 from bench.plan.recipe import LossScale, Recipe
@@ -176,10 +177,22 @@ def cast_model(model: nn.Module, cell: Cell, device: torch.device) -> nn.Module:
 
 
 def cast_real(model: nn.Module, dtype: torch.dtype) -> None:
-    """Cast the real floating weights and buffers of a model, in place; float64 beside other dtypes is kept."""
+    """Cast the real floating weights and buffers of a model, in place; float64 beside other dtypes is kept.
+
+    So are a loss's weights of the classes, in `nn.CrossEntropyLoss(weight=...)`: it is computed in fp32.
+    """
     own = {x.dtype for x in (*model.parameters(), *model.buffers()) if x.is_floating_point()}
     wide = {torch.float64} if len(own) > 1 else set()
+    of_losses = [(layer._buffers, dict(layer._buffers)) for loss in _losses(model) for layer in loss.modules()]
     model._apply(lambda x: x.to(dtype) if x.is_floating_point() and x.dtype not in wide else x)
+    for buffers, as_built in of_losses:
+        buffers.update(as_built)
+
+
+def _losses(model: nn.Module) -> list[nn.Module]:
+    """Return the layers of a model that are losses: what they are given is in fp32, so their buffers stay so too."""
+    own = getattr(model, "loss", None)
+    return [layer for layer in model.modules() if layer is own or isinstance(layer, _Loss)]
 
 
 def _require_castable(model: nn.Module, cell: Cell) -> None:

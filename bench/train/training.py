@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -30,6 +31,9 @@ from bench.train.ranks import ALONE, Ranks
 from bench.train.savepoint import Savepoint
 from bench.train.schedule import learning_rate
 from bench.train.step import Clipping, step_of
+
+SIZES = re.compile(r"\b(size|sizes|shape|shapes|dimension)\b")
+"""What torch says of tensors that do not fit each other."""
 
 MIN_EVALUATION_BATCH = 128
 """Evaluation keeps no activations, so a training batch smaller than this would only make it slow."""
@@ -273,10 +277,28 @@ class Training:
                     prepare=self.normalize,
                     loss_fn=loss_of(model),
                     autocast=self.precision.autocast,
-                    batch_size=self.cell.test_batch_size or max(self.cell.batch_size, MIN_EVALUATION_BATCH),
+                    batch_size=self.evaluation_batch,
                     num_classes=self.images.num_classes,
                     ranks=self.ranks,
                     told=self.told,
                 )
         except ValueError as e:
             raise ValueError(f"{self.cell.model} in evaluation: {e}") from e
+        except Exception as e:
+            if SIZES.search(str(e)):
+                e.add_note(self._sizes_evaluated())
+            raise
+
+    def _sizes_evaluated(self) -> str:
+        size, num_images = self.evaluation_batch, len(self.images.test_y_N)
+        last = f", the last one of {num_images % size}" if num_images % size else ""
+        return (
+            f"in evaluation, of batches of {min(size, num_images)} images{last}, where training had "
+            f"{self.cell.batch_size}: what the model keeps must take its size from the images, x.size(0); "
+            "test_batch_size sets that of evaluation"
+        )
+
+    @property
+    def evaluation_batch(self) -> int:
+        """Images that are evaluated at once, but for the last ones."""
+        return self.cell.test_batch_size or max(self.cell.batch_size, MIN_EVALUATION_BATCH)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from bench.plan.cell import Cell
+from bench.train.savepoint import CannotRollBackError, Savepoint
 from bench.train.training import Step, Training
 from bench.worker.failures import first_line
 from bench.worker.proof import prove_first_step
@@ -35,6 +36,7 @@ def take_first_step(
         Exception: of whatever else the step raises.
     """
     row["channels_last_used"] = training.cell.channels_last
+    outside = kept_outside(training) if may_start_over and training.cell.channels_last else None
     steps = begin()
     try:
         return prove_first_step(training, steps, row), steps
@@ -42,9 +44,23 @@ def take_first_step(
         if not (may_start_over and note_misfit(training, e, row)):
             raise
     del steps
+    if outside:
+        outside.roll_back()
     training.start_over(channels_last=False)
     steps = begin()
     return prove_first_step(training, steps, row), steps
+
+
+def kept_outside(training: Training) -> Savepoint | None:
+    """Keep what a model's code may change outside the model, as a count of calls: building it anew brings none back.
+
+    None where something there cannot be put back; then the count has one call more.
+    """
+    kinds = {type(layer) for layer in training.model.modules()}
+    try:
+        return Savepoint({kind.__name__: kind for kind in kinds}, training.device)
+    except CannotRollBackError:
+        return None
 
 
 def note_misfit(training: Training, error: BaseException, row: dict[str, Any]) -> bool:

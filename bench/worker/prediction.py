@@ -84,7 +84,7 @@ def _predicted(model: nn.Module, cell: Cell, num_classes: int) -> int:
         for _ in range(NUM_STEPS):
             step(
                 model,
-                x_NCHW,
+                x_NCHW.detach(),  # a model may want its gradient
                 y_N,
                 loss_fn=Criterion(model, replace(cell, accumulation=1), num_classes),
                 optimizer=optimizer,

@@ -21,7 +21,6 @@ import torch._dynamo  # as the first optimizer would, 900 modules of it: the for
 
 from bench.measure.machine import provenance, refused_switch
 from bench.measure.memory import is_out_of_memory
-from bench.plan.packages import advice
 from bench.store.columns import METHOD_VERSION
 from bench.store.disk import Lasting, unwritable
 from bench.store.locks import hold_boards, hold_run
@@ -32,11 +31,11 @@ from bench.train.compiler import cache_of_its_own
 from bench.train.dtype_limits import why_not_in_16_bits
 from bench.train.ranks import ALONE, Ranks
 from bench.train.statuses import DataTooLarge, Diverged, Interrupted, Throttled, Unsupported
+from bench.worker.advice import described
 from bench.worker.board_watch import BoardWatch
 from bench.worker.cuda import NoCuda, start_cuda
 from bench.worker.failures import attempt, first_line
 from bench.worker.keeping import Keeping
-from bench.worker.layout import layout_advice
 from bench.worker.log import open_log, silence_profiler
 from bench.worker.preparation import die_with_parent, prepare_apart
 from bench.worker.session import Session
@@ -155,7 +154,7 @@ def _measured(session: Session) -> tuple[str, str | None]:
             return "unsupported", lacking
         if is_out_of_memory(e):
             return "oom", f"out of memory at batch size {session.cell.batch_size}: {first_line(e)}"
-        return "failed", f"{type(e).__name__}: {first_line(e)}{advice(e)}{layout_advice(e, session.cell_as_run)}"
+        return "failed", described(e, session.cell_as_run)
     return "ok", None
 
 

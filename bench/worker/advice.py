@@ -1,0 +1,34 @@
+"""Where a model of one's own failed, and the next move for what its author could not know of this harness."""
+
+from __future__ import annotations
+
+import re
+
+from bench.plan.cell import Cell
+from bench.plan.packages import advice
+from bench.train.dtype_limits import own_line
+from bench.worker.failures import first_line
+from bench.worker.layout import layout_advice
+
+MOVES = {
+    r"forward\(\) (missing \d+ required|takes \d+ positional|got some positional-only)": (
+        "the model is called with the images alone, model(x): give all other arguments of forward a default, and let "
+        "its own loss(outputs, y_N) have the labels"
+    ),
+    r"does not require grad": (
+        "the loss hangs on no weight: the model switched gradients off (torch.set_grad_enabled(False), no_grad()) or "
+        "detached what it returned"
+    ),
+}
+"""A pattern of what Python or torch says -> what to do about it."""
+
+
+def described(error: BaseException, cell: Cell) -> str:
+    """Say in a line what an error was, in which line of the user's own, and what to do where that is known."""
+    line = None if cell.model in first_line(error) else own_line(error)
+    where = f" ({line})" if line else ""
+    moves = [move for pattern, move in MOVES.items() if re.search(pattern, str(error))]
+    moves += [str(note).splitlines()[0] for note in getattr(error, "__notes__", []) if str(note)]
+    return "; ".join((f"{type(error).__name__}: {first_line(error)}{where}", *moves)) + (
+        advice(error) + layout_advice(error, cell)
+    )
