@@ -62,7 +62,7 @@ def test_no_pass_after_the_last_timed_step_fails_a_cell(model: str, tmp_path: Pa
         ("Exits", "SystemExit: the model, or what it imports, ended the process (exit code 3)"),
         ("Interrupts", "KeyboardInterrupt: raised by the model, or by what it imports"),
         ("Stops", "_Stop: that's all"),
-        ("HalfACharacter", "KeyError: 'half a \\ud800 character'"),
+        ("HalfACharacter", "KeyError: 'half a \\ud800 character' (ending.py:70)"),
     ],
 )
 def test_a_model_that_ends_the_process_is_a_row(model: str, because: str, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +20,9 @@ from bench.train.statuses import Diverged
 
 LossFunction = Callable[[Any, Tensor], Tensor]
 """From what a model returns, or its logits, and labels (N,) to a scalar."""
+
+SIZES = re.compile(r"\b(size|sizes|shape|shapes|dimension)\b")
+"""What torch says of tensors that do not fit each other."""
 
 Told = Callable[[float], None]
 """Hears which share of the test set's batches has been queued."""
@@ -119,6 +123,17 @@ def evaluate(
             f"the outputs of {num_nan:.0f} of {num_images} test images are NaN, the test loss is {test_loss}"
         )
     return from_confusion(found[:-3].view(num_classes, num_classes), test_loss)
+
+
+def note_sizes(error: Exception, batch_size: int, num_images: int, num_trained: int) -> None:
+    """Add to an error in evaluation, where it is of shapes, that its batches are not as large as those of training."""
+    if not SIZES.search(str(error)):
+        return
+    last = f", the last one of {num_images % batch_size}" if num_images % batch_size else ""
+    error.add_note(
+        f"in evaluation, of batches of {min(batch_size, num_images)} images{last}, where training had {num_trained}: "
+        "what the model keeps must take its size from the images, x.size(0); test_batch_size sets that of evaluation"
+    )
 
 
 class LossSum:

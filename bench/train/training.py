@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -17,7 +16,7 @@ from bench.train.average import Average, MovingAverage, NoAverage
 from bench.train.clip import Clip, no_clip
 from bench.train.compiler import compiled
 from bench.train.criterion import Criterion
-from bench.train.evaluate import Evaluation, Told, evaluate, loss_of, nobody
+from bench.train.evaluate import Evaluation, Told, evaluate, loss_of, nobody, note_sizes
 from bench.train.hits import Hits
 from bench.train.images import Images
 from bench.train.loader import loader_of
@@ -31,9 +30,6 @@ from bench.train.ranks import ALONE, Ranks
 from bench.train.savepoint import Savepoint
 from bench.train.schedule import learning_rate
 from bench.train.step import Clipping, step_of
-
-SIZES = re.compile(r"\b(size|sizes|shape|shapes|dimension)\b")
-"""What torch says of tensors that do not fit each other."""
 
 MIN_EVALUATION_BATCH = 128
 """Evaluation keeps no activations, so a training batch smaller than this would only make it slow."""
@@ -268,6 +264,7 @@ class Training:
     def evaluate(self) -> Evaluation:
         """Evaluate the network, or the average of its weights, on the whole test set, in the recipe's own precision."""
         self.ranks.tell("evaluate")
+        size = self.cell.test_batch_size or max(self.cell.batch_size, MIN_EVALUATION_BATCH)
         try:
             with self.average.evaluated() as model:
                 return evaluate(
@@ -277,7 +274,7 @@ class Training:
                     prepare=self.normalize,
                     loss_fn=loss_of(model),
                     autocast=self.precision.autocast,
-                    batch_size=self.evaluation_batch,
+                    batch_size=size,
                     num_classes=self.images.num_classes,
                     ranks=self.ranks,
                     told=self.told,
@@ -285,20 +282,5 @@ class Training:
         except ValueError as e:
             raise ValueError(f"{self.cell.model} in evaluation: {e}") from e
         except Exception as e:
-            if SIZES.search(str(e)):
-                e.add_note(self._sizes_evaluated())
+            note_sizes(e, size, len(self.images.test_y_N), self.cell.batch_size)
             raise
-
-    def _sizes_evaluated(self) -> str:
-        size, num_images = self.evaluation_batch, len(self.images.test_y_N)
-        last = f", the last one of {num_images % size}" if num_images % size else ""
-        return (
-            f"in evaluation, of batches of {min(size, num_images)} images{last}, where training had "
-            f"{self.cell.batch_size}: what the model keeps must take its size from the images, x.size(0); "
-            "test_batch_size sets that of evaluation"
-        )
-
-    @property
-    def evaluation_batch(self) -> int:
-        """Images that are evaluated at once, but for the last ones."""
-        return self.cell.test_batch_size or max(self.cell.batch_size, MIN_EVALUATION_BATCH)

@@ -25,7 +25,8 @@ MOVES = {
 
 def described(error: BaseException, cell: Cell) -> str:
     """Say in a line what an error was, in which line of the user's own, and what to do where that is known."""
-    line = own_line(error) if isinstance(error, Exception) and cell.model not in first_line(error) else None
+    named = not isinstance(error, Exception) or isinstance(error, ValueError)  # which the harness raises, in full words
+    line = None if named else own_line(error)
     where = f" ({line})" if line else ""
     moves = [move for pattern, move in MOVES.items() if re.search(pattern, str(error))]
     moves += [str(note).splitlines()[0] for note in getattr(error, "__notes__", []) if str(note)]
