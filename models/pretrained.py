@@ -100,7 +100,7 @@ def outline(folder: Path, num_labels: int, **dropouts: Any) -> ViT:
         fields = json.loads(path.read_text())
     except OSError as e:
         raise ValueError(f"no {path}; name a folder written by save_pretrained") from e
-    except ValueError as e:
+    except (ValueError, RecursionError) as e:
         raise ValueError(f"{path}: is no JSON ({e}); write it again with save_pretrained") from None
     if not isinstance(fields, dict):
         raise ValueError(f"{path}: is no table of fields; write it again with save_pretrained")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
@@ -167,6 +168,13 @@ def test_the_file_that_was_named_is_the_one_that_is_evaluated(trained: Trained) 
     assert text.startswith(f"{run.folder / FINAL} of epoch 3")
     assert weights_path(run, run.folder / "record.parquet").name == BEST
     assert weights_path(run, run.folder).name == BEST
+
+
+def test_a_record_of_no_rows_is_a_run_without_weights(trained: Trained) -> None:
+    run, _ = trained()
+    pq.write_table(pq.read_table(run.record_path).slice(0, 0), run.record_path)
+    with pytest.raises(RequestError, match=r"neither best\.pt nor model_final\.pt"):
+        weights_path(run)
 
 
 def test_a_training_that_broke_off_is_not_told_to_ask_for_weights(trained: Trained) -> None:

@@ -102,9 +102,11 @@ def read_plan(folder: Path) -> dict[str, Any]:
         plan = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as e:
+    except (OSError, ValueError, RecursionError) as e:  # the last: nested too deeply
         raise ResultsError(f"{path}: cannot be read ({e}); run the experiment again, which rewrites it") from None
-    return plan if isinstance(plan, dict) else {}
+    if not isinstance(plan, dict):
+        return {}
+    return plan if isinstance(plan.get("cells"), list) else plan | {"cells": []}
 
 
 def missing(folder: Path, cell_ids: Collection[str], expected: Collection[str]) -> list[str]:
@@ -139,7 +141,7 @@ def _left_out(folder: Path) -> dict[str, str]:
     try:
         said = json.loads((folder / ".joined.json").read_text(encoding="utf-8"))["damaged"]
         return {str(file): str(reason) for file, reason in said.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}
 
 

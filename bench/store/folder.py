@@ -114,7 +114,7 @@ class Folder:
         try:
             plain: dict[str, Any] = json.loads((self.path / "plan.json").read_text())
             return str(plain["source"])
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None
 
     def stamp(self) -> dict[str, Any]:
@@ -126,7 +126,7 @@ class Folder:
         empty: dict[str, Any] = {"of": None, "tables": {}, "damaged": {}, "cell_s": {}}
         try:
             plain = json.loads((self.path / STAMP).read_text())
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return empty
         kept = plain if isinstance(plain, dict) else {}
         return empty | {key: kept[key] for key in empty if isinstance(kept.get(key), str if key == "of" else dict)}

@@ -37,7 +37,7 @@ def holder_pids(board: Board) -> list[int]:
     """Return the worker that holds a board, or held it last, and the ranks of its process group; empty if none did."""
     try:
         holder = int(json.loads(_board_path(board).with_suffix(".holder").read_text())["pid"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return []
     return [holder, *(pid for pid in group_pids(holder) if pid != holder)]
 
@@ -92,5 +92,5 @@ def _holder_text(holder: Path) -> str:
     try:
         said = json.loads(holder.read_text())
         return f"{said['owner']} (process {said['pid']})"
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return "another process"

@@ -75,7 +75,7 @@ class Run:
                 again=plain["again"],
                 peers=tuple(Board(**board) for board in plain["peers"]),
             )
-        except (OSError, TypeError, KeyError, json.JSONDecodeError) as e:
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as e:
             raise ValueError(
                 f"{folder}: no cell.json that this version can read ({e}); start it by run_matrix.py"
             ) from None

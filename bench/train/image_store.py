@@ -44,17 +44,17 @@ def check_room(num_images: int, size: int, cache: Path) -> None:
         ValueError: they do not fit into the memory, or not onto the disk of the cache.
     """
     needed = num_images * 3 * size * size
-    what = f"{num_images:,} images of {size}x{size} take {needed / 2**30:,.1f} GiB"
+    what = f"{num_images:,} images of {size}x{size} take {_amount(needed)}"
     memory = _memory_bytes()
     if needed > memory:
         raise ValueError(
-            f"{what}, and {memory / 2**30:,.1f} GiB of memory are here: the data does not fit; choose a smaller "
+            f"{what}, and {_amount(memory)} of memory are here: the data does not fit; choose a smaller "
             "image_size or fewer images"
         )
     free = shutil.disk_usage(cache).free
     if needed > free:
         raise ValueError(
-            f"{what} in {cache}, and {free / 2**30:,.1f} GiB are free there; free some, or name another place with "
+            f"{what} in {cache}, and {_amount(free)} are free there; free some, or name another place with "
             "AMPBENCH_CACHE=DIR"
         )
 
@@ -132,6 +132,10 @@ def _sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     os.fsync(descriptor)
     os.close(descriptor)
+
+
+def _amount(num_bytes: int) -> str:
+    return f"{num_bytes / 2**30:,.1f} GiB" if num_bytes >= 2**30 else f"{num_bytes / 2**20:,.1f} MiB"
 
 
 def _memory_bytes() -> int:

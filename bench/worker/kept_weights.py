@@ -54,7 +54,7 @@ def weights_path(run: Run, typed: Path | None = None) -> Path:
 
 
 def _status_of(run: Run) -> str | None:
-    with suppress(OSError, pa.ArrowException):
+    with suppress(OSError, pa.ArrowException, IndexError):  # the last: a table of no rows
         return str(pq.read_table(run.record_path, columns=["status"])[0][0].as_py())
     return None
 

@@ -16,6 +16,7 @@ from bench.store.columns import TABLES
 from bench.store.folder import Folder
 from bench.store.join import damaged_files, join, joined_rows, why_not_whole
 from bench.store.record import write_run
+from bench.store.run import Run
 from tests.conftest import ROOT
 from tests.fuzz.conftest import SEED, drawn
 from tests.test_store import plan_of
@@ -67,7 +68,9 @@ def damage(data: st.DataObject, path: Path, others: list[Path]) -> None:
     elif how == "empty":
         path.write_bytes(b"")
     elif how == "text":
-        path.write_text(data.draw(st.sampled_from(["{", "[]", "null", '{"cells": 3, "damaged": []}', "PAR1", "\n"])))
+        path.write_text(
+            data.draw(st.sampled_from(["{", "[]", "null", '{"cells": 3, "damaged": []}', "PAR1", "\n", "[" * 100_000]))
+        )
     elif how == "other file":
         path.write_bytes(data.draw(st.sampled_from(others)).read_bytes())
     else:
@@ -114,6 +117,7 @@ def told(folder: Path) -> str:
         text = summary_text(results, rows, legend, recommended, folder / "report.html")
         sides = [side.choose(name, results, [f"precision={p}"]) for name, p in (("A", "fp32"), ("B", "bf16_amp"))]
         comparison.compare(*sides, mixed=True)
+        text += "\n".join(table.notes(results))
     except ResultsError as e:
         assert len(str(e).splitlines()) == 1  # noqa: PT017  # a refusal is as good as a text
         return str(e)
@@ -128,6 +132,25 @@ def test_a_damaged_folder_is_reported_or_refused_in_one_line(
 ) -> None:
     source = data.draw(st.sampled_from([sound, ROOT / "results" / "demo"]))
     assert told(spoiled(data, source, tmp_path_factory.getbasetemp(), "*.*"))
+
+
+@pytest.mark.parametrize("text", ['{"cells": 3}', "[" * 100_000, '{"cells": {"a": 1}, "question": []}'])
+def test_a_plan_of_something_else_is_written_again(sound: Path, tmp_path: Path, text: str) -> None:
+    folder = Folder(path=Path(shutil.copytree(sound, tmp_path / "trial")))
+    (folder.path / "plan.json").write_text(text)
+    assert told(folder.path)
+    assert folder.said_source() is None
+    (folder.path / ".joined.json").write_text(text)
+    assert join(PLAN, folder)
+
+
+@pytest.mark.parametrize("content", [b"", b"[1]", b"3", b"\xff\0", b"[" * 100_000, b'{"cell": 3}', b'{"cell": [[]]}'])
+def test_a_cell_json_of_something_else_is_one_line(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "cell.json").write_bytes(content)
+    with pytest.raises(
+        ValueError, match=r"no cell\.json that this version can read \(.*\); start it by run_matrix\.py"
+    ):
+        Run.load(tmp_path)
 
 
 def test_a_sound_folder_is_reported(sound: Path) -> None:
