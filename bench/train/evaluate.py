@@ -13,7 +13,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bench.train.outputs import has_own_classes, in_fp32, joined, logits_of, predicted_classes, tensors_of
+from bench.train.outputs import (
+    check_output,
+    has_own_classes,
+    in_fp32,
+    joined,
+    logits_of,
+    predicted_classes,
+    tensors_of,
+)
 from bench.train.ranks import ALONE, Ranks
 from bench.train.reduction import Reduction, reduction_of
 from bench.train.statuses import Diverged
@@ -101,6 +109,9 @@ def evaluate(
         with autocast:
             output = model(prepare(x_BCHW))
         output = in_fp32(output)
+        if not num_queued:
+            read_by_model = has_own_loss(model) and has_own_classes(model)
+            check_output(output, y_B, num_classes, is_read_by_model=read_by_model)
         loss_sum.add(output, y_B)
         guess_B = predicted_classes(model, output, len(y_B))
         judged = tensors_of(output) if has_own_classes(model) else [logits_of(output)]

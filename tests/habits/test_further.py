@@ -120,6 +120,7 @@ def test_looks_change_none_of_its_losses(model: Any) -> None:
         (further.SwitchesGradientsOff, "fp32", r"the model switched gradients off"),
         (further.KerasLoss, "bf16_amp", r"KerasLoss: its own loss\(outputs, y_N\) failed"),
         (further.Unflattened, "fp32", r"\(64, 10, 1, 1\), and \(64, 10\) is wanted.*: flatten them"),
+        (further.AnswersInEvaluation, "fp32", r"AnswersInEvaluation in evaluation: .* \(128, 3\), and \(128, 10\)"),
         (further.Insists, "bf16", r"^KeyError: 'cuda' \(further\.py:\d+\)$"),
     ],
     ids=lambda x: getattr(x, "__name__", None),
