@@ -58,6 +58,14 @@ def test_a_disk_that_cannot_be_written_is_a_request_that_can_be_mended(number: i
         raise OSError(number, "words", "/a/file")
 
 
+def test_a_folder_in_the_place_of_a_file_is_named_and_not_the_partial_file(tmp_path: Path) -> None:
+    (tmp_path / "epochs.parquet").mkdir()
+    (tmp_path / ".partial").touch()
+    named = rf"^{tmp_path / 'epochs.parquet'}: cannot be written \(Is a directory\); mend that path"
+    with pytest.raises(RequestError, match=named), saying_unwritable(tmp_path):
+        (tmp_path / ".partial").replace(tmp_path / "epochs.parquet")
+
+
 def test_other_errors_stay_what_they_are(tmp_path: Path) -> None:
     assert unwritable(OSError(errno.EBADF, "a bug of ours"), tmp_path) is None
     with pytest.raises(OSError, match="a bug of ours"), saying_unwritable(tmp_path):

@@ -131,7 +131,7 @@ def test_data_that_does_not_fit_into_memory_is_refused_before_anything_is_decode
 ) -> None:
     folder = make_folder(tmp_path / "data")
     monkeypatch.setattr(image_store, "_memory_bytes", lambda: 18 * 3 * 64 * 64 - 1)
-    with pytest.raises(ValueError, match=r"18 images of 64x64 take 0\.0 GiB, .* the data does not fit; choose a small"):
+    with pytest.raises(ValueError, match=r"18 images of 64x64 take 0\.2 MiB, .* the data does not fit; choose a small"):
         load_images(f"folder:{folder}", 64)
     assert decoded == []
     monkeypatch.setattr(image_store, "_memory_bytes", lambda: 2**30)

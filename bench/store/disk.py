@@ -32,7 +32,8 @@ def unwritable(error: OSError, place: Path, other: str = "give --results DIR for
         return None
     mend = "free some space there" if error.errno in FULL else "make it writable"
     mend = "mend that path" if error.errno in NO_FOLDER else mend
-    return f"{error.filename or place}: cannot be written ({os.strerror(error.errno)}); {mend}, or {other}"
+    named = error.filename2 or error.filename or place  # where something is renamed, it is the new name
+    return f"{named}: cannot be written ({os.strerror(error.errno)}); {mend}, or {other}"
 
 
 def _below(error: OSError, place: Path) -> bool:
