@@ -70,8 +70,9 @@ def printable(text: str) -> str:
 def unwritten(error: OSError, place: object) -> str:
     """Say that something could not be written, why, and the next move."""
     full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    move = "free some space there" if full else "mend its permissions"
-    return f"{error.filename or place}: cannot be written ({os.strerror(error.errno or 0)}); {move}"
+    in_the_way = error.errno in (errno.EISDIR, errno.ENOTDIR, errno.EEXIST)
+    move = "free some space there" if full else "mend that path" if in_the_way else "mend its permissions"
+    return f"{error.filename2 or error.filename or place}: cannot be written ({os.strerror(error.errno or 0)}); {move}"
 
 
 @contextmanager

@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from ampbench.__main__ import COMMANDS
-from ampbench.terminal import HANDLER, printable, show_everything
+from ampbench.terminal import HANDLER, printable, show_everything, unwritten
 from tests.conftest import ROOT
 
 DEMO = ROOT / "results" / "demo"
@@ -79,6 +79,15 @@ def test_a_text_that_no_encoding_holds_is_replaced() -> None:
     assert printable("a\udcffb") == "a?b"
     with pytest.raises(UnicodeDecodeError):
         b"\xff".decode("utf-8", errors=HANDLER)
+
+
+def test_a_folder_in_the_place_of_a_report_is_named(tmp_path: Path) -> None:
+    (tmp_path / "report.html").mkdir()
+    (tmp_path / ".partial").touch()
+    with pytest.raises(OSError, match="directory") as refused:
+        (tmp_path / ".partial").replace(tmp_path / "report.html")
+    said = f"{tmp_path / 'report.html'}: cannot be written (Is a directory); mend that path"
+    assert unwritten(refused.value, "stdout") == said
 
 
 @pytest.mark.parametrize("columns", ["0", "00", ""])
