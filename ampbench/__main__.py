@@ -7,7 +7,7 @@ import sys
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path[:] = [ROOT, *(p for p in sys.path if p not in ("", os.getcwd(), os.path.dirname(__file__))), os.getcwd()]
 
-from bench.plan.packages import require_packages
+from ampbench.bench.plan.packages import require_packages
 
 require_packages()
 
@@ -30,12 +30,12 @@ class Command(NamedTuple):
 
 
 COMMANDS = {
-    "run": Command("bench.run_matrix", "Run every cell of an experiment file, then say what it shows."),
-    "plan": Command("bench.run_matrix", "Print what a file would run, and run nothing.", ("--plan",)),
-    "one": Command("bench.run_one", "Run one cell from flags."),
-    "evaluate": Command("bench.evaluate", "Evaluate the weights that a training kept, in its precision."),
-    "report": Command("visualize.report", "Draw the report of a folder of results again."),
-    "compare": Command("visualize.compare", "Is B faster than A? Two folders, or two selections from one."),
+    "run": Command("ampbench.bench.run_matrix", "Run every cell of an experiment file, then say what it shows."),
+    "plan": Command("ampbench.bench.run_matrix", "Print what a file would run, and run nothing.", ("--plan",)),
+    "one": Command("ampbench.bench.run_one", "Run one cell from flags."),
+    "evaluate": Command("ampbench.bench.evaluate", "Evaluate the weights that a training kept, in its precision."),
+    "report": Command("ampbench.visualize.report", "Draw the report of a folder of results again."),
+    "compare": Command("ampbench.visualize.compare", "Is B faster than A? Two folders, or two selections from one."),
     "memory": Command("ampbench.memory", "What a GPU's memory was full of, from torch's snapshot of it."),
 }
 
@@ -56,7 +56,7 @@ def make_app() -> typer.Typer:
 
 def _call(name: str, command: Command) -> Callable[[typer.Context], None]:
     def call(context: typer.Context) -> None:
-        from bench.command import run_command
+        from ampbench.bench.command import run_command
 
         main = importlib.import_module(command.module).main
         run_command(main, [*command.flags, *context.args], name=f"python -m ampbench {name}")

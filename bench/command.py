@@ -10,9 +10,9 @@ from types import FrameType
 
 import typer
 
+from ampbench.bench.plan.errors import RequestError
+from ampbench.bench.store.disk import to_nowhere, unwritable
 from ampbench.terminal import show_everything
-from bench.plan.errors import RequestError
-from bench.store.disk import to_nowhere, unwritable
 
 
 def run_command(

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from bench.plan.errors import RequestError
-from bench.store.run import Run
+from ampbench.bench.plan.errors import RequestError
+from ampbench.bench.store.run import Run
 
 MOST = 5
 """Runs that are named where a folder of results was given."""
@@ -34,8 +34,8 @@ def main(
     keep_best = true or keep_final = true in [measure]. Exit codes: 0 done, 2 it cannot be done.
     """
     found = load_run(run)
-    from bench.store.final import final_lines
-    from bench.worker.kept_weights import evaluate_kept, weights_path  # brings torch
+    from ampbench.bench.store.final import final_lines
+    from ampbench.bench.worker.kept_weights import evaluate_kept, weights_path  # brings torch
 
     path = weights_path(found, run)
     row = evaluate_kept(found, path, data=data, batch_size=batch_size)

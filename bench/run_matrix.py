@@ -8,7 +8,7 @@ import sys
 if __name__ == "__main__":
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     sys.path.append(os.getcwd())
-    from bench.plan.packages import require_packages
+    from ampbench.bench.plan.packages import require_packages
 
     require_packages()
 
@@ -18,11 +18,11 @@ from typing import Annotated
 
 import typer
 
-from bench.command import run_command
-from bench.plan.data_place import use_data_dir
-from bench.plan.errors import RequestError
-from bench.plan.experiment import read_experiment
-from bench.plan.matrix import make_plan, narrow
+from ampbench.bench.command import run_command
+from ampbench.bench.plan.data_place import use_data_dir
+from ampbench.bench.plan.errors import RequestError
+from ampbench.bench.plan.experiment import read_experiment
+from ampbench.bench.plan.matrix import make_plan, narrow
 
 
 def main(
@@ -74,14 +74,14 @@ def main(
     if summary and not plan:
         raise RequestError("--summary belongs to --plan: add it, or drop both; a run records num_parameters")
     if plan:
-        from bench.launch.dry_run import dry_run
+        from ampbench.bench.launch.dry_run import dry_run
 
         lines = dry_run(planned, cells, results, predict=predict, summary=summary)
         sys.stdout.write("\n".join(lines) + "\n")
         return 0
     from rich.console import Console
 
-    from bench.launch.sweep import Options, sweep
+    from ampbench.bench.launch.sweep import Options, sweep
 
     statuses = tuple(status for text in again or () for status in text.split(","))
     options = Options(

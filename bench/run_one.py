@@ -7,7 +7,7 @@ import sys
 if __name__ == "__main__":
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     sys.path.append(os.getcwd())
-    from bench.plan.packages import require_packages
+    from ampbench.bench.plan.packages import require_packages
 
     require_packages()
 
@@ -19,12 +19,12 @@ from typing import Annotated, Any
 
 import typer
 
-from bench.command import run_command
-from bench.plan.data_place import use_data_dir
-from bench.plan.errors import RequestError
-from bench.plan.experiment import parse_experiment
-from bench.plan.flags import file_of, flags, in_words_typed
-from bench.plan.matrix import make_plan
+from ampbench.bench.command import run_command
+from ampbench.bench.plan.data_place import use_data_dir
+from ampbench.bench.plan.errors import RequestError
+from ampbench.bench.plan.experiment import parse_experiment
+from ampbench.bench.plan.flags import file_of, flags, in_words_typed
+from ampbench.bench.plan.matrix import make_plan
 
 STATUSES = ("ok", "oom", "diverged", "timeout", "unsupported", "throttled", "crashed", "failed")
 
@@ -82,17 +82,17 @@ def main(**typed: Any) -> int:
     except RequestError as e:
         raise RequestError(in_words_typed(str(e))) from None
     if own["plan"]:
-        from bench.launch.dry_run import dry_run
+        from ampbench.bench.launch.dry_run import dry_run
 
         sys.stdout.write("\n".join(dry_run(plan, plan.cells, own["results"], summary=own["summary"])) + "\n")
         return 0
 
     from rich.console import Console
 
-    from bench.launch.progress import PLAIN
-    from bench.launch.sweep import Options, sweep
-    from bench.store.final import lines_of_run
-    from bench.store.folder import Folder
+    from ampbench.bench.launch.progress import PLAIN
+    from ampbench.bench.launch.sweep import Options, sweep
+    from ampbench.bench.store.final import lines_of_run
+    from ampbench.bench.store.folder import Folder
 
     console = Console()
     if precision == "bf16_amp_scaled":

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from models.arguments import why_refused
+from ampbench.models.arguments import why_refused
 
 if TYPE_CHECKING:
     from torch import nn
@@ -80,11 +80,11 @@ def build(
         raise ValueError(reason)
     source, colon, _ = name.partition(":")
     if colon:
-        elsewhere = importlib.import_module("models.pretrained" if source == "hf" else "models.external")
+        elsewhere = importlib.import_module(f"ampbench.models.{'pretrained' if source == 'hf' else 'external'}")
         return elsewhere.build(name, num_classes, input_shape, **arguments)
     if name not in NAMES:
         raise ValueError(f"{name!r} is no model; known: {', '.join(NAMES)}")
-    family = importlib.import_module(f"models.{NAMES[name]}")
+    family = importlib.import_module(f"ampbench.models.{NAMES[name]}")
     if NAMES[name] in SIZED:
         return family.build(name, num_classes, input_shape, **arguments)
     return family.build(name, num_classes, **arguments)

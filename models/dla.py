@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.resnet import BasicBlock
+from ampbench.models.resnet import BasicBlock
 
 
 class Root(nn.Module):

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.squeeze_excite import SqueezeExcite
+from ampbench.models.squeeze_excite import SqueezeExcite
 
 
 def drop_connect(x_NCHW: Tensor, rate: float) -> Tensor:

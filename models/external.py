@@ -31,7 +31,7 @@ from typing import Any
 
 from torch import nn
 
-from models.arguments import OURS, near
+from ampbench.models.arguments import OURS, near
 
 
 def build(name: str, num_classes: int, input_shape: tuple[int, int, int], /, **arguments: Any) -> nn.Module:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.vit import Block
+from ampbench.models.vit import Block
 
 WIDTHS = (64, 128, 256, 512)
 """Channels of the four stages; the image halves between two of them."""

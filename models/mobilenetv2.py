@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.resnet import shortcut
+from ampbench.models.resnet import shortcut
 
 
 class InvertedResidual(nn.Module):

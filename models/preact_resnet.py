@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.resnet import stages
+from ampbench.models.resnet import stages
 
 
 class PreActBlock(nn.Module):

@@ -18,9 +18,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from models.arguments import why_refused
-from models.hub import folder_of
-from models.vit import ViT
+from ampbench.models.arguments import why_refused
+from ampbench.models.hub import folder_of
+from ampbench.models.vit import ViT
 
 SIZES = {
     "hidden": "hidden_size",

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.resnet import shortcut
-from models.squeeze_excite import SqueezeExcite
+from ampbench.models.resnet import shortcut
+from ampbench.models.squeeze_excite import SqueezeExcite
 
 
 class Plan(NamedTuple):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.resnet import shortcut
+from ampbench.models.resnet import shortcut
 
 
 class GroupedBlock(nn.Module):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.preact_resnet import projection
-from models.resnet import stages
-from models.squeeze_excite import SqueezeExcite
+from ampbench.models.preact_resnet import projection
+from ampbench.models.resnet import stages
+from ampbench.models.squeeze_excite import SqueezeExcite
 
 
 class SEBlock(nn.Module):

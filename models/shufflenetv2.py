@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.shufflenet import shuffle
+from ampbench.models.shufflenet import shuffle
 
 
 class SplitBlock(nn.Module):

@@ -14,8 +14,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from models.pretrained import SIZES, sources_of
-from models.vit import ViT
+from ampbench.models.pretrained import SIZES, sources_of
+from ampbench.models.vit import ViT
 
 NUM_LABELS = 1000
 """As of a network pretrained on ImageNet, so that the head gives way to one of the data's."""

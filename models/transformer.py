@@ -17,7 +17,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from models.vit import Block, Embeddings, initialise
+from ampbench.models.vit import Block, Embeddings, initialise
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.train.statuses import Unsupported
+from ampbench.bench.train.statuses import Unsupported
 
 ROOT = Path(__file__).resolve().parents[1]
 

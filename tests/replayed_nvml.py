@@ -12,7 +12,7 @@ from typing import Any
 
 import pynvml
 
-from bench.measure.board_state import PERIOD_S, BoardReader, Sample
+from ampbench.bench.measure.board_state import PERIOD_S, BoardReader, Sample
 
 UUID, OWN_PID = "GPU-5f2a", 4711
 GIB = 2**30

@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 import torch
 
-from bench.measure.kernels import is_product
-from bench.plan.cell import Cell
-from bench.plan.measure import Measure
-from bench.plan.recipe import RECIPES
-from bench.train.images import load_images
-from bench.train.training import Training
-from bench.worker import afterwards
-from bench.worker.phases import PHASES, time_phases
-from bench.worker.traces import Traces
+from ampbench.bench.measure.kernels import is_product
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.plan.measure import Measure
+from ampbench.bench.plan.recipe import RECIPES
+from ampbench.bench.train.images import load_images
+from ampbench.bench.train.training import Training
+from ampbench.bench.worker import afterwards
+from ampbench.bench.worker.phases import PHASES, time_phases
+from ampbench.bench.worker.traces import Traces
 
 CPU = torch.device("cpu")
 

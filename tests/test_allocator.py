@@ -6,8 +6,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-import models
-from bench.measure.allocator import StaticSplit, allocation_retries, allocator_peak, cast_bytes, follow, static_split
+from ampbench import models
+from ampbench.bench.measure.allocator import (
+    StaticSplit,
+    allocation_retries,
+    allocator_peak,
+    cast_bytes,
+    follow,
+    static_split,
+)
 from tests.tiny import Net
 
 MIB = 2**20

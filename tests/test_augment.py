@@ -14,15 +14,15 @@ from torch import Tensor, nn
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as theirs
 
-from bench.plan.augmentation import KINDS, STAGES, Augmentation
-from bench.plan.cell import Cell
-from bench.plan.errors import RequestError
-from bench.plan.experiment import parse_experiment
-from bench.plan.recipe import RECIPES
-from bench.train import colour, geometry, holes
-from bench.train.augment import ACTS, Augment, Normalize
-from bench.train.images import load_images
-from bench.train.training import Training
+from ampbench.bench.plan.augmentation import KINDS, STAGES, Augmentation
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.plan.errors import RequestError
+from ampbench.bench.plan.experiment import parse_experiment
+from ampbench.bench.plan.recipe import RECIPES
+from ampbench.bench.train import colour, geometry, holes
+from ampbench.bench.train.augment import ACTS, Augment, Normalize
+from ampbench.bench.train.images import load_images
+from ampbench.bench.train.training import Training
 
 CPU = torch.device("cpu")
 COUNT = 10_000

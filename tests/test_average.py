@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from bench.plan.cell import Cell
-from bench.plan.recipe import RECIPES
-from bench.train.average import MovingAverage, NoAverage
-from bench.train.images import Images, load_images
-from bench.train.training import Training
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.plan.recipe import RECIPES
+from ampbench.bench.train.average import MovingAverage, NoAverage
+from ampbench.bench.train.images import Images, load_images
+from ampbench.bench.train.training import Training
 from tests import stateful
 from tests.tiny import Net
 

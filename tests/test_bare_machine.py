@@ -14,7 +14,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from bench.plan.packages import advice, how_to_install, missing, requirement, requirements, to_carry
+from ampbench.bench.plan.packages import advice, how_to_install, missing, requirement, requirements, to_carry
 from tests.conftest import ROOT
 
 NEVER_NEEDED = (

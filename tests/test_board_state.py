@@ -16,7 +16,7 @@ from typing import Any
 import pynvml
 import pytest
 
-from bench.measure.board_state import (
+from ampbench.bench.measure.board_state import (
     FIELDS,
     PERIOD_S,
     PROCESSES,
@@ -28,8 +28,8 @@ from bench.measure.board_state import (
     next_tick_s,
     sampling_command,
 )
-from bench.measure.sampler import NoSampler, Sampler
-from bench.store.columns.board import BOARD
+from ampbench.bench.measure.sampler import NoSampler, Sampler
+from ampbench.bench.store.columns.board import BOARD
 from tests.conftest import ROOT
 from tests.replayed_nvml import (
     GIB,
@@ -52,7 +52,7 @@ PATIENCE_S = 60.0
 
 FAKE = """
 import pathlib, sys
-from bench.measure import board_state
+from ampbench.bench.measure import board_state
 from tests.replayed_nvml import OWN_PID, UUID, ReplayedNvml, board
 
 class Nvml(ReplayedNvml):
@@ -294,7 +294,7 @@ def test_a_process_that_cannot_start_dies_or_hangs_is_a_reason_and_no_exception(
     assert dying.stop() == []
     assert dying.why_silent == "the sampler wrote b'what'"
 
-    monkeypatch.setattr("bench.measure.sampler.MAX_STOP_S", 0.2)
+    monkeypatch.setattr("ampbench.bench.measure.sampler.MAX_STOP_S", 0.2)
     hanging = Sampler(["sleep", "1000"], Sample.decoded)
     hanging.start()
     pid, begun = running_pid(hanging), time.monotonic()

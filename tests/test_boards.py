@@ -10,11 +10,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bench.launch.boards import choose_boards, find_boards, unheeded
-from bench.launch.refusals import refuse_shared
-from bench.plan.board import Board
-from bench.plan.errors import RequestError
-from bench.store.locks import hold_board
+from ampbench.bench.launch.boards import choose_boards, find_boards, unheeded
+from ampbench.bench.launch.refusals import refuse_shared
+from ampbench.bench.plan.board import Board
+from ampbench.bench.plan.errors import RequestError
+from ampbench.bench.store.locks import hold_board
 from tests.conftest import ROOT
 from tests.replayed_nvml import NO_PERMISSION, UUID, ReplayedNvml, board
 
@@ -180,7 +180,7 @@ def test_in_a_container_as_many_unseen_processes_are_ours_as_of_us_hold_cuda(
     listed = ReplayedNvml(board(1, processes=[(900_000, 10**9)]))
     with pytest.raises(RequestError, match="in use by a process that is not visible from here"):
         refuse_shared([gpu], listed)
-    monkeypatch.setattr("bench.store.kin.holds_cuda", lambda pid: pid == os.getpid())
+    monkeypatch.setattr("ampbench.bench.store.kin.holds_cuda", lambda pid: pid == os.getpid())
     refuse_shared([gpu], listed)
     both = ReplayedNvml(board(1, processes=[(900_000, 10**9), (900_001, 10**9)]))
     with pytest.raises(RequestError, match=r"from here \(pid 900001\), and"):

@@ -3,8 +3,8 @@ from __future__ import annotations
 import dataclasses
 import json
 
-from bench.plan.cell import Cell
-from bench.plan.recipe import RECIPES, Recipe
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.plan.recipe import RECIPES, Recipe
 
 
 def cell(**fields: object) -> Cell:

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench.plan.cell import Cell
-from bench.plan.measure import Measure
-from bench.plan.recipe import RECIPES, Recipe
-from bench.train.checkpoint import (
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.plan.measure import Measure
+from ampbench.bench.plan.recipe import RECIPES, Recipe
+from ampbench.bench.train.checkpoint import (
     DAMAGED,
     NEWEST,
     PREVIOUS,
@@ -21,11 +21,11 @@ from bench.train.checkpoint import (
     read_checkpoint,
     save_checkpoint,
 )
-from bench.train.images import Images, load_images
-from bench.train.model_state import load_model_state, model_state
-from bench.train.training import Training
-from bench.worker.keeping import Keeping
-from bench.worker.session import Session
+from ampbench.bench.train.images import Images, load_images
+from ampbench.bench.train.model_state import load_model_state, model_state
+from ampbench.bench.train.training import Training
+from ampbench.bench.worker.keeping import Keeping
+from ampbench.bench.worker.session import Session
 from tests import stateful
 from tests.tiny import Net
 

@@ -13,10 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from bench.plan.data_place import DATA_DIR, state_of
-from bench.plan.errors import RequestError
-from bench.plan.source import check_data, data_note
-from bench.train.images import load_images
+from ampbench.bench.plan.data_place import DATA_DIR, state_of
+from ampbench.bench.plan.errors import RequestError
+from ampbench.bench.plan.source import check_data, data_note
+from ampbench.bench.train.images import load_images
 from tests.test_images import make_cifar_archive
 
 FILE, UNPACKED = "cifar-10-python.tar.gz", "cifar-10-batches-py"
@@ -140,7 +140,7 @@ def test_parquet_that_does_not_fit_is_said_before_it_is_decoded(
 ) -> None:
     for name in ("train-0.parquet", "test-0.parquet"):
         write_parquet(tmp_path / "d" / name, 3)
-    monkeypatch.setattr("bench.train.image_parquet.decode_pixels", lambda *_: pytest.fail("it was decoded"))
+    monkeypatch.setattr("ampbench.bench.train.image_parquet.decode_pixels", lambda *_: pytest.fail("it was decoded"))
     with pytest.raises(ValueError, match=r"6 images of 2000000x2000000 take .* GiB.*the data does not fit"):
         load_images(f"folder:{tmp_path / 'd'}", 2_000_000)
 

@@ -9,15 +9,15 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-from bench.measure import clock
-from bench.measure.board_state import Sample
-from bench.measure.clock import Block, BlockClock
-from bench.plan.cell import Cell
-from bench.plan.measure import Measure
-from bench.plan.recipe import RECIPES
-from bench.worker.board_watch import BoardWatch
-from bench.worker.timing import Timing
-from bench.worker.traces import epoch_speed, speed
+from ampbench.bench.measure import clock
+from ampbench.bench.measure.board_state import Sample
+from ampbench.bench.measure.clock import Block, BlockClock
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.plan.measure import Measure
+from ampbench.bench.plan.recipe import RECIPES
+from ampbench.bench.worker.board_watch import BoardWatch
+from ampbench.bench.worker.timing import Timing
+from ampbench.bench.worker.traces import epoch_speed, speed
 
 POWER_W = 500.0
 BATCH = 256

@@ -9,8 +9,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from bench.plan.errors import RequestError
-from bench.run_one import recipe
+from ampbench.bench.plan.errors import RequestError
+from ampbench.bench.run_one import recipe
 from tests.conftest import ROOT
 
 

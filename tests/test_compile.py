@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench.plan.cell import Cell
-from bench.plan.errors import RequestError
-from bench.plan.experiment import parse_experiment
-from bench.plan.matrix import make_plan
-from bench.plan.measure import Measure
-from bench.plan.recipe import RECIPES
-from bench.train.compiler import CACHES, cache_of_its_own, compiled
-from bench.train.statuses import Unsupported
-from bench.worker.session import Session
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.plan.errors import RequestError
+from ampbench.bench.plan.experiment import parse_experiment
+from ampbench.bench.plan.matrix import make_plan
+from ampbench.bench.plan.measure import Measure
+from ampbench.bench.plan.recipe import RECIPES
+from ampbench.bench.train.compiler import CACHES, cache_of_its_own, compiled
+from ampbench.bench.train.statuses import Unsupported
+from ampbench.bench.worker.session import Session
 
 CPU = torch.device("cpu")
 

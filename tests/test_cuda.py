@@ -18,16 +18,16 @@ import pytest
 import torch
 from torch import nn
 
-from bench.measure.clock import BlockClock, Mark
-from bench.measure.memory import CudaMemory
-from bench.plan.cell import Cell
-from bench.plan.measure import Measure
-from bench.plan.recipe import RECIPES, LossScale
-from bench.train.images import Images, load_images
-from bench.train.optimizer import build_optimizer
-from bench.train.precision import Scaler, set_fp32_precision
-from bench.train.training import Training
-from bench.worker.session import Session
+from ampbench.bench.measure.clock import BlockClock, Mark
+from ampbench.bench.measure.memory import CudaMemory
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.plan.measure import Measure
+from ampbench.bench.plan.recipe import RECIPES, LossScale
+from ampbench.bench.train.images import Images, load_images
+from ampbench.bench.train.optimizer import build_optimizer
+from ampbench.bench.train.precision import Scaler, set_fp32_precision
+from ampbench.bench.train.training import Training
+from ampbench.bench.worker.session import Session
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.gpu

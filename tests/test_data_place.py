@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from bench.plan.data_place import ARCHIVES, DATA_DIR, archive_folder, state_of, use_data_dir
-from bench.plan.errors import RequestError
-from bench.plan.experiment import read_experiment
-from bench.plan.matrix import make_plan
-from bench.plan.outline import outline
+from ampbench.bench.plan.data_place import ARCHIVES, DATA_DIR, archive_folder, state_of, use_data_dir
+from ampbench.bench.plan.errors import RequestError
+from ampbench.bench.plan.experiment import read_experiment
+from ampbench.bench.plan.matrix import make_plan
+from ampbench.bench.plan.outline import outline
 
 EXPERIMENT = """
 question = "?"

@@ -16,12 +16,12 @@ from typing import Any
 
 import pytest
 
-from bench.launch.refusals import refuse_unwritable_locks
-from bench.plan.board import Board
-from bench.plan.errors import RequestError
-from bench.store import record
-from bench.store.disk import Lasting, saying_unwritable, unwritable
-from bench.store.record import ROOM, room_for_record
+from ampbench.bench.launch.refusals import refuse_unwritable_locks
+from ampbench.bench.plan.board import Board
+from ampbench.bench.plan.errors import RequestError
+from ampbench.bench.store import record
+from ampbench.bench.store.disk import Lasting, saying_unwritable, unwritable
+from ampbench.bench.store.record import ROOM, room_for_record
 from tests.conftest import ROOT
 from tests.test_launch import records, rows_of, run, started, wait_until
 
@@ -232,8 +232,11 @@ def test_what_only_reads_works_on_a_read_only_disk_and_a_report_says_why_not(
     results = str(place / "trial")
     code, out, _ = said(["bench/run_matrix.py", str(file), "--plan", "--results", str(place)])
     assert (code, "To run: 0 cells" in out) == (0, True)
-    assert said(["-m", "visualize.compare", results, results, "--only", "seed=0"])[0] in (0, 2)
-    for command in (["-m", "visualize.report", results], ["bench/run_matrix.py", str(file), "--results", str(place)]):
+    assert said(["-m", "ampbench.visualize.compare", results, results, "--only", "seed=0"])[0] in (0, 2)
+    for command in (
+        ["-m", "ampbench.visualize.report", results],
+        ["bench/run_matrix.py", str(file), "--results", str(place)],
+    ):
         code, _, error = said(command)
         assert code == 2
         assert len(error.splitlines()) == 1

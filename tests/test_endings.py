@@ -10,15 +10,15 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from bench.plan.board import Board
-from bench.plan.cell import Cell
-from bench.plan.measure import Budget, Measure
-from bench.plan.recipe import RECIPES
-from bench.store.run import Run
-from bench.train.checkpoint import DAMAGED, NEWEST, PREVIOUS
-from bench.train.statuses import Interrupted
-from bench.worker.process import measure_cell
-from bench.worker.stepping import Stepping
+from ampbench.bench.plan.board import Board
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.plan.measure import Budget, Measure
+from ampbench.bench.plan.recipe import RECIPES
+from ampbench.bench.store.run import Run
+from ampbench.bench.train.checkpoint import DAMAGED, NEWEST, PREVIOUS
+from ampbench.bench.train.statuses import Interrupted
+from ampbench.bench.worker.process import measure_cell
+from ampbench.bench.worker.stepping import Stepping
 from tests import stateful
 
 CPU = torch.device("cpu")
@@ -74,7 +74,7 @@ def test_a_person_who_interrupts_leaves_no_row(tmp_path: Path, monkeypatch: pyte
     def interrupt(*_: object) -> None:
         raise Interrupted
 
-    monkeypatch.setattr("bench.worker.session.look_afterwards", interrupt)
+    monkeypatch.setattr("ampbench.bench.worker.session.look_afterwards", interrupt)
     run = run_of(tmp_path, "tests.tiny:Net")
     with pytest.raises(Interrupted):
         row_of(run)
@@ -135,12 +135,12 @@ def test_a_checkpoint_that_does_not_load_costs_a_line_and_no_checkpoint(
         raise ValueError("the checkpoint is of another model than this one")
 
     with monkeypatch.context() as patched:
-        patched.setattr("bench.worker.session.look_afterwards", broken)
-        patched.setattr("bench.worker.process.delete_checkpoints", lambda _: None)
+        patched.setattr("ampbench.bench.worker.session.look_afterwards", broken)
+        patched.setattr("ampbench.bench.worker.process.delete_checkpoints", lambda _: None)
         row_of(run)
     kept = {path.name: path.read_bytes() for path in tmp_path.glob("checkpoint*.pt")}
     assert kept
-    monkeypatch.setattr("bench.train.training.load_model_state", broken)
+    monkeypatch.setattr("ampbench.bench.train.training.load_model_state", broken)
     row = row_of(run)
     assert (row["status"], row["because"]) == (
         "failed",

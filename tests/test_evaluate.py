@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from bench.train import evaluate as evaluation
-from bench.train.evaluate import evaluate, from_confusion, loss_of
+from ampbench.bench.train import evaluate as evaluation
+from ampbench.bench.train.evaluate import evaluate, from_confusion, loss_of
 
 NUM_CLASSES = 7
 WAITS = (

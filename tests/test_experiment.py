@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.plan.errors import RequestError
-from bench.plan.experiment import read_experiment
-from bench.plan.matrix import make_plan
+from ampbench.bench.plan.errors import RequestError
+from ampbench.bench.plan.experiment import read_experiment
+from ampbench.bench.plan.matrix import make_plan
 from tests.conftest import ROOT
 
 Write = Callable[..., Path]

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from bench import run_one
-from bench.plan.cell import Cell
-from bench.plan.errors import RequestError
-from bench.plan.experiment import parse_experiment
-from bench.plan.flags import TABLES, file_of, flags, in_words_typed
-from bench.plan.matrix import make_plan
-from bench.plan.measure import Budget, Measure
+from ampbench.bench import run_one
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.plan.errors import RequestError
+from ampbench.bench.plan.experiment import parse_experiment
+from ampbench.bench.plan.flags import TABLES, file_of, flags, in_words_typed
+from ampbench.bench.plan.matrix import make_plan
+from ampbench.bench.plan.measure import Budget, Measure
 
 ONE = Path(run_one.__file__)
 

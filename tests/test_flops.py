@@ -8,9 +8,9 @@ import pytest
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-import models
-from bench.measure.flops import Flops, count_flops
-from bench.train.evaluate import loss_of
+from ampbench import models
+from ampbench.bench.measure.flops import Flops, count_flops
+from ampbench.bench.train.evaluate import loss_of
 
 IMAGE = (3, 32, 32)
 

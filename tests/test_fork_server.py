@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from bench.launch import fork_server
-from bench.launch.fork_server import check_workers, server_pid, start_fork_server, start_process
+from ampbench.bench.launch import fork_server
+from ampbench.bench.launch.fork_server import check_workers, server_pid, start_fork_server, start_process
 from tests.conftest import ROOT
 from tests.test_images import make_folder
 from tests.test_launch import command, records, rows_of, run, started, wait_until

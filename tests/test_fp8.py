@@ -12,15 +12,15 @@ import pytest
 import torch
 from torch import nn
 
-from bench.measure.dtypes import DtypeProof
-from bench.plan.cell import Cell
-from bench.plan.recipe import RECIPES
-from bench.train import precision
-from bench.train.fp8 import with_fp8_products, without_fp8_products
-from bench.train.images import load_images
-from bench.train.statuses import Unsupported
-from bench.train.training import Training
-from bench.worker.probe import Probe
+from ampbench.bench.measure.dtypes import DtypeProof
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.plan.recipe import RECIPES
+from ampbench.bench.train import precision
+from ampbench.bench.train.fp8 import with_fp8_products, without_fp8_products
+from ampbench.bench.train.images import load_images
+from ampbench.bench.train.statuses import Unsupported
+from ampbench.bench.train.training import Training
+from ampbench.bench.worker.probe import Probe
 from tests import tiny
 
 CPU = torch.device("cpu")

@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from bench.plan.cell import Cell
-from bench.plan.measure import Measure
-from bench.plan.recipe import RECIPES
-from bench.train.hits import Hits
-from bench.train.images import load_images
-from bench.train.training import Training
-from bench.worker.session import Session
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.plan.measure import Measure
+from ampbench.bench.plan.recipe import RECIPES
+from ampbench.bench.train.hits import Hits
+from ampbench.bench.train.images import load_images
+from ampbench.bench.train.training import Training
+from ampbench.bench.worker.session import Session
 from tests.tiny import Net
 
 CPU = torch.device("cpu")

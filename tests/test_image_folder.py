@@ -13,15 +13,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench.plan.errors import RequestError
-from bench.plan.experiment import parse_experiment
-from bench.plan.image_folder import list_folder
-from bench.plan.image_formats import readable_formats, readable_suffixes
-from bench.plan.matrix import make_plan
-from bench.plan.outline import outline
-from bench.plan.source import check_data, folder_path
-from bench.train.image_file import decode_pixels
-from bench.train.images import load_images
+from ampbench.bench.plan.errors import RequestError
+from ampbench.bench.plan.experiment import parse_experiment
+from ampbench.bench.plan.image_folder import list_folder
+from ampbench.bench.plan.image_formats import readable_formats, readable_suffixes
+from ampbench.bench.plan.matrix import make_plan
+from ampbench.bench.plan.outline import outline
+from ampbench.bench.plan.source import check_data, folder_path
+from ampbench.bench.train.image_file import decode_pixels
+from ampbench.bench.train.images import load_images
 from tests.test_images import make_folder
 
 RED, SIZE = (200, 30, 10), 8

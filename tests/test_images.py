@@ -17,8 +17,8 @@ import pytest
 import torch
 from PIL import Image
 
-from bench.train import images
-from bench.train.images import load_images
+from ampbench.bench.train import images
+from ampbench.bench.train.images import load_images
 
 
 def test_digits_are_real_images_split_once_and_for_all() -> None:

@@ -17,19 +17,19 @@ from PIL import Image
 from torch import Tensor
 from typer.testing import CliRunner
 
-from bench.evaluate import load_run, main
-from bench.plan.board import Board
-from bench.plan.cell import Cell
-from bench.plan.errors import RequestError
-from bench.plan.measure import Budget, Measure
-from bench.plan.recipe import RECIPES
-from bench.store.final import final_lines, lines_of_run
-from bench.store.record import write_run
-from bench.store.run import Run
-from bench.worker.keeping import Keeping
-from bench.worker.kept_weights import evaluate_kept, weights_path
-from bench.worker.learning import BEST, FINAL
-from bench.worker.session import Session
+from ampbench.bench.evaluate import load_run, main
+from ampbench.bench.plan.board import Board
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.plan.errors import RequestError
+from ampbench.bench.plan.measure import Budget, Measure
+from ampbench.bench.plan.recipe import RECIPES
+from ampbench.bench.store.final import final_lines, lines_of_run
+from ampbench.bench.store.record import write_run
+from ampbench.bench.store.run import Run
+from ampbench.bench.worker.keeping import Keeping
+from ampbench.bench.worker.kept_weights import evaluate_kept, weights_path
+from ampbench.bench.worker.learning import BEST, FINAL
+from ampbench.bench.worker.session import Session
 from tests.conftest import ROOT
 from tests.tiny import Net
 
@@ -118,7 +118,7 @@ def test_the_size_of_a_batch_changes_nothing(trained: Trained) -> None:
 
 def test_another_test_set_is_normalised_as_the_training_was(trained: Trained, tmp_path: Path) -> None:
     """The digits' own test images as a folder: the same numbers, whatever the folder's own statistics are."""
-    from bench.train.images import load_images
+    from ampbench.bench.train.images import load_images
 
     digits = load_images("digits", 8)
     for split, chosen in (("train", range(120)), ("test", range(360))):

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from bench.measure.kernels import is_product, kernel_dtypes, kernels_contradict
-from bench.plan.recipe import RECIPES
-from bench.worker.proof import prove_kernels
+from ampbench.bench.measure.kernels import is_product, kernel_dtypes, kernels_contradict
+from ampbench.bench.plan.recipe import RECIPES
+from ampbench.bench.worker.proof import prove_kernels
 
 SDPA = "cudnn_generated_fort_native_sdpa_sm90_flash_fprop_wgmma_f16_knob_7_64x128x128_4x1x1_kernel0_0"
 FLASH = (

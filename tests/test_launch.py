@@ -319,7 +319,7 @@ def test_the_fork_server_has_torch_and_our_worker_one_thread_and_no_cuda() -> No
     """Preloading swallows an ImportError, and would then cost seconds a cell in silence."""
     from multiprocessing import forkserver
 
-    from bench.launch.fork_server import start_fork_server
+    from ampbench.bench.launch.fork_server import start_fork_server
 
     context = start_fork_server()
     ours, theirs = context.Pipe()
@@ -327,7 +327,7 @@ def test_the_fork_server_has_torch_and_our_worker_one_thread_and_no_cuda() -> No
     process.start()
     seen = ours.recv()
     process.join()
-    assert seen == {"torch": True, "bench.worker.process": True, "pandas": True, "cuda": False}
+    assert seen == {"torch": True, "ampbench.bench.worker.process": True, "pandas": True, "cuda": False}
     assert psutil.Process(forkserver._forkserver._forkserver_pid).num_threads() == 1
 
 
@@ -339,7 +339,7 @@ def _look(connection: Any) -> None:
     connection.send(
         {
             "torch": torch is not None,
-            "bench.worker.process": "bench.worker.process" in sys.modules,
+            "ampbench.bench.worker.process": "ampbench.bench.worker.process" in sys.modules,
             "pandas": "pandas" in sys.modules,
             "cuda": bool(torch and torch.cuda.is_initialized()),
         }

@@ -8,11 +8,11 @@ import sys
 import pytest
 from torch import nn
 
-import models
-from bench.launch.layer_table import MARK, layer_tables
-from bench.plan.cell import Cell
-from bench.plan.recipe import RECIPES
-from bench.worker import layer_table
+from ampbench import models
+from ampbench.bench.launch.layer_table import MARK, layer_tables
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.plan.recipe import RECIPES
+from ampbench.bench.worker import layer_table
 from tests.conftest import ROOT
 from tests.tiny import LooksAtValues, Net
 

@@ -11,11 +11,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.plan.measure import Measure
+from ampbench.bench.plan.recipe import RECIPES
+from ampbench.bench.worker.session import Session
 from ampbench.learned import course_of, is_above_guessing, loss_rose, swing_of
-from bench.plan.cell import Cell
-from bench.plan.measure import Measure
-from bench.plan.recipe import RECIPES
-from bench.worker.session import Session
 from tests.conftest import ROOT
 
 S4 = [45.2, 38.9, 51.3, 33.1]

@@ -9,17 +9,17 @@ from typing import Any
 import pytest
 import torch
 
-import models
-from bench.plan.cell import Cell
-from bench.plan.measure import Measure
-from bench.plan.recipe import RECIPES
-from bench.train.images import load_images
-from bench.train.statuses import Diverged
-from bench.train.training import Training
-from bench.worker.keeping import Keeping
-from bench.worker.learning import BEST, FINAL, Learning
-from bench.worker.session import Session
-from bench.worker.stepping import Stepping
+from ampbench import models
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.plan.measure import Measure
+from ampbench.bench.plan.recipe import RECIPES
+from ampbench.bench.train.images import load_images
+from ampbench.bench.train.statuses import Diverged
+from ampbench.bench.train.training import Training
+from ampbench.bench.worker.keeping import Keeping
+from ampbench.bench.worker.learning import BEST, FINAL, Learning
+from ampbench.bench.worker.session import Session
+from ampbench.bench.worker.stepping import Stepping
 
 CELL = Cell(
     model="tests.tiny:Net",

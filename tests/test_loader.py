@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from bench.plan.cell import Cell
-from bench.plan.recipe import RECIPES
-from bench.train.images import Images, load_images
-from bench.train.loader import taken_apart
-from bench.train.ranks import Ranks
-from bench.train.training import Training
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.plan.recipe import RECIPES
+from ampbench.bench.train.images import Images, load_images
+from ampbench.bench.train.loader import taken_apart
+from ampbench.bench.train.ranks import Ranks
+from ampbench.bench.train.training import Training
 
 CPU = torch.device("cpu")
 CELL = Cell(

@@ -12,16 +12,16 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from bench.launch import local
-from bench.launch.active import Active, age_of
-from bench.launch.backstop import Backstop
-from bench.launch.local import _finish, _wait, run_groups
-from bench.plan.board import Board
-from bench.plan.cell import Cell
-from bench.plan.measure import Budget, Measure
-from bench.plan.recipe import RECIPES
-from bench.store.record import write_run
-from bench.store.run import Run
+from ampbench.bench.launch import local
+from ampbench.bench.launch.active import Active, age_of
+from ampbench.bench.launch.backstop import Backstop
+from ampbench.bench.launch.local import _finish, _wait, run_groups
+from ampbench.bench.plan.board import Board
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.plan.measure import Budget, Measure
+from ampbench.bench.plan.recipe import RECIPES
+from ampbench.bench.store.record import write_run
+from ampbench.bench.store.run import Run
 
 
 class Heard:

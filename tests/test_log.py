@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench.plan.cell import Cell
-from bench.plan.measure import Measure
-from bench.plan.recipe import RECIPES
-from bench.train.statuses import Diverged
-from bench.worker.log import batch_lines, evaluation_line, open_log, say
-from bench.worker.session import Session
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.plan.measure import Measure
+from ampbench.bench.plan.recipe import RECIPES
+from ampbench.bench.train.statuses import Diverged
+from ampbench.bench.worker.log import batch_lines, evaluation_line, open_log, say
+from ampbench.bench.worker.session import Session
 from tests.conftest import ROOT
 
 CPU = torch.device("cpu")
@@ -108,7 +108,7 @@ def test_a_full_disk_ends_no_training(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_profiler_says_nothing_of_its_own(tmp_path: Path) -> None:
     code = """
-from bench.worker.log import silence_profiler
+from ampbench.bench.worker.log import silence_profiler
 silence_profiler()
 import torch
 with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]): torch.ones(2) + 1

@@ -15,10 +15,10 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from bench.plan.experiment import read_experiment
-from bench.plan.matrix import make_plan
-from bench.plan.packages import requirement
-from bench.plan.recipe import RECIPES
+from ampbench.bench.plan.experiment import read_experiment
+from ampbench.bench.plan.matrix import make_plan
+from ampbench.bench.plan.packages import requirement
+from ampbench.bench.plan.recipe import RECIPES
 from experiments.gpu.__main__ import steps_for
 from experiments.gpu.kernels import SCHEMA, kernels_of
 from experiments.gpu.nvml import ask, raw

@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-from bench.plan.cell import Cell
-from bench.plan.recipe import RECIPES, LossScale, Rounding
-from bench.train.master_weights import MasterWeights, round_stochastically
-from bench.train.optimizer import build_optimizer
-from bench.train.precision import Scaler
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.plan.recipe import RECIPES, LossScale, Rounding
+from ampbench.bench.train.master_weights import MasterWeights, round_stochastically
+from ampbench.bench.train.optimizer import build_optimizer
+from ampbench.bench.train.precision import Scaler
 
 CPU = torch.device("cpu")
 SMALL = 2.0**-12

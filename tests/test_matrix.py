@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from bench.plan import cell as cell_module
-from bench.plan import matrix, power
-from bench.plan.errors import RequestError
-from bench.plan.experiment import parse_experiment
-from bench.plan.matrix import Plan, make_plan, narrow
-from bench.plan.outline import outline
+from ampbench.bench.plan import cell as cell_module
+from ampbench.bench.plan import matrix, power
+from ampbench.bench.plan.errors import RequestError
+from ampbench.bench.plan.experiment import parse_experiment
+from ampbench.bench.plan.matrix import Plan, make_plan, narrow
+from ampbench.bench.plan.outline import outline
 
 FIXED = '[fixed]\nmodel = "LeNet"\ndata = "digits"\n'
 MATRIX = '[matrix]\nseed = [0, 1, 2]\nbatch_size = [32, 64]\nprecision = ["fp32", "bf16", "bf16_amp"]\n'
@@ -136,8 +136,8 @@ def test_the_outline_says_what_the_seeds_can_settle_and_what_memory_is_predicted
 
 
 def test_the_table_of_power_is_the_verdict_s_own() -> None:
-    from visualize.effect import MARGIN_POINTS
-    from visualize.sample_size import RUN_SD_POINTS, tost_power
+    from ampbench.visualize.effect import MARGIN_POINTS
+    from ampbench.visualize.sample_size import RUN_SD_POINTS, tost_power
 
     assert (power.MARGIN_POINTS, power.RUN_SD_POINTS) == (MARGIN_POINTS, RUN_SD_POINTS)
     for n, chance in enumerate(power.EQUIVALENCE_POWER, 1):

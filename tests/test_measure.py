@@ -9,16 +9,16 @@ import pytest
 import torch
 from scipy import stats
 
-from bench.measure import clock
-from bench.measure.clock import BlockClock, Mark
-from bench.measure.machine import REFUSED, environment_id, machine_of, refused_switch
-from bench.measure.memory import ResidentMemory, is_out_of_memory
-from bench.measure.stopping import FIRST_CHECK, ci_share, is_flat, why_stop
-from bench.plan.cell import Cell
-from bench.plan.measure import Measure
-from bench.plan.recipe import RECIPES
-from bench.worker.process import _measured
-from bench.worker.session import Session
+from ampbench.bench.measure import clock
+from ampbench.bench.measure.clock import BlockClock, Mark
+from ampbench.bench.measure.machine import REFUSED, environment_id, machine_of, refused_switch
+from ampbench.bench.measure.memory import ResidentMemory, is_out_of_memory
+from ampbench.bench.measure.stopping import FIRST_CHECK, ci_share, is_flat, why_stop
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.plan.measure import Measure
+from ampbench.bench.plan.recipe import RECIPES
+from ampbench.bench.worker.process import _measured
+from ampbench.bench.worker.session import Session
 
 CPU = torch.device("cpu")
 

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ampbench.bench.measure.memory_history import digest, read_snapshot
+from ampbench.bench.plan.errors import RequestError
 from ampbench.memory import in_words, main
-from bench.measure.memory_history import digest, read_snapshot
-from bench.plan.errors import RequestError
 from tests.fuzz.conftest import drawn
 from tests.snapshots import BACKWARD, FIXTURE, FORWARD, Allocator, random_history, stack, steps
 from tests.test_ampbench import ampbench

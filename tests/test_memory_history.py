@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import torch
 
-from bench.measure.memory_history import Moment, addresses, digest, purpose, read_snapshot, recording, reduced
-from bench.measure.memory_history.replay import MOST_HOLDINGS, NUM_BUCKETS
-from bench.store.columns.memory_history import ALLOCATIONS, CATEGORIES, MEMORY_TIMELINE
+from ampbench.bench.measure.memory_history import Moment, addresses, digest, purpose, read_snapshot, recording, reduced
+from ampbench.bench.measure.memory_history.replay import MOST_HOLDINGS, NUM_BUCKETS
+from ampbench.bench.store.columns.memory_history import ALLOCATIONS, CATEGORIES, MEMORY_TIMELINE
 from tests.snapshots import (
     ACTIVATION,
     BACKWARD,

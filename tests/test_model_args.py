@@ -11,17 +11,17 @@ import pytest
 import torch
 from torch import nn
 
-import models
-from bench.plan.cell import Cell
-from bench.plan.errors import RequestError
-from bench.plan.experiment import read_experiment
-from bench.plan.matrix import Plan, make_plan, narrow
-from bench.plan.recipe import RECIPES
-from bench.train.images import load_images
-from bench.train.network import build_model
-from bench.train.training import Training
-from models.arguments import ARGUMENTS, FACTOR, SHARE, why_refused
-from models.vit import Block, ViT
+from ampbench import models
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.plan.errors import RequestError
+from ampbench.bench.plan.experiment import read_experiment
+from ampbench.bench.plan.matrix import Plan, make_plan, narrow
+from ampbench.bench.plan.recipe import RECIPES
+from ampbench.bench.train.images import load_images
+from ampbench.bench.train.network import build_model
+from ampbench.bench.train.training import Training
+from ampbench.models.arguments import ARGUMENTS, FACTOR, SHARE, why_refused
+from ampbench.models.vit import Block, ViT
 from tests.tiny import Net
 
 EXPERIMENT = """

@@ -11,13 +11,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-import models
-from bench.plan.cell import Cell
-from bench.plan.recipe import RECIPES
-from bench.train.images import load_images
-from bench.train.training import Training
-from models.efficientnet import drop_connect
-from models.shufflenet import shuffle
+from ampbench import models
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.plan.recipe import RECIPES
+from ampbench.bench.train.images import load_images
+from ampbench.bench.train.training import Training
+from ampbench.models.efficientnet import drop_connect
+from ampbench.models.shufflenet import shuffle
 
 PARAMETERS = {
     "LeNet": 62_006,

@@ -10,7 +10,7 @@ from fractions import Fraction
 import pytest
 import torch
 
-from bench.measure import numerics
+from ampbench.bench.measure import numerics
 
 FORMATS = {"fp16": (torch.float16, 11, -14), "bf16": (torch.bfloat16, 8, -126), "fp32": (torch.float32, 24, -126)}
 """Name -> dtype, digits of the significand, exponent of the smallest normal number."""

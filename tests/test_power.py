@@ -5,9 +5,9 @@ from __future__ import annotations
 import pynvml
 import pytest
 
-from bench.measure import power
-from bench.measure.board_state import Sample
-from bench.measure.power import (
+from ampbench.bench.measure import power
+from ampbench.bench.measure.board_state import Sample
+from ampbench.bench.measure.power import (
     energy_instrument,
     energy_j,
     energy_of,
@@ -21,7 +21,7 @@ from bench.measure.power import (
     why_each_invalid,
     why_invalid,
 )
-from bench.store.columns.board import BOARD_STATE
+from ampbench.bench.store.columns.board import BOARD_STATE
 from tests.replayed_nvml import NO_PERMISSION, NOT_SUPPORTED, TIMEOUT, board, changed, lost, mig, replay, throttled
 
 SECOND = 20

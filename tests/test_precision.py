@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch import nn
 
-from bench.measure.dtypes import DtypeProof, errors_contradict, fp32_errors
-from bench.measure.kernels import kernel_dtypes, kernels_contradict
-from bench.plan.cell import Cell
-from bench.plan.recipe import RECIPES, LossScale
-from bench.train.optimizer import build_optimizer, require_working_fused, zero_momentum
-from bench.train.precision import Scaler, fp32_precision, set_fp32_precision, set_up_precision, wants_onednn
-from bench.train.statuses import Unsupported
+from ampbench.bench.measure.dtypes import DtypeProof, errors_contradict, fp32_errors
+from ampbench.bench.measure.kernels import kernel_dtypes, kernels_contradict
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.plan.recipe import RECIPES, LossScale
+from ampbench.bench.train.optimizer import build_optimizer, require_working_fused, zero_momentum
+from ampbench.bench.train.precision import Scaler, fp32_precision, set_fp32_precision, set_up_precision, wants_onednn
+from ampbench.bench.train.statuses import Unsupported
 from tests import tiny
 
 CPU = torch.device("cpu")
@@ -154,7 +154,7 @@ class Idle(torch.optim.SGD):
 
 def test_an_optimizer_that_silently_updates_nothing_is_unsupported(monkeypatch: pytest.MonkeyPatch) -> None:
     """Defect 2, planted: whether this torch has it or not, the probe must see it."""
-    monkeypatch.setattr("bench.train.optimizer.SGD", Idle)
+    monkeypatch.setattr("ampbench.bench.train.optimizer.SGD", Idle)
     optimizer_of(nn.Parameter(torch.ones(4)))
     for dtype in (torch.float16, torch.bfloat16):
         with pytest.raises(Unsupported, match=f"torch {torch.__version__.split('+')[0]}.* does not update {dtype}"):

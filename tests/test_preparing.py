@@ -14,19 +14,19 @@ import torch
 from PIL import Image
 from rich.console import Console
 
-from bench.launch import preparation
-from bench.launch.preparation import Shown
-from bench.plan.board import Board
-from bench.plan.cell import Cell
-from bench.plan.data_place import cache_folder
-from bench.plan.measure import Budget, Measure
-from bench.plan.recipe import RECIPES
-from bench.store.image_cache import place_of
-from bench.store.run import Run
-from bench.train import growing, image_store, images
-from bench.train.images import load_images, prepare_images
-from bench.train.statuses import DataTooLarge
-from bench.worker.preparation import prepare_apart
+from ampbench.bench.launch import preparation
+from ampbench.bench.launch.preparation import Shown
+from ampbench.bench.plan.board import Board
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.plan.data_place import cache_folder
+from ampbench.bench.plan.measure import Budget, Measure
+from ampbench.bench.plan.recipe import RECIPES
+from ampbench.bench.store.image_cache import place_of
+from ampbench.bench.store.run import Run
+from ampbench.bench.train import growing, image_store, images
+from ampbench.bench.train.images import load_images, prepare_images
+from ampbench.bench.train.statuses import DataTooLarge
+from ampbench.bench.worker.preparation import prepare_apart
 from tests.test_images import make_folder
 
 
@@ -150,7 +150,7 @@ class Free:
 
 
 def test_data_that_a_cell_may_not_map_is_no_out_of_memory_at_a_batch_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    from bench.launch.backstop import OBSERVED
+    from ampbench.bench.launch.backstop import OBSERVED
 
     prepare_images("digits", 8)
 
@@ -225,7 +225,7 @@ def test_a_line_says_how_far_it_is_and_how_long_it_takes(monkeypatch: pytest.Mon
 
 def test_a_cells_time_begins_when_its_data_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """minutes_per_cell counts from the phase `start`."""
-    from bench.worker import process
+    from ampbench.bench.worker import process
 
     order: list[object] = []
     monkeypatch.setattr(process, "prepare_apart", lambda data, size: order.append((data, size)))

@@ -7,15 +7,15 @@ import dataclasses
 import pytest
 import torch
 
-from bench.plan.cell import Cell
-from bench.plan.measure import Measure
-from bench.plan.recipe import RECIPES, Recipe
-from bench.train.images import Images, load_images
-from bench.train.statuses import Diverged
-from bench.train.training import Training
-from bench.worker.autopsy import first_non_finite
-from bench.worker.probe import Probe, layers_of
-from bench.worker.session import Session
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.plan.measure import Measure
+from ampbench.bench.plan.recipe import RECIPES, Recipe
+from ampbench.bench.train.images import Images, load_images
+from ampbench.bench.train.statuses import Diverged
+from ampbench.bench.train.training import Training
+from ampbench.bench.worker.autopsy import first_non_finite
+from ampbench.bench.worker.probe import Probe, layers_of
+from ampbench.bench.worker.session import Session
 from tests.tiny import SHARED
 
 CPU = torch.device("cpu")

@@ -10,13 +10,13 @@ import pytest
 import torch
 from rich.console import Console
 
-from bench.launch.progress import Progress
-from bench.plan.board import Board
-from bench.plan.cell import Cell
-from bench.plan.measure import Budget, Measure
-from bench.plan.recipe import RECIPES
-from bench.store.run import Run
-from bench.worker.session import Session
+from ampbench.bench.launch.progress import Progress
+from ampbench.bench.plan.board import Board
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.plan.measure import Budget, Measure
+from ampbench.bench.plan.recipe import RECIPES
+from ampbench.bench.store.run import Run
+from ampbench.bench.worker.session import Session
 
 CELL = Cell(
     model="tests.tiny:Net",
@@ -102,7 +102,7 @@ def test_a_session_tells_all_of_it_at_its_borders_and_in_its_evaluations() -> No
 
 
 def test_an_evaluation_tells_its_share_batch_by_batch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bench.worker.learning.TOLD_EVERY_S", 0.0)
+    monkeypatch.setattr("ampbench.bench.worker.learning.TOLD_EVERY_S", 0.0)
     told: list[float] = []
     session = Session(
         CELL,

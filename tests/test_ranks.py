@@ -20,19 +20,19 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 
-from bench.launch.backstop import Backstop
-from bench.launch.fork_server import start_worker
-from bench.launch.local import _free_team, run_groups
-from bench.plan.board import Board
-from bench.plan.cell import Cell
-from bench.plan.errors import RequestError
-from bench.plan.experiment import parse_experiment
-from bench.plan.matrix import make_plan
-from bench.plan.measure import Budget, Measure
-from bench.plan.recipe import RECIPES
-from bench.store.run import Run
-from bench.train.evaluate import evaluate
-from bench.train.ranks import ALONE, Ranks
+from ampbench.bench.launch.backstop import Backstop
+from ampbench.bench.launch.fork_server import start_worker
+from ampbench.bench.launch.local import _free_team, run_groups
+from ampbench.bench.plan.board import Board
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.plan.errors import RequestError
+from ampbench.bench.plan.experiment import parse_experiment
+from ampbench.bench.plan.matrix import make_plan
+from ampbench.bench.plan.measure import Budget, Measure
+from ampbench.bench.plan.recipe import RECIPES
+from ampbench.bench.store.run import Run
+from ampbench.bench.train.evaluate import evaluate
+from ampbench.bench.train.ranks import ALONE, Ranks
 from tests.tiny import Net
 
 TWO = Cell(

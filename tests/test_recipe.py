@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from bench.plan.cell import Cell
-from bench.plan.recipe import RECIPES, LossScale, Recipe, why_refused
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.plan.recipe import RECIPES, LossScale, Recipe, why_refused
 
 
 def test_the_recipes_are_built_in_and_legal() -> None:

@@ -8,7 +8,7 @@ from itertools import count
 import pytest
 import torch
 
-from bench.measure.roofline import (
+from ampbench.bench.measure.roofline import (
     CONVOLUTION_FLOPS,
     VENDOR_PEAKS,
     bound_of,

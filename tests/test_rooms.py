@@ -15,16 +15,34 @@ from tests.conftest import ROOT
 
 # A room may import the rooms below it, and files of its own.
 BELOW: dict[str, set[str]] = {
-    "bench.plan": {"models"},
-    "bench.store": {"bench.plan"},
-    "bench.measure": {"bench.plan", "bench.store"},
-    "bench.train": {"bench.plan", "bench.store", "models"},
-    "bench.worker": {"bench.train", "bench.measure", "bench.store", "bench.plan"},
-    "bench.sinks": {"bench.store", "bench.plan"},
-    "bench.launch": {"bench.worker", "bench.measure", "bench.store", "bench.plan", "bench.sinks"},
+    "ampbench.bench.plan": {"models"},
+    "ampbench.bench.store": {"ampbench.bench.plan"},
+    "ampbench.bench.measure": {"ampbench.bench.plan", "ampbench.bench.store"},
+    "ampbench.bench.train": {"ampbench.bench.plan", "ampbench.bench.store", "models"},
+    "ampbench.bench.worker": {
+        "ampbench.bench.train",
+        "ampbench.bench.measure",
+        "ampbench.bench.store",
+        "ampbench.bench.plan",
+    },
+    "ampbench.bench.sinks": {"ampbench.bench.store", "ampbench.bench.plan"},
+    "ampbench.bench.launch": {
+        "ampbench.bench.worker",
+        "ampbench.bench.measure",
+        "ampbench.bench.store",
+        "ampbench.bench.plan",
+        "ampbench.bench.sinks",
+    },
     "visualize": set(),
     "models": set(),
-    "ampbench": {"bench.plan", "bench.measure", "bench.worker", "bench.store", "bench.launch", "visualize"},
+    "ampbench": {
+        "ampbench.bench.plan",
+        "ampbench.bench.measure",
+        "ampbench.bench.worker",
+        "ampbench.bench.store",
+        "ampbench.bench.launch",
+        "visualize",
+    },
 }
 
 
@@ -61,25 +79,25 @@ def test_what_every_room_may_import_imports_none() -> None:
 
 def test_instruments_do_not_know_of_one_another() -> None:
     for path in (ROOT / "bench" / "measure").glob("*.py"):
-        own = [module for module in imports(path) if module.startswith("bench.measure")]
+        own = [module for module in imports(path) if module.startswith("ampbench.bench.measure")]
         assert not own, f"{path.name} imports {own}"
 
 
 def test_no_command_launcher_or_store_imports_torch() -> None:
     modules = [
-        "bench.run_matrix",
-        "bench.run_one",
-        "bench.evaluate",
-        "bench.launch.local",
-        "bench.store.join",
-        "bench.launch.sweep",
+        "ampbench.bench.run_matrix",
+        "ampbench.bench.run_one",
+        "ampbench.bench.evaluate",
+        "ampbench.bench.launch.local",
+        "ampbench.bench.store.join",
+        "ampbench.bench.launch.sweep",
     ]
     heavy = {"torch", "pandas", "seaborn", "wandb"}
     assert not imported_with(modules, heavy)
 
 
 def test_visualize_imports_neither_torch_nor_bench() -> None:
-    assert not imported_with(["visualize.report", "visualize.compare"], {"torch", "bench"})
+    assert not imported_with(["ampbench.visualize.report", "ampbench.visualize.compare"], {"torch", "bench"})
 
 
 def imported_with(modules: list[str], heavy: set[str]) -> list[str]:
@@ -117,6 +135,6 @@ def test_no_file_is_much_over_200_lines() -> None:
 
 
 def test_the_column_reference_is_the_one_in_the_code() -> None:
-    from bench.store.reference import reference
+    from ampbench.bench.store.reference import reference
 
     assert (ROOT / "results" / "README.md").read_text() == reference(), "run: make reference"

@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import nn
 
-from bench.plan.cell import Cell
-from bench.plan.measure import Measure
-from bench.plan.recipe import RECIPES
-from bench.train.savepoint import CannotRollBackError, Savepoint
-from bench.train.settings import read_settings
-from bench.worker.session import Session
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.plan.measure import Measure
+from ampbench.bench.plan.recipe import RECIPES
+from ampbench.bench.train.savepoint import CannotRollBackError, Savepoint
+from ampbench.bench.train.settings import read_settings
+from ampbench.bench.worker.session import Session
 from tests import stateful
 
 CPU = torch.device("cpu")
@@ -54,7 +54,7 @@ def test_without_a_way_back_there_is_no_look_and_a_line_says_so() -> None:
 
 
 def test_a_look_that_fails_half_way_leaves_the_training_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    from bench.worker.probe import Probe
+    from ampbench.bench.worker.probe import Probe
 
     without = measured("tests.stateful:LateBuffer", looks=0)
 
@@ -134,7 +134,7 @@ def test_a_reference_that_cannot_be_made_leaves_the_switches_as_they_are(monkeyp
         torch.backends.cuda.matmul.allow_tf32 = True
         raise MemoryError
 
-    monkeypatch.setattr("bench.worker.probe.strict_fp32", failing)
+    monkeypatch.setattr("ampbench.bench.worker.probe.strict_fp32", failing)
     before = read_settings()
     session = measured("tests.stateful:Counting", looks=2)
     assert "MemoryError" in session.row["passes_failed"]

@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch.optim import lr_scheduler
 
-from bench.plan.cell import Cell
-from bench.plan.errors import RequestError
-from bench.plan.experiment import parse_experiment
-from bench.plan.matrix import make_plan
-from bench.plan.recipe import RECIPES
-from bench.train.schedule import SCHEDULES, learning_rate
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.plan.errors import RequestError
+from ampbench.bench.plan.experiment import parse_experiment
+from ampbench.bench.plan.matrix import make_plan
+from ampbench.bench.plan.recipe import RECIPES
+from ampbench.bench.train.schedule import SCHEDULES, learning_rate
 
 STEPS = 4
 """Steps an epoch."""

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from bench.plan.cell import Cell
-from bench.plan.measure import Measure
-from bench.plan.recipe import RECIPES
-from bench.worker.process import _measured
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.plan.measure import Measure
+from ampbench.bench.plan.recipe import RECIPES
+from ampbench.bench.worker.process import _measured
 from tests.virtual_gpu import BUSY_W, IDLE_W, VirtualGpu, session_on
 
 BATCH = 64

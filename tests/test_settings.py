@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 import torch
 
-from bench.measure.dtypes import fp32_errors
-from bench.plan.cell import Cell
-from bench.plan.measure import Measure
-from bench.plan.recipe import RECIPES
-from bench.train.settings import SETTINGS, read_settings, restore_settings
-from bench.train.statuses import Unsupported
-from bench.worker.session import Session
+from ampbench.bench.measure.dtypes import fp32_errors
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.plan.measure import Measure
+from ampbench.bench.plan.recipe import RECIPES
+from ampbench.bench.train.settings import SETTINGS, read_settings, restore_settings
+from ampbench.bench.train.statuses import Unsupported
+from ampbench.bench.worker.session import Session
 from tests import meddling
 
 CPU = torch.device("cpu")

@@ -20,10 +20,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bench.plan.cell import Cell
-from bench.plan.recipe import RECIPES
-from bench.sinks.wandb import REPOSITORY, is_logged, publish, run_id
-from bench.store.columns import schema
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.plan.recipe import RECIPES
+from ampbench.bench.sinks.wandb import REPOSITORY, is_logged, publish, run_id
+from ampbench.bench.store.columns import schema
 
 pytestmark = pytest.mark.whole
 

@@ -17,8 +17,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from bench.plan.board import Board
-from bench.worker.board_watch import BoardWatch
+from ampbench.bench.plan.board import Board
+from ampbench.bench.worker.board_watch import BoardWatch
 from tests.conftest import ROOT
 from tests.stand_in_gpu import board_id, starts_in, with_gpus
 

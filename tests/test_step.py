@@ -12,13 +12,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bench.plan.cell import Cell
-from bench.plan.recipe import RECIPES, LossScale
-from bench.train.clip import Clip, no_clip
-from bench.train.evaluate import loss_of
-from bench.train.optimizer import build_optimizer, require_working_fused
-from bench.train.precision import Scaler
-from bench.train.step import Clipping, train_step, train_step_in_parts
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.plan.recipe import RECIPES, LossScale
+from ampbench.bench.train.clip import Clip, no_clip
+from ampbench.bench.train.evaluate import loss_of
+from ampbench.bench.train.optimizer import build_optimizer, require_working_fused
+from ampbench.bench.train.precision import Scaler
+from ampbench.bench.train.step import Clipping, train_step, train_step_in_parts
 
 CPU = torch.device("cpu")
 OFF = torch.autocast("cpu", enabled=False)
@@ -96,7 +96,7 @@ def test_ranks_average_in_the_last_part_where_there_are_fewer_than_asked_for(mon
         unsynced.append(model)
         yield
 
-    monkeypatch.setattr("bench.train.step._unsynced", alone)
+    monkeypatch.setattr("ampbench.bench.train.step._unsynced", alone)
     moved(no_clip, num_parts=5)
     assert len(unsynced) == 3
 

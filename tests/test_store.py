@@ -8,14 +8,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bench.plan.errors import RequestError
-from bench.plan.experiment import parse_experiment
-from bench.plan.matrix import Plan, make_plan
-from bench.store.atomic import RECORD, replacing
-from bench.store.columns import CELLS, TABLES
-from bench.store.folder import Folder
-from bench.store.join import damaged_files, join, joined_rows, why_not_whole
-from bench.store.record import write_run
+from ampbench.bench.plan.errors import RequestError
+from ampbench.bench.plan.experiment import parse_experiment
+from ampbench.bench.plan.matrix import Plan, make_plan
+from ampbench.bench.store.atomic import RECORD, replacing
+from ampbench.bench.store.columns import CELLS, TABLES
+from ampbench.bench.store.folder import Folder
+from ampbench.bench.store.join import damaged_files, join, joined_rows, why_not_whole
+from ampbench.bench.store.record import write_run
 
 TEXT = """
 question = "Q?"

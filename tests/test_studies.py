@@ -13,10 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 import typer
 
-from bench import run_matrix, run_one
-from bench.plan.experiment import read_experiment
-from bench.plan.matrix import make_plan
-from models.tiny_vit import save, tiny_vit
+from ampbench.bench import run_matrix, run_one
+from ampbench.bench.plan.experiment import read_experiment
+from ampbench.bench.plan.matrix import make_plan
+from ampbench.models.tiny_vit import save, tiny_vit
 from tests.conftest import ROOT
 
 STUDIES = (

@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 import torch
 
-from bench.measure.board_state import Sample
-from bench.measure.clock import Block, BlockClock
-from bench.plan.cell import Cell
-from bench.plan.measure import Measure
-from bench.plan.recipe import RECIPES
-from bench.train.statuses import Throttled
-from bench.worker import board_watch
-from bench.worker.board_watch import BoardWatch
-from bench.worker.timing import Timing
-from bench.worker.traces import speed
+from ampbench.bench.measure.board_state import Sample
+from ampbench.bench.measure.clock import Block, BlockClock
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.plan.measure import Measure
+from ampbench.bench.plan.recipe import RECIPES
+from ampbench.bench.train.statuses import Throttled
+from ampbench.bench.worker import board_watch
+from ampbench.bench.worker.board_watch import BoardWatch
+from ampbench.bench.worker.timing import Timing
+from ampbench.bench.worker.traces import speed
 
 CPU = torch.device("cpu")
 CELL = Cell(model="LeNet", data="digits", precision=RECIPES["fp32"], batch_size=100)

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 
-import models
-from bench.plan.errors import RequestError
-from bench.plan.source import check_model
-from models.tiny_vit import main, save, tiny_vit
-from models.vit import ViT
+from ampbench import models
+from ampbench.bench.plan.errors import RequestError
+from ampbench.bench.plan.source import check_model
+from ampbench.models.tiny_vit import main, save, tiny_vit
+from ampbench.models.vit import ViT
 from tests.conftest import ROOT
 
 PIXELS = torch.randn(2, 3, 32, 32)

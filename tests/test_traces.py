@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from bench.plan.recipe import LossScale
-from bench.train.precision import Scaler
-from bench.train.training import Step
-from bench.worker.traces import StepTrace, scale_story
+from ampbench.bench.plan.recipe import LossScale
+from ampbench.bench.train.precision import Scaler
+from ampbench.bench.train.training import Step
+from ampbench.bench.worker.traces import StepTrace, scale_story
 
 
 def trace_of(gradients: list[float], scale: str, *, skipped_before: float = 0.0) -> StepTrace:

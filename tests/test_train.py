@@ -6,12 +6,12 @@ import pytest
 import torch
 from sklearn.metrics import precision_recall_fscore_support
 
-from bench.plan.cell import Cell
-from bench.plan.recipe import RECIPES
-from bench.train.evaluate import from_confusion
-from bench.train.images import load_images
-from bench.train.statuses import Unsupported
-from bench.train.training import Training
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.plan.recipe import RECIPES
+from ampbench.bench.train.evaluate import from_confusion
+from ampbench.bench.train.images import load_images
+from ampbench.bench.train.statuses import Unsupported
+from ampbench.bench.train.training import Training
 
 CPU = torch.device("cpu")
 

@@ -14,11 +14,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-import models
-from bench.plan.errors import RequestError
-from bench.plan.source import check_model
-from models.transformer import Preset, Transformer, official, written_out
-from models.vit import Block, Embeddings, ViT
+from ampbench import models
+from ampbench.bench.plan.errors import RequestError
+from ampbench.bench.plan.source import check_model
+from ampbench.models.transformer import Preset, Transformer, official, written_out
+from ampbench.models.vit import Block, Embeddings, ViT
 from tests.test_models import CPU_RECIPES, loss_of_one_step
 
 TINY: dict[str, Any] = {"hidden": 32, "num_layers": 2, "num_heads": 4, "image_size": 32, "patch_size": 8}

@@ -12,12 +12,12 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from bench.measure.clock import BlockClock
-from bench.plan.cell import Cell
-from bench.plan.recipe import RECIPES, Recipe
-from bench.train.images import Images, load_images
-from bench.train.training import Training
-from bench.worker.traces import StepTrace
+from ampbench.bench.measure.clock import BlockClock
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.plan.recipe import RECIPES, Recipe
+from ampbench.bench.train.images import Images, load_images
+from ampbench.bench.train.training import Training
+from ampbench.bench.worker.traces import StepTrace
 
 CPU = torch.device("cpu")
 

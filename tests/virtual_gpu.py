@@ -17,14 +17,14 @@ from typing import Any, Self
 import pytest
 import torch
 
-from bench.measure.board_state import PERIOD_S, Sample
-from bench.measure.memory import ResidentMemory
-from bench.plan.cell import Cell
-from bench.plan.measure import Measure
-from bench.train.training import Step, Training
-from bench.worker import session as session_file
-from bench.worker.board_watch import BoardWatch
-from bench.worker.session import Session
+from ampbench.bench.measure.board_state import PERIOD_S, Sample
+from ampbench.bench.measure.memory import ResidentMemory
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.plan.measure import Measure
+from ampbench.bench.train.training import Step, Training
+from ampbench.bench.worker import session as session_file
+from ampbench.bench.worker.board_watch import BoardWatch
+from ampbench.bench.worker.session import Session
 
 CUDA = torch.device("cuda", 0)
 BUSY_W, IDLE_W = 600.0, 100.0
@@ -161,7 +161,7 @@ def session_on(
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda *_: properties.name)
     monkeypatch.setattr(torch, "empty", lambda *size, pin_memory=False, **given: unpinned(*size, **given))
     monkeypatch.setattr(torch.profiler, "profile", lambda **_: Profile(kernels_ms))
-    monkeypatch.setattr("bench.worker.timing.memory_of", lambda _: ResidentMemory())
+    monkeypatch.setattr("ampbench.bench.worker.timing.memory_of", lambda _: ResidentMemory())
     monkeypatch.setattr(session_file, "Training", partial(OnStream, gpu))
     look = session_file.look_afterwards
 

@@ -20,12 +20,12 @@ from typing import Annotated
 import typer
 
 from ampbench.terminal import saying_unwritten, show_everything
-from visualize import comparison, frame, gate
-from visualize.comparison import Comparison
-from visualize.files import ResultsError
-from visualize.formats import WIDTH, Format, notes, render
-from visualize.gate import Gate
-from visualize.side import choose
+from ampbench.visualize import comparison, frame, gate
+from ampbench.visualize.comparison import Comparison
+from ampbench.visualize.files import ResultsError
+from ampbench.visualize.formats import WIDTH, Format, notes, render
+from ampbench.visualize.gate import Gate
+from ampbench.visualize.side import choose
 
 
 def check(gates: Sequence[Gate], found: Sequence[Comparison]) -> int:

@@ -15,11 +15,11 @@ from typing import Any, TypeAlias
 
 import pandas as pd
 
-from visualize import statistics, table, verdict
-from visualize.files import NEEDED, ResultsError
-from visualize.side import REPLICATED, Side, words_of
-from visualize.statistics import Difference, Ratio
-from visualize.verdict import count
+from ampbench.visualize import statistics, table, verdict
+from ampbench.visualize.files import NEEDED, ResultsError
+from ampbench.visualize.side import REPLICATED, Side, words_of
+from ampbench.visualize.statistics import Difference, Ratio
+from ampbench.visualize.verdict import count
 
 SHOWN = ("model", "data", "batch_size", "precision")
 """Settings that every row names; others only where they tell rows apart."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from visualize.frame import Results
+from ampbench.visualize.frame import Results
 
 GUESSING = 1.5
 """A training whose accuracy is at most this many times that of guessing has learnt nothing."""

@@ -15,11 +15,11 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from visualize import table
-from visualize.comparison import SHOWN, Comparison, Outcome
-from visualize.effect import MARGIN_POINTS
-from visualize.side import Side
-from visualize.text_table import draw
+from ampbench.visualize import table
+from ampbench.visualize.comparison import SHOWN, Comparison, Outcome
+from ampbench.visualize.effect import MARGIN_POINTS
+from ampbench.visualize.side import Side
+from ampbench.visualize.text_table import draw
 
 WIDTH = 160
 """Columns of the table where no terminal says otherwise."""

@@ -24,9 +24,9 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from visualize import theme
-from visualize.files import ResultsError, missing, read_labels, read_plan, read_table, to_frame
-from visualize.selection import of_plan, selected
+from ampbench.visualize import theme
+from ampbench.visualize.files import ResultsError, missing, read_labels, read_plan, read_table, to_frame
+from ampbench.visualize.selection import of_plan, selected
 
 METHOD_VERSION = 4
 """The newest way of taking numbers that the code here knows how to compare."""

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from ampbench.learned import course_of
-from visualize import theme
-from visualize.frame import Results
+from ampbench.visualize import theme
+from ampbench.visualize.frame import Results
 
 LEARNED: dict[str, str] = {
     "batch": "batch_size",

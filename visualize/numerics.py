@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from visualize.frame import Results
+from ampbench.visualize.frame import Results
 
 FLUSHED = 0.05
 """A layer underflows where at least this share of its gradient is flushed to zero at some look."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from visualize import table
-from visualize.frame import Results
+from ampbench.visualize import table
+from ampbench.visualize.frame import Results
 
 # fmt: off
 FACTS = (

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from visualize.frame import Results
+from ampbench.visualize.frame import Results
 
 DPI = 150
 
@@ -36,8 +36,8 @@ def draw(results: Results) -> list[Picture]:
     """Draw every figure of every subject."""
     import matplotlib.pyplot as plt
 
-    from visualize import figures, theme
-    from visualize.figures import (
+    from ampbench.visualize import figures, theme
+    from ampbench.visualize.figures import (
         accuracy,
         batch_sizes,
         exponents,

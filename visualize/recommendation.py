@@ -13,9 +13,9 @@ from typing import Literal
 
 import pandas as pd
 
-from visualize import statistics
-from visualize.effect import ALPHA, SAME
-from visualize.verdict import Verdict, count, images_that_decide, log_ratios, reference_of
+from ampbench.visualize import statistics
+from ampbench.visualize.effect import ALPHA, SAME
+from ampbench.visualize.verdict import Verdict, count, images_that_decide, log_ratios, reference_of
 
 Kind = Literal["use", "keep", "can't tell"]
 

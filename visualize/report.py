@@ -16,13 +16,13 @@ import pandas as pd
 import typer
 
 from ampbench.terminal import saying_unwritten, show_everything, unwritten
-from visualize import failures, frame, learned, numerics, recommendation, table, verdict, work
-from visualize.files import ResultsError
-from visualize.frame import Results
-from visualize.page import HEADS, cells_of, facts_of
-from visualize.pictures import Picture, draw
-from visualize.recommendation import Recommendation
-from visualize.summary_text import WIDTH, summary_text
+from ampbench.visualize import failures, frame, learned, numerics, recommendation, table, verdict, work
+from ampbench.visualize.files import ResultsError
+from ampbench.visualize.frame import Results
+from ampbench.visualize.page import HEADS, cells_of, facts_of
+from ampbench.visualize.pictures import Picture, draw
+from ampbench.visualize.recommendation import Recommendation
+from ampbench.visualize.summary_text import WIDTH, summary_text
 
 
 def write_report(

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy.special import chdtri, ndtr, stdtrit
 
-from visualize.effect import ALPHA, MARGIN_POINTS, SAME, Effect
+from ampbench.visualize.effect import ALPHA, MARGIN_POINTS, SAME, Effect
 
 POWER = 0.8
 """With which an effect is called detectable, and a number of seeds enough."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from visualize.files import ResultsError
+from ampbench.visualize.files import ResultsError
 
 
 def selected(table: pa.Table, only: Sequence[str], known: Sequence[str]) -> pa.Table:

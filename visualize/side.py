@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from visualize import verdict
-from visualize.files import ResultsError
-from visualize.frame import Results
+from ampbench.visualize import verdict
+from ampbench.visualize.files import ResultsError
+from ampbench.visualize.frame import Results
 
 REPLICATED = ("seed", "round")
 """Settings that tell the processes of one cell apart, and are never what is compared."""

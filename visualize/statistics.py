@@ -26,8 +26,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import stdtr, stdtrit
 
-from visualize.effect import ALPHA, MARGIN_POINTS, SAME, Effect, paired
-from visualize.sample_size import POWER, RUN_SD_POINTS, more_pairs, more_seeds
+from ampbench.visualize.effect import ALPHA, MARGIN_POINTS, SAME, Effect, paired
+from ampbench.visualize.sample_size import POWER, RUN_SD_POINTS, more_pairs, more_seeds
 
 Speed = Literal["same", "faster", "slower", "can't tell"]
 Accuracy = Literal["equivalent", "better", "worse", "can't tell"]

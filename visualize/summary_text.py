@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from visualize import failures, learned, numerics, table, verdict, work
-from visualize.frame import Results
-from visualize.recommendation import Recommendation
+from ampbench.visualize import failures, learned, numerics, table, verdict, work
+from ampbench.visualize.frame import Results
+from ampbench.visualize.recommendation import Recommendation
 
 WIDTH = 100
 """Columns of summary.txt."""

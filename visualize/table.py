@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from visualize import theme
-from visualize.effect import MARGIN_POINTS
-from visualize.frame import Results
-from visualize.statistics import interval
-from visualize.text_table import draw
-from visualize.verdict import Verdict
+from ampbench.visualize import theme
+from ampbench.visualize.effect import MARGIN_POINTS
+from ampbench.visualize.frame import Results
+from ampbench.visualize.statistics import interval
+from ampbench.visualize.text_table import draw
+from ampbench.visualize.verdict import Verdict
 
 MIB = 2**20
 FIRST = ("batch", "rate", "precision")

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from visualize import effect, statistics, theme
-from visualize.effect import Effect
-from visualize.statistics import Difference, Ratio
+from ampbench.visualize import effect, statistics, theme
+from ampbench.visualize.effect import Effect
+from ampbench.visualize.statistics import Difference, Ratio
 
 REFERENCE = "fp32"
 PAIRED = ["group_id", "round", "environment_id"]

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from visualize.frame import Results
-from visualize.theme import order
+from ampbench.visualize.frame import Results
+from ampbench.visualize.theme import order
 
 SHARE = re.compile(r"\d+%")
 """The figure in a line of evidence."""

@@ -11,8 +11,8 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from typing import Any
 
-from bench.launch.fork_server import start_worker
-from bench.store.run import Run
+from ampbench.bench.launch.fork_server import start_worker
+from ampbench.bench.store.run import Run
 
 INTERRUPTIONS = (-signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP)
 PATIENCE_S = 0.5

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from bench.plan.cell import Cell
+from ampbench.bench.plan.cell import Cell
 
 IRRELEVANT = ("batch_size", "seed", "round", "epochs", "learning_rate")
 """Fields that do not change the memory of a step, and the batch size, which only adds to it."""

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.plan.board import Board
-from bench.plan.errors import RequestError
-from bench.plan.packages import how_to_install
+from ampbench.bench.plan.board import Board
+from ampbench.bench.plan.errors import RequestError
+from ampbench.bench.plan.packages import how_to_install
 
 NVIDIA_DEVICE = "/dev/nvidiactl"
 """There where NVIDIA's driver is loaded."""

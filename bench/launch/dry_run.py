@@ -7,11 +7,11 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from bench.launch.boards import find_boards, unheeded
-from bench.plan.cell import Cell
-from bench.plan.matrix import Plan
-from bench.plan.outline import outline
-from bench.store.folder import Folder
+from ampbench.bench.launch.boards import find_boards, unheeded
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.plan.matrix import Plan
+from ampbench.bench.plan.outline import outline
+from ampbench.bench.store.folder import Folder
 
 
 def dry_run(
@@ -33,14 +33,14 @@ def dry_run(
     done, cell_s = folder.done(plan.cells), folder.stamp()["cell_s"]
     predicted = None
     if predict:
-        from bench.launch.prediction import predict_memory
+        from ampbench.bench.launch.prediction import predict_memory
 
         predicted = predict_memory(cells, lambda line: print(line, file=sys.stderr, flush=True))
     yield from outline(plan, cells, done=done, cell_s=cell_s, predicted=predicted)
     if unheard := unheeded(os.environ, find_boards(os.environ)):
         yield unheard
     if summary:
-        from bench.launch.layer_table import layer_tables
+        from ampbench.bench.launch.layer_table import layer_tables
 
         for lines in layer_tables(cells):
             yield ""

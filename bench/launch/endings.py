@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from bench.plan.cell import Cell
-from bench.plan.errors import RequestError, did_you_mean
-from bench.store.columns import STATUSES
-from bench.store.folder import Folder
-from bench.store.join import joined_rows
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.plan.errors import RequestError, did_you_mean
+from ampbench.bench.store.columns import STATUSES
+from ampbench.bench.store.folder import Folder
+from ampbench.bench.store.join import joined_rows
 
 MENDABLE = ("failed", "crashed", "timeout")
 """Endings that a person may have mended the cause of."""

@@ -18,12 +18,12 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from typing import Any
 
-from bench.plan.errors import RequestError
-from bench.plan.packages import advice
-from bench.store.folder import ROOT
-from bench.store.run import Run
+from ampbench.bench.plan.errors import RequestError
+from ampbench.bench.plan.packages import advice
+from ampbench.bench.store.folder import ROOT
+from ampbench.bench.store.run import Run
 
-PRELOAD = ["bench.worker.process", "pandas", __name__]
+PRELOAD = ["ampbench.bench.worker.process", "pandas", __name__]
 """What the fork server imports; torch comes with it, and pandas is what Arrow imports at the first table that it makes.
 An ImportError there is swallowed, so `check_workers` asks."""
 
@@ -135,7 +135,7 @@ def _greet(messages: Connection) -> None:
 
 def _serve(run: Run, messages: Connection) -> None:
     """Run in the worker, where the import finds what the fork server has loaded; here it would load torch."""
-    from bench.worker.process import serve
+    from ampbench.bench.worker.process import serve
 
     serve(run, messages)
 

@@ -9,9 +9,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from bench.plan.cell import Cell
-from bench.plan.errors import RequestError
-from bench.store.folder import ROOT
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.plan.errors import RequestError
+from ampbench.bench.store.folder import ROOT
 
 MARK = "ampbench layers: "
 """Before each line of the process that is ours."""
@@ -29,7 +29,7 @@ def layer_tables(cells: Sequence[Cell]) -> Iterator[list[str]]:
     kinds: dict[str, Cell] = {}
     for cell in cells:
         kinds.setdefault(repr([cell.settings[name] for name in SHAPING]), cell)
-    command = [sys.executable, "-m", "bench.worker.layer_table"]
+    command = [sys.executable, "-m", "ampbench.bench.worker.layer_table"]
     path = os.pathsep.join([str(ROOT), *sys.path])
     asked = json.dumps([cell.to_json() for cell in kinds.values()])
     done = subprocess.run(

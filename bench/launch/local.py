@@ -14,14 +14,14 @@ from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerContext
 from typing import Any, Protocol
 
-from bench.launch.active import INTERRUPTIONS, PATIENCE_S, Active, age_of
-from bench.launch.backstop import Backstop
-from bench.measure.machine import provenance
-from bench.plan.board import Board
-from bench.plan.errors import RequestError
-from bench.store.columns import METHOD_VERSION, TABLES
-from bench.store.record import write_run
-from bench.store.run import Run
+from ampbench.bench.launch.active import INTERRUPTIONS, PATIENCE_S, Active, age_of
+from ampbench.bench.launch.backstop import Backstop
+from ampbench.bench.measure.machine import provenance
+from ampbench.bench.plan.board import Board
+from ampbench.bench.plan.errors import RequestError
+from ampbench.bench.store.columns import METHOD_VERSION, TABLES
+from ampbench.bench.store.record import write_run
+from ampbench.bench.store.run import Run
 
 Team = tuple[Board, ...]
 """The boards that run a group: one, or as many GPUs as each of its cells wants."""

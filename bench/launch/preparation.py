@@ -15,12 +15,12 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from bench.launch.fork_server import start_process
-from bench.launch.progress import PLAIN
-from bench.plan.board import Board
-from bench.plan.cell import Cell
-from bench.plan.errors import RequestError
-from bench.store.image_cache import place_of
+from ampbench.bench.launch.fork_server import start_process
+from ampbench.bench.launch.progress import PLAIN
+from ampbench.bench.plan.board import Board
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.plan.errors import RequestError
+from ampbench.bench.store.image_cache import place_of
 
 
 def prepare_data(
@@ -113,6 +113,6 @@ def _end(process: ForkServerProcess, messages: Connection) -> None:
 
 def _decode(data: str, image_size: int, board: Board, messages: Connection) -> None:
     """Run in a process of the fork server's, where the import finds what that has loaded."""
-    from bench.worker.preparation import prepare_for_launcher
+    from ampbench.bench.worker.preparation import prepare_for_launcher
 
     prepare_for_launcher(data, image_size, board, messages)

@@ -9,9 +9,9 @@ import sys
 
 from rich.console import Console
 
-from bench.launch.progress import PLAIN
-from bench.plan.packages import how_to_install
-from bench.store.folder import ROOT, SUMMARY, Folder
+from ampbench.bench.launch.progress import PLAIN
+from ampbench.bench.plan.packages import how_to_install
+from ampbench.bench.store.folder import ROOT, SUMMARY, Folder
 
 MISSING_MODULE = re.compile(r"^ModuleNotFoundError: No module named '([\w.]+)'$", re.MULTILINE)
 
@@ -28,14 +28,14 @@ def print_report(folder: Folder, console: Console, *, mixed: bool) -> None:
     summary = whole if width == WIDTH else whole.with_stem(f"{whole.stem}-{width}")
     if not summary.exists():
         flags = [*["--mixed"] * mixed, *["--words-only"] * whole.exists(), f"--width={width}"]
-        command = [sys.executable, "-m", "visualize.report", str(folder.path), *flags]
+        command = [sys.executable, "-m", "ampbench.visualize.report", str(folder.path), *flags]
         result = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", errors="replace")
         if result.returncode:
             said = result.stderr.strip()
             absent = MISSING_MODULE.search(said)
             because = f"no report: {how_to_install([absent[1]])}" if absent else said
             console.print(because, style="red", **PLAIN)
-            from bench.store.join import why_not_whole
+            from ampbench.bench.store.join import why_not_whole
 
             found = why_not_whole(folder)
             known = f"{found}; the same command joins the runs again" if found else "The tables are whole"

@@ -14,8 +14,8 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from bench.plan.board import Board
-from bench.store.run import Run
+from ampbench.bench.plan.board import Board
+from ampbench.bench.store.run import Run
 
 LOG_EVERY_S = 30.0
 """Between two plain lines of the same cell."""

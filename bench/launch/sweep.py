@@ -13,21 +13,21 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from bench.launch.boards import choose_boards, find_boards, unheeded
-from bench.launch.printed_report import print_report
-from bench.launch.progress import PLAIN, Progress
-from bench.launch.refusals import refuse_mixing, refuse_shared, refuse_unwritable_locks
-from bench.measure.machine import git_state, refused_switch
-from bench.plan.board import Board
-from bench.plan.cell import Cell
-from bench.plan.errors import RequestError
-from bench.plan.matrix import Plan
-from bench.store.disk import Lasting, saying_unwritable
-from bench.store.folder import Folder
+from ampbench.bench.launch.boards import choose_boards, find_boards, unheeded
+from ampbench.bench.launch.printed_report import print_report
+from ampbench.bench.launch.progress import PLAIN, Progress
+from ampbench.bench.launch.refusals import refuse_mixing, refuse_shared, refuse_unwritable_locks
+from ampbench.bench.measure.machine import git_state, refused_switch
+from ampbench.bench.plan.board import Board
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.plan.errors import RequestError
+from ampbench.bench.plan.matrix import Plan
+from ampbench.bench.store.disk import Lasting, saying_unwritable
+from ampbench.bench.store.folder import Folder
 
 if TYPE_CHECKING:
-    from bench.launch.backstop import Backstop
-    from bench.store.run import Run
+    from ampbench.bench.launch.backstop import Backstop
+    from ampbench.bench.store.run import Run
 
 WANDB_TIMEOUT_S = 120.0
 """For logging all runs of a matrix offline and sending them; then it is left to `wandb sync`."""
@@ -122,9 +122,9 @@ def _run(
 ) -> bool:
     """Run the cells; return False if a person interrupted."""
     # Imported only when there is work: the fork server then loads torch beside our own imports.
-    from bench.launch.fork_server import check_workers, start_fork_server
-    from bench.launch.local import run_groups
-    from bench.launch.preparation import prepare_data
+    from ampbench.bench.launch.fork_server import check_workers, start_fork_server
+    from ampbench.bench.launch.local import run_groups
+    from ampbench.bench.launch.preparation import prepare_data
 
     try:
         context = start_fork_server()
@@ -153,9 +153,9 @@ def _prepare(
     plan: Plan, folder: Folder, todo: Sequence[Cell], board: Board, options: Options
 ) -> tuple[list[list[Run]], Backstop]:
     """Return the runs by group, and what is known of batch sizes that do not fit."""
-    from bench.launch.backstop import Backstop
-    from bench.store.join import joined_rows
-    from bench.store.run import Run
+    from ampbench.bench.launch.backstop import Backstop
+    from ampbench.bench.store.join import joined_rows
+    from ampbench.bench.store.run import Run
 
     order = {cell.cell_id: i for i, cell in enumerate(plan.cells, 1)}
     groups: dict[str, list[Run]] = {}
@@ -177,7 +177,7 @@ def _prepare(
 
 
 def _join(plan: Plan, folder: Folder) -> None:
-    from bench.store.join import join
+    from ampbench.bench.store.join import join
 
     join(plan, folder)
 
@@ -185,7 +185,7 @@ def _join(plan: Plan, folder: Folder) -> None:
 def _mend(plan: Plan, folder: Folder, console: Console) -> None:
     """Join what is there, if anything is, and name the files that cannot be read."""
     if folder.done(plan.cells) or folder.broken(plan.cells):
-        from bench.store.join import damaged_files
+        from ampbench.bench.store.join import damaged_files
 
         _join(plan, folder)
         for file, reason in damaged_files(folder).items():
@@ -194,7 +194,7 @@ def _mend(plan: Plan, folder: Folder, console: Console) -> None:
 
 def _publish(folder: Folder, cells: Sequence[Cell], fresh: Sequence[Cell], console: Console) -> None:
     """Log to W&B what was run now, and what was finished earlier but never logged."""
-    from bench.sinks.wandb import is_logged, publish
+    from ampbench.bench.sinks.wandb import is_logged, publish
 
     done, ids = folder.done(cells), {cell.cell_id for cell in fresh}
     runs = [
@@ -208,20 +208,20 @@ def _publish(folder: Folder, cells: Sequence[Cell], fresh: Sequence[Cell], conso
 def _with_again(
     plan: Plan, folder: Folder, cells: Sequence[Cell], todo: Sequence[Cell], again: Sequence[str]
 ) -> list[Cell]:
-    from bench.launch.endings import with_again
+    from ampbench.bench.launch.endings import with_again
 
     _join(plan, folder)
     return with_again(folder, cells, todo, again)
 
 
 def _with_earlier(plan: Plan, folder: Folder) -> Plan:
-    from bench.store.earlier import with_earlier
+    from ampbench.bench.store.earlier import with_earlier
 
     return with_earlier(plan, folder)
 
 
 def _remind(folder: Folder, cells: Sequence[Cell], fresh: Sequence[Cell], console: Console) -> None:
-    from bench.launch.endings import reminder
+    from ampbench.bench.launch.endings import reminder
 
     line = reminder(folder, cells, fresh)
     if line:

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.plan.board import Board
+from ampbench.bench.plan.board import Board
 
 SWITCHES = (
     "CUBLAS_WORKSPACE_CONFIG",

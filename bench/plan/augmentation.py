@@ -18,7 +18,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator
 
-from bench.plan.errors import did_you_mean
+from ampbench.bench.plan.errors import did_you_mean
 
 Stage = Literal["geometry", "colour", "holes"]
 

@@ -13,9 +13,9 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
 
-from bench.plan.augmentation import AugmentTexts
-from bench.plan.model_args import ModelArgs
-from bench.plan.recipe import RECIPES, LossScale, LossScaleText, Recipe
+from ampbench.bench.plan.augmentation import AugmentTexts
+from ampbench.bench.plan.model_args import ModelArgs
+from ampbench.bench.plan.recipe import RECIPES, LossScale, LossScaleText, Recipe
 
 Positive = Annotated[int, Ge(1), Le(2**31 - 1)]
 NonNegative = Annotated[int, Ge(0), Le(2**31 - 1)]

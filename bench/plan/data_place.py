@@ -11,7 +11,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.plan.errors import RequestError
+from ampbench.bench.plan.errors import RequestError
 
 DATA_DIR = "AMPBENCH_DATA"
 """Environment variable that `--data-dir` sets, so that every worker sees it."""

@@ -21,12 +21,12 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from bench.plan.cell import Cell
-from bench.plan.errors import RequestError, did_you_mean
-from bench.plan.measure import Budget, Measure
-from bench.plan.recipe import RECIPES, Recipe
-from bench.plan.source import check_data, check_model
-from bench.plan.toml_text import table_of, text_of, too_deep
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.plan.errors import RequestError, did_you_mean
+from ampbench.bench.plan.measure import Budget, Measure
+from ampbench.bench.plan.recipe import RECIPES, Recipe
+from ampbench.bench.plan.source import check_data, check_model
+from ampbench.bench.plan.toml_text import table_of, text_of, too_deep
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,9 +20,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from bench.plan.cell import Cell
-from bench.plan.errors import RequestError
-from bench.plan.measure import Budget, Measure
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.plan.errors import RequestError
+from ampbench.bench.plan.measure import Budget, Measure
 
 Kind = Literal["switch", "integer", "number", "list", "table", "text"]
 

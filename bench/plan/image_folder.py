@@ -18,9 +18,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from ampbench.bench.plan.errors import RequestError
+from ampbench.bench.plan.image_formats import ADVICE, has_mark, readable_suffixes
 from ampbench.terminal import printable
-from bench.plan.errors import RequestError
-from bench.plan.image_formats import ADVICE, has_mark, readable_suffixes
 
 TRAIN, TEST = ("train", "training"), ("test", "testing", "val", "validation", "valid")
 """What a split's folder may be called; the first that holds folders of classes counts."""

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.plan.errors import RequestError
+from ampbench.bench.plan.errors import RequestError
 
 SPLIT = re.compile(r"(?:^|[-_.])(train|test|validation|valid|val)(?:[-_.0-9]|$)")
 """In the name of a file, or of the folder that it lies in."""

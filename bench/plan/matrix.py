@@ -13,12 +13,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bench.plan.cell import Cell
-from bench.plan.errors import RequestError, did_you_mean
-from bench.plan.experiment import FIELDS, Experiment
-from bench.plan.model_args import as_arguments
-from bench.plan.recipe import why_refused
-from models import arguments
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.plan.errors import RequestError, did_you_mean
+from ampbench.bench.plan.experiment import FIELDS, Experiment
+from ampbench.bench.plan.model_args import as_arguments
+from ampbench.bench.plan.recipe import why_refused
+from ampbench.models import arguments
 
 MOST_CELLS = 100_000
 """Of one plan: at ten seconds a cell they take eleven days, and the plan alone half a minute and 500 MB."""

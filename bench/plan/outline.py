@@ -5,13 +5,13 @@ from __future__ import annotations
 import statistics
 from collections.abc import Collection, Iterator, Mapping, Sequence, Sized
 
+from ampbench.bench.plan.cell import PRECISION_FIELDS, Cell
+from ampbench.bench.plan.data_place import state_of
+from ampbench.bench.plan.last_batch import one_image_note
+from ampbench.bench.plan.matrix import Plan
+from ampbench.bench.plan.power import power_lines
+from ampbench.bench.plan.source import data_note
 from ampbench.terminal import printable
-from bench.plan.cell import PRECISION_FIELDS, Cell
-from bench.plan.data_place import state_of
-from bench.plan.last_batch import one_image_note
-from bench.plan.matrix import Plan
-from bench.plan.power import power_lines
-from bench.plan.source import data_note
 
 MIB_PER_CELL = 0.1
 """A run's folder with some thousand steps; tried: 40 to 150 kB."""

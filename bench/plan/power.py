@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from bench.plan.cell import PRECISION_FIELDS, Cell
+from ampbench.bench.plan.cell import PRECISION_FIELDS, Cell
 
 MARGIN_POINTS, RUN_SD_POINTS = 0.3, 0.2
 """As the verdict has them: accuracies this close are equivalent, and a run's usual spread over its seeds."""

@@ -8,13 +8,13 @@ import re
 import unicodedata
 from pathlib import Path
 
-import models
+from ampbench import models
+from ampbench.bench.plan.data_place import ARCHIVES
+from ampbench.bench.plan.errors import RequestError, did_you_mean
+from ampbench.bench.plan.image_folder import check_splits, has_classes, list_folder
+from ampbench.bench.plan.image_parquet import Shards, find_shards
+from ampbench.models.hub import folder_of, is_hub_name
 from ampbench.terminal import printable
-from bench.plan.data_place import ARCHIVES
-from bench.plan.errors import RequestError, did_you_mean
-from bench.plan.image_folder import check_splits, has_classes, list_folder
-from bench.plan.image_parquet import Shards, find_shards
-from models.hub import folder_of, is_hub_name
 
 DATA_NAMES = ("digits", "cifar10", "cifar100", "synthetic")
 OTHER_DATA = "'digits' and 'synthetic' need no download, 'folder:PATH' reads train/ and test/ class folders"

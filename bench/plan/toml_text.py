@@ -7,7 +7,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from bench.plan.errors import RequestError, did_you_mean
+from ampbench.bench.plan.errors import RequestError, did_you_mean
 
 MARKS = {codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}
 """Bytes that an editor puts first -> the encoding."""

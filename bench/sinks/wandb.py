@@ -43,7 +43,7 @@ def publish(folder: Path, run_folders: Sequence[str], *, timeout_s: float) -> st
     """
     if not run_folders:
         return f"{SPEAKER}every finished run is logged already"
-    command = [sys.executable, "-m", "bench.sinks.wandb", str(folder.absolute()), *run_folders]
+    command = [sys.executable, "-m", "ampbench.bench.sinks.wandb", str(folder.absolute()), *run_folders]
     by_hand = f"cd {REPOSITORY} && python {shlex.join([*command[1:4], run_folders[0]])}"
     status: int | None = None
     try:

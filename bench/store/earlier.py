@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from bench.plan.matrix import Plan
-from bench.store.folder import Folder
-from bench.store.run import Run
+from ampbench.bench.plan.matrix import Plan
+from ampbench.bench.store.folder import Folder
+from ampbench.bench.store.run import Run
 
 NOTE = "# The last of several cells, each run from flags of its own; the others' stand in the column `command`.\n"
 

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bench.store.atomic import RECORD
+from ampbench.bench.store.atomic import RECORD
 
 MEASURED = {
     "Mean loss": "test_loss",

@@ -11,11 +11,11 @@ from typing import Any
 
 from filelock import FileLock
 
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.plan.errors import RequestError
+from ampbench.bench.plan.matrix import Plan
+from ampbench.bench.store.atomic import RECORD, looks_whole, write_json
 from ampbench.terminal import printable
-from bench.plan.cell import Cell
-from bench.plan.errors import RequestError
-from bench.plan.matrix import Plan
-from bench.store.atomic import RECORD, looks_whole, write_json
 
 ROOT = Path(__file__).resolve().parents[2]
 

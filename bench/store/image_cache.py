@@ -6,10 +6,10 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.plan.data_place import cache_folder
-from bench.plan.image_folder import ImageFolder, list_folder
-from bench.plan.image_parquet import Shards
-from bench.plan.source import folder_path, listed_shards
+from ampbench.bench.plan.data_place import cache_folder
+from ampbench.bench.plan.image_folder import ImageFolder, list_folder
+from ampbench.bench.plan.image_parquet import Shards
+from ampbench.bench.plan.source import folder_path, listed_shards
 
 FACTS = "facts.json"
 """In a folder of decoded images; written last, so that its presence means that the arrays are whole."""

@@ -13,11 +13,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bench.plan.matrix import Plan
-from bench.store.atomic import replacing, write_json
-from bench.store.columns import TABLES, schema
-from bench.store.folder import STAMP, SUMMARY, Folder
-from bench.store.record import Damaged, cell_row, read_run
+from ampbench.bench.plan.matrix import Plan
+from ampbench.bench.store.atomic import replacing, write_json
+from ampbench.bench.store.columns import TABLES, schema
+from ampbench.bench.store.folder import STAMP, SUMMARY, Folder
+from ampbench.bench.store.record import Damaged, cell_row, read_run
 
 SET_ASIDE = ".damaged"
 """Put after the name of a record that cannot be read."""

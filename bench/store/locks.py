@@ -13,8 +13,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from bench.plan.board import Board
-from bench.store.kin import group_pids
+from ampbench.bench.plan.board import Board
+from ampbench.bench.store.kin import group_pids
 
 
 def lock_folder() -> Path:

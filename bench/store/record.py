@@ -12,9 +12,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bench.plan.cell import Cell
-from bench.store.atomic import RECORD, replacing
-from bench.store.columns import schema
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.store.atomic import RECORD, replacing
+from ampbench.bench.store.columns import schema
 
 ROOM = ".room"
 """In the folder of a run that is going on: a file that gives its place to the record."""

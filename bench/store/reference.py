@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench.store.columns import TABLES
+from ampbench.bench.store.columns import TABLES
 
 HEAD = """# Results
 

@@ -6,10 +6,10 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from bench.plan.board import Board
-from bench.plan.cell import Cell
-from bench.plan.measure import Budget, Measure
-from bench.store.atomic import RECORD, write_json
+from ampbench.bench.plan.board import Board
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.plan.measure import Budget, Measure
+from ampbench.bench.store.atomic import RECORD, write_json
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -18,12 +18,12 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from bench.plan.augmentation import Augmentation
-from bench.plan.cell import Cell
-from bench.train.colour import random_jitter
-from bench.train.geometry import random_crop, random_flip, random_rotation, resize
-from bench.train.holes import random_cutout, random_erasing
-from bench.train.images import Images
+from ampbench.bench.plan.augmentation import Augmentation
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.train.colour import random_jitter
+from ampbench.bench.train.geometry import random_crop, random_flip, random_rotation, resize
+from ampbench.bench.train.holes import random_cutout, random_erasing
+from ampbench.bench.train.images import Images
 
 Act = Callable[[Tensor, torch.Generator], Tensor]
 """Images (N, 3, H, W) to as many images, by draws from a generator on their device."""

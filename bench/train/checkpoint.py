@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from bench.store.atomic import replacing
+from ampbench.bench.store.atomic import replacing
 
 NEWEST, PREVIOUS = "checkpoint.pt", "checkpoint.previous.pt"
 

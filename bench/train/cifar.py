@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from bench.plan.data_place import archive_folder, parquet_folder
-from bench.plan.image_parquet import find_shards
-from bench.plan.source import OTHER_DATA
-from bench.train.image_parquet import decode_shards
-from bench.train.image_store import Decoded
+from ampbench.bench.plan.data_place import archive_folder, parquet_folder
+from ampbench.bench.plan.image_parquet import find_shards
+from ampbench.bench.plan.source import OTHER_DATA
+from ampbench.bench.train.image_parquet import decode_shards
+from ampbench.bench.train.image_store import Decoded
 
 OTHER_FORMS = ("binary", "matlab")
 """Versions for other languages, by a word in the archive's name."""

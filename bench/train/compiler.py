@@ -15,8 +15,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from bench.plan.cell import Cell
-from bench.train.statuses import Unsupported
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.train.statuses import Unsupported
 
 CACHES = ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR")
 """Where the compiler keeps what it made, and where its compiler of GPU kernels does."""

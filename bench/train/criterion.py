@@ -7,11 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bench.plan.cell import Cell
-from bench.train.dtype_limits import MIXED
-from bench.train.evaluate import has_own_loss, loss_of
-from bench.train.outputs import DOCUMENTED, check_output, has_own_classes, logits_of, predicted_classes
-from bench.train.reduction import Reduction, reduction_of
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.train.dtype_limits import MIXED
+from ampbench.bench.train.evaluate import has_own_loss, loss_of
+from ampbench.bench.train.outputs import DOCUMENTED, check_output, has_own_classes, logits_of, predicted_classes
+from ampbench.bench.train.reduction import Reduction, reduction_of
 
 
 class Criterion:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from bench.plan.recipe import Recipe
+from ampbench.bench.plan.recipe import Recipe
 
 SIXTEEN_BITS = re.compile(r"\b(c10::)?(BFloat16|ComplexHalf|Half|Float8\w*|bfloat16|float16|half)\b|BFloat16|half\b")
 LACKING = re.compile(

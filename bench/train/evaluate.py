@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bench.train.outputs import (
+from ampbench.bench.train.outputs import (
     check_output,
     has_own_classes,
     in_fp32,
@@ -22,9 +22,9 @@ from bench.train.outputs import (
     predicted_classes,
     tensors_of,
 )
-from bench.train.ranks import ALONE, Ranks
-from bench.train.reduction import Reduction, reduction_of
-from bench.train.statuses import Diverged
+from ampbench.bench.train.ranks import ALONE, Ranks
+from ampbench.bench.train.reduction import Reduction, reduction_of
+from ampbench.bench.train.statuses import Diverged
 
 LossFunction = Callable[[Any, Tensor], Tensor]
 """From what a model returns, or its logits, and labels (N,) to a scalar."""

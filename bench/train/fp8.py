@@ -11,7 +11,7 @@ from functools import partial
 
 from torch import nn
 
-from bench.train.statuses import Unsupported
+from ampbench.bench.train.statuses import Unsupported
 
 TILE = 16
 """Both sizes of a weight must be a multiple of this; the batch is padded to one (cuBLASLt, `torch._scaled_mm`)."""

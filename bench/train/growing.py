@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.train.image_file import decode_image
+from ampbench.bench.train.image_file import decode_image
 
 Tell = Callable[[int, int], None]
 """Is told how many images are done, of how many."""

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bench.train.outputs import has_own_classes, logits_of, predicted_classes
+from ampbench.bench.train.outputs import has_own_classes, logits_of, predicted_classes
 
 
 class Hits:

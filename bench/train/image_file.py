@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ampbench.bench.plan.image_formats import readable_formats
 from ampbench.terminal import printable
-from bench.plan.image_formats import readable_formats
 
 if TYPE_CHECKING:
     from PIL import Image

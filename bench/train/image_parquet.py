@@ -11,10 +11,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bench.plan.data_place import cache_folder
-from bench.plan.image_parquet import Shards
-from bench.train.image_file import decode_pixels
-from bench.train.image_store import Decoded, check_room
+from ampbench.bench.plan.data_place import cache_folder
+from ampbench.bench.plan.image_parquet import Shards
+from ampbench.bench.train.image_file import decode_pixels
+from ampbench.bench.train.image_store import Decoded, check_room
 
 LABELS = ("label", "labels", "fine_label", "target", "class", "coarse_label")
 """Names of a column of labels, the best first."""

@@ -15,7 +15,7 @@ import psutil
 import torch
 import torch.nn.functional as F
 
-from bench.store.image_cache import FACTS
+from ampbench.bench.store.image_cache import FACTS
 
 ARRAYS = ("train_x_NCHW", "train_y_N", "test_x_NCHW", "test_y_N")
 

@@ -18,15 +18,15 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
-from bench.plan.data_place import cache_folder
-from bench.plan.image_folder import list_folder
-from bench.plan.source import folder_path, listed_shards
-from bench.store.image_cache import FACTS, Place, place_of
-from bench.train.cifar import decode_cifar
-from bench.train.growing import Gathered, Tell, decode_all
-from bench.train.image_parquet import decode_shards
-from bench.train.image_store import ARRAYS, Decoded, check_room, write_images
-from bench.train.statuses import DataTooLarge
+from ampbench.bench.plan.data_place import cache_folder
+from ampbench.bench.plan.image_folder import list_folder
+from ampbench.bench.plan.source import folder_path, listed_shards
+from ampbench.bench.store.image_cache import FACTS, Place, place_of
+from ampbench.bench.train.cifar import decode_cifar
+from ampbench.bench.train.growing import Gathered, Tell, decode_all
+from ampbench.bench.train.image_parquet import decode_shards
+from ampbench.bench.train.image_store import ARRAYS, Decoded, check_room, write_images
+from ampbench.bench.train.statuses import DataTooLarge
 
 CIFAR_MEAN, CIFAR_STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
 """Channel statistics as study S3 and its successors print them."""

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
-from bench.plan.cell import Cell
-from bench.train.images import Images
-from bench.train.ranks import Ranks
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.train.images import Images
+from ampbench.bench.train.ranks import Ranks
 
 Batches = Iterator[tuple[Tensor, Tensor]]
 """uint8 images (N, 3, H, W) and labels (N,), on the device."""

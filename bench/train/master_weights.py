@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from bench.plan.recipe import Rounding
+from ampbench.bench.plan.recipe import Rounding
 
 
 class MasterWeights:

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bench.train.plain_data import Plain, Table, UnkeptError
+from ampbench.bench.train.plain_data import Plain, Table, UnkeptError
 
 STANDARD = vars(nn.Module()).keys()
 """What every module has; of it the registered tensors are kept by their names."""

@@ -11,12 +11,12 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-import models
-from bench.plan.cell import Cell
-from bench.plan.model_args import as_arguments
-from bench.train.model_state import load_model_state, model_state
-from bench.train.random_state import read_generators, rewind_generators, seed_generators, seed_others
-from bench.train.settings import settings_kept
+from ampbench import models
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.plan.model_args import as_arguments
+from ampbench.bench.train.model_state import load_model_state, model_state
+from ampbench.bench.train.random_state import read_generators, rewind_generators, seed_generators, seed_others
+from ampbench.bench.train.settings import settings_kept
 
 Start = Mapping[str, Any]
 """All that a network began with, and the random generators when it did."""

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
-from bench.plan.cell import Cell
-from bench.train.statuses import Unsupported
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.train.statuses import Unsupported
 
 
 def build_optimizer(parameters: Iterable[nn.Parameter], cell: Cell, *, checked: bool = True) -> Optimizer:

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 from torch.nn.modules.loss import _Loss
 
-from bench.plan.cell import Cell
-from bench.plan.recipe import LossScale, Recipe
-from bench.train.fp8 import with_fp8_products
-from bench.train.statuses import Unsupported
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.plan.recipe import LossScale, Recipe
+from ampbench.bench.train.fp8 import with_fp8_products
+from ampbench.bench.train.statuses import Unsupported
 
 DTYPES: dict[str, torch.dtype] = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 

@@ -16,7 +16,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from bench.train.statuses import Unsupported
+from ampbench.bench.train.statuses import Unsupported
 
 SEED_STRIDE = 1 << 32
 """Between the seeds of two ranks, beyond any seed that a person writes down."""

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from bench.train.outputs import sliced
+from ampbench.bench.train.outputs import sliced
 
 Reduction = Literal["mean", "sum", "other"]
 

@@ -27,9 +27,9 @@ import torch
 from torch import Tensor
 from torch.nn.parameter import is_lazy
 
-from bench.train import reachable
-from bench.train.random_state import read_generators, rewind_generators
-from bench.train.reachable import Kept
+from ampbench.bench.train import reachable
+from ampbench.bench.train.random_state import read_generators, rewind_generators
+from ampbench.bench.train.reachable import Kept
 
 ATOMS: tuple[type, ...] = (
     *(type(None), bool, int, float, complex, str, bytes, range, slice, types.EllipsisType, types.NotImplementedType),

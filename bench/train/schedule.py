@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from bench.plan.cell import Cell
+from ampbench.bench.plan.cell import Cell
 
 WARMUP_START = 0.01
 """Share of the learning rate at which a linear warm-up begins (study S2)."""

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
-from bench.train.clip import no_clip
-from bench.train.evaluate import LossFunction
-from bench.train.hits import not_counted
-from bench.train.outputs import in_fp32
-from bench.train.precision import Scaler
+from ampbench.bench.train.clip import no_clip
+from ampbench.bench.train.evaluate import LossFunction
+from ampbench.bench.train.hits import not_counted
+from ampbench.bench.train.outputs import in_fp32
+from ampbench.bench.train.precision import Scaler
 
 Clipping = Callable[[Optimizer, Scaler], None]
 """What is done to the gradients between backward and the update."""

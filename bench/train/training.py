@@ -10,26 +10,26 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from bench.plan.cell import Cell
-from bench.train.augment import Augment, normalize_of
-from bench.train.average import Average, MovingAverage, NoAverage
-from bench.train.clip import Clip, no_clip
-from bench.train.compiler import compiled
-from bench.train.criterion import Criterion
-from bench.train.evaluate import Evaluation, Told, evaluate, loss_of, nobody, note_sizes
-from bench.train.hits import Hits
-from bench.train.images import Images
-from bench.train.loader import loader_of
-from bench.train.master_weights import MasterWeights
-from bench.train.model_state import load_model_state, model_state
-from bench.train.network import begin
-from bench.train.optimizer import build_optimizer
-from bench.train.precision import Scaler, cast_model, set_up_precision
-from bench.train.random_state import read_generators, rewind_generators
-from bench.train.ranks import ALONE, Ranks
-from bench.train.savepoint import Savepoint
-from bench.train.schedule import learning_rate
-from bench.train.step import Clipping, step_of
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.train.augment import Augment, normalize_of
+from ampbench.bench.train.average import Average, MovingAverage, NoAverage
+from ampbench.bench.train.clip import Clip, no_clip
+from ampbench.bench.train.compiler import compiled
+from ampbench.bench.train.criterion import Criterion
+from ampbench.bench.train.evaluate import Evaluation, Told, evaluate, loss_of, nobody, note_sizes
+from ampbench.bench.train.hits import Hits
+from ampbench.bench.train.images import Images
+from ampbench.bench.train.loader import loader_of
+from ampbench.bench.train.master_weights import MasterWeights
+from ampbench.bench.train.model_state import load_model_state, model_state
+from ampbench.bench.train.network import begin
+from ampbench.bench.train.optimizer import build_optimizer
+from ampbench.bench.train.precision import Scaler, cast_model, set_up_precision
+from ampbench.bench.train.random_state import read_generators, rewind_generators
+from ampbench.bench.train.ranks import ALONE, Ranks
+from ampbench.bench.train.savepoint import Savepoint
+from ampbench.bench.train.schedule import learning_rate
+from ampbench.bench.train.step import Clipping, step_of
 
 MIN_EVALUATION_BATCH = 128
 """Evaluation keeps no activations, so a training batch smaller than this would only make it slow."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from ampbench.bench.store.disk import unwritable
+from ampbench.bench.store.run import Run
+from ampbench.bench.worker.process import print_report, run_cell
 from ampbench.terminal import show_everything
-from bench.store.disk import unwritable
-from bench.store.run import Run
-from bench.worker.process import print_report, run_cell
 
 
 def main() -> int:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 
-from bench.plan.cell import Cell
-from bench.plan.packages import advice
-from bench.train.dtype_limits import own_line
-from bench.worker.failures import first_line
-from bench.worker.layout import layout_advice
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.plan.packages import advice
+from ampbench.bench.train.dtype_limits import own_line
+from ampbench.bench.worker.failures import first_line
+from ampbench.bench.worker.layout import layout_advice
 
 MOVES = {
     r"forward\(\) (missing \d+ required|takes \d+ positional|got some positional-only)": (

@@ -19,22 +19,22 @@ import torch
 from torch import nn
 from torch.profiler import ProfilerActivity
 
-from bench.measure.flops import count_flops
-from bench.measure.kernels import is_product
-from bench.measure.roofline import TERA, bound_of, measured_peak_tflops, utilisation, vendor_peak_tflops
-from bench.measure.shapes import on_shapes
-from bench.plan.measure import Measure
-from bench.train.criterion import Criterion
-from bench.train.evaluate import LossFunction
-from bench.train.network import build_model
-from bench.train.outputs import in_fp32
-from bench.train.precision import DTYPES, cast_real
-from bench.train.training import Step, Training
-from bench.worker.failures import attempt
-from bench.worker.footprint import split, trace_memory
-from bench.worker.phases import PHASES, device_seconds, time_phases
-from bench.worker.proof import prove_kernels
-from bench.worker.traces import Traces
+from ampbench.bench.measure.flops import count_flops
+from ampbench.bench.measure.kernels import is_product
+from ampbench.bench.measure.roofline import TERA, bound_of, measured_peak_tflops, utilisation, vendor_peak_tflops
+from ampbench.bench.measure.shapes import on_shapes
+from ampbench.bench.plan.measure import Measure
+from ampbench.bench.train.criterion import Criterion
+from ampbench.bench.train.evaluate import LossFunction
+from ampbench.bench.train.network import build_model
+from ampbench.bench.train.outputs import in_fp32
+from ampbench.bench.train.precision import DTYPES, cast_real
+from ampbench.bench.train.training import Step, Training
+from ampbench.bench.worker.failures import attempt
+from ampbench.bench.worker.footprint import split, trace_memory
+from ampbench.bench.worker.phases import PHASES, device_seconds, time_phases
+from ampbench.bench.worker.proof import prove_kernels
+from ampbench.bench.worker.traces import Traces
 
 Row = dict[str, Any]
 
@@ -139,7 +139,7 @@ def _loss_of(training: Training, model: nn.Module) -> LossFunction:
 
 
 def _predict(training: Training, row: Row) -> None:
-    from bench.worker.prediction import predict_peak_bytes  # brings torch.distributed
+    from ampbench.bench.worker.prediction import predict_peak_bytes  # brings torch.distributed
 
     row["predicted_peak_bytes"] = predict_peak_bytes(training.cell, training.images.num_classes)
 

@@ -16,10 +16,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bench.plan.cell import Cell
-from bench.train.images import Images
-from bench.train.outputs import tensors_of
-from bench.train.training import Training
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.train.images import Images
+from ampbench.bench.train.outputs import tensors_of
+from ampbench.bench.train.training import Training
 
 LOSS = "the loss"
 """In the place of a layer, where every layer's output was finite."""

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from bench.measure import power
-from bench.measure.board_state import Sample, sampling_command
-from bench.measure.clock import Block
-from bench.measure.sampler import NoSampler, Sampler
-from bench.measure.stopping import STEADY_WINDOW, is_flat
-from bench.plan.board import Board
-from bench.store.kin import ancestor_pids
+from ampbench.bench.measure import power
+from ampbench.bench.measure.board_state import Sample, sampling_command
+from ampbench.bench.measure.clock import Block
+from ampbench.bench.measure.sampler import NoSampler, Sampler
+from ampbench.bench.measure.stopping import STEADY_WINDOW, is_flat
+from ampbench.bench.plan.board import Board
+from ampbench.bench.store.kin import ancestor_pids
 
 REST_S = 2.2
 """Slept with the model on the board before the first step, for the power that it draws idle: power may be the mean of

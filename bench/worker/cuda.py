@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from bench.measure.memory import is_out_of_memory
+from ampbench.bench.measure.memory import is_out_of_memory
 
 
 class NoCuda(Exception):

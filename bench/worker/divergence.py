@@ -9,12 +9,12 @@ from typing import Any
 
 import torch
 
-from bench.plan.cell import Cell
-from bench.train.images import Images
-from bench.train.statuses import Diverged
-from bench.train.training import Training
-from bench.worker.autopsy import first_non_finite, watching
-from bench.worker.traces import Rows
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.train.images import Images
+from ampbench.bench.train.statuses import Diverged
+from ampbench.bench.train.training import Training
+from ampbench.bench.worker.autopsy import first_non_finite, watching
+from ampbench.bench.worker.traces import Rows
 
 LEAST_SCALE = torch.finfo(torch.float32).tiny
 """The smallest loss scale with all bits of an fp32 number, 2^-126: one below it scales a loss of 1 to 0 or near it."""

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.train.images import Images
-from bench.train.precision import fp32_precision
-from bench.train.training import Training
+from ampbench.bench.train.images import Images
+from ampbench.bench.train.precision import fp32_precision
+from ampbench.bench.train.training import Training
 
 
 def facts_of_images(images: Images) -> dict[str, Any]:

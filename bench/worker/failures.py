@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from bench.train.statuses import Interrupted
+from ampbench.bench.train.statuses import Interrupted
 
 
 def note_failure(row: dict[str, Any], what: str, error: BaseException) -> None:

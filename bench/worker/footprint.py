@@ -15,14 +15,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.measure.allocator import allocation_retries, allocator_peak, cast_bytes, static_split
-from bench.measure.memory_history import Digest, addresses, digest, recording, reduced
-from bench.measure.memory_history.purpose import BUFFERS, DATA, GRADIENTS, OPTIMIZER_STATE, WEIGHTS
-from bench.plan.cell import Cell
-from bench.train.images import Images
-from bench.train.precision import DTYPES
-from bench.train.training import Training
-from bench.worker.traces import Traces
+from ampbench.bench.measure.allocator import allocation_retries, allocator_peak, cast_bytes, static_split
+from ampbench.bench.measure.memory_history import Digest, addresses, digest, recording, reduced
+from ampbench.bench.measure.memory_history.purpose import BUFFERS, DATA, GRADIENTS, OPTIMIZER_STATE, WEIGHTS
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.train.images import Images
+from ampbench.bench.train.precision import DTYPES
+from ampbench.bench.train.training import Training
+from ampbench.bench.worker.traces import Traces
 
 NUM_STEPS = 3
 """Recorded: the state of the optimizer is there from the second one on."""

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map_only
 
-from bench.train.fp8 import without_fp8_products
-from bench.train.precision import cast_real
-from bench.train.training import Training
+from ampbench.bench.train.fp8 import without_fp8_products
+from ampbench.bench.train.precision import cast_real
+from ampbench.bench.train.training import Training
 
 
 def strict_fp32(training: Training) -> tuple[nn.Module, Mapping[str, nn.Parameter]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from bench.train.checkpoint import load_checkpoint, save_checkpoint
+from ampbench.bench.train.checkpoint import load_checkpoint, save_checkpoint
 
 LAYOUT = 2
 """Of what is in a checkpoint; raised when a training of another version of ampbench could not take it."""

@@ -13,19 +13,19 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor, nn
 
-from bench.plan.cell import Cell
-from bench.plan.errors import RequestError
-from bench.plan.source import check_data
-from bench.store.run import Run
-from bench.train.augment import NORMALIZATIONS, Normalize
-from bench.train.checkpoint import read_checkpoint
-from bench.train.evaluate import evaluate, loss_of
-from bench.train.images import Images, load_images
-from bench.train.network import build_model
-from bench.train.precision import cast_model, set_up_precision
-from bench.train.statuses import Diverged, Unsupported
-from bench.train.training import MIN_EVALUATION_BATCH
-from bench.worker.learning import BEST, FINAL
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.plan.errors import RequestError
+from ampbench.bench.plan.source import check_data
+from ampbench.bench.store.run import Run
+from ampbench.bench.train.augment import NORMALIZATIONS, Normalize
+from ampbench.bench.train.checkpoint import read_checkpoint
+from ampbench.bench.train.evaluate import evaluate, loss_of
+from ampbench.bench.train.images import Images, load_images
+from ampbench.bench.train.network import build_model
+from ampbench.bench.train.precision import cast_model, set_up_precision
+from ampbench.bench.train.statuses import Diverged, Unsupported
+from ampbench.bench.train.training import MIN_EVALUATION_BATCH
+from ampbench.bench.worker.learning import BEST, FINAL
 
 Kept = dict[str, Any]
 """What such a file holds: epoch, test_accuracy, classes, model, and the statistics that pixels are normalised by."""

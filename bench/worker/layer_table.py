@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bench.plan.cell import Cell
-from bench.train.network import build_model
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.train.network import build_model
 
 MARK = "ampbench layers: "
 """Before each line, since a network that prints has its say on the same stream."""

@@ -11,11 +11,11 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from bench.plan.cell import Cell
-from bench.train.savepoint import CannotRollBackError, Savepoint
-from bench.train.training import Step, Training
-from bench.worker.failures import first_line
-from bench.worker.proof import prove_first_step
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.train.savepoint import CannotRollBackError, Savepoint
+from ampbench.bench.train.training import Step, Training
+from ampbench.bench.worker.failures import first_line
+from ampbench.bench.worker.proof import prove_first_step
 
 MISFIT = re.compile(r"view size is not compatible|contiguous|stride|memory[ _]format|channels_last", re.IGNORECASE)
 """What torch says of a layout that an operator cannot do with."""

@@ -10,15 +10,15 @@ from typing import Any
 
 import torch
 
+from ampbench.bench.plan.measure import Measure
+from ampbench.bench.store.atomic import replacing
+from ampbench.bench.train.checkpoint import write_state
+from ampbench.bench.train.evaluate import Evaluation
+from ampbench.bench.train.statuses import Diverged
+from ampbench.bench.train.training import Training
+from ampbench.bench.worker.timing import Report
+from ampbench.bench.worker.traces import Rows
 from ampbench.learned import course_of
-from bench.plan.measure import Measure
-from bench.store.atomic import replacing
-from bench.train.checkpoint import write_state
-from bench.train.evaluate import Evaluation
-from bench.train.statuses import Diverged
-from bench.train.training import Training
-from bench.worker.timing import Report
-from bench.worker.traces import Rows
 
 BEST, FINAL = "best.pt", "model_final.pt"
 """In a run's folder, if asked for."""

@@ -15,10 +15,10 @@ from typing import Any
 import psutil
 import torch
 
-from bench.measure.machine import machine_of
-from bench.plan.cell import Cell
-from bench.store.final import MEASURED, final_lines
-from bench.train.schedule import learning_rate
+from ampbench.bench.measure.machine import machine_of
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.store.final import MEASURED, final_lines
+from ampbench.bench.train.schedule import learning_rate
 
 EVERY = 100
 """Batches between two lines of an epoch."""

@@ -5,15 +5,15 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from bench.measure.memory import Memory
-from bench.plan.measure import Measure
-from bench.train.savepoint import CannotRollBackError
-from bench.train.statuses import Interrupted
-from bench.train.training import Training
-from bench.worker.failures import attempt, note_failure
-from bench.worker.layout import note_misfit
-from bench.worker.probe import Probe
-from bench.worker.traces import Traces
+from ampbench.bench.measure.memory import Memory
+from ampbench.bench.plan.measure import Measure
+from ampbench.bench.train.savepoint import CannotRollBackError
+from ampbench.bench.train.statuses import Interrupted
+from ampbench.bench.train.training import Training
+from ampbench.bench.worker.failures import attempt, note_failure
+from ampbench.bench.worker.layout import note_misfit
+from ampbench.bench.worker.probe import Probe
+from ampbench.bench.worker.traces import Traces
 
 
 class Looks:

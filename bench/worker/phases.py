@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from bench.measure.clock import Mark
-from bench.train.precision import Scaler
-from bench.train.training import Training
+from ampbench.bench.measure.clock import Mark
+from ampbench.bench.train.precision import Scaler
+from ampbench.bench.train.training import Training
 
 PHASES = ("data_ms", "forward_ms", "backward_ms", "update_ms")
 """Until the batch is there; network and loss; gradients; unscaling, optimizer and the scaler's own update."""

@@ -21,15 +21,15 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.distributed._tools.mem_tracker import MemTracker
 from torch.utils.hooks import RemovableHandle
 
-from bench.measure.shapes import on_shapes
-from bench.plan.cell import Cell
-from bench.plan.recipe import LossScale
-from bench.train.criterion import Criterion
-from bench.train.master_weights import MasterWeights
-from bench.train.network import build_model
-from bench.train.optimizer import build_optimizer
-from bench.train.precision import DTYPES, Scaler, cast_real
-from bench.train.step import step_of
+from ampbench.bench.measure.shapes import on_shapes
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.plan.recipe import LossScale
+from ampbench.bench.train.criterion import Criterion
+from ampbench.bench.train.master_weights import MasterWeights
+from ampbench.bench.train.network import build_model
+from ampbench.bench.train.optimizer import build_optimizer
+from ampbench.bench.train.precision import DTYPES, Scaler, cast_real
+from ampbench.bench.train.step import step_of
 
 CPU = torch.device("cpu")
 """Fake tensors of a GPU would need its driver. Autocast keeps the same policy for products on both."""

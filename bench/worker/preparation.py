@@ -14,11 +14,11 @@ from multiprocessing.connection import Connection, wait
 from signal import SIGKILL
 from typing import Any
 
-from bench.plan.board import Board
-from bench.plan.packages import advice
-from bench.store.image_cache import place_of
-from bench.store.locks import hold_board
-from bench.train.images import prepare_images
+from ampbench.bench.plan.board import Board
+from ampbench.bench.plan.packages import advice
+from ampbench.bench.store.image_cache import place_of
+from ampbench.bench.store.locks import hold_board
+from ampbench.bench.train.images import prepare_images
 
 NETWORK_S = 60.0
 """That a server may be silent in a download: by default a dead network is waited for as long as it likes."""

@@ -18,11 +18,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bench.measure import numerics
-from bench.train.outputs import in_fp32, tensors_of
-from bench.train.precision import DTYPES, set_fp32_precision
-from bench.train.training import Training
-from bench.worker.fp32_reference import strict_fp32
+from ampbench.bench.measure import numerics
+from ampbench.bench.train.outputs import in_fp32, tensors_of
+from ampbench.bench.train.precision import DTYPES, set_fp32_precision
+from ampbench.bench.train.training import Training
+from ampbench.bench.worker.fp32_reference import strict_fp32
 
 PROBE_SEED = 0
 """Of the choice of the batch: the same images for every recipe and seed of an experiment."""

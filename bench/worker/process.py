@@ -19,28 +19,28 @@ from typing import Any
 import torch
 import torch._dynamo  # as the first optimizer would, 900 modules of it: the fork server pays once for all cells
 
-from bench.measure.machine import provenance, refused_switch
-from bench.measure.memory import is_out_of_memory
-from bench.store.columns import METHOD_VERSION
-from bench.store.disk import Lasting, unwritable
-from bench.store.locks import hold_boards, hold_run
-from bench.store.record import room_for_record, write_run
-from bench.store.run import Run
-from bench.train.checkpoint import delete_checkpoints
-from bench.train.compiler import cache_of_its_own
-from bench.train.dtype_limits import why_not_in_16_bits
-from bench.train.ranks import ALONE, Ranks
-from bench.train.statuses import DataTooLarge, Diverged, Interrupted, Throttled, Unsupported
-from bench.worker.advice import described
-from bench.worker.board_watch import BoardWatch
-from bench.worker.cuda import NoCuda, start_cuda
-from bench.worker.failures import attempt, first_line
-from bench.worker.keeping import Keeping
-from bench.worker.log import open_log, silence_profiler
-from bench.worker.preparation import die_with_parent, prepare_apart
-from bench.worker.session import Session
-from bench.worker.timing import Report
-from bench.worker.traces import block_rows
+from ampbench.bench.measure.machine import provenance, refused_switch
+from ampbench.bench.measure.memory import is_out_of_memory
+from ampbench.bench.store.columns import METHOD_VERSION
+from ampbench.bench.store.disk import Lasting, unwritable
+from ampbench.bench.store.locks import hold_boards, hold_run
+from ampbench.bench.store.record import room_for_record, write_run
+from ampbench.bench.store.run import Run
+from ampbench.bench.train.checkpoint import delete_checkpoints
+from ampbench.bench.train.compiler import cache_of_its_own
+from ampbench.bench.train.dtype_limits import why_not_in_16_bits
+from ampbench.bench.train.ranks import ALONE, Ranks
+from ampbench.bench.train.statuses import DataTooLarge, Diverged, Interrupted, Throttled, Unsupported
+from ampbench.bench.worker.advice import described
+from ampbench.bench.worker.board_watch import BoardWatch
+from ampbench.bench.worker.cuda import NoCuda, start_cuda
+from ampbench.bench.worker.failures import attempt, first_line
+from ampbench.bench.worker.keeping import Keeping
+from ampbench.bench.worker.log import open_log, silence_profiler
+from ampbench.bench.worker.preparation import die_with_parent, prepare_apart
+from ampbench.bench.worker.session import Session
+from ampbench.bench.worker.timing import Report
+from ampbench.bench.worker.traces import block_rows
 
 MAX_REPLAY_S = 600.0
 """Spent at most on finding the layer that broke a training; no more than half of what is left of the cell's time."""
@@ -90,7 +90,7 @@ def run_cell(run: Run, report: Report) -> None:
             if run.cell.gpus == 1:
                 measure_cell(run, prepare_process(run), report, waited_s)
             else:
-                from bench.worker.ranks import run_ranks  # brings torch's launcher, which few cells need
+                from ampbench.bench.worker.ranks import run_ranks  # brings torch's launcher, which few cells need
 
                 run_ranks(run, report, waited_s)
 

@@ -6,16 +6,16 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from bench.measure.dtypes import DtypeProof, errors_contradict, fp32_errors
-from bench.measure.kernels import kernel_dtypes, kernels_contradict
-from bench.measure.machine import refused_switch
-from bench.plan.recipe import Recipe
-from bench.train.precision import DTYPES
-from bench.train.settings import read_settings, restore_settings
-from bench.train.statuses import Unsupported
-from bench.train.training import Step, Training
-from bench.worker.log import say
-from bench.worker.single_image import refused_single_images
+from ampbench.bench.measure.dtypes import DtypeProof, errors_contradict, fp32_errors
+from ampbench.bench.measure.kernels import kernel_dtypes, kernels_contradict
+from ampbench.bench.measure.machine import refused_switch
+from ampbench.bench.plan.recipe import Recipe
+from ampbench.bench.train.precision import DTYPES
+from ampbench.bench.train.settings import read_settings, restore_settings
+from ampbench.bench.train.statuses import Unsupported
+from ampbench.bench.train.training import Step, Training
+from ampbench.bench.worker.log import say
+from ampbench.bench.worker.single_image import refused_single_images
 
 MOST_KERNELS = 8
 """Kernels that a record names; a net has more, in few dtypes."""

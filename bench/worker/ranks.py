@@ -25,21 +25,21 @@ from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure, record
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-from bench.measure.machine import provenance
-from bench.measure.memory import is_out_of_memory, says_out_of_memory
-from bench.plan.cell import Cell
-from bench.store.columns import METHOD_VERSION, TABLES
-from bench.store.record import write_run
-from bench.store.run import Run
-from bench.train.images import load_images
-from bench.train.ranks import Ranks
-from bench.train.statuses import Diverged
-from bench.train.training import Step, Training
-from bench.worker.layout import is_misfit
-from bench.worker.log import loaded_lines, say
-from bench.worker.process import ECHO_S, measure_cell, prepare_process
-from bench.worker.proof import prove_first_step
-from bench.worker.timing import Report
+from ampbench.bench.measure.machine import provenance
+from ampbench.bench.measure.memory import is_out_of_memory, says_out_of_memory
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.store.columns import METHOD_VERSION, TABLES
+from ampbench.bench.store.record import write_run
+from ampbench.bench.store.run import Run
+from ampbench.bench.train.images import load_images
+from ampbench.bench.train.ranks import Ranks
+from ampbench.bench.train.statuses import Diverged
+from ampbench.bench.train.training import Step, Training
+from ampbench.bench.worker.layout import is_misfit
+from ampbench.bench.worker.log import loaded_lines, say
+from ampbench.bench.worker.process import ECHO_S, measure_cell, prepare_process
+from ampbench.bench.worker.proof import prove_first_step
+from ampbench.bench.worker.timing import Report
 
 PATIENCE_S = 3 * ECHO_S
 """A follower that fails waits so long before it says so: where rank 0 failed alike, its record says more."""

@@ -12,27 +12,27 @@ from typing import Any
 
 import torch
 
-from bench.measure.clock import Block
-from bench.plan.cell import Cell
-from bench.plan.measure import Measure
-from bench.train.images import Images, load_images
-from bench.train.ranks import ALONE, Ranks
-from bench.train.training import Training
-from bench.worker.afterwards import look_afterwards
-from bench.worker.board_watch import BoardWatch
-from bench.worker.divergence import broken_evaluation, first_layer, refuse_idleness
-from bench.worker.facts import facts_of_images, facts_of_training
-from bench.worker.failures import attempt, note_failure
-from bench.worker.footprint import trace_out_of_memory
-from bench.worker.keeping import Keeping
-from bench.worker.learning import Learning
-from bench.worker.log import end_lines, epoch_lines, loaded_lines, say, start_line
-from bench.worker.looks import Looks
-from bench.worker.proof import prove_products
-from bench.worker.stepping import Stepping
-from bench.worker.summary import sum_up
-from bench.worker.timing import Report, Timing
-from bench.worker.traces import Traces, epoch_speed
+from ampbench.bench.measure.clock import Block
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.plan.measure import Measure
+from ampbench.bench.train.images import Images, load_images
+from ampbench.bench.train.ranks import ALONE, Ranks
+from ampbench.bench.train.training import Training
+from ampbench.bench.worker.afterwards import look_afterwards
+from ampbench.bench.worker.board_watch import BoardWatch
+from ampbench.bench.worker.divergence import broken_evaluation, first_layer, refuse_idleness
+from ampbench.bench.worker.facts import facts_of_images, facts_of_training
+from ampbench.bench.worker.failures import attempt, note_failure
+from ampbench.bench.worker.footprint import trace_out_of_memory
+from ampbench.bench.worker.keeping import Keeping
+from ampbench.bench.worker.learning import Learning
+from ampbench.bench.worker.log import end_lines, epoch_lines, loaded_lines, say, start_line
+from ampbench.bench.worker.looks import Looks
+from ampbench.bench.worker.proof import prove_products
+from ampbench.bench.worker.stepping import Stepping
+from ampbench.bench.worker.summary import sum_up
+from ampbench.bench.worker.timing import Report, Timing
+from ampbench.bench.worker.traces import Traces, epoch_speed
 
 
 @dataclass

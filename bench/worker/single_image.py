@@ -10,8 +10,8 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from bench.plan.last_batch import fewest_images, one_image_because
-from bench.train.training import Training
+from ampbench.bench.plan.last_batch import fewest_images, one_image_because
+from ampbench.bench.train.training import Training
 
 
 @contextmanager

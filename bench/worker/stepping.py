@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from bench.measure.clock import Mark
-from bench.train.training import Step, Training
-from bench.worker.divergence import refuse_divergence
-from bench.worker.layout import take_first_step
-from bench.worker.log import batch_lines, say
-from bench.worker.timing import Timing
-from bench.worker.traces import StepTrace, Traces
+from ampbench.bench.measure.clock import Mark
+from ampbench.bench.train.training import Step, Training
+from ampbench.bench.worker.divergence import refuse_divergence
+from ampbench.bench.worker.layout import take_first_step
+from ampbench.bench.worker.log import batch_lines, say
+from ampbench.bench.worker.timing import Timing
+from ampbench.bench.worker.traces import StepTrace, Traces
 
 
 @dataclass

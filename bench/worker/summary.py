@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from bench.train.training import Training
-from bench.worker.timing import Timing
-from bench.worker.traces import Traces, scale_story, speed
+from ampbench.bench.train.training import Training
+from ampbench.bench.worker.timing import Timing
+from ampbench.bench.worker.traces import Traces, scale_story, speed
 
 
 def sum_up(timing: Timing, training: Training, traces: Traces, since_s: float) -> None:

@@ -12,12 +12,12 @@ from typing import Any
 
 import torch
 
-from bench.measure.clock import BlockClock, samples
-from bench.measure.memory import Memory, memory_of
-from bench.measure.stopping import is_flat, why_stop
-from bench.plan.measure import Measure
-from bench.train.statuses import Throttled
-from bench.worker.board_watch import BoardWatch
+from ampbench.bench.measure.clock import BlockClock, samples
+from ampbench.bench.measure.memory import Memory, memory_of
+from ampbench.bench.measure.stopping import is_flat, why_stop
+from ampbench.bench.plan.measure import Measure
+from ampbench.bench.train.statuses import Throttled
+from ampbench.bench.worker.board_watch import BoardWatch
 
 Report = Callable[..., None]
 """Tells whoever watches, by keyword: phase, epoch, loss, num_correct, num_seen, learning_rate, images_per_s …"""

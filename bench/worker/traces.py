@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.measure.clock import Block, samples
-from bench.measure.stopping import ci_share, num_outliers
-from bench.plan.cell import Cell
-from bench.train.training import Step
+from ampbench.bench.measure.clock import Block, samples
+from ampbench.bench.measure.stopping import ci_share, num_outliers
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.train.training import Step
 
 Rows = list[dict[str, Any]]
 

@@ -18,10 +18,10 @@ from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
+from ampbench.bench.launch.boards import find_boards
+from ampbench.bench.plan.errors import RequestError
+from ampbench.bench.plan.packages import MEASURING, missing, requirement, requirements, to_carry
 from ampbench.terminal import show_everything
-from bench.launch.boards import find_boards
-from bench.plan.errors import RequestError
-from bench.plan.packages import MEASURING, missing, requirement, requirements, to_carry
 from experiments.gpu.steps import STOPPED, Step, rooted, run_steps, say_to, slug
 
 ROOT = Path(__file__).resolve().parents[2]

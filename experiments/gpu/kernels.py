@@ -16,14 +16,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from bench.measure.kernels import kernel_dtypes
-from bench.plan.cell import Cell
-from bench.plan.recipe import RECIPES
-from bench.store.atomic import replacing
-from bench.train.images import load_images
-from bench.train.training import Training
-from bench.worker.afterwards import profile_step
-from bench.worker.cuda import NoCuda, start_cuda
+from ampbench.bench.measure.kernels import kernel_dtypes
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.plan.recipe import RECIPES
+from ampbench.bench.store.atomic import replacing
+from ampbench.bench.train.images import load_images
+from ampbench.bench.train.training import Training
+from ampbench.bench.worker.afterwards import profile_step
+from ampbench.bench.worker.cuda import NoCuda, start_cuda
 
 MODELS = ("ResNet18", "ViT_S0_small", "VGG19", "MobileNetV2", "ResNeXt29_32x4d")
 NAMES = ("fp32", "tf32", "bf16_amp", "fp16_amp", "bf16", "fp16", "fp8")

@@ -15,10 +15,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bench.launch.boards import find_boards
-from bench.measure.board_state import PROCESSES, QUESTIONS
-from bench.plan.packages import advice
-from bench.store.atomic import replacing
+from ampbench.bench.launch.boards import find_boards
+from ampbench.bench.measure.board_state import PROCESSES, QUESTIONS
+from ampbench.bench.plan.packages import advice
+from ampbench.bench.store.atomic import replacing
 
 IDLE_S = (0.0, 0.5, 1.0, 2.0)
 """After the products, the clock is read after so long: how soon a board slows down when it waits."""

@@ -12,8 +12,8 @@ from hypothesis import given, seed
 from hypothesis import strategies as st
 from PIL import Image
 
-from bench.plan.image_formats import readable_formats
-from bench.train.image_file import decode_image, decode_pixels
+from ampbench.bench.plan.image_formats import readable_formats
+from ampbench.bench.train.image_file import decode_image, decode_pixels
 from tests.fuzz.conftest import SEED, drawn
 
 SIZE = 16

@@ -12,17 +12,17 @@ import pytest
 from hypothesis import given, seed
 from hypothesis import strategies as st
 
-from bench.store.columns import TABLES
-from bench.store.folder import Folder
-from bench.store.join import damaged_files, join, joined_rows, why_not_whole
-from bench.store.record import write_run
-from bench.store.run import Run
+from ampbench.bench.store.columns import TABLES
+from ampbench.bench.store.folder import Folder
+from ampbench.bench.store.join import damaged_files, join, joined_rows, why_not_whole
+from ampbench.bench.store.record import write_run
+from ampbench.bench.store.run import Run
+from ampbench.visualize import comparison, frame, recommendation, side, table, verdict
+from ampbench.visualize.files import ResultsError
+from ampbench.visualize.summary_text import summary_text
 from tests.conftest import ROOT
 from tests.fuzz.conftest import SEED, drawn
 from tests.test_store import plan_of
-from visualize import comparison, frame, recommendation, side, table, verdict
-from visualize.files import ResultsError
-from visualize.summary_text import summary_text
 
 PLAN = plan_of()
 

@@ -13,14 +13,14 @@ import pytest
 from hypothesis import given, seed
 from hypothesis import strategies as st
 
-from bench.plan.cell import Cell
-from bench.plan.errors import RequestError
-from bench.plan.experiment import FIELDS, parse_experiment, read_experiment
-from bench.plan.matrix import make_plan, narrow
-from bench.plan.outline import outline
-from bench.plan.recipe import RECIPES
-from bench.store.folder import Folder
-from bench.store.record import cell_row, write_parquet
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.plan.errors import RequestError
+from ampbench.bench.plan.experiment import FIELDS, parse_experiment, read_experiment
+from ampbench.bench.plan.matrix import make_plan, narrow
+from ampbench.bench.plan.outline import outline
+from ampbench.bench.plan.recipe import RECIPES
+from ampbench.bench.store.folder import Folder
+from ampbench.bench.store.record import cell_row, write_parquet
 from tests.conftest import ROOT
 from tests.fuzz.conftest import SEED, drawn
 

@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bench.plan.cell import Cell
-from bench.plan.measure import Measure
-from bench.plan.recipe import RECIPES
-from bench.worker.keeping import Keeping
-from bench.worker.process import _autopsy, _measured
-from bench.worker.session import Session
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.plan.measure import Measure
+from ampbench.bench.plan.recipe import RECIPES
+from ampbench.bench.worker.keeping import Keeping
+from ampbench.bench.worker.process import _autopsy, _measured
+from ampbench.bench.worker.session import Session
 
 CPU = torch.device("cpu")
 

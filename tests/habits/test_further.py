@@ -12,9 +12,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from bench.train.images import load_images
-from bench.train.outputs import in_fp32, logits_of
-from bench.train.schedule import learning_rate
+from ampbench.bench.train.images import load_images
+from ampbench.bench.train.outputs import in_fp32, logits_of
+from ampbench.bench.train.schedule import learning_rate
 from tests.habits import further
 from tests.habits.ending import cell_of, end
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from torch import nn
 
-from bench.launch.prediction import predict_memory
-from bench.worker.prediction import predict_peak_bytes
+from ampbench.bench.launch.prediction import predict_memory
+from ampbench.bench.worker.prediction import predict_peak_bytes
 from tests.conftest import ROOT
 from tests.habits import growing, numbers, outputs
 from tests.habits.ending import Net, cell_of, end

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from bench.train.images import load_images
-from bench.train.training import Training
-from bench.worker.keeping import Keeping
-from bench.worker.session import Session
+from ampbench.bench.train.images import load_images
+from ampbench.bench.train.training import Training
+from ampbench.bench.worker.keeping import Keeping
+from ampbench.bench.worker.session import Session
 from tests.habits import layouts
 from tests.habits.ending import CPU, Net, cell_of, end, session_of
 

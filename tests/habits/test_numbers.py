@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import nn
 
-from bench.plan.recipe import Recipe
-from bench.train.dtype_limits import why_not_in_16_bits
-from bench.train.images import load_images
-from bench.train.training import Training
+from ampbench.bench.plan.recipe import Recipe
+from ampbench.bench.train.dtype_limits import why_not_in_16_bits
+from ampbench.bench.train.images import load_images
+from ampbench.bench.train.training import Training
 from tests.habits import numbers
 from tests.habits.ending import CPU, cell_of, end
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.measure.stopping import T_95
+from ampbench.bench.measure.stopping import T_95
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-import models
-from bench.train.images import CIFAR_MEAN, CIFAR_STD, Images
+from ampbench import models
+from ampbench.bench.train.images import CIFAR_MEAN, CIFAR_STD, Images
 
 
 class ByHand:

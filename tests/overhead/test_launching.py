@@ -15,10 +15,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bench.plan.experiment import read_experiment
-from bench.plan.matrix import make_plan
-from bench.store.folder import Folder
-from bench.store.record import write_run
+from ampbench.bench.plan.experiment import read_experiment
+from ampbench.bench.plan.matrix import make_plan
+from ampbench.bench.store.folder import Folder
+from ampbench.bench.store.record import write_run
 from tests.conftest import ROOT
 from tests.overhead.interleave import seconds
 
@@ -119,7 +119,7 @@ def test_p9_a_million_rows_load_as_fast_as_arrow_reads_them(tmp_path: Path, note
     columns["cell_id"] = pa.array(np.repeat([f"{i:016x}" for i in range(100)], 10_000)).dictionary_encode()
     path = tmp_path / "steps.parquet"
     pq.write_table(pa.table(columns), path)
-    from visualize.files import read_table, to_frame
+    from ampbench.visualize.files import read_table, to_frame
 
     runs, floors = [], []
     for _ in range(9):

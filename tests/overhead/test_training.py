@@ -9,15 +9,15 @@ import pytest
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from bench.plan.cell import Cell
-from bench.plan.measure import Measure
-from bench.plan.recipe import RECIPES
-from bench.train.augment import Augment, Normalize
-from bench.train.images import Images, load_images
-from bench.train.training import Training
-from bench.worker.looks import Looks
-from bench.worker.session import Session
-from bench.worker.stepping import Stepping
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.plan.measure import Measure
+from ampbench.bench.plan.recipe import RECIPES
+from ampbench.bench.train.augment import Augment, Normalize
+from ampbench.bench.train.images import Images, load_images
+from ampbench.bench.train.training import Training
+from ampbench.bench.worker.looks import Looks
+from ampbench.bench.worker.session import Session
+from ampbench.bench.worker.stepping import Stepping
 from tests.overhead.interleave import compare
 from tests.overhead.loops import AsPil, AsUsual, ByHand
 

@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bench.plan.cell import Cell
-from bench.plan.recipe import RECIPES
-from bench.store.columns import schema
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.plan.recipe import RECIPES
+from ampbench.bench.store.columns import schema
 
 SPEED = {
     "fp32": 1.0,

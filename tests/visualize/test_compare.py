@@ -18,9 +18,9 @@ import typer
 from conftest import Folder, cell
 from typer.testing import CliRunner
 
-from visualize import compare, effect, gate
-from visualize.files import ResultsError
-from visualize.statistics import judge_ratio
+from ampbench.visualize import compare, effect, gate
+from ampbench.visualize.files import ResultsError
+from ampbench.visualize.statistics import judge_ratio
 
 SEEDS = range(5)
 

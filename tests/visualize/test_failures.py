@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from conftest import Folder, cell
 
-from visualize.failures import explanations
-from visualize.frame import read
+from ampbench.visualize.failures import explanations
+from ampbench.visualize.frame import read
 
 
 def add(

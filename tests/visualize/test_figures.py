@@ -15,10 +15,10 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.colors import to_hex
 
-from visualize import figures, theme
-from visualize.figures import curves
-from visualize.figures.loss import stretches
-from visualize.frame import read
+from ampbench.visualize import figures, theme
+from ampbench.visualize.figures import curves
+from ampbench.visualize.figures.loss import stretches
+from ampbench.visualize.frame import read
 
 pytestmark = pytest.mark.whole
 

@@ -10,13 +10,13 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import cell
 
-from bench.plan.cell import Cell
-from bench.plan.recipe import RECIPES
-from bench.store.columns import METHOD_VERSION, TABLES, schema
-from visualize import files, frame, theme
-from visualize.files import ResultsError
-from visualize.frame import read
-from visualize.table import notes
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.plan.recipe import RECIPES
+from ampbench.bench.store.columns import METHOD_VERSION, TABLES, schema
+from ampbench.visualize import files, frame, theme
+from ampbench.visualize.files import ResultsError
+from ampbench.visualize.frame import read
+from ampbench.visualize.table import notes
 
 
 def test_the_columns_that_are_needed_are_columns_that_are_written():

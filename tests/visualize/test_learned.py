@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from conftest import cell
 
-from visualize import frame, learned, report, table, verdict
+from ampbench.visualize import frame, learned, report, table, verdict
 
 
 def record(**over):

@@ -11,9 +11,9 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.colors import to_hex
 
-from visualize import theme
-from visualize.figures.memory_diff import CATEGORIES, by_category, describe_composition, draw_composition
-from visualize.figures.memory_timeline import describe_levels, draw_levels
+from ampbench.visualize import theme
+from ampbench.visualize.figures.memory_diff import CATEGORIES, by_category, describe_composition, draw_composition
+from ampbench.visualize.figures.memory_timeline import describe_levels, draw_levels
 
 MIB = 2**20
 HELD = {
@@ -131,6 +131,6 @@ def test_without_a_history_a_figure_is_a_sentence(draw, held, line, ax):
 
 
 def test_the_categories_are_those_of_the_file():
-    from bench.store.columns.memory_history import CATEGORIES as STORED
+    from ampbench.bench.store.columns.memory_history import CATEGORIES as STORED
 
     assert set(CATEGORIES) == STORED.keys()

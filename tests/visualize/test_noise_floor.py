@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from visualize import sample_size
-from visualize import statistics as st
+from ampbench.visualize import sample_size
+from ampbench.visualize import statistics as st
 
 NUM_COMPARISONS = 2000
 NUM_BLOCKS = 24

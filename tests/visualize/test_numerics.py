@@ -10,9 +10,9 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 
-from visualize import figures, numerics, theme
-from visualize.frame import read
-from visualize.numerics import unmoved
+from ampbench.visualize import figures, numerics, theme
+from ampbench.visualize.frame import read
+from ampbench.visualize.numerics import unmoved
 
 LAYERS = {"conv1": 100, "conv2": 300}
 """Layer -> entries."""

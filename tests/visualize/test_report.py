@@ -12,7 +12,7 @@ import pytest
 from conftest import cell
 from typer.testing import CliRunner
 
-from visualize import pictures, report
+from ampbench.visualize import pictures, report
 
 pytestmark = pytest.mark.whole
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from visualize.files import ResultsError
-from visualize.frame import read
-from visualize.report import write_report
+from ampbench.visualize.files import ResultsError
+from ampbench.visualize.frame import read
+from ampbench.visualize.report import write_report
 
 DEMO = Path(__file__).parents[2] / "results" / "demo"
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from visualize import sample_size
-from visualize import statistics as st
+from ampbench.visualize import sample_size
+from ampbench.visualize import statistics as st
 
 
 def test_the_interval_is_students():

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
+from ampbench.visualize import formats, frame, report, side, table, verdict
+from ampbench.visualize.comparison import compare
+from ampbench.visualize.text_table import WORD, draw
 from tests.fuzz.conftest import drawn
-from visualize import formats, frame, report, side, table, verdict
-from visualize.comparison import compare
-from visualize.text_table import WORD, draw
 
 WORDS = st.sampled_from(
     ["11,852 ±0.5%", "1.18x [1.06, 1.31]", "can't tell", "–", "fp16_amp_scaled", "96.67 ± 0.28", "日本語"]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from conftest import cell
 
-from visualize.frame import read
-from visualize.recommendation import recommend
-from visualize.table import COLUMNS, legend, notes, shown, summary, text
-from visualize.verdict import judge, provenance, reasons
+from ampbench.visualize.frame import read
+from ampbench.visualize.recommendation import recommend
+from ampbench.visualize.table import COLUMNS, legend, notes, shown, summary, text
+from ampbench.visualize.verdict import judge, provenance, reasons
 
 
 def only(path, recipe, **conditions):

@@ -10,9 +10,9 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
-from visualize import work
-from visualize.figures.phases import describe_phases, draw_phases, phases
-from visualize.frame import read
+from ampbench.visualize import work
+from ampbench.visualize.figures.phases import describe_phases, draw_phases, phases
+from ampbench.visualize.frame import read
 
 PHASES: dict[str, Any] = {"data_ms": 1.0, "forward_ms": 10.0, "backward_ms": 20.0, "update_ms": 2.0}
 FACTS: dict[str, Any] = {

@@ -7,19 +7,19 @@ instead. Colours, markers and dashes are the recipe's own, from `theme`.
 
 from __future__ import annotations
 
-from visualize.figures.accuracy import describe_accuracy, draw_accuracy
-from visualize.figures.batch_sizes import describe_batch_sizes, draw_batch_sizes
-from visualize.figures.exponents import describe_exponents, draw_exponents
-from visualize.figures.loss import describe_loss, draw_loss
-from visualize.figures.loss_scale import describe_loss_scale, draw_loss_scale
-from visualize.figures.lost_updates import describe_lost_updates, draw_lost_updates
-from visualize.figures.memory import describe_memory, draw_memory
-from visualize.figures.memory_diff import describe_memory_diff, draw_memory_diff
-from visualize.figures.memory_timeline import describe_memory_timeline, draw_memory_timeline
-from visualize.figures.phases import describe_phases, draw_phases
-from visualize.figures.sheet import Draw, panels, sheet
-from visualize.figures.throughput import describe_throughput, draw_throughput
-from visualize.figures.underflow import describe_underflow, draw_underflow
+from ampbench.visualize.figures.accuracy import describe_accuracy, draw_accuracy
+from ampbench.visualize.figures.batch_sizes import describe_batch_sizes, draw_batch_sizes
+from ampbench.visualize.figures.exponents import describe_exponents, draw_exponents
+from ampbench.visualize.figures.loss import describe_loss, draw_loss
+from ampbench.visualize.figures.loss_scale import describe_loss_scale, draw_loss_scale
+from ampbench.visualize.figures.lost_updates import describe_lost_updates, draw_lost_updates
+from ampbench.visualize.figures.memory import describe_memory, draw_memory
+from ampbench.visualize.figures.memory_diff import describe_memory_diff, draw_memory_diff
+from ampbench.visualize.figures.memory_timeline import describe_memory_timeline, draw_memory_timeline
+from ampbench.visualize.figures.phases import describe_phases, draw_phases
+from ampbench.visualize.figures.sheet import Draw, panels, sheet
+from ampbench.visualize.figures.throughput import describe_throughput, draw_throughput
+from ampbench.visualize.figures.underflow import describe_underflow, draw_underflow
 
 __all__ = [
     "Draw",

@@ -13,9 +13,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 
-from visualize import theme
-from visualize.figures import bars, curves
-from visualize.frame import Results
+from ampbench.visualize import theme
+from ampbench.visualize.figures import bars, curves
+from ampbench.visualize.frame import Results
 
 CAPTION = (
     "Line: mean over the seeds of one batch size, from dark (the smallest) to light. Band: from the lowest to the "

@@ -7,9 +7,9 @@ import math
 import pandas as pd
 from matplotlib.axes import Axes
 
-from visualize import theme
-from visualize.figures import bars
-from visualize.frame import Results
+from ampbench.visualize import theme
+from ampbench.visualize.figures import bars
+from ampbench.visualize.frame import Results
 
 CAPTION = (
     "Bars: exponents of all gradient entries in strict fp32, at the first and the last look. White: what the recipe's "

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from visualize.figures import bars, curves
-from visualize.frame import Results
+from ampbench.visualize.figures import bars, curves
+from ampbench.visualize.frame import Results
 
 MOST_POINTS = 150
 """A curve's points; more would be noise over noise at the size of a page."""

@@ -7,8 +7,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from visualize.figures import bars, curves
-from visualize.frame import Results
+from ampbench.visualize.figures import bars, curves
+from ampbench.visualize.frame import Results
 
 CAPTION = (
     "Line: the factor on the loss of each step, one line a seed. Cross: a step that overflowed and was skipped. "

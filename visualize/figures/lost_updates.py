@@ -5,9 +5,9 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
-from visualize.figures import bars, curves
-from visualize.frame import Results
-from visualize.numerics import unmoved
+from ampbench.visualize.figures import bars, curves
+from ampbench.visualize.frame import Results
+from ampbench.visualize.numerics import unmoved
 
 CAPTION = (
     "Line: share of what the optimizer updates, with a gradient, that a step left where it was; layers weighted by "

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from visualize import theme
-from visualize.figures import bars
-from visualize.frame import Results
+from ampbench.visualize import theme
+from ampbench.visualize.figures import bars
+from ampbench.visualize.frame import Results
 
 MIB = 2**20
 CATEGORIES = (

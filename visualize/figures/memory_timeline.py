@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import pandas as pd
 from matplotlib.axes import Axes
 
-from visualize import theme
-from visualize.figures import bars
-from visualize.frame import Results
+from ampbench.visualize import theme
+from ampbench.visualize.figures import bars
+from ampbench.visualize.frame import Results
 
 MIB = 2**20
 CAPTION = (

@@ -9,8 +9,8 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from visualize.figures.bars import legend_entries
-from visualize.frame import Results
+from ampbench.visualize.figures.bars import legend_entries
+from ampbench.visualize.frame import Results
 
 Draw = Callable[[Results, Axes], Axes]
 

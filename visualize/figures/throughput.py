@@ -7,10 +7,10 @@ import math
 import numpy as np
 from matplotlib.axes import Axes
 
-from visualize.figures import bars
-from visualize.frame import Results
-from visualize.statistics import t_interval
-from visualize.verdict import log_ratios, reference_of
+from ampbench.visualize.figures import bars
+from ampbench.visualize.frame import Results
+from ampbench.visualize.statistics import t_interval
+from ampbench.visualize.verdict import log_ratios, reference_of
 
 CAPTION = (
     "Bar: median of the processes. Dot: one process. Line, from three processes on: 95 % interval of their "

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from matplotlib.axes import Axes
 
-from visualize.figures import bars
-from visualize.frame import Results
-from visualize.numerics import flushed
+from ampbench.visualize.figures import bars
+from ampbench.visualize.frame import Results
+from ampbench.visualize.numerics import flushed
 
 CAPTION = (
     "Colour: share of the layer's nonzero gradient entries in strict fp32 that round to zero in the recipe's compute "

@@ -26,7 +26,7 @@ from collections.abc import Callable, Collection, Sequence
 from contextlib import closing, suppress
 from typing import Any
 
-from bench.measure.board_state.sample import FIELDS, PROCESSES, QUESTIONS, Question, Sample
+from ampbench.bench.measure.board_state.sample import FIELDS, PROCESSES, QUESTIONS, Question, Sample
 
 __all__ = [
     "FIELDS",
@@ -184,7 +184,7 @@ def foreign_processes(
 def sampling_command(board_id: str, own_pids: Collection[int], kin_pids: Collection[int] = ()) -> list[str]:
     """Return the command line of the process that samples; it runs in the repository's root."""
     kin = [KIN, *map(str, kin_pids)] if kin_pids else []
-    return [sys.executable, "-m", "bench.measure.board_state", board_id, *map(str, own_pids), *kin]
+    return [sys.executable, "-m", "ampbench.bench.measure.board_state", board_id, *map(str, own_pids), *kin]
 
 
 def next_tick_s(begun_s: float, now_s: float) -> float:

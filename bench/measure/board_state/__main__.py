@@ -2,6 +2,6 @@
 
 import sys
 
-from bench.measure.board_state import main
+from ampbench.bench.measure.board_state import main
 
 main(sys.argv[1:])

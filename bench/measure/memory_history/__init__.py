@@ -6,8 +6,8 @@ history.write(path)                             opens at pytorch.org/memory_viz:
 digest(history.snapshot, known=addresses(…))    the same story in a few hundred rows
 """
 
-from bench.measure.memory_history.record import Recording, addresses, read_snapshot, recording
-from bench.measure.memory_history.replay import Digest, Holding, Level, Moment, digest, reduced
+from ampbench.bench.measure.memory_history.record import Recording, addresses, read_snapshot, recording
+from ampbench.bench.measure.memory_history.replay import Digest, Holding, Level, Moment, digest, reduced
 
 __all__ = [
     "Digest",

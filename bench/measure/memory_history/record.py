@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.store.atomic import replacing
+from ampbench.bench.store.atomic import replacing
 
 Snapshot = dict[str, Any]
 """As the docstring of `torch.cuda.memory._snapshot` describes it."""

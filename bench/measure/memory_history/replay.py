@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bench.measure.memory_history.purpose import ACTIVATIONS, AUTOCAST_CACHE, Allocation, Purposes
+from ampbench.bench.measure.memory_history.purpose import ACTIVATIONS, AUTOCAST_CACHE, Allocation, Purposes
 
 Snapshot = dict[str, Any]
 """As the docstring of `torch.cuda.memory._snapshot` describes it."""

@@ -11,17 +11,17 @@ import typing
 
 import pyarrow as pa
 
-from bench.plan.cell import Cell
-from bench.store.columns.accuracy import ACCURACY
-from bench.store.columns.board import BOARD, BOARD_STATE
-from bench.store.columns.column import FLAG, INT, REAL, TEXT, Column
-from bench.store.columns.memory import MEMORY
-from bench.store.columns.memory_history import ALLOCATIONS, MEMORY_TIMELINE, STATIC_SPLIT
-from bench.store.columns.origin import ORIGIN
-from bench.store.columns.precision import PRECISION
-from bench.store.columns.speed import SPEED
-from bench.store.columns.traces import BLOCKS, EPOCHS, EXPONENTS, ID, LAYERS, STEPS
-from bench.store.columns.work import WORK
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.store.columns.accuracy import ACCURACY
+from ampbench.bench.store.columns.board import BOARD, BOARD_STATE
+from ampbench.bench.store.columns.column import FLAG, INT, REAL, TEXT, Column
+from ampbench.bench.store.columns.memory import MEMORY
+from ampbench.bench.store.columns.memory_history import ALLOCATIONS, MEMORY_TIMELINE, STATIC_SPLIT
+from ampbench.bench.store.columns.origin import ORIGIN
+from ampbench.bench.store.columns.precision import PRECISION
+from ampbench.bench.store.columns.speed import SPEED
+from ampbench.bench.store.columns.traces import BLOCKS, EPOCHS, EXPONENTS, ID, LAYERS, STEPS
+from ampbench.bench.store.columns.work import WORK
 
 METHOD_VERSION = 4
 """Raised whenever a number is taken differently, so that old rows are not compared in silence."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.store.columns.column import FLAG, INT, REAL, TEXT, Column
+from ampbench.bench.store.columns.column import FLAG, INT, REAL, TEXT, Column
 
 ACCURACY: tuple[Column, ...] = (
     Column(

@@ -5,8 +5,8 @@ Of a cell on several GPUs, it is what was seen of the first.
 
 from __future__ import annotations
 
-from bench.store.columns.column import INT, REAL, TEXT, Column
-from bench.store.columns.traces import ID
+from ampbench.bench.store.columns.column import INT, REAL, TEXT, Column
+from ampbench.bench.store.columns.traces import ID
 
 BOARD_STATE: tuple[Column, ...] = (
     Column("sm_clock_mhz", REAL, "MHz", "SM clock", "Median over the samples in the steady blocks"),

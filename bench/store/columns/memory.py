@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.store.columns.column import INT, TEXT, Column
+from ampbench.bench.store.columns.column import INT, TEXT, Column
 
 MEMORY: tuple[Column, ...] = (
     Column(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bench.store.columns.column import FLAG, INT, REAL, TEXT, Column
-from bench.store.columns.traces import ID
+from ampbench.bench.store.columns.column import FLAG, INT, REAL, TEXT, Column
+from ampbench.bench.store.columns.traces import ID
 
 CATEGORIES = {
     "weights": "parameters of the model",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from bench.store.columns.column import FLAG, INT, REAL, TEXT, Column
+from ampbench.bench.store.columns.column import FLAG, INT, REAL, TEXT, Column
 
 ORIGIN: tuple[Column, ...] = (
     Column("board", TEXT, "", "board", "cpu, a simulated cpu:i/n, or the UUID of the GPU"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.store.columns.column import FLAG, INT, REAL, TEXT, Column
+from ampbench.bench.store.columns.column import FLAG, INT, REAL, TEXT, Column
 
 PRECISION: tuple[Column, ...] = (
     Column("weights_dtype", TEXT, "", "weights", "Dtype that the recipe keeps the weights in"),

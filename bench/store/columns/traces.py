@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.store.columns.column import FLAG, INT, REAL, SINGLE, TEXT, Column
+from ampbench.bench.store.columns.column import FLAG, INT, REAL, SINGLE, TEXT, Column
 
 ID = Column("cell_id", TEXT, "", "cell", "Hash of the cell's fields that differ from their default")
 

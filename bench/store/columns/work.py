@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.store.columns.column import INT, REAL, TEXT, Column
+from ampbench.bench.store.columns.column import INT, REAL, TEXT, Column
 
 WORK: tuple[Column, ...] = (
     # Phases: medians over a few untimed steps, on the device's clock; null without the pass `phases`
