@@ -1,12 +1,8 @@
 """python -m ampbench COMMAND: every command of this repository, from any folder."""
 
-import os
-import sys
+from ampbench.path import step_aside
 
-# Python puts the folder where one is first on sys.path, where a models/ of one's own would hide ours.
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:] = [ROOT, *(p for p in sys.path if p not in ("", os.getcwd(), os.path.dirname(__file__))), os.getcwd()]
-
+step_aside()
 from ampbench.bench.plan.packages import require_packages
 
 require_packages()
@@ -62,6 +58,12 @@ def _call(name: str, command: Command) -> Callable[[typer.Context], None]:
         run_command(main, [*command.flags, *context.args], name=f"python -m ampbench {name}")
 
     return call
+
+
+def main() -> None:
+    """Be the command `ampbench`, which an installation brings."""
+    show_everything()
+    make_app()(prog_name="ampbench")
 
 
 if __name__ == "__main__":

@@ -3,11 +3,13 @@
 import os
 import sys
 
-# Started by path, Python puts bench/ itself first on sys.path: `import bench` would fail, and a file of ours
-# could shadow a standard module. The repository takes its place, and one's own models are found from where one is.
+# Started by path, Python puts bench/ itself first on sys.path: `ampbench` would not be found, and a file of ours
+# could shadow a standard module.
 if __name__ == "__main__":
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    sys.path.append(os.getcwd())
+    from ampbench.path import step_aside
+
+    step_aside()
     from ampbench.bench.plan.packages import require_packages
 
     require_packages()

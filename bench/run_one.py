@@ -6,7 +6,9 @@ import sys
 # See run_matrix.py: bench/ must not stand first on the path.
 if __name__ == "__main__":
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    sys.path.append(os.getcwd())
+    from ampbench.path import step_aside
+
+    step_aside()
     from ampbench.bench.plan.packages import require_packages
 
     require_packages()

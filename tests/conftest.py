@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from ampbench.bench.train.statuses import Unsupported
-
-ROOT = Path(__file__).resolve().parents[1]
+from ampbench.path import ROOT as ROOT
 
 # Before torch is imported: tests share the machine with whatever else runs on it, and a second OpenMP thread
 # that waits for a core makes a tiny net a hundred times slower.

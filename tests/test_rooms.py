@@ -15,55 +15,51 @@ from tests.conftest import ROOT
 
 # A room may import the rooms below it, and files of its own.
 BELOW: dict[str, set[str]] = {
-    "ampbench.bench.plan": {"models"},
-    "ampbench.bench.store": {"ampbench.bench.plan"},
-    "ampbench.bench.measure": {"ampbench.bench.plan", "ampbench.bench.store"},
-    "ampbench.bench.train": {"ampbench.bench.plan", "ampbench.bench.store", "models"},
-    "ampbench.bench.worker": {
-        "ampbench.bench.train",
-        "ampbench.bench.measure",
-        "ampbench.bench.store",
-        "ampbench.bench.plan",
-    },
-    "ampbench.bench.sinks": {"ampbench.bench.store", "ampbench.bench.plan"},
-    "ampbench.bench.launch": {
-        "ampbench.bench.worker",
-        "ampbench.bench.measure",
-        "ampbench.bench.store",
-        "ampbench.bench.plan",
-        "ampbench.bench.sinks",
-    },
+    "bench.plan": {"models"},
+    "bench.store": {"bench.plan"},
+    "bench.measure": {"bench.plan", "bench.store"},
+    "bench.train": {"bench.plan", "bench.store", "models"},
+    "bench.worker": {"bench.train", "bench.measure", "bench.store", "bench.plan"},
+    "bench.sinks": {"bench.store", "bench.plan"},
+    "bench.launch": {"bench.worker", "bench.measure", "bench.store", "bench.plan", "bench.sinks"},
     "visualize": set(),
     "models": set(),
-    "ampbench": {
-        "ampbench.bench.plan",
-        "ampbench.bench.measure",
-        "ampbench.bench.worker",
-        "ampbench.bench.store",
-        "ampbench.bench.launch",
-        "visualize",
-    },
+    "ampbench": {"bench.plan", "bench.measure", "bench.worker", "bench.store", "bench.launch", "visualize"},
 }
+
+KNOWN_TO_ALL = {"path", "terminal", "learned"}
+"""Modules of `ampbench` below every room."""
 
 
 def imports(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module == "ampbench":
+            yield from (f"ampbench.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             yield node.module
 
 
-def room_of(module: str) -> str:
-    parts = module.split(".")
-    if parts[0] == "ampbench" and parts[1:2] in (["terminal"], ["learned"]):  # below every room: known to all of them
-        return f"ampbench.{parts[1]}"
-    return ".".join(parts[:2]) if parts[0] == "bench" else parts[0]
+def room_of(module: str) -> str | None:
+    """Return the room that a module of ours lies in; None of another's, and of what all rooms may know."""
+    ours, *parts = module.split(".")
+    if ours != "ampbench" or (parts[:1] and parts[0] in KNOWN_TO_ALL):
+        return None
+    if parts[:1] == ["bench"]:
+        return ".".join(parts[:2])
+    return parts[0] if parts[:1] and parts[0] in BELOW else "ampbench"
+
+
+def files_of(room: str) -> list[Path]:
+    """Return the files of a room; those of the others are linked into `ampbench` and none of its own."""
+    folder = ROOT / room.replace(".", "/")
+    return list(folder.glob("*.py") if room == "ampbench" else folder.rglob("*.py"))
 
 
 @pytest.mark.parametrize("room", BELOW)
 def test_an_arrow_only_points_down(room: str) -> None:
-    files = list((ROOT / room.replace(".", "/")).rglob("*.py"))
+    files = files_of(room)
     assert files
     for path in files:
         for module in imports(path):
@@ -72,9 +68,16 @@ def test_an_arrow_only_points_down(room: str) -> None:
                 assert target in BELOW[room], f"{path.relative_to(ROOT)} imports {module}"
 
 
-def test_what_every_room_may_import_imports_none() -> None:
-    found = [module for module in imports(ROOT / "ampbench" / "terminal.py") if room_of(module) in BELOW]
-    assert not found
+@pytest.mark.parametrize("name", KNOWN_TO_ALL)
+def test_what_every_room_may_import_imports_none(name: str) -> None:
+    assert not [module for module in imports(ROOT / "ampbench" / f"{name}.py") if room_of(module) in BELOW]
+
+
+def test_everything_of_ours_has_one_name() -> None:
+    for room in BELOW:
+        for path in files_of(room):
+            other = [m for m in imports(path) if m.partition(".")[0] in ("bench", "models", "visualize")]
+            assert not other, f"{path.relative_to(ROOT)} imports {other}: say ampbench.{other[0]}"
 
 
 def test_instruments_do_not_know_of_one_another() -> None:
@@ -97,7 +100,7 @@ def test_no_command_launcher_or_store_imports_torch() -> None:
 
 
 def test_visualize_imports_neither_torch_nor_bench() -> None:
-    assert not imported_with(["ampbench.visualize.report", "ampbench.visualize.compare"], {"torch", "bench"})
+    assert not imported_with(["ampbench.visualize.report", "ampbench.visualize.compare"], {"torch", "ampbench.bench"})
 
 
 def imported_with(modules: list[str], heavy: set[str]) -> list[str]:

@@ -20,8 +20,8 @@ from typing import Any
 
 from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.plan.packages import advice
-from ampbench.bench.store.folder import ROOT
 from ampbench.bench.store.run import Run
+from ampbench.path import ROOT, for_children
 
 PRELOAD = ["ampbench.bench.worker.process", "pandas", __name__]
 """What the fork server imports; torch comes with it, and pandas is what Arrow imports at the first table that it makes.
@@ -100,7 +100,7 @@ def server_pid() -> int | None:
     return pid
 
 
-_NEXT = f"To see why: cd {ROOT} && {sys.executable} -c 'import bench.worker.process'"
+_NEXT = f"To see why: cd {ROOT} && {sys.executable} -c 'import ampbench.bench.worker.process'"
 
 
 def _last_words(error: Exception) -> str:
@@ -126,7 +126,7 @@ def _greet(messages: Connection) -> None:
     """Run in a worker: say what it could not load, or None."""
     said: str | None = None
     try:
-        import bench.worker.process  # noqa: F401
+        import ampbench.bench.worker.process  # noqa: F401
     except Exception as e:
         said = f"{type(e).__name__}: {' '.join(str(e).split())}".rstrip(". ") + advice(e)
     with suppress(BrokenPipeError):  # whoever asked was interrupted
@@ -143,17 +143,20 @@ def _serve(run: Run, messages: Connection) -> None:
 def _ensure_running() -> None:
     # Ctrl-C and a hang-up reach the whole group; here the launcher alone answers them, also while torch still loads.
     before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGHUP)}
+    sys.path.insert(0, str(ROOT))  # newer Pythons' server takes it over, and finds `ampbench` before a user's own
     try:
         forkserver.ensure_running()
     finally:
+        sys.path.remove(str(ROOT))
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
 def _server_environment() -> AbstractContextManager[None]:
     """Return a context in which every server is started, the first and one that replaces it."""
-    path = os.pathsep.join([str(ROOT), *sys.path])
-    return _environment(OPENBLAS_NUM_THREADS="1", JE_ARROW_MALLOC_CONF="background_thread:false", PYTHONPATH=path)
+    # By PYTHONSAFEPATH the current folder, with an ampbench.py of a user's own say, does not come first.
+    ours = {"PYTHONPATH": for_children(), "PYTHONSAFEPATH": "1"}
+    return _environment(OPENBLAS_NUM_THREADS="1", JE_ARROW_MALLOC_CONF="background_thread:false", **ours)
 
 
 @contextmanager

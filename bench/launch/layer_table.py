@@ -11,7 +11,7 @@ from typing import Any
 
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.errors import RequestError
-from ampbench.bench.store.folder import ROOT
+from ampbench.path import for_children
 
 MARK = "ampbench layers: "
 """Before each line of the process that is ours."""
@@ -29,11 +29,10 @@ def layer_tables(cells: Sequence[Cell]) -> Iterator[list[str]]:
     kinds: dict[str, Cell] = {}
     for cell in cells:
         kinds.setdefault(repr([cell.settings[name] for name in SHAPING]), cell)
-    command = [sys.executable, "-m", "ampbench.bench.worker.layer_table"]
-    path = os.pathsep.join([str(ROOT), *sys.path])
+    command = [sys.executable, "-P", "-m", "ampbench.bench.worker.layer_table"]
     asked = json.dumps([cell.to_json() for cell in kinds.values()])
     done = subprocess.run(
-        command, input=asked, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": path}
+        command, input=asked, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": for_children()}
     )
     # A network that prints has its say on the same stream: ours are the lines that begin with the mark.
     found = [json.loads(line.removeprefix(MARK)) for line in done.stdout.splitlines() if line.startswith(MARK)]

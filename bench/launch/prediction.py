@@ -8,10 +8,9 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from pathlib import Path
 
 from ampbench.bench.plan.cell import Cell
-from ampbench.bench.store.folder import ROOT
+from ampbench.path import for_children
 
 IRRELEVANT = ("seed", "round", "epochs", "learning_rate", "schedule", "warmup_epochs", "milestones", "weight_decay")
 """Fields that change no byte: cells that differ only in them are predicted once."""
@@ -42,9 +41,7 @@ def predict_memory(cells: Sequence[Cell], tell: Callable[[str], None]) -> dict[s
 def _answers(cells: Sequence[Cell]) -> Iterator[int | str]:
     """Yield an answer for each cell, up to one whose model ends the process that it is built in."""
     command = [sys.executable, "-P", "-m", "ampbench.bench.worker.prediction"]
-    # As in a worker: ours first, then where one is, where a model of one's own may lie.
-    path = os.pathsep.join([str(ROOT), *filter(None, sys.path), str(Path.cwd())])
-    environ, pipe, num_answers = os.environ | {"PYTHONPATH": path}, subprocess.PIPE, 0
+    environ, pipe, num_answers = os.environ | {"PYTHONPATH": for_children()}, subprocess.PIPE, 0
     with subprocess.Popen(command, env=environ, stdin=pipe, stdout=pipe, text=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None

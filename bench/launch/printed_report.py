@@ -11,7 +11,8 @@ from rich.console import Console
 
 from ampbench.bench.launch.progress import PLAIN
 from ampbench.bench.plan.packages import how_to_install
-from ampbench.bench.store.folder import ROOT, SUMMARY, Folder
+from ampbench.bench.store.folder import SUMMARY, Folder
+from ampbench.path import ROOT
 
 MISSING_MODULE = re.compile(r"^ModuleNotFoundError: No module named '([\w.]+)'$", re.MULTILINE)
 

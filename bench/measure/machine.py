@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ampbench.bench.plan.board import Board
+from ampbench.path import ROOT
 
 SWITCHES = (
     "CUBLAS_WORKSPACE_CONFIG",
@@ -40,8 +41,6 @@ REFUSED = {
     "ONEDNN_DEFAULT_FPMATH_MODE": "it lets fp32 run in bf16 or TF32 on the CPU",
 }
 """Variables under which a label would not be true, and why."""
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

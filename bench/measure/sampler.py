@@ -19,12 +19,12 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, Generic, Self, TypeVar
+
+from ampbench.path import ROOT
 
 S = TypeVar("S")
 
-ROOT = Path(__file__).resolve().parents[2]
 
 MAX_STOP_S = 2.0
 """Waited at most for the last samples; then the process is killed."""

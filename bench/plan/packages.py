@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from ampbench.path import ROOT
 
 DISTRIBUTIONS = {"sklearn": "scikit-learn", "PIL": "pillow", "pynvml": "nvidia-ml-py", "annotated_types": "pydantic"}
 """Module -> the distribution that brings it, where the two have different names."""

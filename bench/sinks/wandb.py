@@ -26,7 +26,8 @@ from pathlib import Path
 from subprocess import DEVNULL
 from typing import Any
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+from ampbench.path import ROOT
+
 SPEAKER = "W&B: "
 """Begins each line for the user; whatever else wandb lets slip into stdout is not one."""
 TRIES = 2
@@ -44,12 +45,12 @@ def publish(folder: Path, run_folders: Sequence[str], *, timeout_s: float) -> st
     if not run_folders:
         return f"{SPEAKER}every finished run is logged already"
     command = [sys.executable, "-m", "ampbench.bench.sinks.wandb", str(folder.absolute()), *run_folders]
-    by_hand = f"cd {REPOSITORY} && python {shlex.join([*command[1:4], run_folders[0]])}"
+    by_hand = f"cd {ROOT} && python {shlex.join([*command[1:4], run_folders[0]])}"
     status: int | None = None
     try:
         with tempfile.TemporaryFile() as said:  # not a pipe, whose end depends on who else inherited it
             child = subprocess.Popen(
-                command, cwd=REPOSITORY, stdin=DEVNULL, stdout=said, stderr=DEVNULL, start_new_session=True
+                command, cwd=ROOT, stdin=DEVNULL, stdout=said, stderr=DEVNULL, start_new_session=True
             )
             try:
                 with contextlib.suppress(subprocess.TimeoutExpired):

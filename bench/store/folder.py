@@ -15,9 +15,8 @@ from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.plan.matrix import Plan
 from ampbench.bench.store.atomic import RECORD, looks_whole, write_json
+from ampbench.path import ROOT
 from ampbench.terminal import printable
-
-ROOT = Path(__file__).resolve().parents[2]
 
 SUMMARY = "summary.txt"
 """What the report says of the joined tables; it goes when they change."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from ampbench.bench.store.columns import TABLES
+from ampbench.path import ROOT
 
 HEAD = """# Results
 
@@ -29,7 +28,7 @@ def reference() -> str:
 
 def write() -> None:
     """Write results/README.md."""
-    (Path(__file__).resolve().parents[2] / "results" / "README.md").write_text(reference())
+    (ROOT / "results" / "README.md").write_text(reference())
 
 
 if __name__ == "__main__":

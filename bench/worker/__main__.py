@@ -8,6 +8,7 @@ from pathlib import Path
 from ampbench.bench.store.disk import unwritable
 from ampbench.bench.store.run import Run
 from ampbench.bench.worker.process import print_report, run_cell
+from ampbench.path import step_aside
 from ampbench.terminal import show_everything
 
 
@@ -22,6 +23,7 @@ def main() -> int:
         print(e, file=sys.stderr)
         return 2
     show_everything()
+    step_aside()
     try:
         run_cell(run, print_report)
     except OSError as e:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.train.network import build_model
+from ampbench.path import step_aside
 
 MARK = "ampbench layers: "
 """Before each line, since a network that prints has its say on the same stream."""
@@ -75,6 +76,7 @@ def _shape(output: Any) -> str:
 
 def main() -> None:
     """Summarise every cell that stdin lists."""
+    step_aside()
     for plain in json.load(sys.stdin):
         said: dict[str, Any]
         try:

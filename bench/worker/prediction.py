@@ -30,6 +30,7 @@ from ampbench.bench.train.network import build_model
 from ampbench.bench.train.optimizer import build_optimizer
 from ampbench.bench.train.precision import DTYPES, Scaler, cast_real
 from ampbench.bench.train.step import step_of
+from ampbench.path import step_aside
 
 CPU = torch.device("cpu")
 """Fake tensors of a GPU would need its driver. Autocast keeps the same policy for products on both."""
@@ -111,6 +112,7 @@ def _autocast(cell: Cell) -> torch.autocast:
 
 def main() -> None:
     """Predict every cell that stdin lists. What a model prints, from C too, goes to stderr, apart from the answers."""
+    step_aside()
     cells = json.load(sys.stdin)
     sys.stdout.flush()
     answers = os.fdopen(os.dup(1), "w")

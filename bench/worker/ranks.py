@@ -10,6 +10,7 @@ import ctypes
 import os
 import queue
 import signal
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -40,6 +41,7 @@ from ampbench.bench.worker.log import loaded_lines, say
 from ampbench.bench.worker.process import ECHO_S, measure_cell, prepare_process
 from ampbench.bench.worker.proof import prove_first_step
 from ampbench.bench.worker.timing import Report
+from ampbench.path import ROOT, step_aside
 
 PATIENCE_S = 3 * ECHO_S
 """A follower that fails waits so long before it says so: where rank 0 failed alike, its record says more."""
@@ -78,6 +80,7 @@ def run_ranks(run: Run, report: Report, waited_s: float) -> None:
             # GPUs the agent asks how many there are, after which no copy may use them.
             start_method="spawn" if run.board.is_gpu else "fork",
         )
+        sys.path.insert(0, str(ROOT))  # a process that is spawned imports ours first, as the fork server does
         try:
             elastic_launch(config, run_rank)(run, report, waited_s, pipes, os.getpid())
         except ChildFailedError as e:
@@ -92,6 +95,7 @@ def run_ranks(run: Run, report: Report, waited_s: float) -> None:
 @record
 def run_rank(run: Run, report: Report, waited_s: float, pipes: Pipes, agent: int) -> None:
     """Be one of the ranks, until the cell has its record."""
+    step_aside()
     _die_with(agent)
     rank = int(os.environ["RANK"])
     device = prepare_process(run, rank)

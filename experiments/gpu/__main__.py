@@ -21,10 +21,9 @@ from pathlib import Path
 from ampbench.bench.launch.boards import find_boards
 from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.plan.packages import MEASURING, missing, requirement, requirements, to_carry
+from ampbench.path import ROOT
 from ampbench.terminal import show_everything
 from experiments.gpu.steps import STOPPED, Step, rooted, run_steps, say_to, slug
-
-ROOT = Path(__file__).resolve().parents[2]
 
 AGAIN = [word for status in ("failed", "crashed", "timeout") for word in ("--again", status)]
 """What went wrong the last time was mended since, or needed more minutes."""
