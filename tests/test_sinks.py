@@ -22,8 +22,9 @@ import pytest
 
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.recipe import RECIPES
-from ampbench.bench.sinks.wandb import REPOSITORY, is_logged, publish, run_id
+from ampbench.bench.sinks.wandb import is_logged, publish, run_id
 from ampbench.bench.store.columns import schema
+from ampbench.path import ROOT
 
 pytestmark = pytest.mark.whole
 
@@ -287,7 +288,7 @@ def test_what_a_hanging_upload_started_is_killed_with_it(
 def test_ctrl_c_kills_what_was_started(experiment: Path, stand_in: Callable[..., None]) -> None:
     stand_in(sync=HANG)
     call = f"from bench.sinks.wandb import *; publish(Path({str(experiment)!r}), {RUNS}, timeout_s=1000)"
-    parent = subprocess.Popen([sys.executable, "-c", call], cwd=REPOSITORY, stderr=subprocess.PIPE, text=True)
+    parent = subprocess.Popen([sys.executable, "-c", call], cwd=ROOT, stderr=subprocess.PIPE, text=True)
     while not is_asleep() and parent.poll() is None:
         time.sleep(0.1)
     parent.send_signal(signal.SIGINT)
@@ -394,5 +395,5 @@ def test_a_child_that_cannot_start_is_a_line_too(
 def test_the_launcher_pays_nothing_for_a_sink() -> None:
     heavy = "{'wandb', 'torch', 'pandas', 'pyarrow', 'numpy'}"
     code = f"import sys, bench.sinks.wandb; print(sorted({heavy} & set(sys.modules)))"
-    loaded = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert loaded.stdout.strip() == "[]"
