@@ -186,7 +186,7 @@ def test_a_person_who_stops_it_stops_the_step_and_is_told_how_it_goes_on(tmp_pat
         "sys.argv = ['gpu', '--results', sys.argv[1]]\n"
         "from experiments.gpu import __main__ as command\n"
         "from experiments.gpu.steps import Step\n"
-        "script = \"trap 'echo joined; exit 130' INT; echo begun; sleep 60 & wait\"\n"
+        "script = \"trap 'echo joined; exit 130' INT; echo begun; while true; do sleep 0.1; done\"\n"
         "command.steps_for = lambda folder: [Step(name='a', about='-', command=('sh', '-c', script), share=1)]\n"
         "sys.exit(command.main())"
     )

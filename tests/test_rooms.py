@@ -27,7 +27,7 @@ BELOW: dict[str, set[str]] = {
     "ampbench": {"bench.plan", "bench.measure", "bench.worker", "bench.store", "bench.launch", "visualize"},
 }
 
-KNOWN_TO_ALL = {"path", "terminal", "learned"}
+KNOWN_TO_ALL = ("path", "terminal", "learned")
 """Modules of `ampbench` below every room."""
 
 
