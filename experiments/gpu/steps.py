@@ -98,9 +98,9 @@ def _run(command: Sequence[str], may_s: float, grace_s: float, log: IO[str]) -> 
         return f"did not start: {e}"
     assert process.stdout
     copying = threading.Thread(target=_copy, args=(process.stdout, log), daemon=True)
-    copying.start()
     ending = STOPPED
     try:
+        copying.start()  # from here on an interrupt stops the step, and leaves it not running alone
         status = process.wait(may_s - grace_s)
         ending = f"exit {status}" if status else "done"
     except subprocess.TimeoutExpired:
@@ -115,7 +115,8 @@ def _run(command: Sequence[str], may_s: float, grace_s: float, log: IO[str]) -> 
     finally:
         _signal(process, signal.SIGKILL)
         process.wait()
-        copying.join(1.0)
+        if copying.ident is not None:
+            copying.join(1.0)
     return ending
 
 
