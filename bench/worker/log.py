@@ -7,6 +7,7 @@ that were written in the middle of an epoch would wait for the device there.
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -35,9 +36,11 @@ def open_log(folder: Path) -> int:
 def silence_profiler() -> None:
     """Keep libkineto's own lines (`USDT: … profiler_start`, `gpuGetDeviceCount failed`) out of log.txt.
 
-    It asks this variable when the first profiler starts; whoever sets it to another level gets that.
+    It asks this variable when the first profiler starts; whoever sets it to another level gets that. An older torch
+    also warns at each profile that it keeps no events of the one before.
     """
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")
+    warnings.filterwarnings("ignore", message="Warning: Profiler clears events", category=UserWarning)
 
 
 def say(*lines: str) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.measure import Measure
 from ampbench.bench.plan.recipe import RECIPES
+from ampbench.bench.train.statuses import Unsupported
 from ampbench.bench.worker.keeping import Keeping
 from ampbench.bench.worker.process import _autopsy, _measured
 from ampbench.bench.worker.session import Session
@@ -58,4 +59,6 @@ def end(
     if status == "diverged":
         because = f"{because}; {_autopsy(session, 60)}"
     torch.backends.mkldnn.enabled = True
+    if status == "unsupported" and "does not update" in str(because):
+        raise Unsupported(because)  # of torch's optimizers, whatever the model: a skip (tests/conftest.py)
     return session.row | {"status": status, "because": because, "epochs": session.traces.epochs}
