@@ -77,13 +77,27 @@ def called(factory: Callable[..., Any], name: str, arguments: Mapping[str, Any])
     """Call a factory with arguments that it takes.
 
     Raises:
-        ValueError: it does not take them.
+        ValueError: it does not take them, or cannot be called without others.
     """
     known, takes_any = arguments_of(factory)
     for argument in arguments:
         if argument not in known and not takes_any:
             raise ValueError(f"{name!r} takes no {argument!r} (model_args). {near(argument, known)}")
+    lacking = [needed for needed in needed_by(factory) if needed not in arguments]
+    if lacking:
+        words = ", ".join(f"{needed} = …" for needed in lacking)
+        raise ValueError(f"{name!r} needs {', '.join(lacking)}: write model_args = {{{words}}}, or give it a default")
     return factory(**arguments)
+
+
+def needed_by(factory: Callable[..., Any]) -> list[str]:
+    """Return the names of what a factory cannot be called without; none of one that does not say its arguments."""
+    try:
+        parameters = inspect.signature(factory).parameters.values()
+    except (TypeError, ValueError):  # of a builtin
+        return []
+    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return [p.name for p in parameters if p.kind in kinds and p.default is p.empty]
 
 
 def arguments_of(factory: Callable[..., Any]) -> tuple[list[str], bool]:

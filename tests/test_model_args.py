@@ -37,6 +37,13 @@ epochs = 1
 """
 
 
+class Sized(Net):
+    """Cannot be built without being told its sizes."""
+
+    def __init__(self, width: int, *, depth: int) -> None:
+        super().__init__()
+
+
 class Wider(Net):
     """A factory with arguments of its own."""
 
@@ -125,6 +132,8 @@ def test_torchvision_and_a_factory_of_ones_own_are_given_theirs() -> None:
         ("torchvision:vit_b_16", {"droput": 0.1}, "takes no 'droput'.*Did you mean 'dropout'"),
         ("tests.test_model_args:Wider", {"scal": 2}, "takes no 'scal'.*Did you mean 'scale'"),
         ("tests.tiny:Net", {"scale": 2}, "It takes none"),
+        ("tests.test_model_args:Sized", {}, "needs width, depth: write model_args = {width = …, depth = …}"),
+        ("tests.test_model_args:Sized", {"width": 2}, "needs depth: write"),
         ("VGG19", {"width": 2}, "'VGG19' takes no arguments; drop model_args"),
         ("ViT_B16", {"hidden_dropout": 0.1}, "Did you mean 'hidden_dropout_prob'"),
         ("ViT_B16", {"hidden_dropout_prob": 1.0}, "= 1.0 should be a share from 0 to below 1"),
