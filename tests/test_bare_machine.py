@@ -61,8 +61,9 @@ max_timing_s = 0.5
 
 @pytest.mark.whole
 def test_speed_is_measured_without_what_draws_and_what_decodes(
-    experiment_file: Callable[..., Path], tmp_path: Path
+    experiment_file: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("AMPBENCH_CACHE", str(tmp_path / "cache"))  # no other test has prepared the digits there
     file = experiment_file(
         """
 question = "What is missing?"
