@@ -115,6 +115,12 @@ def _choose(batch_size: int, ok: pd.DataFrame, verdicts: list[Verdict]) -> _Choi
         return _Choice(
             kind="can't tell", batch_size=batch_size, claim=claim, evidence=f"{nearest.recipe} {nearest.speed}"
         )
+    if any(v.accuracy for v in verdicts) and _learned_nothing(ok, reference):
+        claim = f"{reference} learned nothing here, so no accuracy can be held against it; mend the training first"
+        nearest = fastest_first[0]
+        return _Choice(
+            kind="can't tell", batch_size=batch_size, claim=claim, evidence=f"{nearest.recipe} {nearest.speed}"
+        )
     faster = [v for v in fastest_first if v.speed.verdict == "faster"]
     unsettled = [v for v in faster if v.why_open and not v.num_failed]
     winners = [v for v in faster if v.keeps_accuracy]
@@ -128,6 +134,12 @@ def _choose(batch_size: int, ok: pd.DataFrame, verdicts: list[Verdict]) -> _Choi
     if blurred:
         return _speed_open(batch_size, blurred)
     return _keep(batch_size, reference, fastest_first, faster)
+
+
+def _learned_nothing(ok: pd.DataFrame, recipe: str) -> bool:
+    """Whether a training of a recipe is known to be no better than guessing; older rows do not say."""
+    own = ok.loc[ok["precision"] == recipe]
+    return "learned" in own and bool(own["learned"].isin([False]).any())
 
 
 def _use(batch_size: int, ok: pd.DataFrame, winners: list[Verdict], unsettled: list[Verdict]) -> _Choice:

@@ -35,6 +35,18 @@ def test_many_subjects_of_one_recipe_each_share_a_sentence(folder, subjects, sen
     assert not any(one.decided for one in found)
 
 
+@pytest.mark.parametrize("learned", [False, True])
+def test_a_reference_that_learned_nothing_vouches_for_nobody(folder, learned):
+    for seed in range(10):
+        for recipe in ("fp32", "bf16_amp"):
+            folder.add(cell(recipe, 128, seed), test_accuracy=0.1, learned=learned)
+    said = sentence(folder.write())
+    if learned:
+        assert said.startswith("Train VGG19 in bf16_amp")
+    else:
+        assert said.startswith("Can't tell for VGG19 at batch 128: fp32 learned nothing here")
+
+
 def test_a_faster_and_equivalent_recipe_is_recommended_with_its_evidence(matrix):
     path = matrix(seeds=range(10))
     verdict = only(path, "bf16_amp")
