@@ -19,7 +19,7 @@ from ampbench.bench.measure.memory_history import Digest, Moment, digest, read_s
 from ampbench.bench.measure.memory_history.record import Snapshot
 from ampbench.bench.plan.errors import RequestError
 from ampbench.terminal import printable
-from ampbench.visualize.text_table import draw
+from ampbench.visualize.show.text_table import draw
 
 MIB = 2**20
 WIDTH = 100
@@ -137,8 +137,8 @@ def _draw(found: Digest, name: str, out: Path) -> None:
     import matplotlib.pyplot as plt
     import pandas as pd
 
-    from ampbench.visualize import theme
     from ampbench.visualize.figures.memory_timeline import draw_levels
+    from ampbench.visualize.show import theme
 
     theme.use()
     fig, ax = plt.subplots(figsize=(9, 4), layout="constrained")

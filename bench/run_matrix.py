@@ -76,7 +76,7 @@ def main(
     if summary and not plan:
         raise RequestError("--summary belongs to --plan: add it, or drop both; a run records num_parameters")
     if plan:
-        from ampbench.bench.launch.dry_run import dry_run
+        from ampbench.bench.launch.preview import dry_run
 
         lines = dry_run(planned, cells, results, predict=predict, summary=summary)
         sys.stdout.write("\n".join(lines) + "\n")

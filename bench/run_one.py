@@ -84,7 +84,7 @@ def main(**typed: Any) -> int:
     except RequestError as e:
         raise RequestError(in_words_typed(str(e))) from None
     if own["plan"]:
-        from ampbench.bench.launch.dry_run import dry_run
+        from ampbench.bench.launch.preview import dry_run
 
         sys.stdout.write("\n".join(dry_run(plan, plan.cells, own["results"], summary=own["summary"])) + "\n")
         return 0

@@ -16,7 +16,7 @@ from ampbench.bench.measure.memory_history import digest, read_snapshot
 from ampbench.bench.plan.errors import RequestError
 from ampbench.memory import in_words, main
 from tests.fuzz.conftest import drawn
-from tests.snapshots import BACKWARD, FIXTURE, FORWARD, Allocator, random_history, stack, steps
+from tests.support.snapshots import BACKWARD, FIXTURE, FORWARD, Allocator, random_history, stack, steps
 from tests.test_ampbench import ampbench
 
 Snapshot = dict[str, Any]

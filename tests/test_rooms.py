@@ -15,19 +15,21 @@ from tests.conftest import ROOT
 
 # A room may import the rooms below it, and files of its own.
 BELOW: dict[str, set[str]] = {
-    "bench.plan": {"models"},
-    "bench.store": {"bench.plan"},
-    "bench.measure": {"bench.plan", "bench.store"},
-    "bench.train": {"bench.plan", "bench.store", "models"},
-    "bench.worker": {"bench.train", "bench.measure", "bench.store", "bench.plan"},
-    "bench.sinks": {"bench.store", "bench.plan"},
-    "bench.launch": {"bench.worker", "bench.measure", "bench.store", "bench.plan", "bench.sinks"},
-    "visualize": set(),
+    "schema": set(),
+    "bench.plan": {"schema", "models"},
+    "bench.machine": {"schema", "bench.plan"},
+    "bench.store": {"schema", "bench.plan", "bench.machine"},
+    "bench.measure": {"schema", "bench.plan", "bench.machine", "bench.store"},
+    "bench.train": {"schema", "bench.plan", "bench.store", "models"},
+    "bench.worker": {"schema", "bench.plan", "bench.machine", "bench.store", "bench.measure", "bench.train"},
+    "bench.sinks": {"schema", "bench.store", "bench.plan"},
+    "bench.launch": {"schema", "bench.plan", "bench.machine", "bench.store", "bench.worker", "bench.sinks"},
+    "visualize": {"schema"},
     "models": set(),
-    "ampbench": {"bench.plan", "bench.measure", "bench.worker", "bench.store", "bench.launch", "visualize"},
+    "ampbench": {"schema", "bench.plan", "bench.measure", "bench.worker", "bench.store", "bench.launch", "visualize"},
 }
 
-KNOWN_TO_ALL = ("path", "terminal", "learned")
+KNOWN_TO_ALL = ("path", "terminal")
 """Modules of `ampbench` below every room."""
 
 
@@ -53,7 +55,7 @@ def room_of(module: str) -> str | None:
 
 def files_of(room: str) -> list[Path]:
     """Return the files of a room; those of the others are linked into `ampbench` and none of its own."""
-    folder = ROOT / room.replace(".", "/")
+    folder = ROOT / "ampbench" / room if room == "schema" else ROOT / room.replace(".", "/")
     return list(folder.glob("*.py") if room == "ampbench" else folder.rglob("*.py"))
 
 

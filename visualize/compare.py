@@ -20,12 +20,13 @@ from typing import Annotated
 import typer
 
 from ampbench.terminal import saying_unwritten, show_everything
-from ampbench.visualize import comparison, frame, gate
-from ampbench.visualize.comparison import Comparison
-from ampbench.visualize.files import ResultsError
-from ampbench.visualize.formats import WIDTH, Format, notes, render
-from ampbench.visualize.gate import Gate
-from ampbench.visualize.side import choose
+from ampbench.visualize.judge import comparison, gate
+from ampbench.visualize.judge.comparison import Comparison
+from ampbench.visualize.judge.gate import Gate
+from ampbench.visualize.judge.side import choose
+from ampbench.visualize.read import frame
+from ampbench.visualize.read.files import ResultsError
+from ampbench.visualize.show.formats import WIDTH, Format, notes, render
 
 
 def check(gates: Sequence[Gate], found: Sequence[Comparison]) -> int:

@@ -16,13 +16,16 @@ import pandas as pd
 import typer
 
 from ampbench.terminal import saying_unwritten, show_everything, unwritten
-from ampbench.visualize import failures, frame, learned, numerics, recommendation, table, verdict, work
-from ampbench.visualize.files import ResultsError
-from ampbench.visualize.frame import Results
-from ampbench.visualize.page import HEADS, cells_of, facts_of
-from ampbench.visualize.pictures import Picture, draw
-from ampbench.visualize.recommendation import Recommendation
-from ampbench.visualize.summary_text import WIDTH, summary_text
+from ampbench.visualize.findings import failures, learned, numerics, work
+from ampbench.visualize.judge import recommendation, verdict
+from ampbench.visualize.judge.recommendation import Recommendation
+from ampbench.visualize.read import frame
+from ampbench.visualize.read.files import ResultsError
+from ampbench.visualize.read.frame import Results
+from ampbench.visualize.show import table
+from ampbench.visualize.show.page import HEADS, cells_of, facts_of
+from ampbench.visualize.show.pictures import Picture, draw
+from ampbench.visualize.show.summary_text import WIDTH, summary_text
 
 
 def write_report(
@@ -77,7 +80,7 @@ def render(
     looks, recipes = results.styles, results.recipes
     trained = learned.rows_of(results)
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "show"),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,

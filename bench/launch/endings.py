@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.errors import RequestError, did_you_mean
-from ampbench.bench.store.columns import STATUSES
 from ampbench.bench.store.folder import Folder
 from ampbench.bench.store.join import joined_rows
+from ampbench.schema.statuses import STATUSES
 
 MENDABLE = ("failed", "crashed", "timeout")
 """Endings that a person may have mended the cause of."""

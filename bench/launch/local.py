@@ -15,13 +15,14 @@ from multiprocessing.context import ForkServerContext
 from typing import Any, Protocol
 
 from ampbench.bench.launch.active import INTERRUPTIONS, PATIENCE_S, Active, age_of
-from ampbench.bench.launch.backstop import Backstop
-from ampbench.bench.measure.machine import provenance
-from ampbench.bench.plan.board import Board
+from ampbench.bench.launch.oom_guard import OomGuard
+from ampbench.bench.machine.board import Board
+from ampbench.bench.machine.provenance import provenance
 from ampbench.bench.plan.errors import RequestError
-from ampbench.bench.store.columns import METHOD_VERSION, TABLES
 from ampbench.bench.store.record import write_run
 from ampbench.bench.store.run import Run
+from ampbench.bench.store.tables import TABLES
+from ampbench.schema.version import METHOD_VERSION
 
 Team = tuple[Board, ...]
 """The boards that run a group: one, or as many GPUs as each of its cells wants."""
@@ -46,7 +47,7 @@ def run_groups(
     *,
     context: ForkServerContext,
     watcher: Watcher,
-    backstop: Backstop,
+    oom_guard: OomGuard,
     board_hours: float | None = None,
 ) -> bool:
     """Run groups of cells to their records; free boards take the next group, and no group is split.
@@ -78,7 +79,7 @@ def run_groups(
                 for team, lane in [*lanes.items()]:
                     while team not in active and lane and not _used_up(spent_s, board_hours):
                         run = replace(lane.popleft(), board=team[0], peers=team[1:])
-                        ending = _ending_of(run, boards, backstop)
+                        ending = _ending_of(run, boards, oom_guard)
                         if ending:
                             _record_end(run, *ending, watcher)
                         else:
@@ -93,7 +94,7 @@ def run_groups(
             if not active:
                 return not queue and not lanes
             for team in _wait(active, watcher):
-                spent_s += len(team) * _finish(active.pop(team), watcher, backstop)
+                spent_s += len(team) * _finish(active.pop(team), watcher, oom_guard)
     except BaseException:
         for running in active.values():
             running.kill()
@@ -111,13 +112,13 @@ def _free_team(num_gpus: int, boards: Sequence[Board], lanes: Iterable[Team]) ->
     return tuple(free[:wanted]) if len(free) >= wanted else None
 
 
-def _ending_of(run: Run, boards: Sequence[Board], backstop: Backstop) -> tuple[str, str] | None:
+def _ending_of(run: Run, boards: Sequence[Board], oom_guard: OomGuard) -> tuple[str, str] | None:
     """Return status and reason of a cell that is not worth a start; a record that is there stays."""
     if age_of(run) is not None and not run.again:
         return None
     if run.board.is_gpu and run.cell.gpus > len(boards):
         return "unsupported", f"asks for {run.cell.gpus} GPUs of one model, and {len(boards)} may be used here"
-    because = backstop.implies(run.cell)
+    because = oom_guard.implies(run.cell)
     return ("oom", because) if because else None
 
 
@@ -163,7 +164,7 @@ def _listen(running: Active, watcher: Watcher) -> None:
         watcher.told(running.run, facts)
 
 
-def _finish(running: Active, watcher: Watcher, backstop: Backstop) -> float:
+def _finish(running: Active, watcher: Watcher, oom_guard: OomGuard) -> float:
     """See to it that an ended worker has left a record; return the seconds it held its board."""
     run, facts = running.run, running.facts
     running.let_go()
@@ -178,7 +179,7 @@ def _finish(running: Active, watcher: Watcher, backstop: Backstop) -> float:
                 time.sleep(PATIENCE_S)
             _record_end(run, "crashed", running.how_it_ended, watcher)
     else:
-        backstop.observe(run.cell, facts.get("status"))
+        oom_guard.observe(run.cell, facts.get("status"))
         unheard = {"status": "done", "because": "its record is there, as by another launcher; see the report"}
         watcher.ended(run, unheard | facts)
     return time.monotonic() - running.started_s

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from ampbench.bench.launch.fork_server import start_process
 from ampbench.bench.launch.progress import PLAIN
-from ampbench.bench.plan.board import Board
+from ampbench.bench.machine.board import Board
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.store.image_cache import place_of

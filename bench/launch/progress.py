@@ -14,7 +14,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from ampbench.bench.plan.board import Board
+from ampbench.bench.machine.board import Board
 from ampbench.bench.store.run import Run
 
 LOG_EVERY_S = 30.0
@@ -107,7 +107,7 @@ def _lines(facts: Mapping[str, Any]) -> list[str]:
     """Return what is known of a cell at work: where it is, and below that what it told last."""
     run = facts["run"]
     head = [f"{run.board}:", str(run.cell), facts["phase"]]
-    if facts["phase"] == "evaluating":
+    if facts["phase"] == "evaluation":
         share = facts["evaluated_share"]
         return [" ".join([*head, f"{_bar(share)} {share:.0%} of the test set, epoch {facts.get('epoch', 1)}"])]
     if facts.get("share"):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ampbench.bench.measure.board_state import foreign_processes
-from ampbench.bench.measure.machine import environment_id, machine_of
-from ampbench.bench.plan.board import Board
+from ampbench.bench.machine.board import Board
+from ampbench.bench.machine.board_state import foreign_processes
+from ampbench.bench.machine.provenance import environment_id, machine_of
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.plan.matrix import Plan
@@ -20,8 +20,8 @@ def refuse_shared(boards: Sequence[Board], nvml: Any = None) -> None:
     Whoever started this command is not somebody else, though it may hold a CUDA context; the rows tell what else of
     its process group was there.
     """
-    from ampbench.bench.store.kin import holds_cuda, kin_pids
-    from ampbench.bench.store.locks import holder_pids
+    from ampbench.bench.machine.locks import holder_pids
+    from ampbench.bench.machine.process_tree import holds_cuda, kin_pids
 
     kin = kin_pids() if any(board.is_gpu for board in boards) else []
     num_contexts = sum(holds_cuda(pid) for pid in kin)
@@ -39,8 +39,8 @@ def refuse_mixing(plan: Plan, folder: Folder, todo: Sequence[Cell], board: Board
     """Refuse to add rows of another machine, version or method to those that are there, joined, and stay."""
     if not folder.done(plan.cells):
         return
-    from ampbench.bench.store.columns import METHOD_VERSION
     from ampbench.bench.store.join import joined_rows
+    from ampbench.schema.version import METHOD_VERSION
 
     ours = machine_of(board.name, board.driver, simulated_boards=board.num_sharing)
     wanted = environment_id(ours, METHOD_VERSION)
@@ -58,7 +58,7 @@ def refuse_mixing(plan: Plan, folder: Folder, todo: Sequence[Cell], board: Board
 
 def refuse_unwritable_locks(boards: Sequence[Board]) -> None:
     """Refuse to start workers that could not lock their board."""
-    from ampbench.bench.store.locks import try_board
+    from ampbench.bench.machine.locks import try_board
 
     for board in boards:
         try:

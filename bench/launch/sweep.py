@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from ampbench.bench.launch.boards import choose_boards, find_boards, unheeded
 from ampbench.bench.launch.printed_report import print_report
 from ampbench.bench.launch.progress import PLAIN, Progress
 from ampbench.bench.launch.refusals import refuse_mixing, refuse_shared, refuse_unwritable_locks
-from ampbench.bench.measure.machine import git_state, refused_switch
-from ampbench.bench.plan.board import Board
+from ampbench.bench.machine.board import Board
+from ampbench.bench.machine.discovery import choose_boards, find_boards, unheeded
+from ampbench.bench.machine.provenance import git_state, refused_switch
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.plan.matrix import Plan
@@ -26,7 +26,7 @@ from ampbench.bench.store.disk import Lasting, saying_unwritable
 from ampbench.bench.store.folder import Folder
 
 if TYPE_CHECKING:
-    from ampbench.bench.launch.backstop import Backstop
+    from ampbench.bench.launch.oom_guard import OomGuard
     from ampbench.bench.store.run import Run
 
 WANDB_TIMEOUT_S = 120.0
@@ -128,7 +128,7 @@ def _run(
 
     try:
         context = start_fork_server()
-        groups, backstop = _prepare(plan, folder, todo, boards[0], options)
+        groups, oom_guard = _prepare(plan, folder, todo, boards[0], options)
         check_workers(context)
         prepare_data(todo, boards[0], context, console, log_every_s=options.log_every_s)
         with Progress(console, num_cells=len(todo), log_every_s=options.log_every_s) as progress:
@@ -137,7 +137,7 @@ def _run(
                 boards,
                 context=context,
                 watcher=progress,
-                backstop=backstop,
+                oom_guard=oom_guard,
                 board_hours=plan.experiment.budget.gpu_hours,
             )
     except KeyboardInterrupt:
@@ -151,9 +151,9 @@ def _run(
 
 def _prepare(
     plan: Plan, folder: Folder, todo: Sequence[Cell], board: Board, options: Options
-) -> tuple[list[list[Run]], Backstop]:
+) -> tuple[list[list[Run]], OomGuard]:
     """Return the runs by group, and what is known of batch sizes that do not fit."""
-    from ampbench.bench.launch.backstop import Backstop
+    from ampbench.bench.launch.oom_guard import OomGuard
     from ampbench.bench.store.join import joined_rows
     from ampbench.bench.store.run import Run
 
@@ -163,7 +163,7 @@ def _prepare(
         run = Run(
             folder=folder.run_path(cell),
             cell=cell,
-            measure=plan.experiment.measure,
+            protocol=plan.experiment.protocol,
             budget=plan.experiment.budget,
             board=board,
             order=order[cell.cell_id],
@@ -173,7 +173,7 @@ def _prepare(
         groups.setdefault(cell.group_id, []).append(run)
     ids = {cell.cell_id for cell in todo}
     earlier = joined_rows(folder, ["cell_id", "status", "because", *todo[0].settings]) if not options.again else []
-    return list(groups.values()), Backstop(row for row in earlier if row["cell_id"] not in ids)
+    return list(groups.values()), OomGuard(row for row in earlier if row["cell_id"] not in ids)
 
 
 def _join(plan: Plan, folder: Folder) -> None:

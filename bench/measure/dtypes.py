@@ -45,7 +45,7 @@ IEEE_ERROR = 2.0**-16
 """Between the error of a product in fp32, some 2^-22, and in TF32, some 2^-11, or in bf16, some 2^-8."""
 
 
-class DtypeProof:
+class DtypeCheck:
     """Context around one training step that sees the dtypes of products and convolutions."""
 
     def __init__(self, model: nn.Module) -> None:
@@ -61,7 +61,7 @@ class DtypeProof:
         self._mode = _Recorder(self.operators)
         self._handles: list[Any] = []
 
-    def __enter__(self) -> DtypeProof:
+    def __enter__(self) -> DtypeCheck:
         for name, module in self.model.named_modules():
             if isinstance(module, MULTIPLYING):
                 self._handles.append(module.register_forward_hook(self._witness(name)))

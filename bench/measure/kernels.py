@@ -57,10 +57,10 @@ ATEN_PRODUCTS = re.compile(
 
 def kernel_dtypes(names: Iterable[str]) -> dict[str, str]:
     """Return kernel -> dtype of its factors, for NVIDIA's kernels that multiply; `unknown` where the name is mute."""
-    return {name: _dtype_of(name) for name in names if is_product(name)}
+    return {name: _dtype_of(name) for name in names if is_matmul_or_conv(name)}
 
 
-def is_product(name: str) -> bool:
+def is_matmul_or_conv(name: str) -> bool:
     """Whether a CUDA kernel, or an operator of the form `aten::mm`, multiplies matrices or convolves, or helps to."""
     if name.startswith(("aten::", "mkldnn::")):
         return bool(ATEN_PRODUCTS.match(name))

@@ -1,7 +1,7 @@
 """Where numbers die in 16 bit: exponents, underflow, overflow, lost updates, distance from fp32.
 
 Arithmetic only: every function takes fp32 tensors as they would be without rounding, and says what a format would
-do to them. `bench/worker/probe.py` brings the tensors.
+do to them. `bench/worker/numerics_probe/sample.py` brings the tensors.
 
 A floating-point number is m * 2^e with 1 <= |m| < 2; e is what is called its exponent here. fp16 reaches from
 2^-24 (its smallest subnormal) to 65504, bf16 from 2^-133 to 3.4e38, like fp32. Both round to nearest, ties to even.

@@ -67,7 +67,7 @@ INPUT_SHARE = 0.25
 """Of a step's time: if the batch takes so much of it, no precision can help with that quarter."""
 IDLE_SHARE = 0.25
 """Of a step's time: if the device has nothing to run for so long, its kernels come too slowly."""
-PRODUCT_SHARE = 0.5
+MATMUL_CONV_SHARE = 0.5
 """Of the time in kernels: which kind has the larger half."""
 
 
@@ -148,18 +148,18 @@ class Bound:
     """The evidence."""
 
 
-def bound_of(*, data_share: float, idle_share: float | None, product_share: float) -> Bound:
+def bound_of(*, data_share: float, idle_share: float | None, matmul_conv_share: float) -> Bound:
     """Say what a faster arithmetic would have to wait for.
 
     Args:
         data_share: of a step's phases, until the batch is there.
         idle_share: of a timed step, in which the device ran no kernel; None where it cannot idle, as a CPU.
-        product_share: of the time in kernels (operators on a CPU), spent in matrix products and convolutions.
+        matmul_conv_share: of the time in kernels (operators on a CPU), spent in matrix products and convolutions.
     """
     if data_share >= INPUT_SHARE:
         return Bound(label="input", because=f"the batch takes {data_share:.0%} of a step")
     if idle_share is not None and idle_share >= IDLE_SHARE:
         return Bound(label="launch", because=f"the device is idle for {idle_share:.0%} of a step")
     kernels = "operators" if idle_share is None else "kernels"
-    because = f"{product_share:.0%} of the time in {kernels} is matrix products and convolutions"
-    return Bound(label="compute" if product_share >= PRODUCT_SHARE else "memory", because=because)
+    because = f"{matmul_conv_share:.0%} of the time in {kernels} is matrix products and convolutions"
+    return Bound(label="compute" if matmul_conv_share >= MATMUL_CONV_SHARE else "memory", because=because)

@@ -115,7 +115,7 @@ class Cell:
     without AMX-FP16: oneDNN leaves weight gradients of convolutions there to a reference loop (experiments/LOG.md)."""
     compile: Literal["none", "default", "reduce-overhead", "max-autotune"] = "none"
     """torch.compile's mode for the network; on a GPU `reduce-overhead` and `max-autotune` replay its kernels as CUDA
-    graphs. The first step of a process runs as written, under the eyes of the dtype proof, so what goes on from a
+    graphs. The first step of a process runs as written, under the eyes of the dtype check, so what goes on from a
     checkpoint is not bit-equal; and compiled dropout draws other numbers."""
     num_threads: Annotated[int, Ge(0), Le(1024)] = 0
     """Of torch on the CPU; 0 means all cores of the board."""

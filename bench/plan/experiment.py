@@ -23,7 +23,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.errors import RequestError, did_you_mean
-from ampbench.bench.plan.measure import Budget, Measure
+from ampbench.bench.plan.protocol import Budget, MeasurementProtocol
 from ampbench.bench.plan.recipe import RECIPES, Recipe
 from ampbench.bench.plan.source import check_data, check_model
 from ampbench.bench.plan.toml_text import table_of, text_of, too_deep
@@ -42,7 +42,7 @@ class Experiment:
     exclude: list[tuple[dict[str, list[Any]], str]]
     """Fields -> the values that match, and why those cells are left out."""
     include: list[dict[str, Any]]
-    measure: Measure
+    protocol: MeasurementProtocol
     budget: Budget
 
     @property
@@ -109,7 +109,7 @@ class _Reader:
             matrix=matrix,
             exclude=[self._exclude(row, i) for i, row in enumerate(self._rows(document, "exclude"), 1)],
             include=[self._fields(row, f"[[include]] {i}") for i, row in enumerate(self._rows(document, "include"), 1)],
-            measure=self._settings(Measure, self._table(document, "measure"), "[measure]"),
+            protocol=self._settings(MeasurementProtocol, self._table(document, "measure"), "[measure]"),
             budget=self._settings(Budget, self._table(document, "budget"), "[budget]"),
         )
         missing = [f.name for f in dataclasses.fields(Cell) if f.default is dataclasses.MISSING]

@@ -22,11 +22,11 @@ from typing import Any, Literal
 
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.errors import RequestError
-from ampbench.bench.plan.measure import Budget, Measure
+from ampbench.bench.plan.protocol import Budget, MeasurementProtocol
 
 Kind = Literal["switch", "integer", "number", "list", "table", "text"]
 
-TABLES = {"fixed": Cell, "measure": Measure, "budget": Budget}
+TABLES = {"fixed": Cell, "measure": MeasurementProtocol, "budget": Budget}
 
 WORDS = {
     "learning_rate": ("--learning-rate", "--lr"),

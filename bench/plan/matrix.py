@@ -155,7 +155,7 @@ def _matches(cell: Cell, conditions: dict[str, list[Any]]) -> bool:
 
 def _rounds(cell: Cell, experiment: Experiment) -> int:
     """A training is repeated by seeds; only a timing has rounds."""
-    return experiment.measure.rounds if cell.epochs == 0 else 1
+    return experiment.protocol.rounds if cell.epochs == 0 else 1
 
 
 def _refuse_twins(cells: Iterable[Cell], experiment: Experiment) -> None:

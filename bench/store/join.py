@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 
 from ampbench.bench.plan.matrix import Plan
 from ampbench.bench.store.atomic import replacing, write_json
-from ampbench.bench.store.columns import TABLES, schema
 from ampbench.bench.store.folder import STAMP, SUMMARY, Folder
 from ampbench.bench.store.record import Damaged, cell_row, read_run
+from ampbench.bench.store.tables import TABLES, schema
 
 SET_ASIDE = ".damaged"
 """Put after the name of a record that cannot be read."""

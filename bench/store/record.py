@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.store.atomic import RECORD, replacing
-from ampbench.bench.store.columns import schema
+from ampbench.bench.store.tables import schema
 
 ROOM = ".room"
 """In the folder of a run that is going on: a file that gives its place to the record."""
@@ -90,7 +90,7 @@ def write_run(
     """Write the traces (`epochs`, `steps`, `blocks`) of a run, and then its record.
 
     Raises:
-        ValueError: a row has a column that `bench.store.columns` does not know.
+        ValueError: a row has a column that `schema` does not know.
         OSError: it cannot be written.
     """
     (folder / ROOM).unlink(missing_ok=True)
@@ -104,7 +104,7 @@ def write_parquet(path: Path, table: str, rows: Sequence[Mapping[str, Any]]) -> 
     columns = schema(table)
     unknown = {key for row in rows[:1] for key in row} - set(columns.names)
     if unknown:
-        raise ValueError(f"{path.name}: columns {sorted(unknown)} are not in bench/store/columns/; add them there")
+        raise ValueError(f"{path.name}: columns {sorted(unknown)} are not in ampbench/schema/; add them there")
     arrays = {name: [_writable(row.get(name)) for row in rows] for name in columns.names}
     with replacing(path) as partial:
         pq.write_table(pa.Table.from_pydict(arrays, schema=columns), partial, compression="zstd")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ampbench.bench.store.columns import TABLES
+from ampbench.bench.store.tables import TABLES, arrow_type
 from ampbench.path import ROOT
 
 HEAD = """# Results
@@ -12,7 +12,7 @@ runs joined in the tables below, keyed by `cell_id`. It is git-ignored but for `
 of named machines. A measurement that is missing is null, never 0. Unit, label and meaning also travel in the
 metadata of each Parquet field.
 
-This page is generated from `bench/store/columns/` by `make reference`.
+This page is generated from `ampbench/schema/` by `make reference`.
 """
 
 
@@ -21,7 +21,7 @@ def reference() -> str:
     lines = [HEAD]
     for table, columns in TABLES.items():
         lines += [f"## {table}.parquet", "", "| column | type | unit | meaning |", "|---|---|---|---|"]
-        lines += [f"| `{c.name}` | {c.type} | {c.unit} | {c.meaning} |" for c in columns]
+        lines += [f"| `{c.name}` | {arrow_type(c)} | {c.unit} | {c.meaning} |" for c in columns]
         lines.append("")
     return "\n".join(lines)
 

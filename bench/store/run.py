@@ -6,9 +6,9 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ampbench.bench.plan.board import Board
+from ampbench.bench.machine.board import Board
 from ampbench.bench.plan.cell import Cell
-from ampbench.bench.plan.measure import Budget, Measure
+from ampbench.bench.plan.protocol import Budget, MeasurementProtocol
 from ampbench.bench.store.atomic import RECORD, write_json
 
 
@@ -18,7 +18,7 @@ class Run:
 
     folder: Path
     cell: Cell
-    measure: Measure
+    protocol: MeasurementProtocol
     budget: Budget
     board: Board
     order: int
@@ -45,7 +45,7 @@ class Run:
         self.folder.mkdir(parents=True, exist_ok=True)
         plain = {
             "cell": self.cell.to_json(),
-            "measure": asdict(self.measure),
+            "protocol": asdict(self.protocol),
             "budget": asdict(self.budget),
             "board": asdict(self.board),
             "peers": [asdict(board) for board in self.peers],
@@ -67,7 +67,7 @@ class Run:
             return cls(
                 folder=folder,
                 cell=Cell.from_json(plain["cell"]),
-                measure=Measure(**plain["measure"] | {"passes": tuple(plain["measure"]["passes"])}),
+                protocol=MeasurementProtocol(**plain["protocol"] | {"passes": tuple(plain["protocol"]["passes"])}),
                 budget=Budget(**plain["budget"]),
                 board=Board(**plain["board"]),
                 order=plain["order"],

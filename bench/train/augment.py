@@ -4,7 +4,7 @@
     geometry    on uint8 pixels      bench/train/geometry.py
     colour      on fp32 pixels       bench/train/colour.py
     normalise   in fp32, then cast   here; in evaluation too
-    holes       in what is left      bench/train/holes.py
+    holes       in what is left      bench/train/erasing.py
 
 Which of them a training has, and how strong, is said by `bench.plan.augmentation`.
 """
@@ -21,8 +21,8 @@ from torch import Tensor
 from ampbench.bench.plan.augmentation import Augmentation
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.train.colour import random_jitter
+from ampbench.bench.train.erasing import random_cutout, random_erasing
 from ampbench.bench.train.geometry import random_crop, random_flip, random_rotation, resize
-from ampbench.bench.train.holes import random_cutout, random_erasing
 from ampbench.bench.train.images import Images
 
 Act = Callable[[Tensor, torch.Generator], Tensor]

@@ -13,7 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from ampbench.bench.train.clip import no_clip
-from ampbench.bench.train.evaluate import LossFunction
+from ampbench.bench.train.evaluation import LossFunction
 from ampbench.bench.train.hits import not_counted
 from ampbench.bench.train.outputs import in_fp32
 from ampbench.bench.train.precision import Scaler

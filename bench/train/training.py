@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.train.augment import Augment, normalize_of
-from ampbench.bench.train.average import Average, MovingAverage, NoAverage
 from ampbench.bench.train.clip import Clip, no_clip
 from ampbench.bench.train.compiler import compiled
 from ampbench.bench.train.criterion import Criterion
-from ampbench.bench.train.evaluate import Evaluation, Told, evaluate, loss_of, nobody, note_sizes
+from ampbench.bench.train.ema import Average, MovingAverage, NoAverage
+from ampbench.bench.train.evaluation import Evaluation, Told, evaluate, loss_of, nobody, note_sizes
 from ampbench.bench.train.hits import Hits
 from ampbench.bench.train.images import Images
 from ampbench.bench.train.loader import loader_of
@@ -94,7 +94,7 @@ class Training:
         self.model.train()  # a model's own may return nothing
         self.stepped = ranks.wrapped(self.model, device, sync_batchnorm=cell.sync_batchnorm)
         """What the step calls: the model, or the model with its gradients averaged over the ranks; later compiled."""
-        self.average: Average = MovingAverage(self.model, cell.ema_decay) if cell.ema_decay else NoAverage(self.model)
+        self.ema: Average = MovingAverage(self.model, cell.ema_decay) if cell.ema_decay else NoAverage(self.model)
         self.criterion = Criterion(self.model, cell, images.num_classes, ranks.world_size)
         self.loss_fn = self.criterion.loss_fn
         self.weights = {name: p for name, p in self.model.named_parameters() if p.requires_grad}
@@ -179,7 +179,7 @@ class Training:
             clip=self.clip,
             hits=self.hits,
         )
-        self.average.follow()
+        self.ema.follow()
         num_images, tally_2 = len(y_N) * self.ranks.world_size, self.precision.scaler.tally_2
         return Step(loss, num_images, tally_2, self.hits.correct, self.hits.num_images)
 
@@ -213,7 +213,7 @@ class Training:
             "optimizer": self.optimizer.state_dict(),
             "master": self.master.state_dict() if self.master else None,
             "scaler": self.precision.scaler.state_dict(),
-            "average": self.average.state_dict(),
+            "average": self.ema.state_dict(),
             "random": self.ranks.gather(own),
         }
 
@@ -232,7 +232,7 @@ class Training:
         if self.master:
             self.master.load_state_dict(state["master"])
         self.precision.scaler.load_state_dict(state["scaler"])
-        self.average.load_state_dict(state["average"])
+        self.ema.load_state_dict(state["average"])
         own = state["random"][self.ranks.rank]
         self._order.set_state(own["order"])
         self._augment.generator.set_state(own["augment"])
@@ -246,7 +246,7 @@ class Training:
         """
         self.optimizer.zero_grad(set_to_none=True)  # as the next step begins
         roots = {"model": self.model, "loss": self.criterion, "optimizer": self.optimizer, "master": self.master}
-        roots |= {"scaler": self.precision.scaler, "average": self.average, "order": self._order, "hits": self.hits}
+        roots |= {"scaler": self.precision.scaler, "average": self.ema, "order": self._order, "hits": self.hits}
         return Savepoint(roots | {"augment": self._augment.generator}, self.device)
 
     def count_hits(self) -> tuple[int | None, int]:
@@ -266,7 +266,7 @@ class Training:
         self.ranks.tell("evaluate")
         size = self.cell.test_batch_size or max(self.cell.batch_size, MIN_EVALUATION_BATCH)
         try:
-            with self.average.evaluated() as model:
+            with self.ema.evaluated() as model:
                 return evaluate(
                     model,
                     self.images.test_x_NCHW,

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from ampbench.bench.measure import power
-from ampbench.bench.measure.board_state import Sample, sampling_command
+from ampbench.bench.machine import energy
+from ampbench.bench.machine.board import Board
+from ampbench.bench.machine.board_state import Sample, sampling_command
+from ampbench.bench.machine.process_tree import ancestor_pids
+from ampbench.bench.machine.sampler import NoSampler, Sampler
 from ampbench.bench.measure.clock import Block
-from ampbench.bench.measure.sampler import NoSampler, Sampler
 from ampbench.bench.measure.stopping import STEADY_WINDOW, is_flat
-from ampbench.bench.plan.board import Board
-from ampbench.bench.store.kin import ancestor_pids
 
 REST_S = 2.2
 """Slept with the model on the board before the first step, for the power that it draws idle: power may be the mean of
@@ -32,7 +32,7 @@ class BoardWatch:
 
     sampler: Sampler[Sample] | NoSampler[Sample] = field(default_factory=NoSampler)
     samples: list[Sample] = field(default_factory=list)
-    idle_window: power.Window | None = None
+    idle_window: energy.Window | None = None
 
     @classmethod
     def of(cls, board: Board) -> BoardWatch:
@@ -51,7 +51,7 @@ class BoardWatch:
             return
         time.sleep(REST_S)
         now_s = time.perf_counter()
-        self.idle_window = (now_s - power.MIN_WINDOW_S, now_s)
+        self.idle_window = (now_s - energy.MIN_WINDOW_S, now_s)
 
     def look(self) -> None:
         """Take in what has been sampled since the last look."""
@@ -79,16 +79,16 @@ class BoardWatch:
         """
         if not self.samples:
             return list(blocks[first:])
-        median = power.median_sm_clock(self.samples, [window_of(block) for block in blocks if block.steady])
+        median = energy.median_sm_clock(self.samples, [window_of(block) for block in blocks if block.steady])
 
         def judged(block: Block) -> Block:
-            return replace(block, invalid=power.why_invalid(self.samples, *window_of(block), median))
+            return replace(block, invalid=energy.why_invalid(self.samples, *window_of(block), median))
 
         return [judged(block) if block.steady else block for block in blocks[first:]]
 
     def clock_is_flat(self, blocks: Sequence[Block]) -> bool:
         """Whether the SM clock does not drift over the last blocks; it does not where nobody knows."""
-        clocks = [power.median_sm_clock(self.samples, [window_of(block)]) for block in blocks[-STEADY_WINDOW:]]
+        clocks = [energy.median_sm_clock(self.samples, [window_of(block)]) for block in blocks[-STEADY_WINDOW:]]
         known = [mhz for mhz in clocks if mhz is not None]
         return len(known) < STEADY_WINDOW or is_flat(known)
 
@@ -96,13 +96,13 @@ class BoardWatch:
         """Return columns of the record, over the steady blocks."""
         steady = [block for block in blocks if block.steady]
         windows = [window_of(block) for block in steady]
-        return power.summary(self.samples, windows, [block.num_images for block in steady], self.idle_window)
+        return energy.summary(self.samples, windows, [block.num_images for block in steady], self.idle_window)
 
     def rows(self, since_s: float) -> list[dict[str, Any]]:
         """Return the samples as rows of `board`, their time since `since_s`."""
         return [asdict(sample) | {"time_s": sample.time_s - since_s} for sample in self.samples]
 
 
-def window_of(block: Block) -> power.Window:
+def window_of(block: Block) -> energy.Window:
     """Return the wall time in which a block ran."""
     return block.began_s, block.began_s + block.wall_s

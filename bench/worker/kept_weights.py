@@ -19,13 +19,13 @@ from ampbench.bench.plan.source import check_data
 from ampbench.bench.store.run import Run
 from ampbench.bench.train.augment import NORMALIZATIONS, Normalize
 from ampbench.bench.train.checkpoint import read_checkpoint
-from ampbench.bench.train.evaluate import evaluate, loss_of
+from ampbench.bench.train.evaluation import evaluate, loss_of
 from ampbench.bench.train.images import Images, load_images
 from ampbench.bench.train.network import build_model
 from ampbench.bench.train.precision import cast_model, set_up_precision
 from ampbench.bench.train.statuses import Diverged, Unsupported
 from ampbench.bench.train.training import MIN_EVALUATION_BATCH
-from ampbench.bench.worker.learning import BEST, FINAL
+from ampbench.bench.worker.evaluation import BEST, FINAL
 
 Kept = dict[str, Any]
 """What such a file holds: epoch, test_accuracy, classes, model, and the statistics that pixels are normalised by."""

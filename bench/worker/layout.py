@@ -14,8 +14,8 @@ from typing import Any
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.train.savepoint import CannotRollBackError, Savepoint
 from ampbench.bench.train.training import Step, Training
+from ampbench.bench.worker.dtype_check import check_first_step
 from ampbench.bench.worker.failures import first_line
-from ampbench.bench.worker.proof import prove_first_step
 
 MISFIT = re.compile(r"view size is not compatible|contiguous|stride|memory[ _]format|channels_last", re.IGNORECASE)
 """What torch says of a layout that an operator cannot do with."""
@@ -24,7 +24,7 @@ MISFIT = re.compile(r"view size is not compatible|contiguous|stride|memory[ _]fo
 def take_first_step(
     training: Training, begin: Callable[[], Iterator[Step]], row: dict[str, Any], *, may_start_over: bool
 ) -> tuple[Step, Iterator[Step]]:
-    """Take the first step of a process, under the eyes of the dtype proof; return it and the steps after it.
+    """Take the first step of a process, under the eyes of the dtype check; return it and the steps after it.
 
     Args:
         training: whose first step it is; started over in NCHW if its model cannot do with NHWC.
@@ -39,7 +39,7 @@ def take_first_step(
     outside = kept_outside(training) if may_start_over and training.cell.channels_last else None
     steps = begin()
     try:
-        return prove_first_step(training, steps, row), steps
+        return check_first_step(training, steps, row), steps
     except Exception as e:
         if not (may_start_over and note_misfit(training, e, row)):
             raise
@@ -48,7 +48,7 @@ def take_first_step(
         outside.roll_back()
     training.start_over(channels_last=False)
     steps = begin()
-    return prove_first_step(training, steps, row), steps
+    return check_first_step(training, steps, row), steps
 
 
 def kept_outside(training: Training) -> Savepoint | None:

@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import torch
 
-from ampbench.bench.measure.machine import machine_of
+from ampbench.bench.machine.provenance import machine_of
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.store.final import MEASURED, final_lines
 from ampbench.bench.train.schedule import learning_rate
@@ -100,7 +100,7 @@ def epoch_lines(cell: Cell, epoch: Row, num_test: int) -> Iterator[str]:
         words += f", training accuracy {100 * epoch['train_accuracy']:.2f}%"
     words += f"; training {epoch['epoch_train_s']:.1f} s"
     if epoch["test_accuracy"] is not None:
-        yield f"{words}, evaluation {epoch['evaluate_s']:.1f} s"
+        yield f"{words}, evaluation {epoch['epoch_evaluation_s']:.1f} s"
         yield evaluation_line(epoch, num_test)
     else:
         yield f"{words}, no evaluation"
@@ -120,4 +120,4 @@ def end_lines(row: Row) -> Iterator[str]:
         yield f"Best epoch: {row['best_epoch']}, best accuracy: {row['best_test_accuracy']:.2%}"
     if row.get("learning_note"):
         yield f"Note: {row['learning_note']}"
-    yield f"Training {row['train_s']:.1f} s, evaluation {row['evaluate_s']:.1f} s"
+    yield f"Training {row['train_s']:.1f} s, evaluation {row['evaluation_s']:.1f} s"

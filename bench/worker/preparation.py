@@ -14,10 +14,10 @@ from multiprocessing.connection import Connection, wait
 from signal import SIGKILL
 from typing import Any
 
-from ampbench.bench.plan.board import Board
+from ampbench.bench.machine.board import Board
+from ampbench.bench.machine.locks import hold_board
 from ampbench.bench.plan.packages import advice
 from ampbench.bench.store.image_cache import place_of
-from ampbench.bench.store.locks import hold_board
 from ampbench.bench.train.images import prepare_images
 
 NETWORK_S = 60.0

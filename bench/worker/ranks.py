@@ -26,22 +26,23 @@ from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure, record
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-from ampbench.bench.measure.machine import provenance
+from ampbench.bench.machine.provenance import provenance
 from ampbench.bench.measure.memory import is_out_of_memory, says_out_of_memory
 from ampbench.bench.plan.cell import Cell
-from ampbench.bench.store.columns import METHOD_VERSION, TABLES
 from ampbench.bench.store.record import write_run
 from ampbench.bench.store.run import Run
+from ampbench.bench.store.tables import TABLES
 from ampbench.bench.train.images import load_images
 from ampbench.bench.train.ranks import Ranks
 from ampbench.bench.train.statuses import Diverged
 from ampbench.bench.train.training import Step, Training
+from ampbench.bench.worker.cell import ECHO_S, measure_cell, prepare_process
+from ampbench.bench.worker.dtype_check import check_first_step
 from ampbench.bench.worker.layout import is_misfit
 from ampbench.bench.worker.log import loaded_lines, say
-from ampbench.bench.worker.process import ECHO_S, measure_cell, prepare_process
-from ampbench.bench.worker.proof import prove_first_step
 from ampbench.bench.worker.timing import Report
 from ampbench.path import ROOT, step_aside
+from ampbench.schema.version import METHOD_VERSION
 
 PATIENCE_S = 3 * ECHO_S
 """A follower that fails waits so long before it says so: where rank 0 failed alike, its record says more."""
@@ -155,7 +156,7 @@ def follow(run: Run, device: torch.device, ranks: Ranks, orders: Orders) -> None
                     steps = training.steps(*arguments)
                 case "step" if not proved:
                     try:
-                        prove_first_step(training, steps, row={})
+                        check_first_step(training, steps, row={})
                     except Exception as e:
                         if not (training.cell.channels_last and is_misfit(e)):
                             raise

@@ -30,7 +30,7 @@ class Stepping:
     resumed: bool = False
     """Whether the training goes on from a checkpoint, and so in the layout that it began in."""
     proved: bool = False
-    """Whether the first step of this process has been taken, under the eyes of the dtype proof."""
+    """Whether the first step of this process has been taken, under the eyes of the dtype check."""
     num_compiling: int = 0
     """Steps taken since, in which the compiler worked."""
 

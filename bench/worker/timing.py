@@ -15,7 +15,7 @@ import torch
 from ampbench.bench.measure.clock import BlockClock, samples
 from ampbench.bench.measure.memory import Memory, memory_of
 from ampbench.bench.measure.stopping import is_flat, why_stop
-from ampbench.bench.plan.measure import Measure
+from ampbench.bench.plan.protocol import MeasurementProtocol
 from ampbench.bench.train.statuses import Throttled
 from ampbench.bench.worker.board_watch import BoardWatch
 
@@ -33,7 +33,7 @@ MAX_BLOCK_SHARE = 0.1
 class Timing:
     """The blocks of one cell and the memory peaks between their borders; what they say goes into `row`."""
 
-    measure_by: Measure
+    protocol: MeasurementProtocol
     device: torch.device
     report: Report
     row: dict[str, Any]
@@ -52,7 +52,7 @@ class Timing:
     """Whether the allocator's cache also holds an evaluation's batches, which are not the training's."""
 
     def __post_init__(self) -> None:
-        self.clock = BlockClock(self.device, block_s=self.measure_by.block_ms / 1e3)
+        self.clock = BlockClock(self.device, block_s=self.protocol.block_ms / 1e3)
         self.memory = memory_of(self.device)
 
     def expect(self, num_steps: int, steps_per_epoch: int) -> None:
@@ -97,11 +97,11 @@ class Timing:
         spoilt_s = sum(block.wall_s for block in spoilt)
         because = why_stop(
             [block.images_per_s for block in samples(timed)],
-            target_ci=self.measure_by.target_ci,
+            target_ci=self.protocol.target_ci,
             timed_s=sum(block.wall_s for block in timed) - spoilt_s,
-            max_timing_s=self.measure_by.max_timing_s,
+            max_timing_s=self.protocol.max_timing_s,
         )
-        if because is None and spoilt_s >= self.measure_by.max_timing_s:
+        if because is None and spoilt_s >= self.protocol.max_timing_s:
             if 2 * len(spoilt) > len(timed):
                 raise Throttled(
                     f"{len(spoilt)} of {len(timed)} blocks do not count, in the last one: {spoilt[-1].invalid}; "
@@ -136,7 +136,7 @@ class Timing:
         self.num_allocations = num_allocations
         flat = is_flat([block.device_s / block.num_steps for block in settled])
         steady = flat and undisturbed and self.board.clock_is_flat(settled)
-        too_long = sum(block.wall_s for block in blocks) >= self.measure_by.max_warmup_s
+        too_long = sum(block.wall_s for block in blocks) >= self.protocol.max_warmup_s
         num_steps = sum(block.num_steps for block in blocks)
         too_many = self.num_own_steps is not None and num_steps >= WARMUP_SHARE * self.num_own_steps
         if steady or too_long or too_many:

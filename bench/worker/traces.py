@@ -83,7 +83,7 @@ class StepTrace:
         rows: Rows = []
         for i, (loss, (scale, skipped)) in enumerate(zip(losses, tallies, strict=True)):
             row = {"step": first_step + i, "epoch": epoch + 1, "loss": loss, "num_images": self._num_images[i]}
-            row |= {"train_accuracy": accuracies[i], "loss_scale": scale, "skipped": None}
+            row |= {"train_accuracy": accuracies[i], "loss_scale_factor": scale, "skipped": None}
             if skipped is not None:
                 row["skipped"] = skipped > self._skipped
                 self._skipped = skipped
@@ -148,14 +148,14 @@ def epoch_speed(blocks: Sequence[Block], epoch: int) -> dict[str, Any]:
     own = [block for block in blocks if block.epoch == epoch]
     return {
         "epoch": epoch + 1,
-        "images_per_s": sum(b.num_images for b in own) / sum(b.wall_s for b in own) if own else None,
+        "wall_images_per_s": sum(b.num_images for b in own) / sum(b.wall_s for b in own) if own else None,
         "num_skipped": sum(b.num_skipped for b in own),
     }
 
 
 def scale_story(steps: Rows, final_scale: float | None) -> dict[str, Any]:
     """Condense the loss-scale trajectory into columns of the record; nulls without a scaler."""
-    scales = [row["loss_scale"] for row in steps if row["loss_scale"] is not None]
+    scales = [row["loss_scale_factor"] for row in steps if row["loss_scale_factor"] is not None]
     if not scales or final_scale is None:
         return {}
     changes = list(itertools.pairwise([*scales, final_scale]))

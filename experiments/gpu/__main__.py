@@ -18,7 +18,7 @@ from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
-from ampbench.bench.launch.boards import find_boards
+from ampbench.bench.machine.discovery import find_boards
 from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.plan.packages import MEASURING, missing, requirement, requirements, to_carry
 from ampbench.path import ROOT

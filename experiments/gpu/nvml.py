@@ -15,8 +15,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ampbench.bench.launch.boards import find_boards
-from ampbench.bench.measure.board_state import PROCESSES, QUESTIONS
+from ampbench.bench.machine.board_state import PROCESSES, QUESTIONS
+from ampbench.bench.machine.discovery import find_boards
 from ampbench.bench.plan.packages import advice
 from ampbench.bench.store.atomic import replacing
 

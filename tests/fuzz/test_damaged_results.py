@@ -12,17 +12,19 @@ import pytest
 from hypothesis import given, seed
 from hypothesis import strategies as st
 
-from ampbench.bench.store.columns import TABLES
 from ampbench.bench.store.folder import Folder
 from ampbench.bench.store.join import damaged_files, join, joined_rows, why_not_whole
 from ampbench.bench.store.record import write_run
 from ampbench.bench.store.run import Run
-from ampbench.visualize import comparison, frame, recommendation, side, table, verdict
-from ampbench.visualize.files import ResultsError
-from ampbench.visualize.summary_text import summary_text
+from ampbench.bench.store.tables import TABLES
+from ampbench.visualize.judge import comparison, recommendation, side, verdict
+from ampbench.visualize.read import frame
+from ampbench.visualize.read.files import ResultsError
+from ampbench.visualize.show import table
+from ampbench.visualize.show.summary_text import summary_text
+from tests.bench.store.test_store import plan_of
 from tests.conftest import ROOT
 from tests.fuzz.conftest import SEED, drawn
-from tests.test_store import plan_of
 
 PLAN = plan_of()
 

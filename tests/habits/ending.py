@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from ampbench.bench.plan.cell import Cell
-from ampbench.bench.plan.measure import Measure
+from ampbench.bench.plan.protocol import MeasurementProtocol
 from ampbench.bench.plan.recipe import RECIPES
 from ampbench.bench.train.statuses import Unsupported
-from ampbench.bench.worker.keeping import Keeping
-from ampbench.bench.worker.process import _autopsy, _measured
-from ampbench.bench.worker.session import Session
+from ampbench.bench.worker.cell import _find_divergence, _measured
+from ampbench.bench.worker.checkpoints import Checkpoints
+from ampbench.bench.worker.measurement import Measurement
 
 CPU = torch.device("cpu")
 
@@ -44,9 +44,9 @@ def cell_of(model: type[nn.Module] | str, recipe: str = "fp32", **fields: Any) -
     return Cell(model=name, precision=RECIPES[recipe], **given | fields)
 
 
-def session_of(cell: Cell, folder: Path | None = None, **measure: Any) -> Session:
-    keeping = Keeping(folder, 1e9, "x", "y") if folder else None
-    return Session(cell, Measure(**{"passes": ()} | measure), CPU, lambda **_: None, keeping)
+def measurement_of(cell: Cell, folder: Path | None = None, **measure: Any) -> Measurement:
+    checkpoints = Checkpoints(folder, 1e9, "x", "y") if folder else None
+    return Measurement(cell, MeasurementProtocol(**{"passes": ()} | measure), CPU, lambda **_: None, checkpoints)
 
 
 def end(
@@ -54,11 +54,11 @@ def end(
 ) -> Any:
     """Return the row of a cell with its status, as a worker leaves it."""
     torch.backends.mkldnn.enabled = True
-    session = session_of(cell_of(model, recipe, **fields), **measure or {})
-    status, because = _measured(session)
+    measurement = measurement_of(cell_of(model, recipe, **fields), **measure or {})
+    status, because = _measured(measurement)
     if status == "diverged":
-        because = f"{because}; {_autopsy(session, 60)}"
+        because = f"{because}; {_find_divergence(measurement, 60)}"
     torch.backends.mkldnn.enabled = True
     if status == "unsupported" and "does not update" in str(because):
         raise Unsupported(because)  # of torch's optimizers, whatever the model: a skip (tests/conftest.py)
-    return session.row | {"status": status, "because": because, "epochs": session.traces.epochs}
+    return measurement.row | {"status": status, "because": because, "epochs": measurement.traces.epochs}

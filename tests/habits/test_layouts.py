@@ -10,31 +10,31 @@ from torch import nn
 
 from ampbench.bench.train.images import load_images
 from ampbench.bench.train.training import Training
-from ampbench.bench.worker.keeping import Keeping
-from ampbench.bench.worker.session import Session
+from ampbench.bench.worker.checkpoints import Checkpoints
+from ampbench.bench.worker.measurement import Measurement
 from tests.habits import layouts
-from tests.habits.ending import CPU, Net, cell_of, end, session_of
+from tests.habits.ending import CPU, Net, cell_of, end, measurement_of
 
 
-def losses(session: Session) -> list[float]:
-    session.measure()
-    return [step["loss"] for step in session.traces.steps]
+def losses(measurement: Measurement) -> list[float]:
+    measurement.take()
+    return [step["loss"] for step in measurement.traces.steps]
 
 
 @pytest.mark.parametrize("model", [layouts.Views, layouts.ViewsAfterDropout, layouts.AssertsLayout])
 def test_a_model_that_cannot_do_with_nhwc_trains_as_if_nchw_had_been_asked_for(model: type[nn.Module]) -> None:
-    session = session_of(cell_of(model))
-    asked = losses(session_of(cell_of(model, channels_last=False)))
-    assert losses(session) == asked
+    measurement = measurement_of(cell_of(model))
+    asked = losses(measurement_of(cell_of(model, channels_last=False)))
+    assert losses(measurement) == asked
     assert len(asked) == 22
-    row = session.row
+    row = measurement.row
     assert row["channels_last_used"] is False
     assert row["layout_note"].startswith("in NHWC the first step failed (")
     assert row["test_accuracy"] > 0.7
 
 
 def test_a_look_before_the_first_step_finds_the_layout_that_the_step_would() -> None:
-    looked, plain = (session_of(cell_of(layouts.ViewsAfterDropout), numerics_samples=n) for n in (2, 0))
+    looked, plain = (measurement_of(cell_of(layouts.ViewsAfterDropout), numerics_samples=n) for n in (2, 0))
     assert losses(looked) == losses(plain)
     assert looked.row["channels_last_used"] is False
     assert looked.row.get("passes_failed") is None
@@ -42,10 +42,10 @@ def test_a_look_before_the_first_step_finds_the_layout_that_the_step_would() -> 
 
 
 def test_a_model_that_can_keeps_nhwc_and_its_row_says_so() -> None:
-    session = session_of(cell_of(Net))
-    session.measure()
-    assert session.row["channels_last_used"] is True
-    assert "layout_note" not in session.row
+    measurement = measurement_of(cell_of(Net))
+    measurement.take()
+    assert measurement.row["channels_last_used"] is True
+    assert "layout_note" not in measurement.row
 
 
 def test_a_layout_that_only_evaluation_cannot_do_with_is_named() -> None:
@@ -67,7 +67,7 @@ def test_weights_of_other_dimensions_keep_their_layout(model: type[nn.Module], c
 
 def test_a_training_that_goes_on_from_a_checkpoint_keeps_the_layout_it_began_in(tmp_path: Path) -> None:
     cell = cell_of(layouts.Views, epochs=3)
-    whole = losses(session_of(cell))
+    whole = losses(measurement_of(cell))
 
     class Killed(Exception):
         pass
@@ -76,12 +76,12 @@ def test_a_training_that_goes_on_from_a_checkpoint_keeps_the_layout_it_began_in(
         if facts.get("epoch") == 2:
             raise Killed
 
-    first = session_of(cell)
-    first.keeping, first.report = Keeping(tmp_path, 0, "x", "y"), stop
+    first = measurement_of(cell)
+    first.checkpoints, first.report = Checkpoints(tmp_path, 0, "x", "y"), stop
     with pytest.raises(Killed):
-        first.measure()
-    second = session_of(cell)
-    second.keeping = Keeping(tmp_path, 0, "x", "y")
+        first.take()
+    second = measurement_of(cell)
+    second.checkpoints = Checkpoints(tmp_path, 0, "x", "y")
     assert losses(second) == whole
     assert second.row["num_resumes"] == 1
     assert second.row["channels_last_used"] is False

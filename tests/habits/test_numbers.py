@@ -74,7 +74,7 @@ def test_a_recipe_that_cannot_hold_complex_weights_is_unsupported(recipe: str, s
 @pytest.mark.parametrize("model", [numbers.Float64Island, numbers.Float64ByHand])
 def test_float64_on_purpose_is_kept_and_no_contradiction(model: type[nn.Module], recipe: str) -> None:
     row = trained(model, recipe)
-    assert "float64" in row["dtype_proof"]
+    assert "float64" in row["dtype_check"]
 
 
 def test_clipping_and_fp32_copies_know_float64() -> None:
@@ -95,7 +95,7 @@ def vars_of(cell: Any) -> dict[str, Any]:
 def test_a_model_that_is_float64_throughout_takes_the_recipe_s_dtype() -> None:
     row = trained(numbers.AllFloat64)
     assert row["optimizer_dtypes"] == "float32"
-    assert "float64" not in row["dtype_proof"]
+    assert "float64" not in row["dtype_check"]
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ def test_layers_that_run_in_the_recipe_s_dtype_are_said_to(model: type[nn.Module
     row = end(model, recipe)
     assert (row["status"], row["because"]) == ("ok", None)
     dtype = {"fp32": "float32", "fp16_amp": "float16"}.get(recipe, "bfloat16")
-    assert last(row["dtype_proof"]) == (
+    assert last(row["dtype_check"]) == (
         f"layers:{dtype}x2" if model is recurrent.Attention else f"recurrent:{dtype}x1(rnn)"
     )
     assert row["test_accuracy"] > 0.3
@@ -31,18 +31,18 @@ def test_layers_that_run_in_the_recipe_s_dtype_are_said_to(model: type[nn.Module
 def test_a_recurrent_layer_in_fp32_on_purpose_is_allowed_and_listed(model: type[nn.Module]) -> None:
     row = end(model, "bf16_amp")
     assert (row["status"], row["because"]) == ("ok", None)
-    assert "recurrent:float32x1(rnn)" in row["dtype_proof"]
-    assert "layers:bfloat16x1" in row["dtype_proof"]
+    assert "recurrent:float32x1(rnn)" in row["dtype_check"]
+    assert "layers:bfloat16x1" in row["dtype_check"]
 
 
 def test_the_operator_of_a_whole_recurrent_layer_counts_as_a_product() -> None:
-    assert "mkldnn_rnn_layer:float32x1" in end(recurrent.Island, "bf16_amp")["dtype_proof"]
-    assert "mkldnn_rnn_layer:bfloat16x1" in end(recurrent.Recurrent, "bf16_amp")["dtype_proof"]
+    assert "mkldnn_rnn_layer:float32x1" in end(recurrent.Island, "bf16_amp")["dtype_check"]
+    assert "mkldnn_rnn_layer:bfloat16x1" in end(recurrent.Recurrent, "bf16_amp")["dtype_check"]
 
 
 @pytest.mark.parametrize("model", [recurrent.InThread, recurrent.GRUInThread, recurrent.AttentionInThread])
 def test_a_layer_that_a_thread_took_out_of_autocast_is_a_contradiction(model: type[nn.Module]) -> None:
     row = end(model, "bf16_amp")
     assert row["status"] == "failed"
-    assert "dtype proof: rnn ran in float32 and not in the recipe's bfloat16, in a thread" in row["because"]
+    assert "dtype check: rnn ran in float32 and not in the recipe's bfloat16, in a thread" in row["because"]
     assert end(model)["status"] == "ok"

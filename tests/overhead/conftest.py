@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from ampbench.bench.measure.machine import cpu_name
+from ampbench.bench.machine.provenance import cpu_name
 from tests.overhead.interleave import Ratio
 
 LINES: list[tuple[str, str, str, str, str]] = []

@@ -119,7 +119,7 @@ def test_p9_a_million_rows_load_as_fast_as_arrow_reads_them(tmp_path: Path, note
     columns["cell_id"] = pa.array(np.repeat([f"{i:016x}" for i in range(100)], 10_000)).dictionary_encode()
     path = tmp_path / "steps.parquet"
     pq.write_table(pa.table(columns), path)
-    from ampbench.visualize.files import read_table, to_frame
+    from ampbench.visualize.read.files import read_table, to_frame
 
     runs, floors = [], []
     for _ in range(9):

@@ -10,13 +10,13 @@ import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from ampbench.bench.plan.cell import Cell
-from ampbench.bench.plan.measure import Measure
+from ampbench.bench.plan.protocol import MeasurementProtocol
 from ampbench.bench.plan.recipe import RECIPES
 from ampbench.bench.train.augment import Augment, Normalize
 from ampbench.bench.train.images import Images, load_images
 from ampbench.bench.train.training import Training
-from ampbench.bench.worker.looks import Looks
-from ampbench.bench.worker.session import Session
+from ampbench.bench.worker.measurement import Measurement
+from ampbench.bench.worker.numerics_probe import NumericsProbe
 from ampbench.bench.worker.stepping import Stepping
 from tests.overhead.interleave import compare
 from tests.overhead.loops import AsPil, AsUsual, ByHand
@@ -43,20 +43,22 @@ def harness(model: str, recipe: str, images: Images, *, num_looks: int = 0) -> C
     With looks, one is taken at the layers before the steps, off the clock.
     """
     cell = Cell(model=model, data="synthetic", precision=RECIPES[recipe], batch_size=BATCH_SIZE, epochs=1)
-    session = Session(cell, Measure(numerics_samples=num_looks), DEVICE, lambda **_: None)
-    session.row["train_s"] = 0.0
+    measurement = Measurement(cell, MeasurementProtocol(numerics_samples=num_looks), DEVICE, lambda **_: None)
+    measurement.row["train_s"] = 0.0
     training = Training(cell, images, DEVICE)
-    session.timing.expect(10**9, training.steps_per_epoch)  # a training that never comes to its end
-    stepping = Stepping(training, session.timing, session.traces)
+    measurement.timing.expect(10**9, training.steps_per_epoch)  # a training that never comes to its end
+    stepping = Stepping(training, measurement.timing, measurement.traces)
     stepping.run(0, num_steps=training.steps_per_epoch)
-    looks = Looks(training, session.measure_by, session.timing.memory, session.row, session.traces)
+    looks = NumericsProbe(
+        training, measurement.protocol, measurement.timing.memory, measurement.row, measurement.traces
+    )
 
     def run(num_steps: int) -> float:
         looks.take(epoch=0)
-        before: float = session.row["train_s"]
+        before: float = measurement.row["train_s"]
         for _ in range(num_steps // training.steps_per_epoch):
             stepping.run(0, num_steps=training.steps_per_epoch)
-        return float(session.row["train_s"]) - before
+        return float(measurement.row["train_s"]) - before
 
     return run
 

@@ -17,7 +17,7 @@ import pytest
 
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.recipe import RECIPES
-from ampbench.bench.store.columns import schema
+from ampbench.bench.store.tables import schema
 
 SPEED = {
     "fp32": 1.0,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 
 from ampbench.visualize.figures import bars, curves
-from ampbench.visualize.frame import Results
+from ampbench.visualize.read.frame import Results
 
 CAPTION = (
     "Line: mean over seeds. Band: from the lowest to the highest seed. Inset: the last fifth, around where most "

@@ -9,9 +9,9 @@ import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 
-from ampbench.visualize import theme
-from ampbench.visualize.frame import Results
-from ampbench.visualize.theme import Style
+from ampbench.visualize.read.frame import Results
+from ampbench.visualize.show import theme
+from ampbench.visualize.show.theme import Style
 
 GROUP_WIDTH, WIDEST = 0.84, 0.16
 """Of a group and, at most, of one bar in it; in distances between two batch sizes."""

@@ -10,9 +10,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from ampbench.visualize import theme
 from ampbench.visualize.figures import bars
-from ampbench.visualize.frame import Results
+from ampbench.visualize.read.frame import Results
+from ampbench.visualize.show import theme
 
 ZOOMED = 0.2
 """Share of the run in the inset: of 200 epochs the last 40, as of 100 the last 20."""

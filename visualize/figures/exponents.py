@@ -7,9 +7,9 @@ import math
 import pandas as pd
 from matplotlib.axes import Axes
 
-from ampbench.visualize import theme
 from ampbench.visualize.figures import bars
-from ampbench.visualize.frame import Results
+from ampbench.visualize.read.frame import Results
+from ampbench.visualize.show import theme
 
 CAPTION = (
     "Bars: exponents of all gradient entries in strict fp32, at the first and the last look. White: what the recipe's "
@@ -85,5 +85,5 @@ def gradients(results: Results) -> pd.DataFrame:
 
 def scale_of(results: Results) -> float:
     """Return the loss scale of the last look, the mean over seeds; 1 without a scaler."""
-    scales = results.layers[results.layers["quantity"] == "loss_scale"]
+    scales = results.layers[results.layers["quantity"] == "loss_scale_factor"]
     return float(scales.loc[scales["step"] == scales["step"].max(), "value"].mean()) if len(scales) else 1.0

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from ampbench.visualize.figures import bars, curves
-from ampbench.visualize.frame import Results
+from ampbench.visualize.read.frame import Results
 
 MOST_POINTS = 150
 """A curve's points; more would be noise over noise at the size of a page."""

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from ampbench.visualize.figures import bars, curves
-from ampbench.visualize.frame import Results
+from ampbench.visualize.read.frame import Results
 
 CAPTION = (
     "Line: the factor on the loss of each step, one line a seed. Cross: a step that overflowed and was skipped. "
@@ -33,7 +33,7 @@ def draw_loss_scale(results: Results, ax: Axes) -> Axes:
     for recipe, style in results.styles.items():
         own = steps[steps["recipe"] == recipe]
         for k, (_, seed) in enumerate(own.groupby("cell_id", observed=True)):
-            exponent = np.log2(seed["loss_scale"])
+            exponent = np.log2(seed["loss_scale_factor"])
             ax.plot(
                 seed["step"],
                 exponent,
@@ -51,7 +51,7 @@ def draw_loss_scale(results: Results, ax: Axes) -> Axes:
     ax.yaxis.set_major_formatter(FuncFormatter(lambda e, _: f"$2^{{{e:.0f}}}$"))
     ax.xaxis.set_major_locator(MaxNLocator(8, integer=True, steps=[1, 2, 5, 10]))
     ax.set_xlabel(results.label("step"))
-    ax.set_ylabel(results.label("loss_scale"))
+    ax.set_ylabel(results.label("loss_scale_factor"))
     bars.beside(ax)
     return ax
 
@@ -61,7 +61,7 @@ def describe_loss_scale(results: Results) -> str:
     steps = _scaled(results)
     parts = []
     for recipe, own in steps.groupby("recipe", observed=True):
-        scale = own["loss_scale"]
+        scale = own["loss_scale_factor"]
         parts.append(
             f"{recipe}: loss scale from {scale.min():g} to {scale.max():g}, {int(own['skipped'].sum())} of "
             f"{len(own)} steps skipped"
@@ -72,6 +72,6 @@ def describe_loss_scale(results: Results) -> str:
 def _scaled(results: Results) -> pd.DataFrame:
     curves.one_of_each(results)
     steps = results.steps
-    if "loss_scale" not in steps:  # written before the scale was a column
+    if "loss_scale_factor" not in steps:  # written before the scale was a column
         return steps.iloc[:0]
-    return steps[steps["loss_scale"].notna()]
+    return steps[steps["loss_scale_factor"].notna()]

@@ -6,8 +6,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
 from ampbench.visualize.figures import bars, curves
-from ampbench.visualize.frame import Results
-from ampbench.visualize.numerics import unmoved
+from ampbench.visualize.findings.numerics import unmoved
+from ampbench.visualize.read.frame import Results
 
 CAPTION = (
     "Line: share of what the optimizer updates, with a gradient, that a step left where it was; layers weighted by "

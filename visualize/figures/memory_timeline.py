@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import pandas as pd
 from matplotlib.axes import Axes
 
-from ampbench.visualize import theme
 from ampbench.visualize.figures import bars
-from ampbench.visualize.frame import Results
+from ampbench.visualize.read.frame import Results
+from ampbench.visualize.show import theme
 
 MIB = 2**20
 CAPTION = (

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.axes import Axes
 
-from ampbench.visualize import theme
 from ampbench.visualize.figures import bars
-from ampbench.visualize.frame import Results
+from ampbench.visualize.read.frame import Results
+from ampbench.visualize.show import theme
 
 SHADES = {"data_ms": 0.25, "forward_ms": 0.55, "backward_ms": 0.85, "update_ms": 1.0}
 """Phase, in the order of a step -> how much of the recipe's colour its part of the bar has."""

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ampbench.visualize.figures.bars import legend_entries
-from ampbench.visualize.frame import Results
+from ampbench.visualize.read.frame import Results
 
 Draw = Callable[[Results, Axes], Axes]
 

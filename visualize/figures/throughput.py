@@ -8,9 +8,9 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from ampbench.visualize.figures import bars
-from ampbench.visualize.frame import Results
-from ampbench.visualize.statistics import t_interval
-from ampbench.visualize.verdict import log_ratios, reference_of
+from ampbench.visualize.judge.verdict import log_ratios, reference_of
+from ampbench.visualize.read.frame import Results
+from ampbench.visualize.stats.statistics import t_interval
 
 CAPTION = (
     "Bar: median of the processes. Dot: one process. Line, from three processes on: 95 % interval of their "

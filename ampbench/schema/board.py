@@ -1,0 +1,111 @@
+"""What NVML saw of a GPU, the first of several, and the samples that it rests on. Null on a CPU."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ampbench.schema.column import column, given
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BoardState:
+    """The board in the steady blocks."""
+
+    sm_clock_mhz: float | None = column("MHz", "SM clock", "Median over the samples in the steady blocks")
+    memory_clock_mhz: float | None = column("MHz", "memory clock", "Median over the same samples")
+    temperature_c: float | None = column("°C", "temperature", "Of the die, the highest in the steady blocks")
+    power_w: float | None = column(
+        "W",
+        "power",
+        "Of the board: energy over time, of the steady blocks that count; stretches under 1 s are left out",
+    )
+    energy_instrument: str | None = column(
+        "",
+        "energy instrument",
+        "energy_counter (the board's own), or power_integral where it has none; the two are not compared",
+    )
+    joules_per_image: float | None = column(
+        "J/image",
+        "energy per image",
+        "Power times the blocks' wall time per image; null where several boards worked, since one was sampled",
+    )
+    images_per_joule: float | None = column("images/J", "images per joule", "Its inverse")
+    idle_share: float | None = column(
+        "",
+        "idle share",
+        "Of the energy, what the board would have drawn idle with a warm context; null where idle was not sampled",
+    )
+    power_violation_share: float | None = column(
+        "",
+        "time at the power cap",
+        "Share of the steady blocks' wall time for which the power cap held the clocks down, by NVML's counter",
+    )
+    thermal_violation_share: float | None = column(
+        "",
+        "time at the thermal limit",
+        "Likewise, the limit on the die's temperature",
+    )
+    reliability_violation_share: float | None = column(
+        "",
+        "time at the voltage limit",
+        "Likewise, the limit on voltage",
+    )
+    num_invalid_blocks: int | None = column(
+        "",
+        "invalid blocks",
+        "Steady blocks with a hardware or thermal slowdown, a power brake, or a mean SM clock under 90 % of the cell's",
+    )
+    clock_tags: str | None = column(
+        "",
+        "clocks held by",
+        "What else held the clocks down in a steady block, such as software power cap; none if nothing did",
+    )
+    foreign_processes: int | None = column(
+        "",
+        "foreign processes",
+        "Compute processes of others on the board, the most at any moment of the steady blocks; 0 if it was our own",
+    )
+    nvml_process_bytes: int | None = column(
+        "bytes",
+        "process memory",
+        "On the board by NVML, CUDA's context included, the most in the steady blocks; null where it hides our pid",
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EnergyToAccuracy:
+    """What it cost to learn."""
+
+    energy_to_accuracy_j: float | None = column(
+        "J",
+        "energy to accuracy",
+        "Power times the training time until [measure] target_accuracy was first reached; null likewise",
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BoardSample:
+    """A sample: a row of `board`."""
+
+    time_s: float = given("s", "time", "Since the worker's start, on the worker's clock")
+    energy_j: float | None = column("J", "energy", "The board's counter, since the driver was loaded")
+    power_w: float | None = column("W", "power", "Of the board; on most since Ampere the mean of the last second")
+    sm_clock_mhz: int | None = column("MHz", "SM clock", "At this moment")
+    memory_clock_mhz: int | None = column("MHz", "memory clock", "At this moment")
+    clock_event_reasons: int | None = column(
+        "",
+        "clock event reasons",
+        "NVML's bit mask of what holds the clocks down; 0: nothing",
+    )
+    temperature_c: int | None = column("°C", "temperature", "Of the die")
+    p_state: int | None = column("", "performance state", "0 is the fastest, 15 the slowest")
+    power_violation_ns: int | None = column(
+        "ns",
+        "time at the power cap",
+        "For which the power cap held the clocks down, since the driver was loaded",
+    )
+    thermal_violation_ns: int | None = column("ns", "time at the thermal limit", "Likewise, the limit on temperature")
+    reliability_violation_ns: int | None = column("ns", "time at the voltage limit", "Likewise, the limit on voltage")
+    used_bytes: int | None = column("bytes", "board memory", "In use by everybody, the driver's reserve included")
+    process_bytes: int | None = column("bytes", "process memory", "Of the worker, CUDA's context included")
+    num_foreign: int | None = column("", "foreign processes", "Compute processes of others on the board")

@@ -1,0 +1,75 @@
+"""The record of a cell, put together from groups of columns, each of which one place in the worker returns."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from dataclasses import dataclass
+
+from ampbench.schema.board import BoardState, EnergyToAccuracy
+from ampbench.schema.identity import Ending, Start
+from ampbench.schema.learning import BestEpoch, Course, Evaluation, LastEpoch
+from ampbench.schema.memory import DataMemory, MemoryPeaks, MemoryTrace, StaticMemory
+from ampbench.schema.notes import Notes
+from ampbench.schema.precision import Divergence, DtypesSeen, LossScaling
+from ampbench.schema.provenance import Provenance
+from ampbench.schema.speed import Speed, Stopping, WallTime
+from ampbench.schema.training import Data, Layout, Network
+from ampbench.schema.work import Bound, Operations, Peaks, StepPhases, Utilisation
+
+
+@dataclass(kw_only=True, slots=True)
+class Measured:
+    """What is known of a cell so far, group by group, so that an early end keeps what came before it."""
+
+    dtypes: DtypesSeen = DtypesSeen()
+    layout: Layout = Layout()
+    loss_scaling: LossScaling = LossScaling()
+    divergence: Divergence = Divergence()
+    speed: Speed = Speed()
+    stopping: Stopping = Stopping()
+    wall_time: WallTime = WallTime()
+    phases: StepPhases = StepPhases()
+    bound: Bound = Bound()
+    operations: Operations = Operations()
+    peaks: Peaks = Peaks()
+    utilisation: Utilisation = Utilisation()
+    memory_peaks: MemoryPeaks = MemoryPeaks()
+    static_memory: StaticMemory = StaticMemory()
+    data_memory: DataMemory = DataMemory()
+    memory_trace: MemoryTrace = MemoryTrace()
+    board_state: BoardState = BoardState()
+    energy_to_accuracy: EnergyToAccuracy = EnergyToAccuracy()
+    evaluation: Evaluation = Evaluation()
+    """Of the final epoch."""
+    best_epoch: BestEpoch = BestEpoch()
+    last_epoch: LastEpoch = LastEpoch()
+    course: Course = Course()
+    data: Data = Data()
+    network: Network = Network()
+    notes: Notes = Notes()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CellRecord:
+    """All that a run says of its cell besides the cell's own settings; a row of cells.parquet."""
+
+    ending: Ending
+    start: Start = Start()
+    provenance: Provenance = Provenance()
+    measured: Measured = dataclasses.field(default_factory=Measured)
+
+    @property
+    def groups(self) -> tuple[object, ...]:
+        """The groups of columns, in the order of the table."""
+        measured = (getattr(self.measured, f.name) for f in dataclasses.fields(self.measured))
+        return (self.ending, *measured, self.provenance, self.start)
+
+    @property
+    def values(self) -> dict[str, object]:
+        """Column -> value, as they are written."""
+        return {f.name: getattr(group, f.name) for group in self.groups for f in dataclasses.fields(group)}  # type: ignore[arg-type]
+
+
+MEASURED: tuple[type, ...] = tuple(typing.get_type_hints(Measured).values())
+"""The groups of columns that a worker fills in, in the order of the table."""

@@ -1,0 +1,47 @@
+"""What `--plan` prints: the plan in words, with the memory that a process predicts and the layers that one finds."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from ampbench.bench.machine.discovery import find_boards, unheeded
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.plan.dry_run import outline
+from ampbench.bench.plan.matrix import Plan
+from ampbench.bench.store.folder import Folder
+
+
+def dry_run(
+    plan: Plan, cells: Sequence[Cell], results: Path | None, *, predict: bool = False, summary: bool = False
+) -> Iterator[str]:
+    """Yield the lines; run nothing.
+
+    Args:
+        plan: the whole of it.
+        cells: those chosen on the command line.
+        results: as in `Options`.
+        predict: whether every cell's peak memory is predicted.
+        summary: whether every network is shown layer by layer.
+
+    Raises:
+        RequestError: the folder is another experiment's, or a process that loads torch ended before its time.
+    """
+    folder = Folder.of(plan, results)
+    done, cell_s = folder.done(plan.cells), folder.stamp()["cell_s"]
+    predicted = None
+    if predict:
+        from ampbench.bench.launch.prediction import predict_memory
+
+        predicted = predict_memory(cells, lambda line: print(line, file=sys.stderr, flush=True))
+    yield from outline(plan, cells, done=done, cell_s=cell_s, predicted=predicted)
+    if unheard := unheeded(os.environ, find_boards(os.environ)):
+        yield unheard
+    if summary:
+        from ampbench.bench.launch.layer_table import layer_tables
+
+        for lines in layer_tables(cells):
+            yield ""
+            yield from lines

@@ -1,0 +1,1 @@
+"""This machine and its boards: which there are, who holds them, what they draw. No torch."""

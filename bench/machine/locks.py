@@ -1,0 +1,96 @@
+"""Who may work now: one worker a board, one a run's folder. Locks are the kernel's, so a kill releases them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from ampbench.bench.machine.board import Board
+from ampbench.bench.machine.process_tree import group_pids
+
+
+def lock_folder() -> Path:
+    """Return the folder that all users of this machine share for the locks of its boards."""
+    folder = Path(os.environ.get("AMPBENCH_LOCKS") or Path(tempfile.gettempdir()) / "ampbench-locks")
+    folder.mkdir(parents=True, exist_ok=True)
+    with suppress(PermissionError):
+        folder.chmod(0o1777)
+    return folder
+
+
+@contextmanager
+def hold_run(folder: Path) -> Iterator[None]:
+    """Hold a run's folder; waits for a worker whose launcher was killed and that is about to die."""
+    with FileLock(folder / ".lock"):
+        yield
+
+
+def holder_pids(board: Board) -> list[int]:
+    """Return the worker that holds a board, or held it last, and the ranks of its process group; empty if none did."""
+    try:
+        holder = int(json.loads(_board_path(board).with_suffix(".holder").read_text())["pid"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return []
+    return [holder, *(pid for pid in group_pids(holder) if pid != holder)]
+
+
+@contextmanager
+def hold_board(board: Board, owner: str, waiting: Callable[[str], None]) -> Iterator[float]:
+    """Hold a board; yield the seconds waited for it. `waiting` is told once by whom it is held.
+
+    Two processes of two threads each on two cores run at a sixtieth of the speed of one, so the second waits.
+    """
+    path = _board_path(board)
+    holder = path.with_suffix(".holder")
+    started = time.monotonic()
+    lock = FileLock(path, mode=0o666)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        waiting(_holder_text(holder))
+        lock.acquire(poll_interval=0.05)
+    try:
+        with suppress(OSError):  # Only for the message: another user's file may be in the way.
+            holder.write_text(json.dumps({"pid": os.getpid(), "owner": owner}))
+        yield time.monotonic() - started
+    finally:
+        lock.release()
+
+
+def try_board(board: Board) -> None:
+    """See that a board's lock could be taken, whoever has it now.
+
+    Raises:
+        OSError: its file cannot be written here.
+    """
+    path = _board_path(board)
+    # Not with O_CREAT where it is there: in a folder with the sticky bit that is refused for another user's file.
+    os.close(os.open(path, os.O_RDWR if path.exists() else os.O_RDWR | os.O_CREAT, 0o666))
+
+
+@contextmanager
+def hold_boards(boards: Sequence[Board], owner: str, waiting: Callable[[str], None]) -> Iterator[float]:
+    """Hold several; yield the seconds waited for them. In one order always, so no two cells wait for each other."""
+    with ExitStack() as held:
+        ordered = sorted(boards, key=lambda board: board.board_id)
+        yield sum(held.enter_context(hold_board(board, owner, waiting)) for board in ordered)
+
+
+def _board_path(board: Board) -> Path:
+    return lock_folder() / f"board-{re.sub('[^A-Za-z0-9-]', '_', board.board_id)}.lock"
+
+
+def _holder_text(holder: Path) -> str:
+    try:
+        said = json.loads(holder.read_text())
+        return f"{said['owner']} (process {said['pid']})"
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return "another process"

@@ -1,0 +1,145 @@
+"""On what a number was taken: machine, versions, switches, commit. Imports no torch, so a launcher can ask too."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ampbench.bench.machine.board import Board
+from ampbench.path import ROOT
+
+SWITCHES = (
+    "CUBLAS_WORKSPACE_CONFIG",
+    "CUDA_LAUNCH_BLOCKING",
+    "CUDA_MODULE_LOADING",
+    "KMP_AFFINITY",
+    "LD_PRELOAD",
+    "MKL_NUM_THREADS",
+    "NVIDIA_TF32_OVERRIDE",
+    "OMP_NUM_THREADS",
+    "OMP_WAIT_POLICY",
+    "ONEDNN_DEFAULT_FPMATH_MODE",
+    "ONEDNN_MAX_CPU_ISA",
+    "PYTORCH_ALLOC_CONF",
+    "PYTORCH_CUDA_ALLOC_CONF",
+    "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE",
+    "TORCH_CUDNN_V8_API_DISABLED",
+)
+"""Environment variables that change speed or numerics; set ones are recorded."""
+
+REFUSED = {
+    "NVIDIA_TF32_OVERRIDE": "it switches TF32 for every recipe, whatever the recipe says",
+    "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE": "it lets fp32 products run in TF32",
+    "ONEDNN_DEFAULT_FPMATH_MODE": "it lets fp32 run in bf16 or TF32 on the CPU",
+}
+"""Variables under which a label would not be true, and why."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Machine:
+    """What two rows must share to be compared."""
+
+    machine: str
+    driver: str | None
+    torch: str
+    python: str
+    cpu: str
+    num_cores: int
+
+
+def machine_of(gpu: str | None, driver: str | None, *, simulated_boards: int = 1) -> Machine:
+    """Describe this machine; `gpu` is the board's product name, None on a CPU."""
+    cpu, cores = cpu_name(), len(os.sched_getaffinity(0))
+    simulated = f", shared by {simulated_boards} simulated boards" if simulated_boards > 1 else ""
+    return Machine(
+        machine=gpu or f"{cpu}, {cores} cores{simulated}",
+        driver=driver,
+        torch=_version("torch"),
+        python=platform.python_version(),
+        cpu=cpu,
+        num_cores=cores,
+    )
+
+
+def environment_id(machine: Machine, method_version: int) -> str:
+    """Hash what two rows must share to be compared."""
+    text = json.dumps([asdict(machine), method_version], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def provenance(board: Board, method_version: int) -> dict[str, Any]:
+    """Return the columns that say on what a row was made, as far as is known without torch."""
+    machine = machine_of(board.name, board.driver, simulated_boards=board.num_sharing)
+    commit, dirty = git_state()
+    return {
+        **asdict(machine),
+        "board": board.board_id,
+        "power_cap_w": board.power_cap_w,
+        "environment_id": environment_id(machine, method_version),
+        "method_version": method_version,
+        "switches": json.dumps(switches(os.environ)),
+        "git_commit": commit,
+        "git_dirty": dirty,
+    }
+
+
+def switches(environ: os._Environ[str] | dict[str, str]) -> dict[str, str]:
+    """Return the variables of `SWITCHES` that are set."""
+    return {name: environ[name] for name in SWITCHES if name in environ}
+
+
+def refused_switch(environ: os._Environ[str] | dict[str, str]) -> str | None:
+    """Return why this environment would make labels untrue, or None."""
+    for name, reason in REFUSED.items():
+        if environ.get(name):
+            return f"{name}={environ[name]} is set: {reason}; unset {name}"
+    return None
+
+
+@functools.cache
+def cpu_name() -> str:
+    """Return the CPU's model name and the vector extensions that decide how 16-bit products run on it."""
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return platform.machine()
+    facts = dict(line.split(":", 1) for line in text.partition("\n\n")[0].splitlines() if ":" in line)
+    facts = {key.strip(): value.strip() for key, value in facts.items()}
+    flags = set(facts.get("flags", "").split())
+    fast = [flag for flag in ("amx_bf16", "amx_fp16", "avx512_bf16", "avx512_fp16") if flag in flags]
+    name = facts.get("model name", platform.machine())
+    return f"{name} ({' '.join(fast)})" if fast else name
+
+
+@functools.cache
+def git_state() -> tuple[str | None, bool | None]:
+    """Return ampbench's commit and whether tracked files differ from it.
+
+    Where there is no checkout, `AMPBENCH_GIT_COMMIT` and `AMPBENCH_GIT_DIRTY` (0 or 1) say it.
+    """
+    if not (ROOT / ".git").exists():
+        dirty = os.environ.get("AMPBENCH_GIT_DIRTY")
+        return os.environ.get("AMPBENCH_GIT_COMMIT"), dirty == "1" if dirty else None
+    try:
+        git = functools.partial(subprocess.run, cwd=ROOT, capture_output=True, text=True, timeout=10, check=True)
+        commit = git(["git", "rev-parse", "HEAD"]).stdout.strip()
+        # Results that are committed change while they are made, and change no number.
+        dirty = git(["git", "status", "--porcelain", "--untracked-files=no", "--", ".", ":!results"]).stdout.strip()
+        return commit, bool(dirty)
+    except (OSError, subprocess.SubprocessError):
+        return None, None
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "none"

@@ -1,0 +1,127 @@
+"""A plan in words: what would run, in which order, what would not and why, for how long and how large."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Collection, Iterator, Mapping, Sequence, Sized
+
+from ampbench.bench.plan.cell import PRECISION_FIELDS, Cell
+from ampbench.bench.plan.data_place import state_of
+from ampbench.bench.plan.last_batch import one_image_note
+from ampbench.bench.plan.matrix import Plan
+from ampbench.bench.plan.seeds_needed import power_lines
+from ampbench.bench.plan.source import data_note
+from ampbench.terminal import printable
+
+MIB_PER_CELL = 0.1
+"""A run's folder with some thousand steps; tried: 40 to 150 kB."""
+
+
+def outline(
+    plan: Plan,
+    cells: Sequence[Cell],
+    *,
+    done: Collection[str],
+    cell_s: Mapping[str, float],
+    predicted: Mapping[str, int | str] | None = None,
+) -> Iterator[str]:
+    """Yield lines of text.
+
+    Args:
+        plan: the whole of it.
+        cells: those chosen on the command line, in order.
+        done: ids that have a record.
+        cell_s: id -> seconds that a finished cell took.
+        predicted: id -> bytes that a step will take, or in words why that is not known; None if nobody asked.
+    """
+    predicted = predicted or {}
+    chosen = {cell.cell_id for cell in cells}
+    todo = [cell for cell in cells if cell.cell_id not in done]
+    yield plan.experiment.question
+    yield ""
+    narrowed = f", {len(cells)} of them chosen here" if len(cells) < len(plan.cells) else ""
+    in_groups = f"{_count(plan.cells, 'cell')} in {_count(plan.groups, 'group')}"
+    yield f"{in_groups}{narrowed}; a group runs contiguously, in this order:"
+    varying = _varying(plan.cells)
+    order = 0
+    for group in plan.groups:
+        here = [cell for cell in group if cell.cell_id in chosen]
+        words = " ".join(_with_mark(cell, done) + _mib(predicted.get(cell.cell_id)) for cell in here)
+        if words:
+            head = " ".join(f"{field}={group[0].settings[field]}" for field in varying)
+            yield f"  {order + 1:>4}  {head or group[0].model}:  {words}"
+        order += len(group)
+    if any(cell.cell_id in done for cell in cells):
+        yield "        (+ has a record and is not run again)"
+    if predicted:
+        yield "        (MiB: predicted peak of a training step, without the data set and the kernels' workspaces)"
+    for because in sorted({said for said in predicted.values() if isinstance(said, str)}):
+        yield f"        (? MiB: {because})"
+    for gpus in sorted({cell.gpus for cell in cells} - {1}):
+        yield f"        (gpus = {gpus}: on so many GPUs of one model, or processes on one CPU; batch_size is of each)"
+    for note in sorted({note for cell in cells if (note := one_image_note(cell))}):
+        yield f"        ({note})"
+    if plan.excluded:
+        yield f"{len(plan.excluded)} excluded:"
+        for cell, because in plan.excluded:
+            yield f"        {cell}: {because}"
+    for data in sorted({cell.data for cell in cells}):
+        note = data_note(data)
+        yield printable(f"Data: {data} {state_of(data)}." + (f" Note: {note}." if note else ""))
+    yield ""
+    yield from power_lines(plan.cells)
+    disk = f"about {len(todo) * MIB_PER_CELL:.1f} MiB of disk"
+    if plan.experiment.protocol.keep_best and any(cell.epochs for cell in todo):
+        disk += ", best.pt of each cell aside"
+    if plan.experiment.protocol.keep_final and any(cell.epochs for cell in todo):
+        disk += ", model_final.pt too"
+    if "snapshot" in plan.experiment.protocol.passes:
+        disk += ", and on a GPU 10 to 400 MB of memory.pickle each"
+    yield f"To run: {_count(todo, 'cell')}, {_duration(plan, todo, cell_s)}, {disk}."
+
+
+def _count(things: Sized, what: str) -> str:
+    return f"{len(things)} {what}{'s' * (len(things) != 1)}"
+
+
+def _with_mark(cell: Cell, done: Collection[str]) -> str:
+    scale = f"/{cell.resolved_loss_scale}" if cell.loss_scale is not None else ""
+    name = f"{cell.precision}{scale}" + (f"/r{cell.round}" if cell.round else "")
+    return f"{name}+" if cell.cell_id in done else name
+
+
+def _mib(predicted: int | str | None) -> str:
+    if predicted is None:
+        return ""
+    return f" ({predicted / 2**20:,.0f} MiB)" if isinstance(predicted, int) else " (? MiB)"
+
+
+def _varying(cells: Sequence[Cell]) -> list[str]:
+    """Return the fields besides precision that tell the groups apart."""
+    first = cells[0].settings
+    fields = [field for field in first if field not in (*PRECISION_FIELDS, "round")]
+    return [field for field in fields if any(cell.settings[field] != first[field] for cell in cells)]
+
+
+def _duration(plan: Plan, todo: Sequence[Cell], cell_s: Mapping[str, float]) -> str:
+    """Estimate from finished cells of the same recipe and batch size, else of any; else quote the budget."""
+    known: dict[tuple[object, ...], list[float]] = {}
+    for cell in plan.cells:
+        if cell_s.get(cell.cell_id) is not None:
+            for key in (_alike(cell), ()):
+                known.setdefault(key, []).append(cell_s[cell.cell_id])
+    if not known:
+        limit = plan.experiment.budget.minutes_per_cell
+        return f"no cell finished yet to estimate the time from (limit {limit:g} min a cell)"
+    seconds = sum(statistics.median(known.get(_alike(cell)) or known[()]) for cell in todo)
+    return f"about {_clock(seconds)} on one board, judged by {_count(known[()], 'finished cell')}"
+
+
+def _alike(cell: Cell) -> tuple[object, ...]:
+    return (cell.model, cell.data, cell.precision.name, cell.batch_size, cell.epochs)
+
+
+def _clock(seconds: float) -> str:
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours} h {minute:02} min" if hours else f"{minute} min {second:02} s"

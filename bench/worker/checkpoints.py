@@ -1,0 +1,65 @@
+"""What survives a kill: the training and everything measured so far, at the end of an epoch, in the run's folder."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ampbench.bench.train.checkpoint import load_checkpoint, save_checkpoint
+
+LAYOUT = 2
+"""Of what is in a checkpoint; raised when a training of another version of ampbench could not take it."""
+
+
+@dataclass
+class Checkpoints:
+    """The checkpoints of one run."""
+
+    folder: Path
+    every_s: float
+    """At the end of an epoch, when this long has passed since the last time."""
+    cell_id: str
+    environment_id: str
+    """Of machine, versions and method."""
+    last_s: float = field(default_factory=time.perf_counter)
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the epoch that ended should be kept."""
+        return time.perf_counter() - self.last_s >= self.every_s
+
+    @property
+    def made(self) -> dict[str, Any]:
+        """What a checkpoint and the training that goes on from it share: sums in another order would differ."""
+        return {
+            "layout": LAYOUT,
+            "cell_id": self.cell_id,
+            "environment_id": self.environment_id,
+            "num_threads": torch.get_num_threads(),
+        }
+
+    def save(self, **state: Any) -> None:
+        """Write a checkpoint of tensors, numbers, words and rows."""
+        save_checkpoint(self.folder, {"made": self.made} | state)
+        self.last_s = time.perf_counter()
+
+    def load(self) -> dict[str, Any] | None:
+        """Read the newest whole checkpoint; None where there is none.
+
+        Raises:
+            ValueError: it is of another cell, machine, version or number of threads, so the training would not go
+                on bit for bit.
+        """
+        saved = load_checkpoint(self.folder)
+        for what, value in self.made.items() if saved else ():
+            if saved and saved["made"].get(what) != value:
+                raise ValueError(
+                    f"the checkpoint was made with {what} = {saved['made'].get(what)}, here it is {value}, and the "
+                    "training would not go on bit for bit; restore that, or start over by deleting "
+                    f"checkpoint*.pt in {self.folder}"
+                )
+        return saved

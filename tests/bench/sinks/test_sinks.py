@@ -1,0 +1,399 @@
+"""A sink changes one line of the launcher's output and nothing else, whatever the server does."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import secrets
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.plan.recipe import RECIPES
+from ampbench.bench.sinks.wandb import is_logged, publish, run_id
+from ampbench.bench.store.tables import schema
+from ampbench.path import ROOT
+
+pytestmark = pytest.mark.whole
+
+PATIENCE_S = 600
+"""A time limit for a test that expects to end long before."""
+CELLS = [
+    Cell(model="LeNet", data="digits", precision=RECIPES["fp16_amp_scaled"], batch_size=64, epochs=2, seed=seed)
+    for seed in (0, 1)
+]
+RUNS = [cell.run_folder for cell in CELLS]
+EPOCHS = [
+    {"epoch": 1, "learning_rate": 0.01, "train_loss": 2.25, "test_accuracy": 0.25, "num_skipped": 0},
+    {"epoch": 2, "learning_rate": 0.005, "train_loss": float("nan"), "test_accuracy": 0.5, "num_skipped": 3},
+]
+
+
+def write_experiment(folder: Path) -> Path:
+    """Write two runs, of which the second crashed before its first epoch ended."""
+    for cell, status in zip(CELLS, ("ok", "crashed"), strict=True):
+        here = folder / "runs" / cell.run_folder
+        here.mkdir(parents=True)
+        (here / "cell.json").write_text(json.dumps({"cell": cell.to_json(), "order": 1}))
+        row = {"cell_id": cell.cell_id, "group_id": cell.group_id, "study_name": cell.study_name, **cell.settings}
+        row |= {"status": status, "started_at": datetime.datetime(2024, 5, 17, 12, tzinfo=datetime.UTC)}
+        row |= {"images_per_s": 1234.5, "test_accuracy": 0.5} if status == "ok" else {"because": "killed by SIGKILL"}
+        tables = {"record": ("cells", [row])}
+        if status == "ok":
+            tables["epochs"] = ("epochs", [{"cell_id": cell.cell_id, **epoch} for epoch in EPOCHS])
+        for stem, (table, rows) in tables.items():
+            pq.write_table(pa.Table.from_pylist(rows, schema=schema(table)), here / f"{stem}.parquet")
+    return folder
+
+
+@pytest.fixture
+def experiment(tmp_path: Path) -> Path:
+    return write_experiment(tmp_path / "quick")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _nobody(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Run as nobody: no key, no settings, no way out of this machine. `TEST_SINKS` marks what is started."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [*(name for name in os.environ if name.startswith(("WANDB_", "XDG_"))), "NETRC"]:
+            patch.delenv(name, raising=False)
+        patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+        patch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
+        patch.setenv("TEST_SINKS", secrets.token_hex(8))
+        yield
+
+
+def left_behind() -> list[str]:
+    """Return the command of every process that was started from here and still runs."""
+    mark, commands = f"TEST_SINKS={os.environ['TEST_SINKS']}".encode(), []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            state = (process / "stat").read_bytes().rpartition(b")")[2].split()[0]
+            if mark in (process / "environ").read_bytes() and state != b"Z" and int(process.name) != os.getpid():
+                commands.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+        except OSError:
+            continue
+    return commands
+
+
+def nothing_is_left() -> bool:
+    """Give what was killed a moment to die: the signal has been sent, the kernel takes its time."""
+    deadline_s = time.monotonic() + 10
+    while (commands := left_behind()) and time.monotonic() < deadline_s:
+        time.sleep(0.1)
+    return not commands
+
+
+def time_is_up_when(reached: Callable[[], Any], patch: pytest.MonkeyPatch) -> list[str]:
+    """Let the time be up at a moment and not after a time, however slow the machine; return what was running then."""
+    wait, running = subprocess.Popen.wait, []
+
+    def wait_until_reached(process: subprocess.Popen[Any], timeout: float | None = None) -> int:
+        if timeout is None:
+            return wait(process)
+        while not reached() and process.poll() is None:
+            time.sleep(0.1)
+        running.extend(left_behind())
+        raise subprocess.TimeoutExpired(process.args, timeout)
+
+    patch.setattr(subprocess.Popen, "wait", wait_until_reached)
+    return running
+
+
+# wandb itself, as installed
+
+
+@pytest.fixture(scope="module")
+def keyless(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """Publish without a key, to a server that must not hear of it; return the experiment's folder and the line."""
+    pytest.importorskip("wandb.proto.wandb_internal_pb2", reason="pip install wandb")
+    folder = write_experiment(tmp_path_factory.mktemp("keyless") / "quick")
+    with pytest.MonkeyPatch.context() as patch, socket.create_server(("127.0.0.1", 0)) as server:
+        patch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{server.getsockname()[1]}")
+        line = publish(folder, RUNS, timeout_s=PATIENCE_S)
+        assert not select.select([server], [], [], 0)[0], "a connection was opened"
+    return folder, line
+
+
+def read_wandb(folder: Path, cell: Cell) -> dict[str, list[Any]]:
+    """Read back what was logged, by kind: LevelDB's log format, in blocks of 32 KiB, after a header of 7 bytes."""
+    message = pytest.importorskip("wandb.proto.wandb_internal_pb2").Record
+    [path] = folder.glob(f"wandb/offline-run-*-{cell.cell_id}/*.wandb")
+    records: dict[str, list[Any]] = {}
+    data, partial, at = path.read_bytes(), b"", 7
+    while at + 7 <= len(data):
+        if (room := 32768 - at % 32768) < 7:  # too little for the header of a chunk: padding
+            at += room
+            continue
+        size, kind = int.from_bytes(data[at + 4 : at + 6], "little"), data[at + 6]
+        partial += data[at + 7 : at + 7 + size]
+        at += 7 + size
+        if kind in (1, 4):  # full, last
+            record = message.FromString(partial)
+            name, partial = record.WhichOneof("record_type"), b""
+            records.setdefault(name, []).append(getattr(record, name))
+    return records
+
+
+def plain(items: Any) -> dict[str, Any]:
+    """Return keys and values, less wandb's own `_step`, `_runtime` and `_timestamp`."""
+    pairs = {item.key or ".".join(item.nested_key): json.loads(item.value_json) for item in items}
+    return {key: value for key, value in pairs.items() if not key.startswith("_")}
+
+
+def test_without_a_key_the_runs_are_on_disk_and_the_line_names_the_next_moves(keyless: tuple[Path, str]) -> None:
+    folder, line = keyless
+    assert len(list(folder.glob("wandb/offline-run-*/*.wandb"))) == 2
+    assert line.startswith("W&B: 2 of 2 runs logged in ")
+    assert "0 synced to http://127.0.0.1" in line
+    assert "`wandb login` to log in. Next: wandb sync " in line
+    assert line.endswith("/quick/wandb/offline-run-*")
+    assert nothing_is_left()
+
+
+def test_the_measured_columns_of_each_epoch_arrive_at_the_step_of_that_epoch(keyless: tuple[Path, str]) -> None:
+    rows = read_wandb(keyless[0], CELLS[0])["history"]
+    assert [row.step.num for row in rows] == [1, 2]
+    for row, epoch in zip(rows, EPOCHS, strict=True):
+        assert plain(row.item) == pytest.approx({k: v for k, v in epoch.items() if k != "epoch"}, nan_ok=True)
+
+
+@pytest.mark.parametrize(("cell", "status"), [(CELLS[0], "ok"), (CELLS[1], "crashed")], ids=["ok", "crashed"])
+def test_a_run_carries_its_cell_and_its_record_however_it_ended(
+    cell: Cell, status: str, keyless: tuple[Path, str]
+) -> None:
+    records = read_wandb(keyless[0], cell)
+    run = records["run"][0]
+    summary: dict[str, Any] = {}
+    for update in records["summary"]:
+        summary |= plain(update.update)
+    assert (run.run_group, run.display_name) == (cell.group_id, cell.study_name)
+    assert run.run_id == run_id({"cell_id": cell.cell_id, "machine": None})
+    assert run.project == "ampbench-quick"
+    assert plain(run.config.update) == json.loads(json.dumps(cell.to_json()))
+    assert summary["status"] == status
+    assert summary["started_at"].startswith("2024-05-17")
+    assert summary.get("images_per_s") == (1234.5 if status == "ok" else None)
+    assert "peak_reserved_bytes" not in summary, "null is not logged"
+    assert (records["exit"][0].exit_code == 0) == (status == "ok")
+
+
+@pytest.mark.parametrize("server", ["mute", "dead"])
+def test_a_server_that_does_not_answer_costs_no_data_and_leaves_no_process(
+    server: str, keyless: tuple[Path, str], experiment: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", key := secrets.token_hex(20))
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:  # the kernel takes connections for it
+        monkeypatch.setenv("WANDB_BASE_URL", url := f"http://127.0.0.1:{listener.getsockname()[1]}")
+        if server == "mute":
+            running = time_is_up_when(lambda: select.select([listener], [], [], 0)[0], monkeypatch)
+        else:
+            listener.close()
+            running = time_is_up_when(lambda: [*experiment.glob("wandb/logs/debug-sync*.log")], monkeypatch)
+        line = publish(experiment, RUNS, timeout_s=PATIENCE_S)
+
+    assert any("wandb-core" in command for command in running)
+    assert nothing_is_left()
+    assert f"quick/wandb, not synced: {url} left `wandb sync` without an answer. Next: wandb sync" in line
+    for cell in CELLS:
+        assert read_wandb(experiment, cell).keys() == read_wandb(keyless[0], cell).keys()
+    assert not [path for path in experiment.rglob("*") if path.is_file() and key.encode() in path.read_bytes()]
+
+
+# A stand-in for wandb: what it does is known, and importing it takes no time
+
+STAND_IN = """
+import pathlib, types
+Settings = dict
+def init(*, dir, id, **_):
+    {init}
+    path = pathlib.Path(dir, "wandb", "offline-run-" + id)
+    path.mkdir(parents=True)
+    settings = types.SimpleNamespace(sync_dir=str(path), base_url="http://stand.in")
+    return types.SimpleNamespace(settings=settings, summary={{}}, log=lambda *a, **k: None, finish=lambda **k: None)
+"""
+SYNC = "import pathlib, sys\nfor path in sys.argv[2:]: pathlib.Path(path, 'run.wandb.synced').touch()"
+HANG = "import subprocess; subprocess.Popen(['sleep', '1000'], start_new_session=True).wait()"
+"""Start a process as wandb does wandb-core: in a session of its own, out of reach of its starter's group."""
+REFUSED = "import sys; print('wandb: ERROR permission denied', file=sys.stderr)"
+
+
+@pytest.fixture
+def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    def write(*, init: str = "pass", sync: str = SYNC) -> None:
+        package = tmp_path / "stand_in" / "wandb"
+        package.mkdir(parents=True)
+        (package / "__init__.py").write_text(STAND_IN.format(init=init))
+        (package / "__main__.py").write_text(sync)
+        monkeypatch.setenv("PYTHONPATH", str(package.parent))
+
+    return write
+
+
+def is_asleep() -> bool:
+    return any(command.startswith("sleep") for command in left_behind())
+
+
+@pytest.mark.parametrize(
+    ("mode", "sync", "said"),
+    [
+        ("online", SYNC, " and synced to http://stand.in."),
+        ("online", REFUSED, ", 0 synced to http://stand.in: wandb: ERROR permission denied. Next: wandb sync "),
+        ("offline", SYNC, ", not synced: WANDB_MODE is offline. Next: wandb sync quick/wandb/offline-run-*"),
+    ],
+    ids=["synced", "refused", "offline"],
+)
+def test_synced_means_that_every_run_was_marked(
+    mode: str, sync: str, said: str, experiment: Path, stand_in: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in(sync=sync)
+    monkeypatch.setenv("WANDB_MODE", mode)
+    monkeypatch.chdir(experiment.parent)
+    line = publish(Path("quick"), RUNS, timeout_s=PATIENCE_S)
+    assert line.startswith(f"W&B: 2 of 2 runs logged in quick/wandb{said}")
+
+
+def test_a_hanging_wandb_does_not_outlast_the_time_limit(experiment: Path, stand_in: Callable[..., None]) -> None:
+    stand_in(init=HANG)
+    start_s = time.monotonic()
+    line = publish(experiment, RUNS, timeout_s=1)
+    assert time.monotonic() - start_s < 1 + 2
+    assert nothing_is_left()
+    assert "nothing logged: it took over 1 s. Next, to see why: cd " in line
+
+
+def test_what_a_hanging_upload_started_is_killed_with_it(
+    experiment: Path, stand_in: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in(sync=HANG)
+    running = time_is_up_when(is_asleep, monkeypatch)
+    line = publish(experiment, RUNS, timeout_s=PATIENCE_S)
+    assert len(running) == 3, "the child, its `wandb sync`, and what that started"
+    assert nothing_is_left()
+    assert "2 of 2 runs logged" in line
+
+
+def test_ctrl_c_kills_what_was_started(experiment: Path, stand_in: Callable[..., None]) -> None:
+    stand_in(sync=HANG)
+    call = f"from bench.sinks.wandb import *; publish(Path({str(experiment)!r}), {RUNS}, timeout_s=1000)"
+    parent = subprocess.Popen([sys.executable, "-c", call], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    while not is_asleep() and parent.poll() is None:
+        time.sleep(0.1)
+    parent.send_signal(signal.SIGINT)
+    assert "KeyboardInterrupt" in parent.communicate(timeout=PATIENCE_S)[1]
+    assert nothing_is_left()
+
+
+def test_one_unreadable_run_does_not_silence_the_others(experiment: Path, stand_in: Callable[..., None]) -> None:
+    stand_in()
+    (experiment / "runs" / RUNS[0] / "record.parquet").unlink()
+    line = publish(experiment, RUNS, timeout_s=PATIENCE_S)
+    assert "1 of 2 runs logged" in line
+    assert f"({RUNS[0]}: FileNotFoundError" in line
+
+
+def test_two_machines_do_not_share_a_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    record = {"cell_id": CELLS[0].cell_id, "machine": "NVIDIA H200"}
+    names = ["node1", "node2", "node1"]
+    ids = []
+    for name in names:
+        monkeypatch.setattr("platform.node", lambda name=name: name)
+        ids.append(run_id(record))
+    assert ids[0] == ids[2] != ids[1]
+    assert run_id(record | {"machine": "NVIDIA L4"}) != ids[0]
+    assert not is_logged(tmp_path, CELLS[0].cell_id)
+    (tmp_path / "wandb" / f"offline-run-20240517_120000-{ids[0]}").mkdir(parents=True)
+    assert is_logged(tmp_path, CELLS[0].cell_id)
+    assert not is_logged(tmp_path, CELLS[1].cell_id)
+
+
+RECORDING = """
+    import json, os, pathlib
+    pathlib.Path(dir, "said.jsonl").open("a").write(json.dumps({k: str(v) for k, v in _.items()}) + chr(10))"""
+
+
+def test_project_and_entity_are_the_environments(
+    experiment: Path, stand_in: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in(init=RECORDING)
+    monkeypatch.setenv("WANDB_PROJECT", "ours")
+    monkeypatch.setenv("WANDB_ENTITY", "us")
+    assert "2 of 2 runs logged" in publish(experiment, RUNS, timeout_s=PATIENCE_S)
+    said = [json.loads(line) for line in (experiment / "said.jsonl").read_text().splitlines()]
+    assert [(one["project"], one["entity"]) for one in said] == [("ours", "us")] * 2
+
+
+def test_disabled_logs_nothing(
+    experiment: Path, stand_in: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in()
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    assert publish(experiment, RUNS, timeout_s=PATIENCE_S) == "W&B: nothing logged: WANDB_MODE is disabled"
+    assert not (experiment / "wandb").exists()
+
+
+PICKY = """import pathlib, sys
+bad = [path for path in sys.argv[2:] if path.endswith(BAD)]
+if bad:
+    sys.exit("wandb: ERROR " + bad[0])
+for path in sys.argv[2:]:
+    pathlib.Path(path, "run.wandb.synced").touch()"""
+
+
+def test_one_run_that_the_server_refuses_stops_no_other(experiment: Path, stand_in: Callable[..., None]) -> None:
+    stand_in(sync=PICKY.replace("BAD", repr(CELLS[0].cell_id)))
+    line = publish(experiment, RUNS, timeout_s=PATIENCE_S)
+    assert "2 of 2 runs logged" in line
+    assert ", 1 synced to http://stand.in" in line
+
+
+def test_a_run_that_breaks_while_it_is_logged_is_left_out_and_the_next_is_whole(
+    keyless: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With wandb itself, whose `init` returns the run that is still open."""
+    folder = write_experiment(tmp_path / "quick")
+    epochs = folder / "runs" / RUNS[0] / "epochs.parquet"
+    pq.write_table(pa.table({"cell_id": ["x"], "epoch": ["no number"], "loss": [1.0]}), epochs)
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    line = publish(folder, RUNS, timeout_s=PATIENCE_S)
+    assert "1 of 2 runs logged" in line, line
+    assert not is_logged(folder, CELLS[0].cell_id)
+    assert read_wandb(folder, CELLS[1])["run"][0].run_group == CELLS[1].group_id
+
+
+def test_a_missing_wandb_names_the_command_that_installs_it(
+    experiment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "wandb.py").write_text("raise ModuleNotFoundError(\"No module named 'wandb'\")")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    line = publish(experiment, RUNS, timeout_s=PATIENCE_S)
+    assert line == "W&B: nothing logged: ModuleNotFoundError: No module named 'wandb'. Next: pip install wandb"
+
+
+@pytest.mark.parametrize(("python", "because"), [("/bin/false", "status 1"), ("/nowhere", "FileNotFoundError")])
+def test_a_child_that_cannot_start_is_a_line_too(
+    python: str, because: str, experiment: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", python)
+    line = publish(experiment, RUNS, timeout_s=PATIENCE_S)
+    assert line.startswith("W&B: nothing logged: ")
+    assert because in line
+
+
+def test_the_launcher_pays_nothing_for_a_sink() -> None:
+    heavy = "{'wandb', 'torch', 'pandas', 'pyarrow', 'numpy'}"
+    code = f"import sys, bench.sinks.wandb; print(sorted({heavy} & set(sys.modules)))"
+    loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert loaded.stdout.strip() == "[]"

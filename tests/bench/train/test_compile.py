@@ -1,0 +1,87 @@
+"""A compiled cell: its compiler has a clock and a cache of its own, and its numbers are the same."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.plan.errors import RequestError
+from ampbench.bench.plan.experiment import parse_experiment
+from ampbench.bench.plan.matrix import make_plan
+from ampbench.bench.plan.protocol import MeasurementProtocol
+from ampbench.bench.plan.recipe import RECIPES
+from ampbench.bench.train.compiler import CACHES, cache_of_its_own, compiled
+from ampbench.bench.train.statuses import Unsupported
+from ampbench.bench.worker.measurement import Measurement
+
+CPU = torch.device("cpu")
+
+
+def measurement_of(mode: str) -> Measurement:
+    cell = Cell(
+        model="LeNet",
+        data="digits",
+        augment=(),
+        batch_size=512,
+        epochs=2,
+        precision=RECIPES["fp32"],
+        compile=mode,  # type: ignore[arg-type]
+    )
+    return Measurement(cell, MeasurementProtocol(passes=()), CPU, lambda **_: None)
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="no C++ compiler")
+def test_a_compiled_training_is_the_same_within_rounding_and_its_compiler_is_off_the_clock(tmp_path: Path) -> None:
+    plain, fast = measurement_of("none"), measurement_of("default")
+    plain.take()
+    with cache_of_its_own(tmp_path):
+        fast.take()
+    losses = [[step["loss"] for step in measurement.traces.steps] for measurement in (plain, fast)]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
+    assert fast.row["compile_s"] > 0
+    assert fast.row["train_s"] < fast.row["compile_s"], "four steps of a toy take less than a compiler"
+    assert "compile_s" not in plain.row
+    assert fast.row["warmup_steps"] + sum(b.num_steps for b in fast.timing.clock.blocks if b.steady) == 4
+    assert fast.row["dtype_check"] == plain.row["dtype_check"]
+
+
+def test_the_compiler_leaves_nothing_behind_and_finds_nothing_of_another_cell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    monkeypatch.setenv("TRITON_CACHE_DIR", "/somewhere")
+    left = tmp_path / "compiled" / "kernel.cpp"
+    left.parent.mkdir()
+    left.touch()
+    with cache_of_its_own(tmp_path):
+        assert not left.exists()
+        assert {Path(os.environ[name]).parent for name in CACHES} == {left.parent}
+        left.parent.mkdir()
+    assert not left.parent.exists()
+    assert [os.environ.get(name) for name in CACHES] == [None, "/somewhere"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ('compile = "default"\ndrop_last = false', "compiled again, in a step that is timed"),
+        ('compile = "reduce-overhead"\naccumulation = 2', "a CUDA graph overwrites the gradients"),
+        ('compile = "fast"', "compile"),
+    ],
+)
+def test_what_could_not_be_told_apart_is_refused(fields: str, reason: str) -> None:
+    text = 'question = "Q?"\n[fixed]\nmodel = "LeNet"\ndata = "digits"\nbatch_size = 32\nprecision = "fp32"\n'
+    with pytest.raises(RequestError, match=reason):
+        make_plan(parse_experiment(Path("trial.toml"), text + fields))
+
+
+def test_without_a_compiler_a_compiled_cell_is_unsupported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(Unsupported, match=r"found no compiler: install g\+\+"):
+        compiled(torch.nn.Linear(1, 1), measurement_of("default").cell, CPU)

@@ -1,0 +1,177 @@
+"""A GPU in a time of its own: the numbers are the CPU's, the stream, its events, its power and its kernels are played.
+
+A session believes that it is on a CUDA device. What it should measure is known: how long the device takes for a step,
+how far the CPU queues ahead, what the board draws at work and at rest.
+"""
+
+from __future__ import annotations
+
+import time
+from bisect import bisect_right
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from types import SimpleNamespace
+from typing import Any, Self
+
+import pytest
+import torch
+
+from ampbench.bench.machine.board_state import PERIOD_S, Sample
+from ampbench.bench.measure.memory import ResidentMemory
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.plan.protocol import MeasurementProtocol
+from ampbench.bench.train.training import Step, Training
+from ampbench.bench.worker import measurement as session_file
+from ampbench.bench.worker.board_watch import BoardWatch
+from ampbench.bench.worker.measurement import Measurement
+
+CUDA = torch.device("cuda", 0)
+BUSY_W, IDLE_W = 600.0, 100.0
+
+
+@dataclass
+class VirtualGpu:
+    """A stream with a launch queue, and the board around it."""
+
+    step_s: float
+    """The device takes so long for a step."""
+    launch_s: float
+    """The CPU takes so long to queue one."""
+    num_ahead: int = 4
+    """Steps that fit into the queue; the CPU waits for room."""
+    now_s: float = 1000.0
+    free_s: float = 1000.0
+    """When the device is done with all that is queued."""
+    begins: list[float] = field(default_factory=list)
+    """Of every step on the device, in order."""
+
+    def perf_counter(self) -> float:
+        """Return the time; a microsecond passes with every look, so that no loop waits for ever."""
+        self.now_s += 1e-6
+        return self.now_s
+
+    def sleep(self, seconds: float) -> None:
+        self.now_s += seconds
+
+    def launch(self) -> None:
+        """Queue a step."""
+        self.now_s += self.launch_s
+        if len(self.begins) >= self.num_ahead:
+            self.now_s = max(self.now_s, self.begins[-self.num_ahead] + self.step_s)
+        self.begins.append(max(self.free_s, self.now_s))
+        self.free_s = self.begins[-1] + self.step_s
+
+    def wait(self, *_: object) -> None:
+        self.now_s = max(self.now_s, self.free_s)
+
+    def energy_j(self, time_s: float) -> float:
+        """Return what the board has drawn since time 0."""
+        done = bisect_right(self.begins, time_s)
+        busy_s = done * self.step_s - max(0.0, self.begins[done - 1] + self.step_s - time_s) if done else 0.0
+        return IDLE_W * time_s + (BUSY_W - IDLE_W) * busy_s
+
+    def sample(self, time_s: float) -> Sample:
+        return Sample(time_s=time_s, energy_j=self.energy_j(time_s), sm_clock_mhz=1980, clock_event_reasons=0)
+
+
+class Event:
+    """As torch.cuda.Event: passed once the device has done what was queued before it."""
+
+    def __init__(self, gpu: VirtualGpu, enable_timing: bool = False) -> None:
+        self.gpu = gpu
+
+    def record(self) -> None:
+        self.done_s = max(self.gpu.free_s, self.gpu.now_s)
+
+    def synchronize(self) -> None:
+        self.gpu.now_s = max(self.gpu.now_s, self.done_s)
+
+    def elapsed_time(self, end: Event) -> float:
+        assert max(self.done_s, end.done_s) <= self.gpu.now_s, "read before the device has passed it"
+        return 1e3 * (end.done_s - self.done_s)
+
+
+class Sampler:
+    """As the process that samples: 20 samples a second up to now."""
+
+    why_silent = None
+
+    def __init__(self, gpu: VirtualGpu) -> None:
+        self.gpu, self.next_s = gpu, gpu.now_s
+
+    def start(self) -> None: ...
+
+    def drain(self) -> list[Sample]:
+        samples = []
+        while self.next_s <= self.gpu.now_s:
+            samples.append(self.gpu.sample(self.next_s))
+            self.next_s += PERIOD_S
+        return samples
+
+    def stop(self) -> list[Sample]:
+        self.gpu.sleep(PERIOD_S)
+        return self.drain()
+
+
+class OnStream(Training):
+    """Trains on the CPU, and queues as much for the device."""
+
+    def __init__(self, gpu: VirtualGpu, cell: Cell, images: Any, device: torch.device, *ranks: Any) -> None:
+        super().__init__(cell, images, torch.device("cpu"), *ranks)
+        self.gpu = gpu
+
+    def step(self, *arguments: Any, **keywords: Any) -> Step:
+        step = super().step(*arguments, **keywords)
+        self.gpu.launch()
+        return step
+
+
+@dataclass
+class Profile:
+    """As torch.profiler.profile over one step: milliseconds by kernel."""
+
+    kernels_ms: Mapping[str, float]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def key_averages(self) -> list[Any]:
+        return [
+            SimpleNamespace(key=name, self_device_time_total=1e3 * ms, count=1) for name, ms in self.kernels_ms.items()
+        ]
+
+
+def measurement_on(
+    gpu: VirtualGpu,
+    cell: Cell,
+    measure: MeasurementProtocol,
+    kernels_ms: Mapping[str, float],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Measurement:
+    """Return a session that is about to measure a cell on this GPU, whose steps launch these kernels."""
+    torch.utils._device._device_constructors()  # which torch.empty is one of; asked before another stands in its place
+    unpinned = torch.empty
+    monkeypatch.setattr(time, "perf_counter", gpu.perf_counter)
+    monkeypatch.setattr(time, "sleep", gpu.sleep)
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(torch.cuda, "init", lambda: None)
+    monkeypatch.setattr(torch.cuda, "Event", partial(Event, gpu))
+    monkeypatch.setattr(torch.cuda, "synchronize", gpu.wait)
+    properties = SimpleNamespace(name="NVIDIA H200", total_memory=139 * 2**30, major=9, minor=0)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda *_: properties)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda *_: properties.name)
+    monkeypatch.setattr(torch, "empty", lambda *size, pin_memory=False, **given: unpinned(*size, **given))
+    monkeypatch.setattr(torch.profiler, "profile", lambda **_: Profile(kernels_ms))
+    monkeypatch.setattr("ampbench.bench.worker.timing.memory_of", lambda _: ResidentMemory())
+    monkeypatch.setattr(session_file, "Training", partial(OnStream, gpu))
+    look = session_file.take_passes
+
+    def look_on_gpu(training: Training, *arguments: Any) -> None:
+        training.device = CUDA
+        look(training, *arguments)
+
+    monkeypatch.setattr(session_file, "take_passes", look_on_gpu)
+    return Measurement(cell, measure, CUDA, lambda **_: None, None, BoardWatch(Sampler(gpu)))  # type: ignore[arg-type]

@@ -1,0 +1,136 @@
+"""Where the memory goes, drawn: the peak of each recipe is marked, and two recipes differ by what is written."""
+
+from __future__ import annotations
+
+import matplotlib
+import pandas as pd
+import pytest
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+from matplotlib.colors import to_hex
+
+from ampbench.visualize.figures.memory_diff import CATEGORIES, by_category, describe_composition, draw_composition
+from ampbench.visualize.figures.memory_timeline import describe_levels, draw_levels
+from ampbench.visualize.show import theme
+
+MIB = 2**20
+HELD = {
+    "fp32": {"weights": 76, "gradients": 76, "optimizer state": 76, "activations": 400, "other": 1},
+    "bf16_amp": {"weights": 76, "gradients": 76, "optimizer state": 76, "autocast cache": 38, "activations": 210},
+}
+
+
+@pytest.fixture
+def ax():
+    """Axes that are closed again."""
+    fig, ax = plt.subplots()
+    yield ax
+    plt.close(fig)
+
+
+@pytest.fixture
+def line():
+    """Memory of two recipes: bf16_amp records twice as many events and peaks at 300 MiB, fp32 at 500."""
+    levels = {"fp32": [100, 500, 300, 100], "bf16_amp": [100, 150, 300, 200, 250, 150, 100]}
+    rows = [(recipe, i, 5.0 * i, mib * MIB) for recipe, line in levels.items() for i, mib in enumerate(line)]
+    return pd.DataFrame(rows, columns=["recipe", "event", "time_ms", "allocated_bytes"])
+
+
+@pytest.fixture
+def held():
+    """What two recipes hold at their peaks; activations come from two call sites."""
+    rows = [
+        (recipe, category, site, mib * MIB / 2)
+        for recipe, sizes in HELD.items()
+        for category, mib in sizes.items()
+        for site in ("models/vgg.py:38 forward", "train/step.py:39 train_step")
+    ]
+    return pd.DataFrame(rows, columns=["recipe", "category", "call_site", "allocated_bytes"])
+
+
+def test_each_recipe_s_peak_is_marked_where_it_is_and_named(line, ax):
+    assert draw_levels(line, ax) is ax
+    marks = {mark.get_label(): mark for mark in ax.get_lines() if mark.get_marker() not in ("None", None)}
+    assert list(marks) == ["fp32: peak 500", "bf16_amp: peak 300"]
+    fp32, bf16 = marks.values()
+    assert (fp32.get_xdata()[0], fp32.get_ydata()[0]) == (pytest.approx(1 / 3), 500)
+    assert (bf16.get_xdata()[0], bf16.get_ydata()[0]) == (pytest.approx(2 / 6), 300)
+    assert [to_hex(mark.get_color()) for mark in marks.values()] == [
+        theme.BUILT_IN[recipe].colour for recipe in ("fp32", "bf16_amp")
+    ]
+
+
+def test_the_lines_share_an_axis_that_starts_at_zero(line, ax):
+    draw_levels(line, ax)
+    assert ax.get_ylim()[0] == 0
+    lines = [drawn for drawn in ax.get_lines() if len(drawn.get_xdata()) > 1]
+    assert {(drawn.get_xdata()[0], drawn.get_xdata()[-1]) for drawn in lines} == {(0, 1)}
+    assert "MiB" in ax.get_ylabel()
+
+
+def test_a_row_out_of_order_changes_no_line(line, ax):
+    draw_levels(line.sample(frac=1, random_state=0), ax)
+    first = ax.get_lines()[0]
+    assert list(first.get_ydata()) == [100, 500, 300, 100]
+
+
+def test_the_line_is_told_in_words(line):
+    assert describe_levels(line) == "peak in MiB: fp32 500, bf16_amp 300"
+
+
+def test_the_difference_is_the_second_less_the_first_by_category_and_altogether(held, ax):
+    assert draw_composition(held, ax) is ax
+    names = [tick.get_text() for tick in ax.get_yticklabels()]
+    assert names == ["weights", "gradients", "optimizer state", "autocast cache", "activations", "other"]
+    assert [text.get_text() for text in ax.texts] == ["0", "0", "0", "+38", "−190", "−1.0"]
+    assert ax.get_xlabel().endswith("bf16_amp less fp32: −153 MiB, −24%")
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["fp32: 629", "bf16_amp: 476"]
+
+
+def test_bars_are_as_long_as_what_is_held_and_start_at_zero(held, ax):
+    draw_composition(held, ax)
+    for container, recipe in zip(ax.containers, HELD, strict=True):
+        lengths = [bar.get_width() for bar in container]
+        assert lengths == [HELD[recipe].get(category, 0) for category in by_category(held).index]
+        assert {to_hex(bar.get_facecolor()) for bar in container} == {theme.BUILT_IN[recipe].colour}
+    assert ax.get_xlim()[0] == 0
+
+
+@pytest.mark.parametrize("recipes", [("fp32",), ("fp32", "bf16_amp", "tf32")])
+def test_only_two_recipes_are_compared(held, recipes, ax):
+    frame = pd.concat([held[held["recipe"] == "fp32"].assign(recipe=recipe) for recipe in recipes])
+    with pytest.raises(ValueError, match=rf"two recipes are compared, and there are {len(recipes)} .*: choose two"):
+        draw_composition(frame, ax)
+
+
+def test_a_category_that_this_code_does_not_know_comes_last(held):
+    held.loc[held["category"] == "weights", "category"] = "new kind"
+    assert list(by_category(held).index)[-1] == "new kind"
+
+
+def test_a_category_of_a_column_read_from_parquet_is_no_row_of_its_own(held):
+    frame = held.astype({"recipe": "category", "category": "category"})
+    chosen = frame[frame["category"] != "other"]
+    assert list(by_category(chosen).index) == [c for c in CATEGORIES if c in set(chosen["category"])]
+
+
+def test_the_difference_is_told_in_words(held):
+    words = describe_composition(held)
+    assert words.startswith("memory at the peak in MiB, bf16_amp less fp32: −153; ")
+    assert "autocast cache +38" in words
+
+
+@pytest.mark.parametrize("draw", [draw_levels, draw_composition])
+def test_without_a_history_a_figure_is_a_sentence(draw, held, line, ax):
+    frame = (line if draw is draw_levels else held).iloc[:0]
+    draw(frame, ax)
+    assert not ax.axison
+    assert ax.texts[0].get_text().startswith("No history of the memory was recorded")
+
+
+def test_the_categories_are_those_of_the_file():
+    from ampbench.schema.memory_history import CATEGORIES as STORED
+
+    assert set(CATEGORIES) == STORED.keys()

@@ -1,0 +1,128 @@
+"""What is drawn and said of underflow, lost updates and loss scales."""
+
+from __future__ import annotations
+
+import matplotlib
+import pytest
+
+from tests.visualize.conftest import cell
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+
+from ampbench.visualize import figures
+from ampbench.visualize.findings import numerics
+from ampbench.visualize.findings.numerics import unmoved
+from ampbench.visualize.read.frame import read
+from ampbench.visualize.show import theme
+
+LAYERS = {"conv1": 100, "conv2": 300}
+"""Layer -> entries."""
+FLUSHED = {"fp16_amp": {"conv1": 0.43, "conv2": 0.02}, "fp16_amp_scaled": {"conv1": 0.0, "conv2": 0.0}}
+UNMOVED = {"bf16": {"conv1": 0.2, "conv2": 0.8}}
+
+LOOKED = (figures.draw_underflow, figures.draw_exponents)
+
+
+@pytest.fixture
+def ax():
+    """Axes that are closed again."""
+    theme.use()
+    fig, ax = plt.subplots()
+    yield ax
+    plt.close(fig)
+
+
+@pytest.fixture
+def looked(folder):
+    """Results with looks at two layers after steps 0 and 100, and a loss scale that backs off once."""
+    folder.rows |= {"layers": [], "exponents": []}
+    for recipe in ("fp32", "bf16", "fp16_amp", "fp16_amp_scaled"):
+        for seed in (0, 1):
+            described = cell(recipe, seed=seed, epochs=2)
+            scaled = recipe == "fp16_amp_scaled"
+            dtypes = {"compute_dtype": described.precision.compute, "final_loss_scale": 1024.0 if scaled else None}
+            folder.add(described, **dtypes)
+            if scaled:
+                for k, row in enumerate(r for r in folder.rows["steps"] if r["cell_id"] == described.cell_id):
+                    row |= {"loss_scale_factor": 2048.0 if k < 3 else 1024.0, "skipped": k == 2}
+            for step, epoch in ((0, 0), (100, 2)):
+                for depth, (layer, size) in enumerate(LAYERS.items()):
+                    place = {"cell_id": described.cell_id, "step": step, "epoch": epoch, "depth": depth, "layer": layer}
+                    place |= {"tensor": "gradient"}
+                    values = {
+                        "num_entries": size,
+                        "loss_scale_factor": 1024.0 if scaled else 1.0,
+                        "flushed_share": FLUSHED.get(recipe, {}).get(layer, 0.0) * (step > 0),
+                        "unmoved_share": UNMOVED.get(recipe, {}).get(layer, 0.01),
+                    }
+                    folder.rows["layers"] += [place | {"quantity": q, "value": v} for q, v in values.items()]
+                    folder.rows["exponents"] += [place | {"exponent": e, "count": 10 + e % 3} for e in range(-30, -8)]
+    return read(folder.write())
+
+
+def test_findings_name_the_layers_that_underflow_and_the_recipes_that_spare_them(looked):
+    first, second = numerics.findings(looked)
+    assert first == (
+        "VGG19 at batch 128: gradients underflow (5 % or more of a layer flushed to zero) with fp16_amp in conv1 "
+        "(at worst 43 % of conv1); in no layer with fp32, bf16, fp16_amp_scaled."
+    )
+    assert second.endswith("stay where they are with bf16 (65 %): the update rounds away.")
+
+
+def test_nothing_is_found_where_nobody_looked(matrix):
+    assert numerics.findings(read(matrix(seeds=(0,)))) == []
+
+
+def test_unmoved_weighs_layers_by_their_size(looked):
+    shares = unmoved(looked).query("epoch == 2").groupby("recipe", observed=True)["share"].mean()
+    assert shares["bf16"] == pytest.approx((100 * 0.2 + 300 * 0.8) / 400)
+    assert shares["fp32"] == pytest.approx(0.01)
+
+
+def test_a_map_has_a_row_a_layer_and_a_column_a_look(looked, ax):
+    assert figures.draw_underflow(looked.where(recipe="fp16_amp"), ax) is ax
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["conv1", "conv2"]
+    assert ax.collections[0].get_array().shape == (2, 2)
+    assert ax.collections[0].get_array().max() == pytest.approx(0.43)
+
+
+def test_a_map_refuses_two_recipes(looked, ax):
+    with pytest.raises(ValueError, match=r"say results.where\(recipe="):
+        figures.draw_underflow(looked, ax)
+
+
+def test_the_window_of_fp16_moves_with_the_loss_scale(looked, ax):
+    figures.draw_exponents(looked.where(recipe="fp16_amp"), ax)
+    plain = ax.patches[-2].get_x()  # the span of the subnormal numbers starts where fp16 ends
+    ax.clear()
+    figures.draw_exponents(looked.where(recipe="fp16_amp_scaled"), ax)
+    assert plain - ax.patches[-2].get_x() == 10
+
+
+def test_a_skipped_step_is_a_cross_on_the_scale_it_used(looked, ax):
+    figures.draw_loss_scale(looked, ax)
+    assert [line.get_label() for line in ax.lines][:1] == ["fp16_amp_scaled"]
+    assert ax.collections[0].get_offsets().tolist() == [[3.0, 11.0]]
+    assert "1 of 20 steps skipped" not in figures.describe_loss_scale(looked)
+    assert "2 of 40 steps skipped" in figures.describe_loss_scale(looked)
+
+
+def test_lost_updates_are_a_line_a_recipe(looked, ax):
+    figures.draw_lost_updates(looked, ax)
+    assert [t.get_text() for t in ax.get_legend().get_texts()] == ["fp32", "bf16", "fp16_amp", "fp16_amp_scaled"]
+
+
+@pytest.mark.parametrize("draw", [*LOOKED, figures.draw_lost_updates, figures.draw_loss_scale])
+def test_without_looks_and_scales_a_figure_is_a_sentence(matrix, ax, draw):
+    draw(read(matrix(("fp32",), seeds=(0,))), ax)
+    assert not ax.axison
+    assert ax.texts[0].get_text().startswith("No ")
+
+
+def test_every_figure_has_its_words(looked):
+    own = looked.where(recipe="fp16_amp")
+    assert "43.0 %" in figures.describe_underflow(own)
+    assert "lie below 2^" in figures.describe_exponents(own)
+    assert "bf16 65 %" in figures.describe_lost_updates(looked)

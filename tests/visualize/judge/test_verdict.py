@@ -1,0 +1,227 @@
+"""What may be said about cells whose truth is known, and what may not."""
+
+from __future__ import annotations
+
+import pytest
+
+from ampbench.visualize.judge.recommendation import recommend
+from ampbench.visualize.judge.verdict import judge, provenance, reasons
+from ampbench.visualize.read.frame import read
+from ampbench.visualize.show.table import COLUMNS, legend, notes, shown, summary, text
+from tests.visualize import conftest
+from tests.visualize.conftest import cell
+
+
+def only(path, recipe, **conditions):
+    """Return the verdict on one recipe."""
+    (found,) = [v for v in judge(read(path, mixed=True).where(**conditions).cells) if v.recipe == recipe]
+    return found
+
+
+def sentence(path):
+    """Return the recommendation for the only subject."""
+    results = read(path, mixed=True)
+    (found,) = recommend(results.cells, judge(results.cells))
+    return found.sentence
+
+
+@pytest.mark.parametrize(("subjects", "sentences"), [(2, 2), (5, 1)])
+def test_many_subjects_of_one_recipe_each_share_a_sentence(folder, subjects, sentences):
+    for epochs in range(1, subjects + 1):
+        folder.add(cell("fp32", 128, 0, epochs=epochs))
+    results = read(folder.write())
+    found = recommend(results.cells, judge(results.cells))
+    assert len(found) == sentences
+    assert all("only" in one.sentence and "nothing to compare it with" in one.sentence for one in found)
+    assert not any(one.decided for one in found)
+
+
+@pytest.mark.parametrize("learned", [False, True])
+def test_a_reference_that_learned_nothing_vouches_for_nobody(folder, learned):
+    for seed in range(10):
+        for recipe in ("fp32", "bf16_amp"):
+            folder.add(cell(recipe, 128, seed), test_accuracy=0.1, learned=learned)
+    said = sentence(folder.write())
+    if learned:
+        assert said.startswith("Train VGG19 in bf16_amp")
+    else:
+        assert said.startswith("Can't tell for VGG19 at batch 128: fp32 learned nothing here")
+
+
+def test_a_faster_and_equivalent_recipe_is_recommended_with_its_evidence(matrix):
+    path = matrix(seeds=range(10))
+    verdict = only(path, "bf16_amp")
+    assert (verdict.speed.verdict, verdict.accuracy.verdict) == ("faster", "equivalent")
+    assert verdict.speed.low < 1.85 < verdict.speed.high
+    assert verdict.speed.n == 10
+    said = sentence(path)
+    assert said.startswith("Train VGG19 in bf16_amp at batch 128: faster than fp32 with equivalent test accuracy (1.8")
+    assert "10 pairs" in said
+    assert "less memory" in said
+
+
+def test_one_process_each_tells_nothing(matrix):
+    path = matrix(seeds=(0,))
+    verdict = only(path, "bf16_amp")
+    assert (verdict.speed.verdict, verdict.accuracy.verdict) == ("can't tell", "can't tell")
+    assert "one process each gives no interval, 2 more seeds would" in sentence(path)
+
+
+def test_a_timing_of_one_round_asks_for_more_rounds(matrix):
+    assert "2 more [measure] rounds would" in sentence(matrix(seeds=(0,), epochs=0))
+
+
+def test_rounds_of_one_seed_are_pairs(folder):
+    for number in range(4):
+        for recipe in ("fp32", "bf16_amp"):
+            folder.add(cell(recipe, epochs=0, round=number))
+    path = folder.write()
+    verdict = only(path, "bf16_amp")
+    assert verdict.speed.n == 4
+    assert verdict.accuracy is None
+    assert "accuracy not measured" in sentence(path)
+
+
+def test_a_recipe_that_loses_accuracy_is_not_recommended(matrix):
+    path = matrix(recipes=("fp32", "bf16"), seeds=range(6))
+    assert only(path, "bf16").accuracy.verdict == "worse"
+    assert sentence(path).startswith("Keep fp32 for VGG19 at batch 128: bf16 is faster, but loses test accuracy (2.")
+
+
+def test_open_accuracy_says_how_many_seeds_would_decide(matrix):
+    path = matrix(over={"accuracy_noise": 0.002})
+    said = sentence(path)
+    assert said.startswith("Can't tell for VGG19 at batch 128: bf16_amp is faster than fp32, but its accuracy is open")
+    assert f"about {only(path, 'bf16_amp').accuracy.more} more seeds would decide" in said
+
+
+def test_a_small_test_set_shows_no_equivalence_but_a_collapse(matrix):
+    path = matrix(recipes=("fp32", "bf16", "bf16_amp"), seeds=range(10), over={"num_test_images": 360})
+    verdict = only(path, "bf16_amp")
+    assert verdict.accuracy.verdict == "can't tell"
+    assert verdict.too_coarse
+    assert "one of 360 test images is 0.28 points against a margin of 0.3" in verdict.why_open
+    assert "667 images or more" in sentence(path)
+    assert only(path, "bf16").accuracy.verdict == "worse"
+
+
+def test_a_test_set_is_large_enough_when_one_image_is_half_the_margin(matrix):
+    assert only(matrix(seeds=range(10), over={"num_test_images": 667}), "bf16_amp").accuracy.verdict == "equivalent"
+
+
+def test_a_recipe_that_lost_a_replicate_is_not_recommended(folder):
+    for seed in range(10):
+        folder.add(cell("fp32", seed=seed))
+        folder.add(cell("fp16_amp", seed=seed), "diverged" if seed == 3 else "ok")
+    path = folder.write()
+    verdict = only(path, "fp16_amp")
+    assert (verdict.num_ok, verdict.num_failed, verdict.speed.n) == (9, 1, 9)
+    assert "not all of its runs came through" in sentence(path)
+    assert "1 of 10 lost" in sentence(path)
+
+
+def test_nothing_faster_keeps_the_reference(matrix, monkeypatch):
+    monkeypatch.setitem(conftest.SPEED, "bf16_amp", 0.5)
+    said = sentence(matrix())
+    assert said.startswith(
+        "Keep fp32 for VGG19 at batch 128: no recipe that ran is faster, the nearest is bf16_amp (0."
+    )
+
+
+@pytest.mark.parametrize("ratios", [(0.98,), (0.7, 1.3)])
+def test_a_slower_looking_recipe_that_nothing_tells_is_open_and_no_reason_to_keep(folder, ratios):
+    for number, ratio in enumerate(ratios):
+        folder.add(cell("fp32", epochs=0, round=number), images_per_s=1000.0)
+        folder.add(cell("bf16_amp", epochs=0, round=number), images_per_s=1000.0 * ratio)
+    said = sentence(folder.write())
+    assert said.startswith("Can't tell for VGG19 at batch 128: whether bf16_amp is faster than fp32 is open"), said
+
+
+def test_sixteen_bit_recipes_alone_vouch_for_nobodys_accuracy(matrix):
+    said = sentence(matrix(recipes=("fp16", "bf16"), seeds=range(10)))
+    assert said.startswith("Can't tell for VGG19 at batch 128: no fp32 or tf32 run came through here")
+
+
+def test_a_rival_that_is_not_told_slower_is_named(folder):
+    for number in range(4):
+        for recipe in ("fp32", "bf16_amp", "fp16_amp"):
+            folder.add(cell(recipe, epochs=0, round=number), noise=0.03)
+    assert "fp16_amp may be as fast" in sentence(folder.write())
+
+
+def test_cells_are_paired_on_one_machine_only(folder):
+    for seed in range(3):
+        folder.add(cell("fp32", seed=seed))
+        folder.add(cell("bf16_amp", seed=seed), environment_id="e2", machine="Other GPU")
+    results = read(folder.write(), mixed=True)
+    assert judge(results.cells) == []
+    assert any("Other GPU" in subject for subject in results.subjects)
+    assert notes(results) == ["2 environments lie side by side; only cells of one are paired."]
+
+
+def test_without_fp32_the_first_recipe_is_the_reference(matrix):
+    path = matrix(recipes=("bf16", "tf32"))
+    results = read(path)
+    assert only(path, "bf16").reference == "tf32"
+    assert "over tf32 in pairs" in legend(results, judge(results.cells))
+
+
+def test_more_comparisons_widen_every_interval(matrix):
+    path = matrix(recipes=("fp32", "bf16_amp", "fp16_amp", "bf16", "tf32"))
+    results = read(path)
+    alone = judge(results.cells[results.cells["recipe"].isin(["fp32", "bf16_amp"])])[0]
+    together = only(path, "bf16_amp")
+    assert together.speed.alpha < alone.speed.alpha
+    assert together.speed.low < alone.speed.low
+
+
+def test_all_failed_is_said_and_nothing_else(matrix):
+    path = matrix(ends={"fp32": "crashed", "bf16_amp": "crashed"})
+    assert sentence(path) == "Can't tell for VGG19 at batch 128: no cell ran to its end."
+    assert provenance(read(path).cells) == "No cell ran to its end"
+
+
+def test_a_single_recipe_has_nothing_to_be_compared_with(matrix):
+    assert "only fp32 ran to its end" in sentence(matrix(recipes=("fp32",)))
+
+
+def test_reasons_name_every_cell_that_was_not_measured(matrix):
+    path = matrix(("fp32", "tf32", "fp16"), (64, 128), (0, 1), ends={"tf32": "unsupported", "fp16": "diverged"})
+    assert reasons(read(path).cells) == [
+        "tf32 at batch 64 (x2), 128 (x2): unsupported, TF32 is a GPU's",
+        "fp16 at batch 64 (x2), 128 (x2): diverged, loss was nan at step 7; first in features.0",
+    ]
+
+
+def test_the_table_has_a_row_for_what_failed_too(matrix):
+    results = read(matrix(("fp32", "fp16"), seeds=(0, 1), ends={"fp16": "diverged"}))
+    rows = summary(results, judge(results.cells))
+    assert list(rows.columns) == COLUMNS
+    assert list(rows["recipe"]) == ["fp32", "fp16"]
+    assert rows.loc[1, ["status", "n", "num_cells"]].tolist() == ["diverged", 0, 2]
+    assert rows.loc[1, ["images_per_s", "test_accuracy", "speedup"]].isna().all()
+    assert shown(rows.loc[1])["images/s"] == "diverged"
+    assert shown(rows.loc[1])["n"] == "0/2"
+
+
+def test_the_accuracy_of_a_diverged_run_is_in_no_mean(folder):
+    for seed in range(3):
+        folder.add(cell("fp32", seed=seed), "diverged" if seed else "ok")
+    results = read(folder.write())
+    assert summary(results, [])["test_accuracy"].iloc[0] > 0.9
+
+
+@pytest.mark.parametrize("width", [80, 100, 120])
+def test_no_line_of_the_table_is_wider_than_the_terminal(matrix, width):
+    results = read(
+        matrix(recipes=("fp32", "fp16_amp_scaled", "tf32"), batch_sizes=(64, 1024), ends={"tf32": "unsupported"})
+    )
+    lines = text(summary(results, judge(results.cells)), width).splitlines()
+    assert max(map(len, lines)) <= width
+    assert any("fp16_amp_scaled" in line for line in lines)
+
+
+def test_cells_that_have_not_run_yet_are_counted(folder):
+    folder.add(cell("fp32"))
+    folder.plan = {"cells": [{}, {}, {}]}
+    assert notes(read(folder.write())) == ["2 of 3 planned cells have not run yet; the same command goes on with them."]

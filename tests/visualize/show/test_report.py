@@ -1,0 +1,149 @@
+"""The page, the summary and the command, on results whose verdict is known."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from ampbench.visualize import report
+from ampbench.visualize.show import pictures
+from tests.visualize.conftest import cell
+
+pytestmark = pytest.mark.whole
+
+ROOT = Path(__file__).parents[3]
+
+
+class Page(HTMLParser):
+    """Collects what a browser would load, and the words it would show."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+    def all(self, tag):
+        """Return the attributes of every such tag."""
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+@pytest.fixture
+def run():
+    """Run the command in this process."""
+    import typer
+
+    app = typer.Typer(pretty_exceptions_enable=False)
+    app.command()(report.main)
+    return lambda *arguments: CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Leave out the figures, which cost most of the time."""
+    monkeypatch.setattr(report, "draw", lambda results: [])
+
+
+def test_the_command_writes_page_figures_and_summary(folder, run, monkeypatch):
+    monkeypatch.setattr(pictures, "DPI", 40)
+    for seed in range(3):
+        folder.add(cell("fp32", seed=seed))
+        folder.add(cell("bf16_amp", seed=seed))
+        folder.add(cell("fp16", seed=seed), "diverged")
+    path = folder.write()
+    done = run(path)
+    assert (done.exit_code, done.stdout.strip()) == (0, str(path / "report.html"))
+    assert {p.name for p in (path / "figures").iterdir()} == {
+        f"{n}.png" for n in ["throughput", "accuracy", "loss", "memory"]
+    }
+
+    summary = (path / "summary.txt").read_text()
+    assert max(map(len, summary.splitlines())) <= 100 or str(path) in max(summary.splitlines(), key=len)
+    assert "Verdict: " in summary
+    assert "fp16 at batch 128 (x3): diverged" in summary
+    assert summary.rstrip().endswith(f"Report: {path / 'report.html'}")
+
+    page = Page((path / "report.html").read_text())
+    images = page.all("img")
+    assert len(images) == 4
+    assert all(i["src"].startswith("data:image/png;base64,") and i["alt"] for i in images)
+    assert "fp32" in images[0]["alt"]
+    assert not any(tag in ("link", "iframe") or "http" in str(a) for tag, a in page.tags)
+    heads = [a for a in page.all("th") if a.get("scope") == "col"]
+    assert len(heads) == len(page.all("button"))
+    assert all(a["aria-sort"] == "none" for a in heads)
+    (label,), (field,) = page.all("label"), page.all("input")
+    assert label["for"] == field["id"]
+    said = " ".join(page.words)
+    assert "loss was nan at step 7" in said
+    assert "python bench/run_matrix.py experiments/x.toml" in said
+    assert "Test GPU" in said
+    assert 'model = "VGG19"' in said
+    assert not list(path.glob(".*partial"))
+
+
+def test_text_from_the_experiment_cannot_become_markup(folder, run, undrawn):
+    folder.plan = {"question": "<script>alert(1)</script>", "toml": "</pre><b>", "command": "a & b"}
+    folder.add(cell("fp32"), "crashed", because='<img src="http://x">')
+    html = (run(path := folder.write()), (path / "report.html").read_text())[1]
+    assert "<script>alert" not in html
+    assert '<img src="http' not in html
+    assert "&lt;script&gt;alert(1)" in html
+
+
+def test_two_models_get_figures_of_their_own(folder, run):
+    for model in ("VGG19", "ResNet18"):
+        folder.add(cell("fp32", model=model, epochs=0))
+    run(path := folder.write())
+    names = sorted(p.name for p in (path / "figures").iterdir())
+    assert names == ["memory-ResNet18.png", "memory-VGG19.png", "throughput-ResNet18.png", "throughput-VGG19.png"]
+    assert "No test accuracy: epochs = 0 times only." in (path / "report.html").read_text()
+
+
+def test_a_wrong_request_is_one_line_and_exit_code_2(tmp_path, run):
+    done = run(tmp_path / "nowhere")
+    assert done.exit_code == 2
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1
+    assert "no such folder" in done.stderr
+
+
+def test_another_machine_takes_mixed(folder, run, undrawn):
+    folder.add(cell("fp32", epochs=0))
+    folder.add(cell("bf16", epochs=0), environment_id="e2")
+    path = folder.write()
+    assert run(path).exit_code == 2
+    assert run(path, "--mixed").exit_code == 0
+
+
+def test_nothing_in_visualize_imports_bench_or_torch():
+    for path in (ROOT / "visualize").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not any(name.split(".")[0] in ("bench", "torch", "models") for name in names), path
+
+
+def test_statistics_and_tables_load_no_drawing_library():
+    code = "import sys, visualize.judge.recommendation, visualize.show.table; sys.exit('matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def test_subjects_whose_names_read_alike_keep_their_own_figures():
+    taken = set()
+    stems = [pictures._stem(subject, taken) for subject in ("a/b", "a b", "A_B", "x" * 300, "x" * 301)]
+    assert stems[:3] == ["a_b", "a_b_2", "A_B_3"]
+    assert len({stem.lower() for stem in stems}) == 5
+    assert max(map(len, stems)) < 130

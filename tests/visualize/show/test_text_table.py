@@ -1,0 +1,72 @@
+"""Tables for a terminal: whatever its width, every word of every cell stands there whole."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+
+from ampbench.visualize import report
+from ampbench.visualize.judge import side, verdict
+from ampbench.visualize.judge.comparison import compare
+from ampbench.visualize.read import frame
+from ampbench.visualize.show import formats, table
+from ampbench.visualize.show.text_table import WORD, draw
+from tests.fuzz.conftest import drawn
+
+WORDS = st.sampled_from(
+    ["11,852 ±0.5%", "1.18x [1.06, 1.31]", "can't tell", "–", "fp16_amp_scaled", "96.67 ± 0.28", "日本語"]
+)
+
+
+def words_of(lines: str) -> list[str]:
+    return sorted(word for line in lines.splitlines() for word in WORD.findall(line))
+
+
+@drawn(2000, 200)
+@given(data=st.data(), width=st.integers(20, 200), columns=st.integers(1, 9), count=st.integers(1, 4))
+def test_no_word_is_ever_cut_or_lost(data: st.DataObject, width: int, columns: int, count: int) -> None:
+    rows = [{f"head {i}": data.draw(WORDS) for i in range(columns)} for _ in range(count)]
+    keys = [f"head {i}" for i in range(data.draw(st.integers(0, min(3, columns))))]
+    drawn_table = draw(rows, width, keys=keys, title="A title")
+    there = words_of(drawn_table)
+    for row in rows:
+        for text in row.values():
+            assert all(word in there for word in WORD.findall(text)), text
+    assert max(map(cell_len, drawn_table.splitlines())) <= max(width, 30)
+
+
+def test_a_title_is_as_wide_as_the_terminal_and_not_as_its_table() -> None:
+    title = "What was learned: LeNet, 62,006 parameters"
+    assert draw([{"batch": "64", "F1 %": "15.22"}], 80, title=title).splitlines()[0] == title
+    assert max(map(len, draw([{"batch": "64"}], 30, title=title).splitlines())) <= 30
+
+
+@pytest.mark.parametrize("width", [20, 40, 60, 80, 100, 120, 200])
+def test_compare_holds_the_same_numbers_at_every_width(matrix, width):
+    path = matrix(recipes=("fp32", "fp16_amp_scaled"))
+    results = frame.read(path)
+    sides = side.choose("A", results, ["precision=fp32"]), side.choose("B", results, ["precision=fp16_amp_scaled"])
+    found = compare(*sides).comparisons
+    wide, narrow = formats.grid(found, 400), formats.grid(found, width)
+    assert "…" not in narrow
+    assert set(words_of(wide)) - {"─" * 200} <= set(words_of(narrow)) | {w for w in words_of(wide) if "─" in w}
+    if width >= 40:
+        assert max(map(len, narrow.splitlines())) <= width
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 160])
+def test_the_summary_is_as_wide_as_asked_for_and_says_the_same(matrix, width):
+    path = matrix(recipes=("fp32", "bf16_amp"), batch_sizes=(64,))
+    report.write_report(path, width=width, words_only=True)
+    assert not (path / "report.html").exists()
+    name = "summary.txt" if width == 100 else f"summary-{width}.txt"
+    said = (path / name).read_text(encoding="utf-8")
+    assert max(len(line) for line in said.splitlines() if "Report: " not in line) <= width
+    results = frame.read(path)
+    rows = table.summary(results, verdict.judge(results.cells))
+    for number in WORD.findall(" ".join(table.shown(rows.iloc[1]).values())):
+        assert number in said
+    assert "Verdict: " in said
+    assert (path / "summary.txt").exists()

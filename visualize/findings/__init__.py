@@ -1,0 +1,1 @@
+"""What rows say besides: of numbers, work, learning, failures. A sentence each."""

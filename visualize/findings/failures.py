@@ -1,0 +1,68 @@
+"""Failures that are known: recognised in the results, explained, and what to change."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from ampbench.visualize.read.frame import Results
+
+GUESSING = 1.5
+"""A training whose accuracy is at most this many times that of guessing has learnt nothing."""
+
+NEEDED = {"weights_dtype", "update", "num_classes", "test_accuracy", "optimizer_impl"}
+"""Columns; the results of an older version may lack one."""
+
+
+def explanations(results: Results) -> list[str]:
+    """Return a few sentences for each known failure that the cells show."""
+    if not set(results.cells) >= NEEDED:
+        return []
+    cells = results.cells
+    guessed = cells["test_accuracy"] <= GUESSING / cells["num_classes"]
+    failed = (cells["status"] == "diverged") | ((cells["status"] == "ok") & guessed)
+    cells = cells.assign(failed=failed, trained=(cells["status"] == "ok") & ~failed)
+    return [*_epsilon(cells), *_small_batches(cells)]
+
+
+def _epsilon(cells: pd.DataFrame) -> list[str]:
+    """Pure fp16 with an Adam that is not fused, where fp32 does not fail as well."""
+    place = ["subject", "batch_size"]
+    beyond_help = cells.loc[cells["failed"] & (cells["precision"] == "fp32"), place].drop_duplicates()
+    cells = cells.merge(beyond_help, on=place, how="left", indicator="where").query("where == 'left_only'")
+    pure = (cells["weights_dtype"] == "fp16") & (cells["update"] == "nearest")
+    adam = cells[pure & cells["optimizer"].isin(["adam", "adamw"])]
+    unfused, fused = (adam[adam["optimizer_impl"] == impl] for impl in ("foreach", "fused"))
+    if not unfused["failed"].any():
+        return []
+    words = (
+        f"{unfused['failed'].sum()} of {len(unfused)} cells of pure fp16 with foreach Adam learn nothing: its eps "
+        "of 1e-8 is 0 in fp16, whose smallest number is 6e-8, and where v = 0.001 g^2 is 0 too (|g| below 0.005) the "
+        "update divides by 0. Take optimizer_impl = 'fused', which computes it in fp32, or master_weights = true"
+    )
+    return [words + (f"; fused, {fused['trained'].sum()} of {len(fused)} trained here." if len(fused) else ".")]
+
+
+def _small_batches(cells: pd.DataFrame) -> list[str]:
+    """One learning rate for batches small and large."""
+    sentences = []
+    for (model, _, rate), own in cells.groupby(["model", "data", "learning_rate"], sort=False):
+        failing = {
+            recipe: one.loc[one["failed"], "batch_size"]
+            for recipe, one in own.groupby("recipe", observed=True)
+            if one["failed"].any() and one["trained"].any()
+            if one.loc[one["failed"], "batch_size"].max() < one.loc[one["trained"], "batch_size"].min()
+        }
+        if failing:
+            which = "; ".join(f"{recipe} at batch {_listed(sizes)}" for recipe, sizes in failing.items())
+            alike = " fp32 fails too, so precision is not the cause." if "fp32" in failing else ""
+            sentences.append(
+                f"{model} with a learning rate of {rate:g} learns nothing in {which}, and learns at every larger one. "
+                "The noise of an update grows with learning rate over batch size (Smith et al., 2018, \"Don't Decay "
+                'the Learning Rate, Increase the Batch Size", section 2): scale the learning rate with the batch.'
+                + alike
+            )
+    return sentences
+
+
+def _listed(sizes: pd.Series) -> str:
+    return ", ".join(str(size) for size in sorted(set(sizes)))

@@ -1,0 +1,228 @@
+"""What the cells say about each recipe against the reference: speed, accuracy, memory, and why not if nothing.
+
+Pairs share `group_id`, round and environment: the same everything but the precision, on the same machine. All
+comparisons of one folder are one family, so a matrix of many recipes has to show more than a single pair would.
+`visualize.compare` has its two sides judged here too, as if they were two recipes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from ampbench.visualize.show import theme
+from ampbench.visualize.stats import effect, statistics
+from ampbench.visualize.stats.effect import Effect
+from ampbench.visualize.stats.statistics import Difference, Ratio
+
+REFERENCE = "fp32"
+PAIRED = ["group_id", "round", "environment_id"]
+"""What two cells share to be a pair."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verdict:
+    """One recipe against the reference, for one subject and batch size."""
+
+    subject: str
+    batch_size: int
+    recipe: str
+    reference: str
+    """`fp32` if a cell of it ran to its end, else the first recipe with one."""
+    speed: Ratio
+    accuracy: Difference | None
+    """None where either of the two was only timed."""
+    num_test_images: int | None
+    num_ok: int
+    """Cells of the recipe that ran to their end."""
+    num_failed: int
+    """Cells of the recipe that were started and did not, a divergence above all."""
+    num_reference_failed: int
+    """Cells of the reference that were started and did not run to their end."""
+    memory_saved_share: float
+    """Of the reference's steady peak; negative if it needs more, NaN if unknown."""
+
+    @property
+    def too_coarse(self) -> bool:
+        """Whether a single test image is more than half the margin: no equivalence can be seen on such a set."""
+        return (
+            self.accuracy is not None
+            and self.num_test_images is not None
+            and self.num_test_images < images_that_decide(self.accuracy.margin)
+        )
+
+    @property
+    def keeps_accuracy(self) -> bool:
+        """Whether nothing speaks against the recipe's accuracy, and no replicate was lost on the way."""
+        told = self.accuracy is None or self.accuracy.verdict in ("equivalent", "better")
+        return told and not self.num_failed
+
+    @property
+    def why_open(self) -> str:
+        """Why the accuracy cannot be told, and what would decide; empty if it can, or was not measured."""
+        d = self.accuracy
+        if d is None or d.verdict != "can't tell":
+            return ""
+        if self.too_coarse and self.num_test_images:
+            return (
+                f"one of {self.num_test_images:,} test images is {100 / self.num_test_images:.2f} points against a "
+                f"margin of {d.margin:g}, so that equivalence takes {images_that_decide(d.margin):,} images or more"
+            )
+        more = f"about {d.more} more seeds" if d.more else "no affordable number of seeds"
+        return f"{d} after {count(d.n, 'seed', 'seeds')}; {more} would decide"
+
+
+def judge(cells: pd.DataFrame, *, unpaired: bool = False) -> list[Verdict]:
+    """Compare every recipe with the reference of its subject and batch size, as one family.
+
+    Args:
+        cells: `Results.cells`.
+        unpaired: compare the speeds of all processes where fewer than two pair up.
+    """
+    drafts: list[tuple[Verdict, Effect, list[float]]] = []
+    for (subject, batch_size), rows in cells.groupby(["subject", "batch_size"], sort=True):
+        ok = rows[rows["status"] == "ok"]
+        reference = reference_of(ok)
+        for recipe in theme.order(ok["recipe"]):
+            if recipe == reference:
+                continue
+            speed = effect_of(ok, reference, recipe, unpaired=unpaired)
+            points = point_differences(ok, reference, recipe)
+            lost = rows[~rows["status"].isin(["ok", "excluded", "unsupported"])]["recipe"]
+            num_test_images = _first_int(ok["num_test_images"])
+            draft = Verdict(
+                subject=str(subject),
+                batch_size=int(str(batch_size)),
+                recipe=recipe,
+                reference=reference,
+                speed=statistics.judge_ratio(speed),
+                accuracy=statistics.compare_accuracy(points) if points else None,
+                num_test_images=num_test_images,
+                num_ok=int((ok["recipe"] == recipe).sum()),
+                num_failed=int((lost == recipe).sum()),
+                num_reference_failed=int((lost == reference).sum()),
+                memory_saved_share=_saved(ok, reference, recipe),
+            )
+            drafts.append((draft, speed, points))
+    alphas = statistics.holm([speed.p_difference for _, speed, _ in drafts])
+    grains = [100 / v.num_test_images if v.num_test_images else 0.0 for v, _, _ in drafts]
+    tested = [(points, grain) for (_, _, points), grain in zip(drafts, grains, strict=True)]
+    differences = statistics.holm([statistics.p_difference(p, grain) for p, grain in tested])
+    equivalences = statistics.holm([statistics.p_equivalence(p, least_sd=grain) for p, grain in tested])
+    verdicts = []
+    for i, (draft, speed, points) in enumerate(drafts):
+        verdict = dataclasses.replace(draft, speed=statistics.judge_ratio(speed, alphas[i]))
+        if points:
+            accuracy = statistics.compare_accuracy(
+                points,
+                alpha_equivalence=equivalences[i],
+                alpha_difference=differences[i],
+                resolution=grains[i],
+            )
+            verdict = dataclasses.replace(verdict, accuracy=accuracy)
+            # A coarse test set can show no equivalence, and no small difference; a collapse it shows well enough.
+            told = accuracy.verdict in ("better", "worse") and abs(accuracy.estimate) > accuracy.margin + 2 * grains[i]
+            if verdict.too_coarse and not told:
+                verdict = dataclasses.replace(
+                    verdict, accuracy=dataclasses.replace(accuracy, verdict="can't tell", more=None)
+                )
+        verdicts.append(verdict)
+    return verdicts
+
+
+def images_that_decide(margin: float) -> int:
+    """Return the size of a test set whose single image is at most half the margin (in points)."""
+    return math.ceil(200 / margin)
+
+
+def reference_of(ok: pd.DataFrame) -> str:
+    """Return `fp32` if it is there, else the first recipe; empty if there is none."""
+    names = theme.order(ok["recipe"])
+    return REFERENCE if REFERENCE in names else next(iter(names), "")
+
+
+def effect_of(ok: pd.DataFrame, a: str, b: str, column: str = "images_per_s", *, unpaired: bool = False) -> Effect:
+    """Return the effect on log(b / a) of a column; over all processes where `unpaired` and fewer than two pair up."""
+    ratios = log_ratios(ok, a, b, column)
+    if not unpaired or len(ratios) > 1:
+        return effect.paired(ratios)
+    return effect.unpaired(*(list(np.log(positive(ok[ok["recipe"] == recipe][column]))) for recipe in (a, b)))
+
+
+def log_ratios(ok: pd.DataFrame, a: str, b: str, column: str = "images_per_s") -> list[float]:
+    """Return log(b / a) of a column, the speed unless told otherwise, one per pair of processes."""
+    pairs = _pairs(ok.loc[positive(ok[column]).index], column, a, b)
+    return list(np.log(pairs[b] / pairs[a]))
+
+
+def positive(column: pd.Series) -> pd.Series:
+    """Return the values that a ratio can be made of: positive and finite."""
+    return column[(column > 0) & (column < math.inf)]
+
+
+def point_differences(ok: pd.DataFrame, a: str, b: str) -> list[float]:
+    """Return test accuracy of b minus that of a in points, one per pair of trainings."""
+    pairs = _pairs(ok[ok["epochs"] > 0], "test_accuracy", a, b)
+    return list(100 * (pairs[b] - pairs[a]))
+
+
+def _pairs(ok: pd.DataFrame, column: str, a: str, b: str) -> pd.DataFrame:
+    """Return columns a and b, one row per pair with both values."""
+    index = [ok[name] for name in PAIRED]
+    wide = ok.set_index([*index, ok["recipe"].astype(str)])[column].unstack()
+    return wide.reindex(columns=[a, b]).dropna()
+
+
+def _saved(ok: pd.DataFrame, a: str, b: str) -> float:
+    if ok["memory_instrument"].nunique() != 1:
+        return math.nan
+    peak = ok.groupby(ok["recipe"].astype(str))["steady_peak_bytes"].median()
+    return float(1 - peak[b] / peak[a])
+
+
+def _first_int(column: pd.Series) -> int | None:
+    known = column.dropna()
+    return int(known.iloc[0]) if len(known) else None
+
+
+def count(n: int, one: str, many: str) -> str:
+    """Return `1 seed` or `3 seeds`."""
+    return f"{n:,} {one if n == 1 else many}"
+
+
+def reasons(cells: pd.DataFrame) -> list[str]:
+    """Return one line per status and reason, naming the cells it concerns: `fp16 at batch 64, 128: diverged, ...`."""
+    bad = cells[cells["status"] != "ok"]
+    lines = []
+    keys = ["subject", "status", "because"]
+    several = cells["subject"].nunique() > 1
+    for (subject, status, because), rows in bad.groupby(keys, sort=False, dropna=False):
+        by_recipe = {r: rows[rows["recipe"] == r] for r in theme.order(rows["recipe"])}
+        who = "; ".join(f"{recipe} at batch {_listed(own)}" for recipe, own in by_recipe.items())
+        text = f"{subject} {who}" if several else who
+        lines.append(f"{text}: {status}" + (f", {because}" if isinstance(because, str) and because else ""))
+    return lines
+
+
+def _listed(rows: pd.DataFrame) -> str:
+    counts = rows.groupby("batch_size").size()
+    return ", ".join(f"{batch} (x{count})" if count > 1 else str(batch) for batch, count in counts.items())
+
+
+def provenance(cells: pd.DataFrame) -> str:
+    """Return machine, versions and number of processes as a sentence without its full stop, for beside every number."""
+    ok = cells[cells["status"] == "ok"]
+    if ok.empty:
+        return "No cell ran to its end"
+    parts: Sequence[str] = [
+        "Measured on " + " / ".join(ok["machine"].dropna().unique()),
+        "torch " + " / ".join(ok["torch"].dropna().unique()),
+        count(len(ok), "process", "processes"),
+        "method " + " / ".join(f"{v:.0f}" for v in ok["method_version"].dropna().unique()),
+    ]
+    return ", ".join(parts)

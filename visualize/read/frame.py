@@ -1,0 +1,229 @@
+"""From a folder of results to tidy frames.
+
+    results = read("results/quickstart")
+    results.cells      one row a cell, whatever became of it
+    results.epochs     one row an epoch, with subject, recipe, batch_size, seed and status of its cell
+    results.steps      likewise, read when first asked for; so are results.blocks, layers and exponents
+
+Three columns are added to what was stored. `recipe` is the precision, with the loss scale where one precision ran
+with several. `subject` is what was trained: the model, and every other axis but batch size, precision, seed and
+round; `family` is the same whatever the learning rate. Cells of one subject, batch size and recipe are replicates of
+each other; nothing else ever is.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from ampbench.visualize.read.files import ResultsError, missing, read_labels, read_plan, read_table, to_frame
+from ampbench.visualize.read.selection import of_plan, selected
+from ampbench.visualize.show import theme
+
+METHOD_VERSION = 4
+"""The newest way of taking numbers that the code here knows how to compare."""
+
+JOINED = ("subject", "recipe", "batch_size", "seed", "status")
+"""What a cell lends to the rows of its epochs, steps and blocks."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Results:
+    """The results of one experiment, or of some of its cells."""
+
+    folder: Path
+    plan: dict[str, Any]
+    """`plan.json`: question, source, toml, git_commit, command; empty if it is not there."""
+    cells: pd.DataFrame
+    labels: dict[str, tuple[str, str]]
+    """Column -> label and unit, from the files' own metadata."""
+    settings: tuple[str, ...]
+    """Columns that say what a cell was asked to do."""
+    known_ids: frozenset[str] = dataclasses.field(repr=False)
+    """Of all cells of the folder."""
+    load: Callable[[str], pd.DataFrame] = dataclasses.field(repr=False)
+    """Table -> its rows for all cells of the folder; remembered."""
+
+    @property
+    def question(self) -> str:
+        """The question in the experiment file; empty if unknown."""
+        return str(self.plan.get("question") or "")
+
+    @functools.cached_property
+    def epochs(self) -> pd.DataFrame:
+        """One row an epoch."""
+        return self._of_cells("epochs")
+
+    @functools.cached_property
+    def steps(self) -> pd.DataFrame:
+        """One row a step."""
+        return self._of_cells("steps")
+
+    @functools.cached_property
+    def blocks(self) -> pd.DataFrame:
+        """One row a block of timed steps."""
+        return self._of_cells("blocks")
+
+    @functools.cached_property
+    def layers(self) -> pd.DataFrame:
+        """One row a look, layer and quantity."""
+        return self._of_cells("layers")
+
+    @functools.cached_property
+    def exponents(self) -> pd.DataFrame:
+        """One row a look, layer and exponent."""
+        return self._of_cells("exponents")
+
+    @functools.cached_property
+    def missing(self) -> list[str]:
+        """What the tables lack, a sentence each."""
+        expected = [*["steps", "blocks"] * (len(self.ok) > 0), *["epochs"] * bool((self.ok["epochs"] > 0).any())]
+        return missing(self.folder, self.known_ids, expected)
+
+    def of_one_cell_each(self, table: str) -> pd.DataFrame:
+        """Return the rows of a table that the first finished cell of each recipe left."""
+        first = self.ok.sort_values(["batch_size", "seed", "round"]).drop_duplicates("recipe")
+        rows = self._of_cells(table)
+        return rows[rows["cell_id"].isin(first["cell_id"])]
+
+    @property
+    def ok(self) -> pd.DataFrame:
+        """The cells that ran to their end."""
+        return self.cells[self.cells["status"] == "ok"]
+
+    @property
+    def subjects(self) -> list[str]:
+        """What was trained, in the order of the plan."""
+        return list(dict.fromkeys(self.cells["subject"]))
+
+    @property
+    def batch_sizes(self) -> list[int]:
+        """Ascending."""
+        return sorted(int(size) for size in self.cells["batch_size"].unique())
+
+    @property
+    def recipes(self) -> list[str]:
+        """In the order of every table and legend."""
+        return theme.order(self.cells["recipe"])
+
+    @property
+    def styles(self) -> dict[str, theme.Style]:
+        """Of every recipe in the folder, so that a selection of cells keeps its colours."""
+        return theme.styles(self.cells["recipe"].cat.categories)
+
+    def where(self, **conditions: Any) -> Results:
+        """Return the results of the cells with these values, as in `where(subject="VGG19", batch_size=128)`."""
+        cells = self.cells
+        for name, value in conditions.items():
+            cells = cells[cells[name] == value]
+        return dataclasses.replace(self, cells=cells)
+
+    def label(self, name: str, unit: str | None = None) -> str:
+        """Return an axis label such as `throughput (images/s)`; `unit` stands in when a plot converts."""
+        label, stored = self.labels.get(name, (name, ""))
+        unit = stored if unit is None else unit
+        return f"{label} ({unit})" if unit else label
+
+    def _of_cells(self, table: str) -> pd.DataFrame:
+        rows = self.load(table)
+        known = pd.Index(self.cells["cell_id"])
+        place = known.get_indexer(rows["cell_id"].cat.categories)[rows["cell_id"].cat.codes]
+        if (place < 0).any():
+            rows, place = rows[place >= 0], place[place >= 0]
+        lent: dict[str, Any] = {name: self.cells[name].astype("category").array.take(place) for name in JOINED}
+        joined: pd.DataFrame = rows.assign(**lent)
+        return joined
+
+
+def read(folder: Path | str, *, mixed: bool = False, only: Sequence[str] = ()) -> Results:
+    """Read `results/<experiment>/`.
+
+    Args:
+        folder: with `cells.parquet`, and the other tables and `plan.json` where there are any.
+        mixed: allow cells of different machines or versions in one frame; they are still never paired.
+        only: conditions `column=value,…` on what cells were asked to do; the others are left aside.
+
+    Raises:
+        ResultsError: folder or file missing, damaged or foreign, or rows that must not be compared.
+    """
+    folder = Path(folder)
+    if not os.path.isdir(folder):  # noqa: PTH112  # no name is too long for it
+        raise ResultsError(f"{folder}: no such folder; name one below results/, as in results/demo")
+    if not (folder / "cells.parquet").exists():
+        raise ResultsError(f"{folder}: holds no cells.parquet; run python bench/run_matrix.py on its experiment first")
+    everything = read_table(folder, "cells")
+    table = selected(everything, only, [*settings(everything.schema), "status"])
+    _check(table.to_pandas(), folder, mixed)
+    return Results(
+        folder=folder,
+        plan=of_plan(read_plan(folder), table) if only else read_plan(folder),
+        cells=_tidy(table),
+        labels=read_labels(folder),
+        settings=tuple(settings(table.schema)),
+        known_ids=frozenset(everything["cell_id"].to_pylist()),
+        load=functools.cache(lambda name: to_frame(read_table(folder, name))),
+    )
+
+
+def _tidy(table: pa.Table) -> pd.DataFrame:
+    cells: pd.DataFrame = table.to_pandas()
+    for f in table.schema:
+        if pa.types.is_list(f.type):
+            cells[f.name] = [", ".join(map(str, v)) if v is not None else None for v in cells[f.name]]
+    # One precision may run with several loss scales, an axis of its own: then they are recipes of their own.
+    scales = cells.groupby("precision")["loss_scale"].transform("nunique")
+    recipe = cells["precision"].where(scales <= 1, cells["precision"] + " (" + cells["loss_scale"].astype(str) + ")")
+    cells["recipe"] = pd.Categorical(recipe, theme.order(recipe), ordered=True)
+    axes = settings(table.schema)
+    cells["subject"] = _subjects(cells, axes)
+    cells["family"] = _subjects(cells, [axis for axis in axes if axis != "learning_rate"])
+    return cells
+
+
+def settings(schema: pa.Schema) -> list[str]:
+    """Return the columns that say what a cell was asked to do; their stored meaning says so."""
+    return [f.name for f in schema if (f.metadata or {}).get(b"meaning", b"").startswith(b"`Cell.")]
+
+
+def _subjects(cells: pd.DataFrame, axes: Sequence[str]) -> pd.Series:
+    """Name the model, and every axis that varies and does not merely move along with the batch size."""
+    subject = cells["model"].astype(str)
+    replicated = {"model", "batch_size", "precision", "loss_scale", "seed", "round"}
+    for axis in (a for a in dict.fromkeys(["data", *axes]) if a not in replicated):
+        beside = ["model", "batch_size"] if axis == "data" else ["model", "data", "batch_size"]
+        if cells.groupby(beside)[axis].nunique(dropna=False).max() > 1:
+            words = cells[axis].astype(object).where(cells[axis].notna(), "none")
+            subject = subject + f", {axis} " + words.astype(str)
+    environments = cells.loc[cells["status"] == "ok", "environment_id"].dropna().unique()
+    if len(environments) > 1:  # --mixed: side by side, and neither paired nor averaged
+        where = ", " + cells["machine"].astype(str) + ", torch " + cells["torch"].astype(str)
+        subject = subject + where.where(cells["environment_id"].notna(), "")
+    return subject
+
+
+def _check(cells: pd.DataFrame, folder: Path, mixed: bool) -> None:
+    if cells.empty:
+        raise ResultsError(f"{folder / 'cells.parquet'}: holds no cells; run the experiment first")
+    if cells["cell_id"].duplicated().any():
+        raise ResultsError(f"{folder / 'cells.parquet'}: holds a cell twice; run the experiment again to rejoin it")
+    newest = cells["method_version"].max()
+    if newest > METHOD_VERSION:
+        raise ResultsError(
+            f"{folder / 'cells.parquet'}: numbers were taken by method {newest:.0f}, and this ampbench knows up to "
+            f"{METHOD_VERSION}; update ampbench to read it"
+        )
+    machines = cells[cells["status"] == "ok"].groupby("environment_id")[["machine", "torch"]].first()
+    if len(machines) > 1 and not mixed:
+        listed = "; ".join(f"{m.machine} with torch {m.torch}" for m in machines.itertuples())
+        raise ResultsError(
+            f"{folder}: cells come from {len(machines)} environments ({listed}), so their speeds do not compare; "
+            "say --mixed (mixed=True) to lay them side by side all the same"
+        )

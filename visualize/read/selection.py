@@ -1,0 +1,51 @@
+"""Some cells of a folder by what they were asked to do: `--only model=VGG19 --only batch_size=256,128`."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from ampbench.visualize.read.files import ResultsError
+
+
+def selected(table: pa.Table, only: Sequence[str], known: Sequence[str]) -> pa.Table:
+    """Return the rows that meet every condition; several values of one condition mean any of them.
+
+    Args:
+        table: the cells.
+        only: conditions `column=value,value…`, as the command line of run_matrix.py writes them.
+        known: the columns that may be asked for.
+
+    Raises:
+        ResultsError: a condition that is none, of an unknown column, or that no cell meets.
+    """
+    for condition in only:
+        name, equals, values = condition.partition("=")
+        if not equals or not values:
+            raise ResultsError(f"--only {condition}: write column=value, as in --only batch_size=256,128")
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            move = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(known)}."
+            raise ResultsError(f"--only {condition}: unknown column {name!r}. {move}")
+        present = [_text(value) for value in table[name].to_pylist()]
+        wanted = {values} if values in present else set(values.split(","))
+        if not wanted & set(present):
+            there = ", ".join(dict.fromkeys(present)) or "nothing"
+            raise ResultsError(f"--only {condition}: no cell has it; {name} is {there} here")
+        table = table.filter(pa.array([value in wanted for value in present]))
+    return table
+
+
+def of_plan(plan: dict[str, Any], table: pa.Table) -> dict[str, Any]:
+    """Return the plan of the cells that were selected alone."""
+    ids = set(table["cell_id"].to_pylist())
+    return plan | {"cells": [cell for cell in plan.get("cells") or [] if cell.get("cell_id") in ids]}
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "+".join(map(str, value)) if isinstance(value, list) else str(value)

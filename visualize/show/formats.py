@@ -1,0 +1,146 @@
+"""How comparisons are written: as a table for a terminal or for Markdown, as CSV, as JSON."""
+
+from __future__ import annotations
+
+import enum
+import io
+import json
+import math
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from ampbench.visualize.judge.comparison import SHOWN, Comparison, Outcome
+from ampbench.visualize.judge.side import Side
+from ampbench.visualize.show import table
+from ampbench.visualize.show.text_table import draw
+from ampbench.visualize.stats.effect import MARGIN_POINTS
+
+WIDTH = 160
+"""Columns of the table where no terminal says otherwise."""
+HEADS = {"batch_size": "batch"}
+"""Setting -> the head of its column."""
+LEFT = ("speed", "accuracy", *(HEADS.get(name, name) for name in SHOWN))
+
+
+class Format(enum.StrEnum):
+    """How the comparisons are written."""
+
+    TABLE = "table"
+    MD = "md"
+    CSV = "csv"
+    JSON = "json"
+
+
+def record(found: Comparison) -> dict[str, Any]:
+    """Return a comparison as one flat row: images/s, ratios B / A, peaks in MiB, accuracies as shares, points."""
+    accuracy = found.accuracy
+    return {
+        **found.axes,
+        **{f"{key}_{side}": own[key] for key in ("n", "num_cells", "status") for side, own in _sides(found)},
+        **{f"images_per_s_{side}": own["images_per_s"] for side, own in _sides(found)},
+        "ratio": found.speed.estimate,
+        "ratio_low": found.speed.low,
+        "ratio_high": found.speed.high,
+        "speed": found.speed.verdict,
+        "detectable_share": found.speed.detectable,
+        "paired": found.speed.paired,
+        "alpha": found.speed.alpha,
+        **{f"steady_peak_mib_{side}": own["steady_peak_mib"] for side, own in _sides(found)},
+        "memory_ratio": found.memory.estimate,
+        "memory_ratio_low": found.memory.low,
+        "memory_ratio_high": found.memory.high,
+        **{f"test_accuracy_{side}": own["test_accuracy"] for side, own in _sides(found)},
+        "points": found.points,
+        "points_low": accuracy.low if accuracy else None,
+        "points_high": accuracy.high if accuracy else None,
+        "accuracy": accuracy.verdict if accuracy else None,
+    }
+
+
+def shown(found: Comparison) -> dict[str, str]:
+    """Return a comparison as the words of a table; what was not measured is a dash."""
+    a, b = (table.shown(pd.Series(own, dtype=object).reindex(table.COLUMNS)) for own in (found.a, found.b))
+    speed, accuracy = found.speed, found.accuracy
+    points = str(accuracy).replace(" points", "") if accuracy else f"{found.points:+.2f}"
+    return {
+        **found.axes,
+        "n": f"{speed.n}" if speed.paired else f"{found.a['n']}+{found.b['n']}",
+        "A images/s": a["images/s"],
+        "B images/s": b["images/s"],
+        "B / A": str(speed) if speed.n else "–",
+        "speed": speed.verdict,
+        "detectable": "–"
+        if math.isnan(speed.detectable)
+        else f"{speed.detectable:.1%}"
+        if speed.detectable <= 1
+        else ">100%",
+        "memory": f"{found.memory.estimate - 1:+.1%}" if found.memory.n else "–",
+        "points": "–" if math.isnan(found.points) else points,
+        "accuracy": accuracy.verdict if accuracy else "–",
+    }
+
+
+def legend(found: Sequence[Comparison]) -> str:
+    """Return what the columns of the table mean, on one line."""
+    told = sum(c.speed.n > 1 for c in found)
+    widened = f", widened by Holm over {told} comparisons" if told > 1 else ""
+    parts = [
+        "n: processes that pair up by seed and round, or A+B where they do not",
+        f"B / A: ratio of images/s with its 95 % interval{widened}",
+        "speed: of B against A",
+        "detectable: the gain that would have shown with 80 % power",
+        "memory: steady peak of B against A",
+        f"points: test accuracy of B less A's; accuracy: by TOST, margin {MARGIN_POINTS:g} points",
+    ]
+    return "; ".join(parts[: None if any(not math.isnan(c.points) for c in found) else -1]) + "."
+
+
+def render(outcome: Outcome, sides: Sequence[Side], form: Format, width: int = WIDTH) -> str:
+    """Return the comparisons in one of the formats: what to know besides stands below, in CSV only what differs."""
+    if form in (Format.CSV, Format.JSON):
+        rows = pd.DataFrame([record(c) | {"differs": "; ".join(outcome.differs)} for c in outcome.comparisons])
+        if form is Format.CSV:
+            return str(rows.to_csv(index=False))
+        plain = json.loads(rows.to_json(orient="records", double_precision=15))  # NaN becomes null
+        whole = {**{side.name: side.source for side in sides}, "notes": notes(outcome), "comparisons": plain}
+        return json.dumps(whole, indent=2, ensure_ascii=False) + "\n"
+    below = [*(f"{side.name}: {side.source}" for side in sides), legend(outcome.comparisons)]
+    below += [f"Note: {note}" for note in notes(outcome)]
+    if form is Format.MD:
+        return "\n\n".join([grid(outcome.comparisons, markdown=True), *below]) + "\n"
+    filled = (textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False) for line in below)
+    return "\n".join([grid(outcome.comparisons, width), "", *filled]) + "\n"
+
+
+def grid(found: Sequence[Comparison], width: int = WIDTH, *, markdown: bool = False) -> str:
+    """Return the table alone, without a line end; in Markdown no row is folded."""
+    lines = [{HEADS.get(name, name): words for name, words in shown(c).items()} for c in found]
+    trained = any(line["points"] != "–" for line in lines)
+    names = [name for name in lines[0] if trained or name not in ("points", "accuracy")]
+    keys = [HEADS.get(name, name) for name in found[0].axes]
+    if not markdown:
+        return draw(lines, width, heads=names, keys=keys, left=LEFT).strip("\n")
+    rows = Table(box=box.MARKDOWN)
+    for name in names:
+        rows.add_column(name, justify="left" if name in LEFT else "right", no_wrap=True)
+    for line in lines:
+        rows.add_row(*(line[name] for name in names))
+    out = io.StringIO()
+    Console(file=out, width=10_000, color_system=None, markup=False).print(rows)
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()).strip("\n")
+
+
+def notes(outcome: Outcome) -> list[str]:
+    """Return what to know before using the numbers; first what was not measured alike."""
+    mixed = [f"A and B were not measured alike: {'; '.join(outcome.differs)}."] if outcome.differs else []
+    return mixed + outcome.notes
+
+
+def _sides(found: Comparison) -> tuple[tuple[str, dict[str, Any]], ...]:
+    return ("a", found.a), ("b", found.b)

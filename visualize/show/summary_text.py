@@ -1,0 +1,55 @@
+"""The summary in plain text: what a user reads at the end of a run, in a terminal of any width."""
+
+from __future__ import annotations
+
+import textwrap
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+
+from ampbench.visualize.findings import failures, learned, numerics, work
+from ampbench.visualize.judge import verdict
+from ampbench.visualize.judge.recommendation import Recommendation
+from ampbench.visualize.read.frame import Results
+from ampbench.visualize.show import table
+
+WIDTH = 100
+"""Columns of summary.txt."""
+
+
+def summary_text(
+    results: Results,
+    rows: pd.DataFrame,
+    legend: str,
+    recommendations: list[Recommendation],
+    page: Path,
+    width: int = WIDTH,
+) -> str:
+    """Return what a user reads at the end of a run: table, legend, reasons, verdict, and where the page is."""
+    fill = partial(_filled, width)
+    parts = [table.text(rows, width).strip("\n"), fill(legend)]
+    trained = learned.rows_of(results)
+    if len(trained):
+        parts += [table.grid(*one, width).strip("\n") for one in learned.tables(trained)] + [
+            fill(learned.legend(trained))
+        ]
+    missing = verdict.reasons(results.cells)
+    if missing:
+        parts.append("\n".join(["Not measured:", *(fill(f"- {line}", "  ") for line in missing)]))
+    notes = table.notes(results)
+    if notes:
+        parts.append("\n".join(fill(f"Note: {line}", "  ") for line in notes))
+    if results.question:
+        parts.append(fill(f"Question: {results.question}"))
+    parts += [fill(f"Learning: {words}") for words in learned.findings(results)]
+    parts += [fill(f"Known failure: {words}") for words in failures.explanations(results)]
+    parts += [fill(f"Numerics: {words}") for words in numerics.findings(results)]
+    parts += [fill(f"Work: {words}") for words in work.findings(results)]
+    parts += [fill(f"Verdict: {found.sentence}") for found in recommendations]
+    parts.append(fill(f"{verdict.provenance(results.cells)}.") + f"\nReport: {page}")
+    return "\n\n".join(parts) + "\n"
+
+
+def _filled(width: int, text: str, indent: str = "") -> str:
+    return textwrap.fill(text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)

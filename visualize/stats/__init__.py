@@ -1,0 +1,1 @@
+"""Arithmetic of samples: intervals, tests, sample sizes."""

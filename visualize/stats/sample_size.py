@@ -1,0 +1,105 @@
+"""How many pairs a question takes, and how small a difference so many would show. Planning: no verdict rests on it."""
+
+from __future__ import annotations
+
+import bisect
+import math
+from collections.abc import Callable
+
+import numpy as np
+from scipy.special import chdtri, ndtr, stdtrit
+
+from ampbench.visualize.stats.effect import ALPHA, MARGIN_POINTS, SAME, Effect
+
+POWER = 0.8
+"""With which an effect is called detectable, and a number of seeds enough."""
+SURE = 0.9
+"""With which a number of pairs of timings is called enough."""
+UPPER = 0.8
+"""How sure to be that a spread is no larger than it is taken for, where a number of pairs is planned with it."""
+RUN_SD_POINTS = 0.2
+"""Spread of the test accuracy between seeds, where fewer than three pairs cannot show it."""
+MOST_PAIRS = 100
+"""More than this nobody will run: the answer to 'how many more' is then none."""
+
+
+def detectable(sd: float, n: int, alpha: float = ALPHA, power: float = POWER) -> float:
+    """Return the mean difference that a two-sided paired t-test of n pairs finds with `power`; NaN below two pairs."""
+    return Effect(mean=0.0, se=sd / math.sqrt(n), df=n - 1, n=n).detectable(alpha, power) if n > 1 else math.nan
+
+
+def tost_power(n: int, sd: float, margin: float = MARGIN_POINTS, effect: float = 0.0, alpha: float = ALPHA) -> float:
+    """Return the chance that n pairs whose differences spread by `sd` around `effect` come out `equivalent`.
+
+    The mean over the distribution of the sample's own spread (chi-squared, 400 quantiles) of the normal
+    probability that the mean then lies far enough inside the margin.
+    """
+    if n < 2:
+        return 0.0
+    se = max(sd, 1e-12) / math.sqrt(n)
+    quantiles = (np.arange(400) + 0.5) / 400
+    sample_se = se * np.sqrt(chdtri(n - 1, quantiles) / (n - 1))
+    room = margin - stdtrit(n - 1, 1 - alpha) * sample_se
+    inside = ndtr((room - effect) / se) - ndtr((-room - effect) / se)
+    return float(np.where(room > 0, inside, 0.0).mean())
+
+
+def more_seeds(
+    mean: float,
+    sd: float,
+    n: int,
+    *,
+    margin: float = MARGIN_POINTS,
+    alpha_equivalence: float = ALPHA,
+    alpha_difference: float = ALPHA,
+) -> int | None:
+    """Return about how many more pairs would decide, if mean and spread stay what they are; None above 100 in all."""
+
+    def decides(total: int) -> bool:
+        equivalent = tost_power(total, sd, margin, mean, alpha_equivalence) >= POWER
+        return equivalent or detectable(sd, total, alpha_difference) <= abs(mean)
+
+    return _first_beyond(max(n, 2), decides, n)
+
+
+def pairs_for(gain: float, sd: float, n: int, alpha: float = ALPHA) -> int | None:
+    """Return about how many pairs of timings, at least n, find a gain with 90 % power; None above 100.
+
+    Args:
+        gain: as a share, as in 0.02 for 2 %.
+        sd: spread of the log-ratios over the n pairs that are there.
+        n: pairs, at least 2.
+        alpha: of the comparison.
+
+    A few pairs underestimate their own spread as often as not, and then too few would be asked for: planned is with
+    the upper 80 % confidence limit of it (Browne, 1995, "On the use of a pilot sample for sample size determination").
+    """
+    return _first_beyond(n - 1, lambda total: _finds(math.log1p(gain), _upper(sd, n), total, alpha), 0)
+
+
+def more_pairs(mean: float, sd: float, n: int, alpha: float) -> int | None:
+    """Return about how many more pairs of timings would decide, if the mean stays what it is; None above 100 in all."""
+    if n < 2:
+        return 3 - n  # two pairs give an interval 12.7 standard errors wide, three one of 4.3
+    upper = _upper(sd, n)
+
+    def decides(total: int) -> bool:
+        half = stdtrit(total - 1, 1 - alpha / 2) * upper / math.sqrt(total)
+        return _finds(abs(mean), upper, total, alpha) or bool(half + abs(mean) <= SAME)
+
+    return _first_beyond(n, decides, n)
+
+
+def _upper(sd: float, n: int) -> float:
+    """Return the upper confidence limit of a spread that was seen in n values."""
+    return sd * math.sqrt((n - 1) / float(chdtri(n - 1, UPPER)))
+
+
+def _finds(mean: float, sd: float, n: int, alpha: float) -> bool:
+    return detectable(sd, n, alpha, SURE) <= mean
+
+
+def _first_beyond(least: int, decides: Callable[[int], bool], n: int) -> int | None:
+    """Return the first number of pairs above `least` that decides, less n: by bisection, as more pairs never blur."""
+    total = least + 1 + bisect.bisect_left(range(least + 1, MOST_PAIRS + 1), True, key=decides)
+    return total - n if total <= MOST_PAIRS else None
