@@ -137,8 +137,8 @@ def _draw(found: Digest, name: str, out: Path) -> None:
     import matplotlib.pyplot as plt
     import pandas as pd
 
+    from ampbench.visualize.figures import theme
     from ampbench.visualize.figures.memory_timeline import draw_levels
-    from ampbench.visualize.show import theme
 
     theme.use()
     fig, ax = plt.subplots(figsize=(9, 4), layout="constrained")

@@ -77,7 +77,9 @@ def render(
     """Return the page."""
     import jinja2
 
-    looks, recipes = results.styles, results.recipes
+    from ampbench.visualize.figures import theme
+
+    looks, recipes = theme.styles_of(results), results.recipes
     trained = learned.rows_of(results)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "show"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from matplotlib.axes import Axes
 
-from ampbench.visualize.figures import bars, curves
+from ampbench.visualize.figures import bars, curves, theme
 from ampbench.visualize.read.frame import Results
 
 CAPTION = (
@@ -29,7 +29,7 @@ def draw_accuracy(results: Results, ax: Axes) -> Axes:
         reason = "nothing was trained to its end" if (results.cells["epochs"] > 0).any() else "epochs = 0 times only"
         return bars.say(ax, f"No test accuracy: {reason}.")
     points = rows.assign(x=rows["epoch"], y=100 * rows["test_accuracy"])
-    curves.draw_curves(ax, points, results.styles)
+    curves.draw_curves(ax, points, theme.styles_of(results))
     ax.set_xlabel(curves.x_label(results, results.label("epoch")))
     ax.set_ylabel(results.label("test_accuracy", "%"))
     return ax

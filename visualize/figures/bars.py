@@ -9,9 +9,10 @@ import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 
+from ampbench.visualize.figures import theme
+from ampbench.visualize.figures.theme import Style
 from ampbench.visualize.read.frame import Results
-from ampbench.visualize.show import theme
-from ampbench.visualize.show.theme import Style
+from ampbench.visualize.read.recipes import in_order
 
 GROUP_WIDTH, WIDEST = 0.84, 0.16
 """Of a group and, at most, of one bar in it; in distances between two batch sizes."""
@@ -41,7 +42,7 @@ class Place:
 def places(results: Results) -> Iterator[Place]:
     """Yield a place for every recipe at every batch size, in the order of the legend."""
     recipes = results.recipes
-    looks = results.styles
+    looks = theme.styles_of(results)
     step = min(WIDEST, GROUP_WIDTH / len(recipes))
     for i, batch_size in enumerate(results.batch_sizes):
         cells = results.cells[results.cells["batch_size"] == batch_size]
@@ -134,7 +135,7 @@ def legend_entries(*axes: Axes) -> dict[str, Artist]:
     for ax in axes:
         handles, labels = ax.get_legend_handles_labels()
         found |= dict(zip(labels, handles, strict=True))
-    names = theme.order(name for name in found if name not in ASIDE)
+    names = in_order(name for name in found if name not in ASIDE)
     return {name: found[name] for name in [*names, *(name for name in ASIDE if name in found)]}
 
 

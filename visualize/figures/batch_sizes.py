@@ -13,9 +13,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 
-from ampbench.visualize.figures import bars, curves
+from ampbench.visualize.figures import bars, curves, theme
 from ampbench.visualize.read.frame import Results
-from ampbench.visualize.show import theme
 
 CAPTION = (
     "Line: mean over the seeds of one batch size, from dark (the smallest) to light. Band: from the lowest to the "

@@ -10,9 +10,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from ampbench.visualize.figures import bars
+from ampbench.visualize.figures import bars, theme
 from ampbench.visualize.read.frame import Results
-from ampbench.visualize.show import theme
+from ampbench.visualize.read.recipes import in_order
 
 ZOOMED = 0.2
 """Share of the run in the inset: of 200 epochs the last 40, as of 100 the last 20."""
@@ -95,7 +95,7 @@ def left_out(results: Results) -> str:
     """Name the recipes whose runs are not in the curves, and why; empty if all are."""
     bad = results.cells[results.cells["status"] != "ok"]
     parts = []
-    for recipe in theme.order(bad["recipe"]):
+    for recipe in in_order(bad["recipe"]):
         own = bad[bad["recipe"] == recipe]
         for status, rows in own.groupby("status", sort=False):
             seeds = ", ".join(str(seed) for seed in sorted(rows["seed"].unique()))

@@ -7,9 +7,8 @@ import math
 import pandas as pd
 from matplotlib.axes import Axes
 
-from ampbench.visualize.figures import bars
+from ampbench.visualize.figures import bars, theme
 from ampbench.visualize.read.frame import Results
-from ampbench.visualize.show import theme
 
 CAPTION = (
     "Bars: exponents of all gradient entries in strict fp32, at the first and the last look. White: what the recipe's "
@@ -38,7 +37,7 @@ def draw_exponents(results: Results, ax: Axes) -> Axes:
     counts = gradients(results)
     if counts["cell_id"].empty:
         return bars.say(ax, "No look at the layers: set numerics_samples in [measure].")
-    style = results.styles[str(counts["recipe"].iloc[0])]
+    style = theme.styles_of(results)[str(counts["recipe"].iloc[0])]
     looks = {"first look": (int(counts["step"].min()), theme.MUTED)}
     looks["last look, in the recipe's colour"] = (int(counts["step"].max()), style.colour)
     for label, (step, colour) in looks.items():

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from ampbench.visualize.figures import bars, curves
+from ampbench.visualize.figures import bars, curves, theme
 from ampbench.visualize.read.frame import Results
 
 MOST_POINTS = 150
@@ -36,7 +36,7 @@ def draw_loss(results: Results, ax: Axes) -> Axes:
         reason = "no loss was recorded" if ids else "nothing was trained to its end"
         return bars.say(ax, f"No training loss: {reason}.")
     points, stretch = stretches(steps)
-    curves.draw_curves(ax, points, results.styles, from_zero=True)
+    curves.draw_curves(ax, points, theme.styles_of(results), from_zero=True)
     words = results.label("step") + (f" (each point the mean of {stretch:,} steps)" if stretch > 1 else "")
     ax.set_xlabel(curves.x_label(results, words))
     ax.set_ylabel(results.label("loss"))

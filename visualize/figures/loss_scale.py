@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from ampbench.visualize.figures import bars, curves
+from ampbench.visualize.figures import bars, curves, theme
 from ampbench.visualize.read.frame import Results
 
 CAPTION = (
@@ -30,7 +30,7 @@ def draw_loss_scale(results: Results, ax: Axes) -> Axes:
     steps = _scaled(results)
     if steps.empty:
         return bars.say(ax, "No loss scale: no recipe here has one.")
-    for recipe, style in results.styles.items():
+    for recipe, style in theme.styles_of(results).items():
         own = steps[steps["recipe"] == recipe]
         for k, (_, seed) in enumerate(own.groupby("cell_id", observed=True)):
             exponent = np.log2(seed["loss_scale_factor"])

@@ -5,9 +5,9 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
-from ampbench.visualize.figures import bars, curves
-from ampbench.visualize.findings.numerics import unmoved
+from ampbench.visualize.figures import bars, curves, theme
 from ampbench.visualize.read.frame import Results
+from ampbench.visualize.read.layers import unmoved
 
 CAPTION = (
     "Line: share of what the optimizer updates, with a gradient, that a step left where it was; layers weighted by "
@@ -32,7 +32,7 @@ def draw_lost_updates(results: Results, ax: Axes) -> Axes:
     if shares.empty:
         return bars.say(ax, "No look at the layers: set numerics_samples in [measure].")
     points = shares.rename(columns={"epoch": "x", "share": "y"})
-    curves.draw_curves(ax, points, results.styles, zoomed=False)
+    curves.draw_curves(ax, points, theme.styles_of(results), zoomed=False)
     ax.set_ylim(0, 1)
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     ax.set_xlabel("epochs finished")

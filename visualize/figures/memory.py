@@ -6,9 +6,8 @@ import math
 
 from matplotlib.axes import Axes
 
-from ampbench.visualize.figures import bars
+from ampbench.visualize.figures import bars, theme
 from ampbench.visualize.read.frame import Results
-from ampbench.visualize.show import theme
 
 MIB = 2**20
 INSTRUMENTS = {

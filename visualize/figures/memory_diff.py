@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from ampbench.visualize.figures import bars
+from ampbench.visualize.figures import bars, theme
 from ampbench.visualize.read.frame import Results
-from ampbench.visualize.show import theme
+from ampbench.visualize.read.recipes import in_order
 
 MIB = 2**20
 CATEGORIES = (
@@ -86,7 +86,7 @@ def by_category(frame: pd.DataFrame) -> pd.DataFrame:
     Raises:
         ValueError: there are not two recipes.
     """
-    recipes = theme.order(frame["recipe"])
+    recipes = in_order(frame["recipe"])
     if len(recipes) != 2:
         raise ValueError(
             f"two recipes are compared, and there are {len(recipes)} ({', '.join(recipes)}): choose two, as in "
@@ -119,7 +119,7 @@ def describe_composition(frame: pd.DataFrame) -> str:
 
 def draw_memory_diff(results: Results, ax: Axes) -> Axes:
     """Draw the first recipe beside the one with the least memory at its peak."""
-    return draw_composition(_two(results), ax, results.styles)
+    return draw_composition(_two(results), ax, theme.styles_of(results))
 
 
 def describe_memory_diff(results: Results) -> str:
@@ -131,7 +131,7 @@ def _two(results: Results) -> pd.DataFrame:
     rows = results.of_one_cell_each("allocations")
     rows = rows[rows["moment"] == "peak"]
     peaks = rows.groupby(rows["recipe"].astype(str), sort=False)["allocated_bytes"].sum()
-    names = theme.order(peaks.index)
+    names = in_order(peaks.index)
     if len(names) < 2:
         return rows.iloc[:0]
     return rows[rows["recipe"].isin([names[0], peaks[names[1:]].idxmin()])]

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import pandas as pd
 from matplotlib.axes import Axes
 
-from ampbench.visualize.figures import bars
+from ampbench.visualize.figures import bars, theme
 from ampbench.visualize.read.frame import Results
-from ampbench.visualize.show import theme
+from ampbench.visualize.read.recipes import in_order
 
 MIB = 2**20
 CAPTION = (
@@ -66,12 +66,12 @@ def describe_levels(frame: pd.DataFrame) -> str:
     if frame.empty:
         return "no history of the memory"
     peaks = frame.groupby("recipe", observed=True)["allocated_bytes"].max() / MIB
-    return "peak in MiB: " + ", ".join(f"{recipe} {peaks[recipe]:,.0f}" for recipe in theme.order(peaks.index))
+    return "peak in MiB: " + ", ".join(f"{recipe} {peaks[recipe]:,.0f}" for recipe in in_order(peaks.index))
 
 
 def draw_memory_timeline(results: Results, ax: Axes) -> Axes:
     """Draw the history of one cell of each recipe."""
-    return draw_levels(results.of_one_cell_each("memory"), ax, results.styles)
+    return draw_levels(results.of_one_cell_each("memory"), ax, theme.styles_of(results))
 
 
 def describe_memory_timeline(results: Results) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.axes import Axes
 
-from ampbench.visualize.figures import bars
+from ampbench.visualize.figures import bars, theme
 from ampbench.visualize.read.frame import Results
-from ampbench.visualize.show import theme
+from ampbench.visualize.read.recipes import in_order
 
 SHADES = {"data_ms": 0.25, "forward_ms": 0.55, "backward_ms": 0.85, "update_ms": 1.0}
 """Phase, in the order of a step -> how much of the recipe's colour its part of the bar has."""
@@ -32,7 +32,7 @@ def draw_phases(results: Results, ax: Axes) -> Axes:
         return bars.say(ax, "No phases were measured, so there are none to draw.")
     longest = spent.sum(axis=1).max()
     for y, (recipe, row) in enumerate(spent.iterrows()):
-        style, begin = results.styles[str(recipe)], 0.0
+        style, begin = theme.styles_of(results)[str(recipe)], 0.0
         for phase, shade in SHADES.items():
             ms = row[phase]
             ax.barh(y, ms, 0.7, left=begin, color=style.colour, alpha=shade, edgecolor="white", linewidth=0.8, zorder=2)
@@ -54,7 +54,7 @@ def phases(results: Results) -> pd.DataFrame:
     if not set(SHADES) <= set(ok.columns):
         return pd.DataFrame(columns=list(SHADES))
     spent = ok.groupby(ok["recipe"].astype(str))[list(SHADES)].mean().dropna()
-    return spent.reindex(theme.order(spent.index))
+    return spent.reindex(in_order(spent.index))
 
 
 def describe_phases(results: Results) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 
 from ampbench.visualize.figures import bars
-from ampbench.visualize.findings.numerics import flushed
 from ampbench.visualize.read.frame import Results
+from ampbench.visualize.read.layers import flushed
 
 CAPTION = (
     "Colour: share of the layer's nonzero gradient entries in strict fp32 that round to zero in the recipe's compute "

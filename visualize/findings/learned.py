@@ -13,7 +13,7 @@ import pandas as pd
 
 from ampbench.schema.learned import course_of
 from ampbench.visualize.read.frame import Results
-from ampbench.visualize.show import theme
+from ampbench.visualize.read.recipes import in_order
 
 LEARNED: dict[str, str] = {
     "batch": "batch_size",
@@ -79,14 +79,14 @@ def rows_of(results: Results) -> pd.DataFrame:
     trained = with_final_losses(trained, results)
     rows = []
     for (family, batch_size, rate), own in trained.groupby(["family", "batch_size", "learning_rate"], sort=False):
-        for recipe in theme.order(own["recipe"]):
+        for recipe in in_order(own["recipe"]):
             row = _measured(own[own["recipe"] == recipe])
             rows.append({"family": family, "batch_size": batch_size, "learning_rate": rate, "recipe": recipe} | row)
     frame = pd.DataFrame(rows)
     if frame.empty:
         return frame
     families = {family: i for i, family in enumerate(dict.fromkeys(frame["family"]))}
-    places = {recipe: i for i, recipe in enumerate(theme.order(frame["recipe"]))}
+    places = {recipe: i for i, recipe in enumerate(in_order(frame["recipe"]))}
     key = {"family": families, "recipe": places}
     by = ["family", "batch_size", "learning_rate", "recipe"]
     return frame.sort_values(by, key=lambda c: c.map(key[c.name]) if c.name in key else c, ignore_index=True)
@@ -173,7 +173,7 @@ def findings(results: Results) -> list[str]:
     sentences = []
     for (subject, batch_size), own in noted.groupby(["subject", "batch_size"], sort=False):
         alike = ok[(ok["subject"] == subject) & (ok["batch_size"] == batch_size)]
-        for recipe in theme.order(own["recipe"]):
+        for recipe in in_order(own["recipe"]):
             here, every = own[own["recipe"] == recipe], int((alike["recipe"] == recipe).sum())
             which = f", {len(here)} of {every} trainings, as seed {here['seed'].iloc[0]}" if every > 1 else ""
             sentences.append(f"{subject} {recipe} at batch {batch_size}{which}: {here['note'].iloc[0]}.")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import pandas as pd
-
 from ampbench.visualize.read.frame import Results
+from ampbench.visualize.read.layers import flushed, unmoved
 
 FLUSHED = 0.05
 """A layer underflows where at least this share of its gradient is flushed to zero at some look."""
@@ -22,25 +21,6 @@ def findings(results: Results) -> list[str]:
             if len(own.layers):
                 sentences += [f"{subject} at batch {batch_size}: {words}" for words in (*_underflow(own), *_still(own))]
     return sentences
-
-
-def flushed(results: Results) -> pd.DataFrame:
-    """Return the rows of `layers` that say how much of a gradient is flushed."""
-    layers = results.layers
-    return layers[(layers["quantity"] == "flushed_share") & (layers["tensor"] == "gradient")]
-
-
-def unmoved(results: Results) -> pd.DataFrame:
-    """Return columns cell_id, recipe, epoch, share: the layers of a look, weighted by their size."""
-    layers = results.layers[results.layers["tensor"] == "gradient"]
-    keys = ["cell_id", "recipe", "epoch"]
-    wide = layers.pivot_table(index=[*keys, "layer"], columns="quantity", values="value", observed=True)
-    if not {"unmoved_share", "num_entries"} <= set(wide.columns):
-        return pd.DataFrame({key: [] for key in [*keys, "share"]})
-    wide = wide.dropna(subset=["unmoved_share"])
-    weighted = (wide["unmoved_share"] * wide["num_entries"]).groupby(keys, observed=True).sum()
-    share = weighted / wide["num_entries"].groupby(keys, observed=True).sum()
-    return share.rename("share").reset_index()
 
 
 def _underflow(results: Results) -> list[str]:

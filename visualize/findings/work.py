@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from ampbench.visualize.read.frame import Results
-from ampbench.visualize.show.theme import order
+from ampbench.visualize.read.recipes import in_order
 
 SHARE = re.compile(r"\d+%")
 """The figure in a line of evidence."""
@@ -20,7 +20,7 @@ def findings(results: Results) -> list[str]:
     for subject in results.subjects:
         for batch_size in results.where(subject=subject).batch_sizes:
             ok = results.where(subject=subject, batch_size=batch_size).ok
-            by_recipe = {recipe: ok[ok["recipe"] == recipe] for recipe in order(ok["recipe"])}
+            by_recipe = {recipe: ok[ok["recipe"] == recipe] for recipe in in_order(ok["recipe"])}
             parts = bounds(by_recipe)
             parts += [f"{recipe} {words}" for recipe, cells in by_recipe.items() if (words := use_of(cells))]
             if parts:

@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from ampbench.schema.margins import MARGIN_POINTS
 from ampbench.visualize.judge.comparison import Comparison
 from ampbench.visualize.read.files import ResultsError
-from ampbench.visualize.stats.effect import MARGIN_POINTS
 
 FORM = re.compile(r"\s*(?:(slower|memory)\s*>\s*(\d+(?:\.\d+)?)\s*%|(accuracy)\s*<\s*-\s*(\d+(?:\.\d+)?))\s*")
 LEAST = {"slower": 1.0, "memory": 0.0, "accuracy": MARGIN_POINTS}

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ampbench.visualize.show import theme
+from ampbench.visualize.read.recipes import in_order
 from ampbench.visualize.stats import effect, statistics
 from ampbench.visualize.stats.effect import Effect
 from ampbench.visualize.stats.statistics import Difference, Ratio
@@ -88,7 +88,7 @@ def judge(cells: pd.DataFrame, *, unpaired: bool = False) -> list[Verdict]:
     for (subject, batch_size), rows in cells.groupby(["subject", "batch_size"], sort=True):
         ok = rows[rows["status"] == "ok"]
         reference = reference_of(ok)
-        for recipe in theme.order(ok["recipe"]):
+        for recipe in in_order(ok["recipe"]):
             if recipe == reference:
                 continue
             speed = effect_of(ok, reference, recipe, unpaired=unpaired)
@@ -142,7 +142,7 @@ def images_that_decide(margin: float) -> int:
 
 def reference_of(ok: pd.DataFrame) -> str:
     """Return `fp32` if it is there, else the first recipe; empty if there is none."""
-    names = theme.order(ok["recipe"])
+    names = in_order(ok["recipe"])
     return REFERENCE if REFERENCE in names else next(iter(names), "")
 
 
@@ -202,7 +202,7 @@ def reasons(cells: pd.DataFrame) -> list[str]:
     keys = ["subject", "status", "because"]
     several = cells["subject"].nunique() > 1
     for (subject, status, because), rows in bad.groupby(keys, sort=False, dropna=False):
-        by_recipe = {r: rows[rows["recipe"] == r] for r in theme.order(rows["recipe"])}
+        by_recipe = {r: rows[rows["recipe"] == r] for r in in_order(rows["recipe"])}
         who = "; ".join(f"{recipe} at batch {_listed(own)}" for recipe, own in by_recipe.items())
         text = f"{subject} {who}" if several else who
         lines.append(f"{text}: {status}" + (f", {because}" if isinstance(because, str) and because else ""))

@@ -24,12 +24,10 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
+from ampbench.schema.version import METHOD_VERSION
 from ampbench.visualize.read.files import ResultsError, missing, read_labels, read_plan, read_table, to_frame
+from ampbench.visualize.read.recipes import in_order
 from ampbench.visualize.read.selection import of_plan, selected
-from ampbench.visualize.show import theme
-
-METHOD_VERSION = 4
-"""The newest way of taking numbers that the code here knows how to compare."""
 
 JOINED = ("subject", "recipe", "batch_size", "seed", "status")
 """What a cell lends to the rows of its epochs, steps and blocks."""
@@ -112,12 +110,7 @@ class Results:
     @property
     def recipes(self) -> list[str]:
         """In the order of every table and legend."""
-        return theme.order(self.cells["recipe"])
-
-    @property
-    def styles(self) -> dict[str, theme.Style]:
-        """Of every recipe in the folder, so that a selection of cells keeps its colours."""
-        return theme.styles(self.cells["recipe"].cat.categories)
+        return in_order(self.cells["recipe"])
 
     def where(self, **conditions: Any) -> Results:
         """Return the results of the cells with these values, as in `where(subject="VGG19", batch_size=128)`."""
@@ -181,7 +174,7 @@ def _tidy(table: pa.Table) -> pd.DataFrame:
     # One precision may run with several loss scales, an axis of its own: then they are recipes of their own.
     scales = cells.groupby("precision")["loss_scale"].transform("nunique")
     recipe = cells["precision"].where(scales <= 1, cells["precision"] + " (" + cells["loss_scale"].astype(str) + ")")
-    cells["recipe"] = pd.Categorical(recipe, theme.order(recipe), ordered=True)
+    cells["recipe"] = pd.Categorical(recipe, in_order(recipe), ordered=True)
     axes = settings(table.schema)
     cells["subject"] = _subjects(cells, axes)
     cells["family"] = _subjects(cells, [axis for axis in axes if axis != "learning_rate"])

@@ -15,11 +15,11 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from ampbench.schema.margins import MARGIN_POINTS
 from ampbench.visualize.judge.comparison import SHOWN, Comparison, Outcome
 from ampbench.visualize.judge.side import Side
 from ampbench.visualize.show import table
 from ampbench.visualize.show.text_table import draw
-from ampbench.visualize.stats.effect import MARGIN_POINTS
 
 WIDTH = 160
 """Columns of the table where no terminal says otherwise."""

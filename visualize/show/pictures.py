@@ -48,10 +48,10 @@ def draw(results: Results) -> list[Picture]:
         memory_diff,
         memory_timeline,
         phases,
+        theme,
         throughput,
         underflow,
     )
-    from ampbench.visualize.show import theme
 
     theme.use()
     sized, looked = {"by_batch_size": True}, {"by_batch_size": True, "by_recipe": True}

@@ -7,22 +7,17 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from ampbench.schema.margins import MARGIN_POINTS
+from ampbench.schema.memory import INSTRUMENTS, MIB
 from ampbench.visualize.judge.verdict import Verdict
 from ampbench.visualize.read.frame import Results
-from ampbench.visualize.show import theme
+from ampbench.visualize.read.recipes import in_order
 from ampbench.visualize.show.text_table import draw
-from ampbench.visualize.stats.effect import MARGIN_POINTS
 from ampbench.visualize.stats.statistics import interval
 
-MIB = 2**20
 FIRST = ("batch", "rate", "precision")
 """Columns that say what a row is of."""
 LEFT = ("precision", "speed", "accuracy")
-INSTRUMENTS = {
-    "cuda_allocator": "by torch's CUDA allocator",
-    "rss": "of the process's resident set, libraries included",
-}
-
 
 # fmt: off
 COLUMNS = [
@@ -47,7 +42,7 @@ def summary(results: Results, verdicts: Sequence[Verdict]) -> pd.DataFrame:
     cells = results.cells
     for subject in results.subjects:
         for batch_size, own in cells[cells["subject"] == subject].groupby("batch_size"):
-            for recipe in theme.order(own["recipe"]):
+            for recipe in in_order(own["recipe"]):
                 row = measured(own[own["recipe"] == recipe])
                 row |= {"subject": subject, "batch_size": batch_size, "recipe": recipe}
                 verdict = judged.get((subject, int(str(batch_size)), recipe))
@@ -110,7 +105,7 @@ def shown(row: pd.Series) -> dict[str, str]:
 
 def legend(results: Results, verdicts: Sequence[Verdict]) -> str:
     """Return what the columns of the table mean, on one line."""
-    references = " or ".join(theme.order(v.reference for v in verdicts)) or "the reference"
+    references = " or ".join(in_order(v.reference for v in verdicts)) or "the reference"
     instruments = [INSTRUMENTS.get(name, name) for name in results.ok["memory_instrument"].dropna().unique()]
     parts = ["n: processes that ran to their end", "images/s: median ± half the range over them"]
     told = sum(v.speed.n > 1 for v in verdicts)

@@ -15,8 +15,6 @@ from scipy.special import nctdtrinc, stdtr, stdtrit
 
 SAME = math.log(1.01)
 """Speeds closer than 1 % are the same for any purpose we know."""
-MARGIN_POINTS = 0.3
-"""Accuracies closer than this are equivalent: the usual spread between seeds on CIFAR-10 is 0.2."""
 ALPHA = 0.05
 
 

@@ -9,7 +9,8 @@ from collections.abc import Callable
 import numpy as np
 from scipy.special import chdtri, ndtr, stdtrit
 
-from ampbench.visualize.stats.effect import ALPHA, MARGIN_POINTS, SAME, Effect
+from ampbench.schema.margins import MARGIN_POINTS
+from ampbench.visualize.stats.effect import ALPHA, SAME, Effect
 
 POWER = 0.8
 """With which an effect is called detectable, and a number of seeds enough."""
@@ -17,8 +18,6 @@ SURE = 0.9
 """With which a number of pairs of timings is called enough."""
 UPPER = 0.8
 """How sure to be that a spread is no larger than it is taken for, where a number of pairs is planned with it."""
-RUN_SD_POINTS = 0.2
-"""Spread of the test accuracy between seeds, where fewer than three pairs cannot show it."""
 MOST_PAIRS = 100
 """More than this nobody will run: the answer to 'how many more' is then none."""
 

@@ -26,8 +26,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import stdtr, stdtrit
 
-from ampbench.visualize.stats.effect import ALPHA, MARGIN_POINTS, SAME, Effect, paired
-from ampbench.visualize.stats.sample_size import POWER, RUN_SD_POINTS, more_pairs, more_seeds
+from ampbench.schema.margins import MARGIN_POINTS, RUN_SD_POINTS
+from ampbench.visualize.stats.effect import ALPHA, SAME, Effect, paired
+from ampbench.visualize.stats.sample_size import POWER, more_pairs, more_seeds
 
 Speed = Literal["same", "faster", "slower", "can't tell"]
 Accuracy = Literal["equivalent", "better", "worse", "can't tell"]

@@ -136,8 +136,8 @@ def test_the_outline_says_what_the_seeds_can_settle_and_what_memory_is_predicted
 
 
 def test_the_table_of_power_is_the_verdict_s_own() -> None:
-    from ampbench.visualize.stats.effect import MARGIN_POINTS
-    from ampbench.visualize.stats.sample_size import RUN_SD_POINTS, tost_power
+    from ampbench.schema.margins import MARGIN_POINTS, RUN_SD_POINTS
+    from ampbench.visualize.stats.sample_size import tost_power
 
     assert (seeds_needed.MARGIN_POINTS, seeds_needed.RUN_SD_POINTS) == (MARGIN_POINTS, RUN_SD_POINTS)
     for n, chance in enumerate(seeds_needed.EQUIVALENCE_POWER, 1):

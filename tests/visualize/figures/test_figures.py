@@ -17,10 +17,9 @@ import matplotlib.pyplot as plt
 from matplotlib.colors import to_hex
 
 from ampbench.visualize import figures
-from ampbench.visualize.figures import curves
+from ampbench.visualize.figures import curves, theme
 from ampbench.visualize.figures.loss import stretches
 from ampbench.visualize.read.frame import read
-from ampbench.visualize.show import theme
 
 pytestmark = pytest.mark.whole
 

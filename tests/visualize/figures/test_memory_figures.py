@@ -11,9 +11,9 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.colors import to_hex
 
+from ampbench.visualize.figures import theme
 from ampbench.visualize.figures.memory_diff import CATEGORIES, by_category, describe_composition, draw_composition
 from ampbench.visualize.figures.memory_timeline import describe_levels, draw_levels
-from ampbench.visualize.show import theme
 
 MIB = 2**20
 HELD = {

@@ -12,10 +12,10 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 from ampbench.visualize import figures
+from ampbench.visualize.figures import theme
 from ampbench.visualize.findings import numerics
-from ampbench.visualize.findings.numerics import unmoved
 from ampbench.visualize.read.frame import read
-from ampbench.visualize.show import theme
+from ampbench.visualize.read.layers import unmoved
 
 LAYERS = {"conv1": 100, "conv2": 300}
 """Layer -> entries."""

@@ -16,7 +16,7 @@ from ampbench.schema.version import METHOD_VERSION
 from ampbench.visualize.read import files, frame
 from ampbench.visualize.read.files import ResultsError
 from ampbench.visualize.read.frame import read
-from ampbench.visualize.show import theme
+from ampbench.visualize.read.recipes import in_order
 from ampbench.visualize.show.table import notes
 from tests.visualize.conftest import cell
 
@@ -26,27 +26,13 @@ def test_the_columns_that_are_needed_are_columns_that_are_written():
         assert set(needed) <= {column.name for column in TABLES[table]}
 
 
-def test_reader_and_writer_agree_on_the_method():
-    assert frame.METHOD_VERSION == METHOD_VERSION
-
-
 def test_every_field_of_a_cell_is_known_as_a_setting():
     assert frame.settings(schema("cells")) == list(Cell.__dataclass_fields__)
 
 
 def test_recipes_come_in_the_order_of_the_plan():
-    assert list(theme.BUILT_IN) == list(RECIPES)
-    assert theme.order(["zeta", "bf16", "fp32", "alpha", "fp32"]) == ["fp32", "bf16", "alpha", "zeta"]
-
-
-def test_no_two_recipes_look_alike():
-    looks = theme.styles([*RECIPES, "a", "b", "c", "d", "e"])
-    assert len({look.colour for look in looks.values()}) == 15
-    assert len({look.marker for look in looks.values()}) == 15
-
-
-def test_a_built_in_recipe_keeps_its_colour_whatever_is_beside_it():
-    assert theme.styles(["mine", "bf16"])["bf16"] == theme.styles(["fp32", "bf16"])["bf16"]
+    assert in_order(reversed(RECIPES)) == list(RECIPES)
+    assert in_order(["zeta", "bf16", "fp32", "alpha", "fp32"]) == ["fp32", "bf16", "alpha", "zeta"]
 
 
 def test_cells_lend_their_axes_to_epochs_steps_and_blocks(matrix):
@@ -140,7 +126,7 @@ def test_a_failed_cell_of_another_machine_is_no_reason_to_refuse(folder):
 
 
 def test_a_newer_method_is_refused(folder):
-    folder.add(cell("fp32"), method_version=frame.METHOD_VERSION + 1)
+    folder.add(cell("fp32"), method_version=METHOD_VERSION + 1)
     with pytest.raises(ResultsError, match="update ampbench"):
         read(folder.write())
 

@@ -7,9 +7,11 @@ marker and the dashes say it a second time, for print in grey.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+
+from ampbench.visualize.read.frame import Results
+from ampbench.visualize.read.recipes import in_order
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,7 +45,7 @@ BUILT_IN: dict[str, Style] = {
     "bf16_amp_scaled": Style(colour="#56b4e9", marker=">", dashes=SCALED, hatch="///"),
     "fp8": Style(colour="#661100", marker="p", dashes=AMP),
 }
-"""The built-in recipes, in the order of every table and legend."""
+"""The built-in recipes."""
 
 FURTHER = (
     Style(colour="#332288", marker="h", dashes=(7, 1.5, 1.5, 1.5)),
@@ -58,21 +60,16 @@ MUTED = "#6b6b6b"
 """Of notes, and of cells without a measurement."""
 
 
-def order(recipes: Iterable[str]) -> list[str]:
-    """Return each recipe once: the built-in ones in their order, then the others by name, numbers in it by size."""
-    names = set(recipes)
-    return [name for name in BUILT_IN if name in names] + sorted(names - BUILT_IN.keys(), key=_naturally)
-
-
-def _naturally(name: str) -> list[str | int]:
-    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]
-
-
 def styles(recipes: Iterable[str]) -> dict[str, Style]:
-    """Return the style of each recipe, in `order`. A seventh further recipe starts over with the first style."""
-    names = order(recipes)
+    """Return the style of each recipe, in their order. A seventh further recipe starts over with the first style."""
+    names = in_order(recipes)
     further = [name for name in names if name not in BUILT_IN]
     return {name: BUILT_IN.get(name) or FURTHER[further.index(name) % len(FURTHER)] for name in names}
+
+
+def styles_of(results: Results) -> dict[str, Style]:
+    """Return the style of every recipe in the folder, so that a selection of cells keeps its colours."""
+    return styles(results.cells["recipe"].cat.categories)
 
 
 def use() -> None:
