@@ -18,10 +18,10 @@ import typer
 from ampbench.bench.measure.memory_history import Digest, Moment, digest, read_snapshot
 from ampbench.bench.measure.memory_history.record import Snapshot
 from ampbench.bench.plan.errors import RequestError
+from ampbench.schema.memory import MIB
 from ampbench.terminal import printable
 from ampbench.visualize.show.text_table import draw
 
-MIB = 2**20
 WIDTH = 100
 """Columns where there is no terminal."""
 LEFT = ("category", "call site")

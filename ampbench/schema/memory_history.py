@@ -13,14 +13,17 @@ CATEGORIES = {
     "autocast cache": "16-bit copies of fp32 weights",
     "activations": "made by the forward pass",
     "backward": "made by the backward pass: gradients of activations, and its workspace",
-    "cuBLAS workspace": "of a cuBLAS handle, kept to the end of the process",
     "workspace": "given back within one line of Python, or a temporary of the optimizer",
+    "cuBLAS workspace": "of a cuBLAS handle, kept to the end of the process",
     "buffers": "of the model",
     "data": "images and labels on the device",
     "before recording": "live before the recorded steps, and nothing else is known",
     "other": "neither the stack nor the end of the allocation tells",
 }
-"""What allocations.parquet may hold. Weights, buffers, data are known by address; the others may be guesses."""
+"""What allocations.parquet may hold, from what arithmetic gives to what nothing tells, as it is drawn.
+
+Weights, buffers, data are known by address; the others may be guesses.
+"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
