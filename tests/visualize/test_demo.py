@@ -47,7 +47,7 @@ def test_the_demo_has_a_time_line_of_the_memory(notebook):
     traced = set(pq.read_table(ROOT / "results/demo/memory.parquet")["cell_id"].to_pylist())
     ran = {cell["precision"] for cell in cells if cell["status"] == "ok"}
     assert {cell["precision"] for cell in cells if cell["cell_id"] in traced} == ran
-    drawn = next(cell for cell in notebook.cells if "draw_memory_timeline" in cell.source)
+    drawn = next(cell for cell in notebook.cells if 'figures.load("memory_timeline")' in cell.source)
     assert any("image/png" in output.get("data", {}) for output in drawn.outputs)
 
 

@@ -1,52 +1,36 @@
-"""One figure a file: `draw_x(results, ax) -> Axes`, and `describe_x(results)`, the same figure in words.
+"""One figure a file: `draw(results, ax) -> Axes`, `describe(results)`, the same in words, and `FIGURE`, what it is.
 
-A figure takes the results of one subject (`results.where(subject=...)`); the curves take one batch size
-as well, the map of layers and the histogram of exponents also one recipe; lines by batch size take one recipe
-instead. Colours, markers and dashes are the recipe's own, from `theme`.
+A figure takes the results of one subject (`results.where(subject=...)`), and of one batch size or recipe where its
+`FIGURE` says so; `FIGURE.panels(results)` divides them. Colours, markers and dashes are the recipe's own, from
+`theme`. A new figure is a file here and its line in `NAMES`; files without a `FIGURE` are what several figures share.
 """
 
 from __future__ import annotations
 
-from ampbench.visualize.figures.accuracy import describe_accuracy, draw_accuracy
-from ampbench.visualize.figures.batch_sizes import describe_batch_sizes, draw_batch_sizes
-from ampbench.visualize.figures.exponents import describe_exponents, draw_exponents
-from ampbench.visualize.figures.loss import describe_loss, draw_loss
-from ampbench.visualize.figures.loss_scale import describe_loss_scale, draw_loss_scale
-from ampbench.visualize.figures.lost_updates import describe_lost_updates, draw_lost_updates
-from ampbench.visualize.figures.memory import describe_memory, draw_memory
-from ampbench.visualize.figures.memory_diff import describe_memory_diff, draw_memory_diff
-from ampbench.visualize.figures.memory_timeline import describe_memory_timeline, draw_memory_timeline
-from ampbench.visualize.figures.phases import describe_phases, draw_phases
-from ampbench.visualize.figures.sheet import Draw, panels, sheet
-from ampbench.visualize.figures.throughput import describe_throughput, draw_throughput
-from ampbench.visualize.figures.underflow import describe_underflow, draw_underflow
+import importlib
 
-__all__ = [
-    "Draw",
-    "describe_accuracy",
-    "describe_batch_sizes",
-    "describe_exponents",
-    "describe_loss",
-    "describe_loss_scale",
-    "describe_lost_updates",
-    "describe_memory",
-    "describe_memory_diff",
-    "describe_memory_timeline",
-    "describe_phases",
-    "describe_throughput",
-    "describe_underflow",
-    "draw_accuracy",
-    "draw_batch_sizes",
-    "draw_exponents",
-    "draw_loss",
-    "draw_loss_scale",
-    "draw_lost_updates",
-    "draw_memory",
-    "draw_memory_diff",
-    "draw_memory_timeline",
-    "draw_phases",
-    "draw_throughput",
-    "draw_underflow",
-    "panels",
-    "sheet",
-]
+from ampbench.visualize.figures.figure import Figure
+
+NAMES = (
+    "throughput",
+    "accuracy",
+    "loss",
+    "memory",
+    "accuracy_by_batch_size",
+    "loss_by_batch_size",
+    "learning_rate_by_batch_size",
+    "loss_scale",
+    "phases",
+    "memory_timeline",
+    "memory_diff",
+    "underflow",
+    "exponents",
+    "lost_updates",
+)
+"""The files of all figures, in the order of the page."""
+
+
+def load(name: str) -> Figure:
+    """Return the figure of a file, whose drawing libraries are imported only now."""
+    figure: Figure = importlib.import_module(f"{__name__}.{name}").FIGURE
+    return figure

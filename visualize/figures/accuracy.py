@@ -5,15 +5,11 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 
 from ampbench.visualize.figures import bars, curves, theme
+from ampbench.visualize.figures.figure import Figure
 from ampbench.visualize.read.frame import Results
 
-CAPTION = (
-    "Line: mean over seeds. Band: from the lowest to the highest seed. Inset: the last fifth, around where most "
-    "recipes end. Runs that did not come to their end are left out and named."
-)
 
-
-def draw_accuracy(results: Results, ax: Axes) -> Axes:
+def draw(results: Results, ax: Axes) -> Axes:
     """Draw test accuracy in percent by epoch.
 
     Args:
@@ -35,9 +31,22 @@ def draw_accuracy(results: Results, ax: Axes) -> Axes:
     return ax
 
 
-def describe_accuracy(results: Results) -> str:
+def describe(results: Results) -> str:
     """Say in words what the figure shows."""
     ok = results.ok[results.ok["epochs"] > 0]
     final = ok.groupby("recipe", observed=True)["test_accuracy"].mean().dropna()
     ends = ", ".join(f"{recipe} {100 * value:.2f}" for recipe, value in final.items())
     return f"Test accuracy by epoch. At the end, in percent: {ends}. {curves.left_out(results)}".strip()
+
+
+FIGURE = Figure(
+    name="accuracy",
+    title="Accuracy",
+    caption=(
+        "Line: mean over seeds. Band: from the lowest to the highest seed. Inset: the last fifth, around where most "
+        "recipes end. Runs that did not come to their end are left out and named."
+    ),
+    draw=draw,
+    describe=describe,
+    by_batch_size=True,
+)

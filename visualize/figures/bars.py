@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 
 from ampbench.visualize.figures import theme
 from ampbench.visualize.figures.theme import Style
@@ -20,6 +23,8 @@ ASIDE = (STARTUP, FLOOR) = ("start-up peak", "before data and model")
 """What a legend says beside the recipes."""
 MOST_NUMBERED = 30
 """Bars; with more than these the numbers above them would touch."""
+BESIDE: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.0), "borderaxespad": 0.0}
+"""Where a legend covers nothing of the axes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -117,16 +122,28 @@ def finish(ax: Axes, results: Results) -> None:
     ax.set_xlabel(results.label("batch_size"))
     ax.grid(axis="x", visible=False)
     ax.set_ylim(0, ax.get_ylim()[1] * 1.04)
-    ax.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}" if value >= 10 or value == 0 else f"{value:g}")
+    plain_numbers(ax.yaxis)
+
+
+def plain_numbers(axis: Axis) -> None:
+    """Write the numbers of an axis with commas, and with decimals only below 10."""
+    axis.set_major_formatter(lambda value, _: f"{value:,.0f}" if value >= 10 or value == 0 else f"{value:g}")
+
+
+def in_words(results: Results, column: str, unit: float = 1) -> str:
+    """Return the medians of a column, in a unit, by batch size and recipe."""
+    parts = []
+    for size in results.batch_sizes:
+        spots = [(place.recipe, place.ok[column].median() / unit) for place in places(results.where(batch_size=size))]
+        parts.append(f"batch {size}: " + ", ".join(f"{r} {v:,.0f}" for r, v in spots if not math.isnan(v)))
+    return "; ".join(parts)
 
 
 def beside(ax: Axes) -> None:
     """Put the legend to the right of the axes, where it covers nothing."""
     entries = legend_entries(ax)
     if entries:
-        ax.legend(
-            list(entries.values()), list(entries), loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0
-        )
+        ax.legend(list(entries.values()), list(entries), **BESIDE)
 
 
 def legend_entries(*axes: Axes) -> dict[str, Artist]:

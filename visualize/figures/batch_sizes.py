@@ -1,11 +1,12 @@
-"""What a batch size does to a training: accuracy, loss and learning rate by epoch, one line a batch size.
+"""What the figures by batch size share: a column of `epochs` by epoch, one line a batch size.
 
-Study S2's question, and its three plots.
+Study S2's question, and its three plots: accuracy, loss and learning rate.
 """
 
 from __future__ import annotations
 
 import itertools
+from functools import partial
 
 import matplotlib
 import numpy as np
@@ -14,19 +15,38 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 
 from ampbench.visualize.figures import bars, curves, theme
+from ampbench.visualize.figures.figure import Figure
 from ampbench.visualize.read.frame import Results
 
-CAPTION = (
-    "Line: mean over the seeds of one batch size, from dark (the smallest) to light. Band: from the lowest to the "
-    "highest seed. An epoch of a larger batch has fewer steps. Runs that did not come to their end are left out "
-    "and named."
-)
 LIGHTEST = 0.88
 """Along viridis, whose end is too light on white."""
 MARKERS = "osD^vPX<>h"
 
 
-def draw_batch_sizes(results: Results, ax: Axes, *, column: str) -> Axes:
+def figure(column: str, *, name: str, title: str) -> Figure:
+    """Return the figure of a column, for results with several batch sizes."""
+    return Figure(
+        name=name,
+        title=title,
+        caption=(
+            "Line: mean over the seeds of one batch size, from dark (the smallest) to light. Band: from the lowest to "
+            "the highest seed. An epoch of a larger batch has fewer steps. Runs that did not come to their end are "
+            "left out and named."
+        ),
+        draw=partial(draw, column=column),
+        describe=partial(describe, column=column),
+        by_recipe=True,
+        shown=several,
+    )
+
+
+def several(results: Results) -> bool:
+    """Return whether any subject was trained with several batch sizes."""
+    trained = results.ok[results.ok["epochs"] > 0]
+    return bool((trained.groupby("subject", observed=True)["batch_size"].nunique() > 1).any())
+
+
+def draw(results: Results, ax: Axes, *, column: str) -> Axes:
     """Draw a column of `epochs` by epoch.
 
     Args:
@@ -54,7 +74,7 @@ def draw_batch_sizes(results: Results, ax: Axes, *, column: str) -> Axes:
     return ax
 
 
-def describe_batch_sizes(results: Results, *, column: str) -> str:
+def describe(results: Results, *, column: str) -> str:
     """Say in words what the figure shows."""
     rows = finished(results, column)
     last = rows[rows["epoch"] == rows.groupby("cell_id", observed=True)["epoch"].transform("max")]
@@ -71,8 +91,8 @@ def finished(results: Results, column: str) -> pd.DataFrame:
     curves.one_of_each(results, "recipe")
     rows = results.epochs
     rows = rows[rows["cell_id"].isin(results.ok["cell_id"])]
-    if column not in rows:
-        return rows.iloc[:0].assign(y=[])
+    if rows.empty:  # as without epochs.parquet, whose columns are then not all there
+        return rows.assign(y=[])
     y = rows[column] * (100 if column == "test_accuracy" else 1)
     return rows.assign(y=y, batch_size=rows["batch_size"].astype(int)).dropna(subset=["y"])
 

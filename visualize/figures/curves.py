@@ -8,6 +8,7 @@ from typing import Literal
 
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.ticker import MaxNLocator
 
 from ampbench.visualize.figures import bars, theme
@@ -73,16 +74,21 @@ def draw_curves(
         zoom.set_xlim(ends["x"].min(), ends["x"].max())
         zoom.set_ylim(*_cluster(ends))
         zoom.tick_params(labelsize=8, length=2)
-        zoom.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]))
+        whole_numbers(zoom.xaxis, most=5)
         zoom.set_facecolor("white")
         zoom.patch.set_alpha(0.93)
         for spine in zoom.spines.values():
             spine.set_visible(True)
         zoom.set_title("the end, enlarged", fontsize=8.5, fontweight="normal", color=theme.MUTED, pad=3)
         ax.indicate_inset_zoom(zoom, edgecolor="#999999")
-    ax.xaxis.set_major_locator(MaxNLocator(8, integer=True, steps=[1, 2, 5, 10]))
+    whole_numbers(ax.xaxis)
     bars.beside(ax)
     return ax
+
+
+def whole_numbers(axis: Axis, most: int = 8) -> None:
+    """Number an axis of steps or epochs in whole numbers, at round ones."""
+    axis.set_major_locator(MaxNLocator(most, integer=True, steps=[1, 2, 5, 10]))
 
 
 def x_label(results: Results, words: str) -> str:

@@ -7,27 +7,20 @@ import math
 import pandas as pd
 from matplotlib.axes import Axes
 
-from ampbench.visualize.figures import bars, theme
+from ampbench.visualize.figures import bars, layer_samples, theme
+from ampbench.visualize.figures.figure import Figure
 from ampbench.visualize.read.frame import Results
 
-CAPTION = (
-    "Bars: exponents of all gradient entries in strict fp32, at the first and the last look. White: what the recipe's "
-    "format holds in full precision at its loss scale of the last look; light grey: subnormal, with ever fewer digits; "
-    "dark grey: flushed to zero on the left, infinite on the right. A loss scale of 2^k moves the window k to the left."
-)
 RANGES = {"fp16": (-26, -14, 15), "bf16": (-135, -126, 127), "fp32": (-151, -126, 127)}
 """Format -> the largest exponent that is flushed (below half the smallest subnormal), and those of the smallest normal
 and the largest number."""
-
-
 LOW, HIGH = -46, 18
 """Ends of the axis, the same in every panel; what lies beyond is drawn at the end."""
-
 LEAST_NAMED = 8.0
 """Exponents that a zone must span in the picture to be named there."""
 
 
-def draw_exponents(results: Results, ax: Axes) -> Axes:
+def draw(results: Results, ax: Axes) -> Axes:
     """Draw the histogram of gradient exponents against the range of the recipe's format.
 
     Args:
@@ -36,7 +29,7 @@ def draw_exponents(results: Results, ax: Axes) -> Axes:
     """
     counts = gradients(results)
     if counts["cell_id"].empty:
-        return bars.say(ax, "No look at the layers: set numerics_samples in [measure].")
+        return bars.say(ax, layer_samples.NOTHING)
     style = theme.styles_of(results)[str(counts["recipe"].iloc[0])]
     looks = {"first look": (int(counts["step"].min()), theme.MUTED)}
     looks["last look, in the recipe's colour"] = (int(counts["step"].max()), style.colour)
@@ -64,11 +57,11 @@ def draw_exponents(results: Results, ax: Axes) -> Axes:
     return ax
 
 
-def describe_exponents(results: Results) -> str:
+def describe(results: Results) -> str:
     """Say in words what the figure shows."""
     counts = gradients(results)
     if counts["cell_id"].empty:
-        return "no look at the layers"
+        return layer_samples.NOTHING_IN_WORDS
     last = counts[counts["step"] == counts["step"].max()].groupby("exponent")["count"].sum()
     middle = int((last.cumsum() >= last.sum() / 2).idxmax())
     return (
@@ -86,3 +79,20 @@ def scale_of(results: Results) -> float:
     """Return the loss scale of the last look, the mean over seeds; 1 without a scaler."""
     scales = results.layers[results.layers["quantity"] == "loss_scale_factor"]
     return float(scales.loc[scales["step"] == scales["step"].max(), "value"].mean()) if len(scales) else 1.0
+
+
+FIGURE = Figure(
+    name="exponents",
+    title="Exponents",
+    caption=(
+        "Bars: exponents of all gradient entries in strict fp32, at the first and the last look. White: what the "
+        "recipe's format holds in full precision at its loss scale of the last look; light grey: subnormal, with ever "
+        "fewer digits; dark grey: flushed to zero on the left, infinite on the right. A loss scale of 2^k moves the "
+        "window k to the left."
+    ),
+    draw=draw,
+    describe=describe,
+    by_batch_size=True,
+    by_recipe=True,
+    shown=layer_samples.taken,
+)

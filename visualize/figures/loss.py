@@ -9,17 +9,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from ampbench.visualize.figures import bars, curves, theme
+from ampbench.visualize.figures.figure import Figure
 from ampbench.visualize.read.frame import Results
 
 MOST_POINTS = 150
 """A curve's points; more would be noise over noise at the size of a page."""
-CAPTION = (
-    "Point: mean loss over the stretch of steps that the axis names, each step counted once (no running mean). "
-    "Line and band: mean, lowest and highest seed."
-)
 
 
-def draw_loss(results: Results, ax: Axes) -> Axes:
+def draw(results: Results, ax: Axes) -> Axes:
     """Draw the training loss by step.
 
     Args:
@@ -63,7 +60,20 @@ def stretches(steps: pd.DataFrame, most: int = MOST_POINTS) -> tuple[pd.DataFram
     return points, length
 
 
-def describe_loss(results: Results) -> str:
+def describe(results: Results) -> str:
     """Say in words what the figure shows."""
     recipes = ", ".join(dict.fromkeys(results.ok.loc[results.ok["epochs"] > 0, "recipe"].astype(str)))
     return f"Training loss by step for {recipes}. {curves.left_out(results)}".strip()
+
+
+FIGURE = Figure(
+    name="loss",
+    title="Loss",
+    caption=(
+        "Point: mean loss over the stretch of steps that the axis names, each step counted once (no running mean). "
+        "Line and band: mean, lowest and highest seed."
+    ),
+    draw=draw,
+    describe=describe,
+    by_batch_size=True,
+)

@@ -8,16 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from ampbench.visualize.figures import bars, curves, theme
+from ampbench.visualize.figures.figure import Figure
 from ampbench.visualize.read.frame import Results
 
-CAPTION = (
-    "Line: the factor on the loss of each step, one line a seed. Cross: a step that overflowed and was skipped. "
-    "Every fall halves the room that small gradients have above the end of fp16; every cross is a batch that "
-    "taught nothing."
-)
 
-
-def draw_loss_scale(results: Results, ax: Axes) -> Axes:
+def draw(results: Results, ax: Axes) -> Axes:
     """Draw the loss scale by step, as a power of two.
 
     Args:
@@ -49,14 +44,14 @@ def draw_loss_scale(results: Results, ax: Axes) -> Axes:
             )
     ax.yaxis.set_major_locator(MaxNLocator(8, integer=True))
     ax.yaxis.set_major_formatter(FuncFormatter(lambda e, _: f"$2^{{{e:.0f}}}$"))
-    ax.xaxis.set_major_locator(MaxNLocator(8, integer=True, steps=[1, 2, 5, 10]))
+    curves.whole_numbers(ax.xaxis)
     ax.set_xlabel(results.label("step"))
     ax.set_ylabel(results.label("loss_scale_factor"))
     bars.beside(ax)
     return ax
 
 
-def describe_loss_scale(results: Results) -> str:
+def describe(results: Results) -> str:
     """Say in words what the figure shows."""
     steps = _scaled(results)
     parts = []
@@ -72,6 +67,19 @@ def describe_loss_scale(results: Results) -> str:
 def _scaled(results: Results) -> pd.DataFrame:
     curves.one_of_each(results)
     steps = results.steps
-    if "loss_scale_factor" not in steps:  # written before the scale was a column
-        return steps.iloc[:0]
-    return steps[steps["loss_scale_factor"].notna()]
+    return steps if steps.empty else steps[steps["loss_scale_factor"].notna()]  # steps.parquet may not be there
+
+
+FIGURE = Figure(
+    name="loss_scale",
+    title="Loss scale",
+    caption=(
+        "Line: the factor on the loss of each step, one line a seed. Cross: a step that overflowed and was skipped. "
+        "Every fall halves the room that small gradients have above the end of fp16; every cross is a batch that "
+        "taught nothing."
+    ),
+    draw=draw,
+    describe=describe,
+    by_batch_size=True,
+    shown=lambda results: bool(results.ok["final_loss_scale"].notna().any()),
+)

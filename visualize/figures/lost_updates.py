@@ -5,19 +5,13 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
-from ampbench.visualize.figures import bars, curves, theme
+from ampbench.visualize.figures import bars, curves, layer_samples, theme
+from ampbench.visualize.figures.figure import Figure
 from ampbench.visualize.read.frame import Results
 from ampbench.visualize.read.layers import unmoved
 
-CAPTION = (
-    "Line: share of what the optimizer updates, with a gradient, that a step left where it was; layers weighted by "
-    "their size, mean over seeds, with lowest and highest. A master copy or Kahan's term keeps it low; pure bf16 has 8 "
-    "digits and loses most updates late in a training. Rounded at random, a weight moves seldom and then far, so that "
-    "only its mean is right."
-)
 
-
-def draw_lost_updates(results: Results, ax: Axes) -> Axes:
+def draw(results: Results, ax: Axes) -> Axes:
     """Draw the share of unmoved weights over the epochs.
 
     Args:
@@ -30,7 +24,7 @@ def draw_lost_updates(results: Results, ax: Axes) -> Axes:
     curves.one_of_each(results)
     shares = unmoved(results)
     if shares.empty:
-        return bars.say(ax, "No look at the layers: set numerics_samples in [measure].")
+        return bars.say(ax, layer_samples.NOTHING)
     points = shares.rename(columns={"epoch": "x", "share": "y"})
     curves.draw_curves(ax, points, theme.styles_of(results), zoomed=False)
     ax.set_ylim(0, 1)
@@ -40,10 +34,26 @@ def draw_lost_updates(results: Results, ax: Axes) -> Axes:
     return ax
 
 
-def describe_lost_updates(results: Results) -> str:
+def describe(results: Results) -> str:
     """Say in words what the figure shows."""
     shares = unmoved(results)
     if shares.empty:
-        return "no look at the layers"
+        return layer_samples.NOTHING_IN_WORDS
     last = shares[shares["epoch"] == shares["epoch"].max()].groupby("recipe", observed=True)["share"].mean()
     return "unmoved weights at the last look: " + ", ".join(f"{r} {100 * share:.0f} %" for r, share in last.items())
+
+
+FIGURE = Figure(
+    name="lost_updates",
+    title="Lost updates",
+    caption=(
+        "Line: share of what the optimizer updates, with a gradient, that a step left where it was; layers weighted by "
+        "their size, mean over seeds, with lowest and highest. A master copy or Kahan's term keeps it low; pure bf16 "
+        "has 8 digits and loses most updates late in a training. Rounded at random, a weight moves seldom and then "
+        "far, so that only its mean is right."
+    ),
+    draw=draw,
+    describe=describe,
+    by_batch_size=True,
+    shown=layer_samples.taken,
+)

@@ -6,21 +6,13 @@ import math
 
 from matplotlib.axes import Axes
 
+from ampbench.schema.memory import INSTRUMENTS, MIB
 from ampbench.visualize.figures import bars, theme
+from ampbench.visualize.figures.figure import Figure
 from ampbench.visualize.read.frame import Results
 
-MIB = 2**20
-INSTRUMENTS = {
-    "cuda_allocator": "allocated by torch on the GPU",
-    "rss": "resident set of the process, libraries included",
-}
-CAPTION = (
-    "Bar: highest memory of the steady training steps, median of the processes. Outline: highest until warm-up ended, "
-    "trial workspaces included. Two instruments do not compare: the axis names the one that was used."
-)
 
-
-def draw_memory(results: Results, ax: Axes) -> Axes:
+def draw(results: Results, ax: Axes) -> Axes:
     """Draw steady and start-up peak memory in MiB by batch size and recipe, from zero.
 
     Args:
@@ -54,7 +46,7 @@ def draw_memory(results: Results, ax: Axes) -> Axes:
                 label=label,
                 zorder=3,
             )
-    if "baseline_bytes" in ok and ok["baseline_bytes"].notna().any():
+    if ok["baseline_bytes"].notna().any():
         floor = ok["baseline_bytes"].median() / MIB
         ax.axhline(floor, color=theme.MUTED, linewidth=1.2, linestyle=(0, (1, 1)), label=bars.FLOOR, zorder=4)
     ax.set_ylabel(f"{results.label('steady_peak_bytes', 'MiB')}\n{instruments(results)}")
@@ -68,11 +60,19 @@ def instruments(results: Results) -> str:
     return " / ".join(INSTRUMENTS.get(i, i) for i in results.ok["memory_instrument"].dropna().unique())
 
 
-def describe_memory(results: Results) -> str:
+def describe(results: Results) -> str:
     """Say in words what the figure shows."""
-    parts = []
-    for size in results.batch_sizes:
-        own = results.where(batch_size=size)
-        spots = [(place.recipe, place.ok["steady_peak_bytes"].median() / MIB) for place in bars.places(own)]
-        parts.append(f"batch {size}: " + ", ".join(f"{r} {v:,.0f}" for r, v in spots if not math.isnan(v)))
-    return f"Bar chart of steady peak memory in MiB, {instruments(results)}. " + "; ".join(parts) + "."
+    peaks = bars.in_words(results, "steady_peak_bytes", MIB)
+    return f"Bar chart of steady peak memory in MiB, {instruments(results)}. {peaks}."
+
+
+FIGURE = Figure(
+    name="memory",
+    title="Memory",
+    caption=(
+        "Bar: highest memory of the steady training steps, median of the processes. Outline: highest until warm-up "
+        "ended, trial workspaces included. Two instruments do not compare: the axis names the one that was used."
+    ),
+    draw=draw,
+    describe=describe,
+)

@@ -8,24 +8,15 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from ampbench.schema.memory import MIB
+from ampbench.schema.memory_history import CATEGORIES
 from ampbench.visualize.figures import bars, theme
+from ampbench.visualize.figures.figure import Figure
 from ampbench.visualize.read.frame import Results
 from ampbench.visualize.read.recipes import in_order
 
-MIB = 2**20
-CATEGORIES = (
-    *("weights", "gradients", "optimizer state", "autocast cache"),
-    *("activations", "backward", "workspace", "cuBLAS workspace"),
-    *("buffers", "data", "before recording", "other"),
-)
-"""From what arithmetic gives to what nothing tells; one that is not listed comes last."""
 HEIGHT = 0.38
 """Of a bar, in distances between two categories."""
-CAPTION = (
-    "What was live when each recipe held the most memory, by what it was for; to the right the second recipe less the "
-    "first. Backward: gradients of activations and workspace of the backward pass. Before recording: nothing but its "
-    "age is known."
-)
 
 
 def draw_composition(frame: pd.DataFrame, ax: Axes, styles: Mapping[str, theme.Style] | None = None) -> Axes:
@@ -72,11 +63,11 @@ def draw_composition(frame: pd.DataFrame, ax: Axes, styles: Mapping[str, theme.S
     ax.invert_yaxis()
     ax.grid(axis="y", visible=False)
     ax.set_xlim(0, held.to_numpy().max() * 1.18)
-    ax.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}" if value >= 10 or value == 0 else f"{value:g}")
+    bars.plain_numbers(ax.xaxis)
     total = held[second].sum() - held[first].sum()
     share = f", {total / held[first].sum():+.0%}".replace("-", "−") if held[first].sum() else ""
     ax.set_xlabel(f"memory at the peak (MiB)\n{second} less {first}: {signed(total)} MiB{share}")
-    ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0)
+    ax.legend(**bars.BESIDE)
     return ax
 
 
@@ -95,7 +86,7 @@ def by_category(frame: pd.DataFrame) -> pd.DataFrame:
     words = frame.astype({"recipe": str, "category": str})
     held = words.pivot_table("allocated_bytes", "category", "recipe", aggfunc="sum", fill_value=0)
     present = set(held.index)
-    rows = [c for c in CATEGORIES if c in present] + sorted(present - set(CATEGORIES))
+    rows = [c for c in CATEGORIES if c in present] + sorted(present - CATEGORIES.keys())
     return held.reindex(index=rows, columns=recipes) / MIB
 
 
@@ -117,12 +108,12 @@ def describe_composition(frame: pd.DataFrame) -> str:
     return f"memory at the peak in MiB, {second} less {first}: {signed(change.sum())}; " + ", ".join(parts)
 
 
-def draw_memory_diff(results: Results, ax: Axes) -> Axes:
+def draw(results: Results, ax: Axes) -> Axes:
     """Draw the first recipe beside the one with the least memory at its peak."""
     return draw_composition(_two(results), ax, theme.styles_of(results))
 
 
-def describe_memory_diff(results: Results) -> str:
+def describe(results: Results) -> str:
     """Say in words what the figure shows."""
     return describe_composition(_two(results))
 
@@ -135,3 +126,18 @@ def _two(results: Results) -> pd.DataFrame:
     if len(names) < 2:
         return rows.iloc[:0]
     return rows[rows["recipe"].isin([names[0], peaks[names[1:]].idxmin()])]
+
+
+FIGURE = Figure(
+    name="memory_at_the_peak",
+    title="Memory at the peak",
+    caption=(
+        "What was live when each recipe held the most memory, by what it was for; to the right the second recipe less "
+        "the first. Backward: gradients of activations and workspace of the backward pass. Before recording: nothing "
+        "but its age is known."
+    ),
+    draw=draw,
+    describe=describe,
+    by_batch_size=True,
+    shown=lambda results: len(results.load("allocations")) > 0,
+)

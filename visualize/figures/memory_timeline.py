@@ -7,17 +7,11 @@ from collections.abc import Mapping
 import pandas as pd
 from matplotlib.axes import Axes
 
+from ampbench.schema.memory import MIB
 from ampbench.visualize.figures import bars, theme
+from ampbench.visualize.figures.figure import Figure
 from ampbench.visualize.read.frame import Results
 from ampbench.visualize.read.recipes import in_order
-
-MIB = 2**20
-CAPTION = (
-    "Memory that tensors asked for over the same training steps, in an untimed pass after warm-up; the mark is the "
-    "peak. The horizontal axis is the share of the recorded allocations and frees, so that steps of two recipes lie "
-    "under each other however fast they run. The line is thinned: of each of 200 runs of events it keeps the "
-    "highest and the lowest point."
-)
 
 
 def draw_levels(frame: pd.DataFrame, ax: Axes, styles: Mapping[str, theme.Style] | None = None) -> Axes:
@@ -54,10 +48,10 @@ def draw_levels(frame: pd.DataFrame, ax: Axes, styles: Mapping[str, theme.Style]
     ax.set_xlim(0, 1)
     ax.set_ylim(0, ax.get_ylim()[1] * 1.04)
     ax.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
-    ax.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}" if value >= 10 or value == 0 else f"{value:g}")
+    bars.plain_numbers(ax.yaxis)
     ax.set_xlabel("recorded events of the allocator")
     ax.set_ylabel("allocated memory (MiB)")
-    ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0)
+    ax.legend(**bars.BESIDE)
     return ax
 
 
@@ -69,11 +63,27 @@ def describe_levels(frame: pd.DataFrame) -> str:
     return "peak in MiB: " + ", ".join(f"{recipe} {peaks[recipe]:,.0f}" for recipe in in_order(peaks.index))
 
 
-def draw_memory_timeline(results: Results, ax: Axes) -> Axes:
+def draw(results: Results, ax: Axes) -> Axes:
     """Draw the history of one cell of each recipe."""
     return draw_levels(results.of_one_cell_each("memory"), ax, theme.styles_of(results))
 
 
-def describe_memory_timeline(results: Results) -> str:
+def describe(results: Results) -> str:
     """Say in words what the figure shows."""
     return describe_levels(results.of_one_cell_each("memory"))
+
+
+FIGURE = Figure(
+    name="memory_over_steps",
+    title="Memory over steps",
+    caption=(
+        "Memory that tensors asked for over the same training steps, in an untimed pass after warm-up; the mark is the "
+        "peak. The horizontal axis is the share of the recorded allocations and frees, so that steps of two recipes "
+        "lie under each other however fast they run. The line is thinned: of each of 200 runs of events it keeps the "
+        "highest and the lowest point."
+    ),
+    draw=draw,
+    describe=describe,
+    by_batch_size=True,
+    shown=lambda results: len(results.load("memory")) > 0,
+)

@@ -7,31 +7,18 @@ from collections.abc import Callable
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure as MatplotlibFigure
 
 from ampbench.visualize.figures.bars import legend_entries
 from ampbench.visualize.read.frame import Results
 
-Draw = Callable[[Results, Axes], Axes]
 
-
-def panels(results: Results, *, by_batch_size: bool = False, by_recipe: bool = False) -> dict[str, Results]:
-    """Return title -> results for the panels of one subject's sheet: one, or one a batch size, a recipe, or both."""
-    (subject,) = results.subjects
-    sized = {subject: results}
-    if by_batch_size:
-        sized = {f"{subject}, batch {size}": results.where(batch_size=size) for size in results.batch_sizes}
-    if not by_recipe:
-        return sized
-    return {f"{title}, {r}": own.where(recipe=r) for title, own in sized.items() for r in own.recipes}
-
-
-def sheet(draw: Draw, shown: dict[str, Results]) -> Figure:
+def sheet(draw: Callable[[Results, Axes], Axes], shown: dict[str, Results]) -> MatplotlibFigure:
     """Draw every panel under its title.
 
     Args:
-        draw: one of the `draw_*`.
-        shown: title -> the results of that panel, as `panels` returns them.
+        draw: of a figure.
+        shown: title -> the results of that panel, as the figure's `panels` returns them.
     """
     columns = min(2, len(shown))
     lines = math.ceil(len(shown) / columns)

@@ -8,18 +8,13 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from ampbench.visualize.figures import bars
+from ampbench.visualize.figures.figure import Figure
 from ampbench.visualize.judge.verdict import log_ratios, reference_of
 from ampbench.visualize.read.frame import Results
 from ampbench.visualize.stats.statistics import t_interval
 
-CAPTION = (
-    "Bar: median of the processes. Dot: one process. Line, from three processes on: 95 % interval of their "
-    "geometric mean. Number: speed-up over the reference in pairs, with a question mark where these pairs alone do not "
-    "tell it from 1. Comparisons rest on the pairs, not on these lines."
-)
 
-
-def draw_throughput(results: Results, ax: Axes) -> Axes:
+def draw(results: Results, ax: Axes) -> Axes:
     """Draw images/s by batch size and recipe, from zero.
 
     Args:
@@ -54,14 +49,10 @@ def draw_throughput(results: Results, ax: Axes) -> Axes:
     return ax
 
 
-def describe_throughput(results: Results) -> str:
+def describe(results: Results) -> str:
     """Say in words what the figure shows."""
-    parts = []
-    for size in results.batch_sizes:
-        own = results.where(batch_size=size)
-        spots = [(place.recipe, place.ok["images_per_s"].median()) for place in bars.places(own)]
-        parts.append(f"batch {size}: " + ", ".join(f"{r} {v:,.0f}" for r, v in spots if not math.isnan(v)))
-    return f"Bar chart of {results.label('images_per_s')} by batch size and recipe. " + "; ".join(parts) + "."
+    speeds = bars.in_words(results, "images_per_s")
+    return f"Bar chart of {results.label('images_per_s')} by batch size and recipe. {speeds}."
 
 
 def _speedup(results: Results, place: bars.Place) -> str:
@@ -73,3 +64,16 @@ def _speedup(results: Results, place: bars.Place) -> str:
         return ""
     mean, low, high = t_interval(ratios)
     return f"{math.exp(mean):.2f}×" + ("" if low > 0 or high < 0 else "?")
+
+
+FIGURE = Figure(
+    name="throughput",
+    title="Throughput",
+    caption=(
+        "Bar: median of the processes. Dot: one process. Line, from three processes on: 95 % interval of their "
+        "geometric mean. Number: speed-up over the reference in pairs, with a question mark where these pairs alone do "
+        "not tell it from 1. Comparisons rest on the pairs, not on these lines."
+    ),
+    draw=draw,
+    describe=describe,
+)

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from matplotlib.axes import Axes
 
-from ampbench.visualize.figures import bars
+from ampbench.visualize.figures import bars, layer_samples
+from ampbench.visualize.figures.figure import Figure
 from ampbench.visualize.read.frame import Results
 from ampbench.visualize.read.layers import flushed
 
-CAPTION = (
-    "Colour: share of the layer's nonzero gradient entries in strict fp32 that round to zero in the recipe's compute "
-    "dtype at its loss scale of that step; mean over seeds. Rows: layers, the input above. Columns: looks."
-)
 MOST_NAMED = 24
 """Layers whose names fit beside a map; of more, every second, third … is named."""
 
@@ -19,7 +16,7 @@ SHARES = (0, 0.01, 0.05, 0.1, 0.2, 0.5, 1)
 """Marked beside the map."""
 
 
-def draw_underflow(results: Results, ax: Axes) -> Axes:
+def draw(results: Results, ax: Axes) -> Axes:
     """Draw the flushed share of gradients by layer and step, pale where nothing is lost.
 
     The scale is the same in every panel, and bent: the last tenths of a share would else hide the first.
@@ -36,7 +33,7 @@ def draw_underflow(results: Results, ax: Axes) -> Axes:
 
     shares = flushed(results)
     if shares["cell_id"].empty:
-        return bars.say(ax, "No look at the layers: set numerics_samples in [measure].")
+        return bars.say(ax, layer_samples.NOTHING)
     if shares["recipe"].nunique() > 1:
         raise ValueError("a map is drawn for one recipe: say results.where(recipe=...) first")
     layers = shares.drop_duplicates("layer").sort_values("depth")["layer"].astype(str)
@@ -54,18 +51,33 @@ def draw_underflow(results: Results, ax: Axes) -> Axes:
             "format": lambda share, _: f"{100 * share:.0f} %",
         },
     )
-    ax.set_xlabel("step")
+    ax.set_xlabel(results.label("step"))
     ax.set_ylabel("")
     ax.tick_params(axis="y", rotation=0, labelsize=8)
     ax.tick_params(axis="x", rotation=0, labelsize=8)
     return ax
 
 
-def describe_underflow(results: Results) -> str:
+def describe(results: Results) -> str:
     """Say in words what the figure shows."""
     shares = flushed(results)
     if shares["cell_id"].empty:
-        return "no look at the layers"
+        return layer_samples.NOTHING_IN_WORDS
     by_layer = shares.groupby("layer", observed=True)["value"].max()
     worst = by_layer.idxmax()
     return f"at most {100 * by_layer[worst]:.1f} % of a layer's gradient flushed to zero ({worst})"
+
+
+FIGURE = Figure(
+    name="underflow",
+    title="Underflow",
+    caption=(
+        "Colour: share of the layer's nonzero gradient entries in strict fp32 that round to zero in the recipe's "
+        "compute dtype at its loss scale of that step; mean over seeds. Rows: layers, the input above. Columns: looks."
+    ),
+    draw=draw,
+    describe=describe,
+    by_batch_size=True,
+    by_recipe=True,
+    shown=layer_samples.taken,
+)

@@ -16,14 +16,14 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.colors import to_hex
 
-from ampbench.visualize import figures
-from ampbench.visualize.figures import curves, theme
+from ampbench.visualize.figures import accuracy, batch_sizes, curves, loss, memory, theme, throughput
 from ampbench.visualize.figures.loss import stretches
+from ampbench.visualize.figures.sheet import sheet
 from ampbench.visualize.read.frame import read
 
 pytestmark = pytest.mark.whole
 
-DRAWN = (figures.draw_throughput, figures.draw_memory, figures.draw_accuracy, figures.draw_loss)
+DRAWN = (throughput.draw, memory.draw, accuracy.draw, loss.draw)
 
 
 @pytest.fixture
@@ -103,26 +103,26 @@ def test_bars_start_at_zero_and_have_their_recipes_colour(matrix, ax, draw):
 
 def test_every_process_is_a_dot(matrix, ax):
     results = read(matrix(batch_sizes=(64, 128)))
-    figures.draw_throughput(results, ax)
+    throughput.draw(results, ax)
     dots = np.concatenate([c.get_offsets()[:, 1] for c in ax.collections if len(c.get_offsets()) == 3])
     assert sorted(dots) == pytest.approx(sorted(results.cells["images_per_s"]))
 
 
 def test_the_memory_axis_names_the_instrument(matrix, ax):
-    figures.draw_memory(read(matrix(over={"memory_instrument": "rss"})), ax)
-    assert "resident set of the process, libraries included" in ax.get_ylabel()
+    memory.draw(read(matrix(over={"memory_instrument": "rss"})), ax)
+    assert "of the process's resident set, libraries included" in ax.get_ylabel()
 
 
 def test_bars_of_memory_are_medians_in_mib(matrix, ax):
     results = read(matrix(recipes=("fp32",)))
-    figures.draw_memory(results, ax)
+    memory.draw(results, ax)
     bar = next(p for p in ax.patches if p.get_fill())
     assert bar.get_height() == pytest.approx(results.cells["steady_peak_bytes"].median() / 2**20)
 
 
 def test_a_line_is_the_mean_and_its_band_the_extremes_of_the_seeds(matrix, ax):
     results = read(matrix(recipes=("fp32",)))
-    figures.draw_accuracy(results, ax)
+    accuracy.draw(results, ax)
     by_epoch = 100 * results.epochs.groupby("epoch")["test_accuracy"].agg(["mean", "min", "max"])
     assert ax.lines[0].get_ydata() == pytest.approx(by_epoch["mean"].to_numpy())
     band = ax.collections[0].get_paths()[0].vertices[:, 1]
@@ -130,11 +130,11 @@ def test_a_line_is_the_mean_and_its_band_the_extremes_of_the_seeds(matrix, ax):
 
 
 def test_a_long_curve_is_enlarged_over_its_last_fifth_and_a_short_one_is_not(matrix, folder, ax):
-    figures.draw_accuracy(read(matrix(recipes=("fp32",))), ax)
+    accuracy.draw(read(matrix(recipes=("fp32",))), ax)
     (zoom,) = ax.child_axes
     assert zoom.get_xlim() == (17, 20)
     folder.rows = {name: [] for name in folder.rows}
-    figures.draw_accuracy(read(matrix(recipes=("fp32",), epochs=3)), other := plt.subplots()[1])
+    accuracy.draw(read(matrix(recipes=("fp32",), epochs=3)), other := plt.subplots()[1])
     plt.close(other.figure)
     assert not other.child_axes
 
@@ -146,7 +146,7 @@ def test_a_collapsed_recipe_does_not_flatten_the_enlargement(folder, ax):
     fp16 = folder.rows["cells"][-1]["cell_id"]
     for row in folder.rows["epochs"]:
         row["test_accuracy"] = 0.1 if row["cell_id"] == fp16 else row["test_accuracy"]
-    figures.draw_accuracy(read(folder.write()), ax)
+    accuracy.draw(read(folder.write()), ax)
     assert ax.child_axes[0].get_ylim()[0] > 80
 
 
@@ -164,14 +164,14 @@ def test_stretches_count_every_step_once(matrix):
 
 
 def test_smoothing_is_said_on_the_axis(matrix, ax):
-    figures.draw_loss(read(matrix()), ax)
+    loss.draw(read(matrix()), ax)
     assert ax.get_xlabel() == "step (each point the mean of 2 steps)"
 
 
 def test_a_sheet_has_one_legend_for_all_panels(matrix):
     results = read(matrix(batch_sizes=(64, 128)))
     panels = {f"batch {size}": results.where(batch_size=size) for size in results.batch_sizes}
-    fig = figures.sheet(figures.draw_accuracy, panels)
+    fig = sheet(accuracy.draw, panels)
     assert [ax.get_title(loc="left") or ax.get_title() for ax in fig.axes if ax.axison][:2] == ["batch 64", "batch 128"]
     assert len(fig.legends) == 1
     assert not any(ax.get_legend() for ax in fig.axes)
@@ -184,7 +184,7 @@ def of_one_recipe(matrix, **given):
 
 @pytest.mark.parametrize("column", ["test_accuracy", "train_loss"])
 def test_lines_by_batch_size_are_told_apart_and_in_order(matrix, ax, column):
-    figures.draw_batch_sizes(of_one_recipe(matrix, batch_sizes=(128, 8, 16), seeds=(0, 1)), ax, column=column)
+    batch_sizes.draw(of_one_recipe(matrix, batch_sizes=(128, 8, 16), seeds=(0, 1)), ax, column=column)
     ax.figure.canvas.draw()
     assert [t.get_text() for t in ax.get_legend().get_texts()] == ["batch 8", "batch 16", "batch 128"]
     assert len({to_hex(line.get_color()) for line in ax.get_lines()}) == 3
@@ -192,7 +192,7 @@ def test_lines_by_batch_size_are_told_apart_and_in_order(matrix, ax, column):
 
 def test_a_line_by_batch_size_is_the_mean_over_the_seeds(matrix, ax):
     results = of_one_recipe(matrix, batch_sizes=(8,), seeds=(0, 1))
-    figures.draw_batch_sizes(results, ax, column="test_accuracy")
+    batch_sizes.draw(results, ax, column="test_accuracy")
     wanted = 100 * results.epochs.groupby("epoch")["test_accuracy"].mean()
     np.testing.assert_allclose(ax.get_lines()[0].get_ydata(), wanted)
 
@@ -202,23 +202,23 @@ def test_a_batch_size_that_diverged_is_left_out_and_named(matrix, ax):
     results = read(folder)
     bad = results.cells["batch_size"].isin([8, 16])
     results = dataclasses.replace(results, cells=results.cells.assign(status=np.where(bad, "diverged", "ok")))
-    figures.draw_batch_sizes(results, ax, column="train_loss")
+    batch_sizes.draw(results, ax, column="train_loss")
     assert "Left out: batch 8, 16 (diverged)." in ax.get_xlabel()
     assert len(ax.get_lines()) == 1
-    assert figures.describe_batch_sizes(results, column="train_loss").startswith("training loss at the end: batch 32 ")
+    assert batch_sizes.describe(results, column="train_loss").startswith("training loss at the end: batch 32 ")
 
 
 def test_a_seed_that_diverged_at_a_batch_size_that_is_drawn_is_named(matrix, ax):
     results = of_one_recipe(matrix, batch_sizes=(8, 16), seeds=(0, 1))
     bad = (results.cells["batch_size"] == 16) & (results.cells["seed"] == 1)
     results = dataclasses.replace(results, cells=results.cells.assign(status=np.where(bad, "diverged", "ok")))
-    figures.draw_batch_sizes(results, ax, column="train_loss")
+    batch_sizes.draw(results, ax, column="train_loss")
     assert "Left out: batch 16 seed 1 (diverged)." in ax.get_xlabel()
 
 
 def test_lines_by_batch_size_refuse_two_recipes(matrix, ax):
     with pytest.raises(ValueError, match=r"say results.where\(recipe='fp32'\) first"):
-        figures.draw_batch_sizes(read(matrix()), ax, column="train_loss")
+        batch_sizes.draw(read(matrix()), ax, column="train_loss")
 
 
 def test_the_inset_of_a_loss_that_ends_high_covers_none_of_it(ax):

@@ -11,11 +11,12 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.colors import to_hex
 
+from ampbench.schema.memory import MIB
+from ampbench.schema.memory_history import CATEGORIES
 from ampbench.visualize.figures import theme
-from ampbench.visualize.figures.memory_diff import CATEGORIES, by_category, describe_composition, draw_composition
+from ampbench.visualize.figures.memory_diff import by_category, describe_composition, draw_composition
 from ampbench.visualize.figures.memory_timeline import describe_levels, draw_levels
 
-MIB = 2**20
 HELD = {
     "fp32": {"weights": 76, "gradients": 76, "optimizer state": 76, "activations": 400, "other": 1},
     "bf16_amp": {"weights": 76, "gradients": 76, "optimizer state": 76, "autocast cache": 38, "activations": 210},
@@ -130,7 +131,7 @@ def test_without_a_history_a_figure_is_a_sentence(draw, held, line, ax):
     assert ax.texts[0].get_text().startswith("No history of the memory was recorded")
 
 
-def test_the_categories_are_those_of_the_file():
-    from ampbench.schema.memory_history import CATEGORIES as STORED
-
-    assert set(CATEGORIES) == STORED.keys()
+def test_every_category_of_the_file_has_its_row_in_the_order_of_the_schema(ax):
+    rows = [(recipe, category, 1.0) for recipe in ("fp32", "bf16") for category in sorted(CATEGORIES)]
+    draw_composition(pd.DataFrame(rows, columns=["recipe", "category", "allocated_bytes"]), ax)
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == list(CATEGORIES)

@@ -11,8 +11,7 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 
-from ampbench.visualize import figures
-from ampbench.visualize.figures import theme
+from ampbench.visualize.figures import exponents, loss_scale, lost_updates, theme, underflow
 from ampbench.visualize.findings import numerics
 from ampbench.visualize.read.frame import read
 from ampbench.visualize.read.layers import unmoved
@@ -22,7 +21,7 @@ LAYERS = {"conv1": 100, "conv2": 300}
 FLUSHED = {"fp16_amp": {"conv1": 0.43, "conv2": 0.02}, "fp16_amp_scaled": {"conv1": 0.0, "conv2": 0.0}}
 UNMOVED = {"bf16": {"conv1": 0.2, "conv2": 0.8}}
 
-LOOKED = (figures.draw_underflow, figures.draw_exponents)
+LOOKED = (underflow.draw, exponents.draw)
 
 
 @pytest.fixture
@@ -82,7 +81,7 @@ def test_unmoved_weighs_layers_by_their_size(looked):
 
 
 def test_a_map_has_a_row_a_layer_and_a_column_a_look(looked, ax):
-    assert figures.draw_underflow(looked.where(recipe="fp16_amp"), ax) is ax
+    assert underflow.draw(looked.where(recipe="fp16_amp"), ax) is ax
     assert [t.get_text() for t in ax.get_yticklabels()] == ["conv1", "conv2"]
     assert ax.collections[0].get_array().shape == (2, 2)
     assert ax.collections[0].get_array().max() == pytest.approx(0.43)
@@ -90,31 +89,31 @@ def test_a_map_has_a_row_a_layer_and_a_column_a_look(looked, ax):
 
 def test_a_map_refuses_two_recipes(looked, ax):
     with pytest.raises(ValueError, match=r"say results.where\(recipe="):
-        figures.draw_underflow(looked, ax)
+        underflow.draw(looked, ax)
 
 
 def test_the_window_of_fp16_moves_with_the_loss_scale(looked, ax):
-    figures.draw_exponents(looked.where(recipe="fp16_amp"), ax)
+    exponents.draw(looked.where(recipe="fp16_amp"), ax)
     plain = ax.patches[-2].get_x()  # the span of the subnormal numbers starts where fp16 ends
     ax.clear()
-    figures.draw_exponents(looked.where(recipe="fp16_amp_scaled"), ax)
+    exponents.draw(looked.where(recipe="fp16_amp_scaled"), ax)
     assert plain - ax.patches[-2].get_x() == 10
 
 
 def test_a_skipped_step_is_a_cross_on_the_scale_it_used(looked, ax):
-    figures.draw_loss_scale(looked, ax)
+    loss_scale.draw(looked, ax)
     assert [line.get_label() for line in ax.lines][:1] == ["fp16_amp_scaled"]
     assert ax.collections[0].get_offsets().tolist() == [[3.0, 11.0]]
-    assert "1 of 20 steps skipped" not in figures.describe_loss_scale(looked)
-    assert "2 of 40 steps skipped" in figures.describe_loss_scale(looked)
+    assert "1 of 20 steps skipped" not in loss_scale.describe(looked)
+    assert "2 of 40 steps skipped" in loss_scale.describe(looked)
 
 
 def test_lost_updates_are_a_line_a_recipe(looked, ax):
-    figures.draw_lost_updates(looked, ax)
+    lost_updates.draw(looked, ax)
     assert [t.get_text() for t in ax.get_legend().get_texts()] == ["fp32", "bf16", "fp16_amp", "fp16_amp_scaled"]
 
 
-@pytest.mark.parametrize("draw", [*LOOKED, figures.draw_lost_updates, figures.draw_loss_scale])
+@pytest.mark.parametrize("draw", [*LOOKED, lost_updates.draw, loss_scale.draw])
 def test_without_looks_and_scales_a_figure_is_a_sentence(matrix, ax, draw):
     draw(read(matrix(("fp32",), seeds=(0,))), ax)
     assert not ax.axison
@@ -123,6 +122,6 @@ def test_without_looks_and_scales_a_figure_is_a_sentence(matrix, ax, draw):
 
 def test_every_figure_has_its_words(looked):
     own = looked.where(recipe="fp16_amp")
-    assert "43.0 %" in figures.describe_underflow(own)
-    assert "lie below 2^" in figures.describe_exponents(own)
-    assert "bf16 65 %" in figures.describe_lost_updates(looked)
+    assert "43.0 %" in underflow.describe(own)
+    assert "lie below 2^" in exponents.describe(own)
+    assert "bf16 65 %" in lost_updates.describe(looked)

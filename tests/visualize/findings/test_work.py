@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
-from ampbench.visualize.figures.phases import describe_phases, draw_phases, phases
+from ampbench.visualize.figures import phases
 from ampbench.visualize.findings import work
 from ampbench.visualize.read.frame import read
 
@@ -54,15 +54,15 @@ def test_nothing_is_told_of_what_nobody_looked_at(matrix: Callable[..., Path]) -
     results = read(matrix())
     assert work.findings(results) == []
     _, ax = plt.subplots()
-    assert "No phases" in draw_phases(results, ax).texts[0].get_text()
+    assert "No phases" in phases.draw(results, ax).texts[0].get_text()
 
 
 def test_a_bar_is_as_long_as_its_phases_together(matrix: Callable[..., Path]) -> None:
     results = read(matrix(over=PHASES))
     _, ax = plt.subplots()
-    assert draw_phases(results, ax) is ax
+    assert phases.draw(results, ax) is ax
     ends = [patch.get_x() + patch.get_width() for patch in ax.patches]  # type: ignore[attr-defined]
     assert max(ends) == pytest.approx(33)
-    assert list(phases(results).index) == ["fp32", "bf16_amp"]
+    assert list(phases.by_recipe(results).index) == ["fp32", "bf16_amp"]
     assert [text.get_text() for text in ax.texts] == ["10", "20"] * 2, "the narrow parts have no room for a number"
-    assert "bf16_amp data 1, forward 10, backward 20, update 2" in describe_phases(results)
+    assert "bf16_amp data 1, forward 10, backward 20, update 2" in phases.describe(results)
