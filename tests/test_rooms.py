@@ -89,16 +89,22 @@ def test_instruments_do_not_know_of_one_another() -> None:
 
 
 def test_no_command_launcher_or_store_imports_torch() -> None:
-    modules = [
-        "ampbench.bench.run_matrix",
-        "ampbench.bench.run_one",
-        "ampbench.bench.evaluate",
-        "ampbench.bench.launch.local",
-        "ampbench.bench.store.join",
-        "ampbench.bench.launch.sweep",
-    ]
+    modules = ["ampbench.bench.run_matrix", "ampbench.bench.run_one", "ampbench.bench.evaluate"]
+    for room in ("bench.plan", "bench.machine", "bench.store", "bench.launch"):
+        files = [path for path in files_of(room) if path.stem != "__main__"]
+        modules += [".".join(["ampbench", *path.relative_to(ROOT).with_suffix("").parts]) for path in files]
     heavy = {"torch", "pandas", "seaborn", "wandb"}
     assert not imported_with(modules, heavy)
+
+
+def test_one_file_opens_nvml() -> None:
+    """All others go through it. The list of packages names its bindings too."""
+    may = {ROOT / "bench" / "machine" / "nvml.py", ROOT / "bench" / "plan" / "packages.py"}
+    opening = re.compile("pynvml|nvmlInit|nvmlShutdown|libnvidia-ml")
+    found = set()
+    for folder in ("ampbench", "bench", "models", "visualize", "experiments"):
+        found |= {path for path in (ROOT / folder).rglob("*.py") if opening.search(path.read_text())}
+    assert found == may
 
 
 def test_visualize_imports_neither_torch_nor_bench() -> None:

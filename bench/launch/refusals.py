@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ampbench.bench.machine.board import Board
-from ampbench.bench.machine.board_state import foreign_processes
+from ampbench.bench.machine.board_state.reader import foreign_processes
 from ampbench.bench.machine.provenance import environment_id, machine_of
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.errors import RequestError

@@ -5,7 +5,6 @@ NVML ignores CUDA_VISIBLE_DEVICES, so it is applied here. Boards are known by UU
 
 from __future__ import annotations
 
-import importlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from ampbench.bench.machine.board import Board
+from ampbench.bench.machine.nvml import MODULE, NotInstalled, Nvml, Silent
 from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.plan.packages import how_to_install
 
 NVIDIA_DEVICE = "/dev/nvidiactl"
 """There where NVIDIA's driver is loaded."""
-
 
 NO_GPU = ("", "-1", "NoDevFiles")
 """Words of CUDA_VISIBLE_DEVICES that hide every GPU on purpose."""
@@ -33,20 +32,21 @@ class Boards:
     """Visible boards of another model: a comparison never spans two models."""
 
 
-def find_boards(environ: Mapping[str, str], nvml: Any = None) -> tuple[Board, ...]:
+def find_boards(environ: Mapping[str, str], library: Any = None) -> tuple[Board, ...]:
     """Return the visible boards.
 
     Args:
         environ: `CUDA_VISIBLE_DEVICES` (indices or UUIDs, or empty for none) selects GPUs;
             `AMPBENCH_CPU_BOARDS=n` makes a machine without GPUs pretend to have n boards that share its cores,
             for trying out queues. Rows of simulated boards say so.
-        nvml: stands in for pynvml in tests.
+        library: stands in for NVML's bindings in tests.
 
     Raises:
-        RequestError: CUDA_VISIBLE_DEVICES or AMPBENCH_CPU_BOARDS name what is not there.
+        RequestError: CUDA_VISIBLE_DEVICES or AMPBENCH_CPU_BOARDS name what is not there, or this machine has GPUs and
+            would be measured without them, since NVML's bindings are not installed.
     """
     variable = environ.get("CUDA_VISIBLE_DEVICES")
-    gpus, sliced = _gpus(nvml or _pynvml(), variable)
+    gpus, sliced = _gpus(library, variable)
     gpus = _visible(gpus, variable)
     for board in gpus:
         if board.board_id in sliced:
@@ -103,74 +103,49 @@ def choose_boards(boards: Sequence[Board], gpus: str | None) -> Boards:
     return Boards(used=tuple(used), ignored=tuple(b for b in boards if b not in used))
 
 
-def _gpus(nvml: Any, variable: str | None) -> tuple[tuple[Board, ...], set[str]]:
+def _gpus(library: Any, variable: str | None) -> tuple[tuple[Board, ...], set[str]]:
     """All GPUs that NVML knows, in PCI order, and which of them are cut by MIG; none where there is no driver.
 
     Where `variable`, CUDA_VISIBLE_DEVICES, names MIG slices, those are the boards.
     """
     try:
-        nvml.nvmlInit()
-    except nvml.NVMLError:
-        return (), set()
-    try:
-        driver = _text(nvml.nvmlSystemGetDriverVersion())
-        slices = [word.strip() for word in (variable or "").split(",") if word.strip().startswith("MIG-")]
-        if slices:
-            handles = [_slice(nvml, word) for word in slices]
-        else:
-            handles = [nvml.nvmlDeviceGetHandleByIndex(i) for i in range(nvml.nvmlDeviceGetCount())]
-        boards = tuple(
-            Board(
-                board_id=_text(nvml.nvmlDeviceGetUUID(handle)),
-                name=_text(nvml.nvmlDeviceGetName(handle)),
-                driver=driver,
-                power_cap_w=_power_cap_w(nvml, handle),
-            )
-            for handle in handles
-        )
-        cut = [not slices and _is_cut(nvml, handle) for handle in handles]
-        return boards, {board.board_id for board, is_cut in zip(boards, cut, strict=True) if is_cut}
-    finally:
-        nvml.nvmlShutdown()
-
-
-def _pynvml() -> Any:
-    """Return pynvml; where it is not installed, what stands for a machine without a driver, if it is one.
-
-    Raises:
-        RequestError: this machine has a GPU, and would be measured without it.
-    """
-    try:
-        return importlib.import_module("pynvml")
-    except ModuleNotFoundError:
+        opened = Nvml(library)
+    except NotInstalled:
         if Path(NVIDIA_DEVICE).exists():
-            raise RequestError(f"the GPUs of this machine cannot be asked: {how_to_install(['pynvml'])}") from None
-        return NoNvml()
+            missing = how_to_install([MODULE])
+            raise RequestError(f"the GPUs of this machine cannot be asked: {missing}") from None
+        return (), set()
+    except Silent:
+        return (), set()
+    with opened as asked:
+        slices = [word.strip() for word in (variable or "").split(",") if word.strip().startswith("MIG-")]
+        handles = [_slice(asked, word) for word in slices] if slices else asked.handles()
+        boards = tuple(_board(asked, handle) for handle in handles)
+        if slices:
+            return boards, set()
+        return boards, {board.board_id for board, handle in zip(boards, handles, strict=True) if _is_cut(asked, handle)}
 
 
-class NoNvml:
-    """A machine without a driver, as pynvml tells it."""
+def _board(nvml: Nvml, handle: Any) -> Board:
+    power_cap_mw = nvml.ask_if_told("nvmlDeviceGetEnforcedPowerLimit", handle)
+    return Board(
+        board_id=nvml.ask("nvmlDeviceGetUUID", handle),
+        name=nvml.ask("nvmlDeviceGetName", handle),
+        driver=nvml.ask("nvmlSystemGetDriverVersion"),
+        power_cap_w=None if power_cap_mw is None else power_cap_mw / 1e3,
+    )
 
-    class NVMLError(Exception):
-        """Raised by the only function that is called."""
 
-    def nvmlInit(self) -> None:  # noqa: N802
-        """Raise NVMLError: there is no driver."""
-        raise self.NVMLError
-
-
-def _slice(nvml: Any, uuid: str) -> Any:
+def _slice(nvml: Nvml, uuid: str) -> Any:
     try:
-        return nvml.nvmlDeviceGetHandleByUUID(uuid)
-    except nvml.NVMLError:
+        return nvml.handle_of(uuid)
+    except Silent:
         raise RequestError(f"CUDA_VISIBLE_DEVICES: no MIG slice {uuid!r} here; nvidia-smi -L lists them") from None
 
 
-def _is_cut(nvml: Any, handle: Any) -> bool:
-    try:
-        return bool(nvml.nvmlDeviceGetMigMode(handle)[0])
-    except nvml.NVMLError:  # a board that knows no MIG
-        return False
+def _is_cut(nvml: Nvml, handle: Any) -> bool:
+    modes = nvml.ask_if_told("nvmlDeviceGetMigMode", handle)  # now, and after a reset; a board may know no MIG
+    return modes is not None and bool(modes[0])
 
 
 def _visible(boards: tuple[Board, ...], variable: str | None) -> tuple[Board, ...]:
@@ -195,14 +170,3 @@ def _pick(boards: Sequence[Board], word: str) -> Board | None:
         return boards[int(word)] if int(word) < len(boards) else None
     matches = [board for board in boards if word and board.board_id.startswith(word)]
     return matches[0] if len(matches) == 1 else None
-
-
-def _power_cap_w(nvml: Any, handle: Any) -> float | None:
-    try:
-        return float(nvml.nvmlDeviceGetEnforcedPowerLimit(handle)) / 1e3
-    except nvml.NVMLError:
-        return None
-
-
-def _text(value: str | bytes) -> str:
-    return value.decode() if isinstance(value, bytes) else value

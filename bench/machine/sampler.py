@@ -1,6 +1,6 @@
 """The worker's end of the pipe to a process that samples beside it, whatever it samples.
 
-    with Sampler(sampling_command(board_id, [os.getpid()]), Sample.decoded) as sampler:
+    with Sampler(sampling_command(board_id, [os.getpid()]), decoded) as sampler:
         ...
         samples += sampler.drain()      # at every block's border: a read that never waits
         ...

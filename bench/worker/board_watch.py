@@ -6,16 +6,20 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
 
-from ampbench.bench.machine import energy
 from ampbench.bench.machine.board import Board
-from ampbench.bench.machine.board_state import Sample, sampling_command
+from ampbench.bench.machine.board_state.line import decoded
+from ampbench.bench.machine.board_state.sampling import sampling_command
+from ampbench.bench.machine.clocks import median_sm_clock, why_invalid
+from ampbench.bench.machine.energy import MIN_WINDOW_S
 from ampbench.bench.machine.process_tree import ancestor_pids
 from ampbench.bench.machine.sampler import NoSampler, Sampler
+from ampbench.bench.machine.summary import summary
+from ampbench.bench.machine.windows import Window
 from ampbench.bench.measure.clock import Block
 from ampbench.bench.measure.stopping import STEADY_WINDOW, is_flat
+from ampbench.schema.board import BoardSample, BoardState
 
 REST_S = 2.2
 """Slept with the model on the board before the first step, for the power that it draws idle: power may be the mean of
@@ -30,16 +34,16 @@ THIN_S = 0.2
 class BoardWatch:
     """The samples of one worker's board, gathered without a wait."""
 
-    sampler: Sampler[Sample] | NoSampler[Sample] = field(default_factory=NoSampler)
-    samples: list[Sample] = field(default_factory=list)
-    idle_window: energy.Window | None = None
+    sampler: Sampler[BoardSample] | NoSampler[BoardSample] = field(default_factory=NoSampler)
+    samples: list[BoardSample] = field(default_factory=list)
+    idle_window: Window | None = None
 
     @classmethod
     def of(cls, board: Board) -> BoardWatch:
         """Watch a board; the CPU has nothing that tells."""
         if not board.is_gpu:
             return cls()
-        return cls(Sampler(sampling_command(board.board_id, [os.getpid()], ancestor_pids()), Sample.decoded))
+        return cls(Sampler(sampling_command(board.board_id, [os.getpid()], ancestor_pids()), decoded))
 
     def start(self) -> None:
         """Start sampling, from a process of its own."""
@@ -51,7 +55,7 @@ class BoardWatch:
             return
         time.sleep(REST_S)
         now_s = time.perf_counter()
-        self.idle_window = (now_s - energy.MIN_WINDOW_S, now_s)
+        self.idle_window = (now_s - MIN_WINDOW_S, now_s)
 
     def look(self) -> None:
         """Take in what has been sampled since the last look."""
@@ -79,30 +83,30 @@ class BoardWatch:
         """
         if not self.samples:
             return list(blocks[first:])
-        median = energy.median_sm_clock(self.samples, [window_of(block) for block in blocks if block.steady])
+        median = median_sm_clock(self.samples, [window_of(block) for block in blocks if block.steady])
 
         def judged(block: Block) -> Block:
-            return replace(block, invalid=energy.why_invalid(self.samples, *window_of(block), median))
+            return replace(block, invalid=why_invalid(self.samples, *window_of(block), median))
 
         return [judged(block) if block.steady else block for block in blocks[first:]]
 
     def clock_is_flat(self, blocks: Sequence[Block]) -> bool:
         """Whether the SM clock does not drift over the last blocks; it does not where nobody knows."""
-        clocks = [energy.median_sm_clock(self.samples, [window_of(block)]) for block in blocks[-STEADY_WINDOW:]]
+        clocks = [median_sm_clock(self.samples, [window_of(block)]) for block in blocks[-STEADY_WINDOW:]]
         known = [mhz for mhz in clocks if mhz is not None]
         return len(known) < STEADY_WINDOW or is_flat(known)
 
-    def columns(self, blocks: Sequence[Block]) -> dict[str, Any]:
-        """Return columns of the record, over the steady blocks."""
+    def columns(self, blocks: Sequence[Block]) -> BoardState:
+        """Return what the record says of the board, over the steady blocks."""
         steady = [block for block in blocks if block.steady]
         windows = [window_of(block) for block in steady]
-        return energy.summary(self.samples, windows, [block.num_images for block in steady], self.idle_window)
+        return summary(self.samples, windows, [block.num_images for block in steady], self.idle_window)
 
-    def rows(self, since_s: float) -> list[dict[str, Any]]:
+    def rows(self, since_s: float) -> list[BoardSample]:
         """Return the samples as rows of `board`, their time since `since_s`."""
-        return [asdict(sample) | {"time_s": sample.time_s - since_s} for sample in self.samples]
+        return [replace(sample, time_s=sample.time_s - since_s) for sample in self.samples]
 
 
-def window_of(block: Block) -> energy.Window:
+def window_of(block: Block) -> Window:
     """Return the wall time in which a block ran."""
     return block.began_s, block.began_s + block.wall_s

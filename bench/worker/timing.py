@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
@@ -114,8 +114,8 @@ class Timing:
         """Stop watching the board, judge the blocks by all of it, and return its samples as rows."""
         self.board.stop()
         self.judge()
-        self.row |= self.board.columns(self.clock.own_blocks)
-        return self.board.rows(since_s)
+        self.row |= asdict(self.board.columns(self.clock.own_blocks))
+        return [asdict(sample) for sample in self.board.rows(since_s)]
 
     def judge(self, first: int = 0) -> None:
         """Mark the blocks of this process, from the `first` on, that the board spoilt."""

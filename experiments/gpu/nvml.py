@@ -5,7 +5,6 @@ Before and after a second of products, since an idle board answers otherwise; th
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 import time
@@ -15,8 +14,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ampbench.bench.machine.board_state import PROCESSES, QUESTIONS
+from ampbench.bench.machine.board_state.questions import PROCESSES, QUESTIONS
 from ampbench.bench.machine.discovery import find_boards
+from ampbench.bench.machine.nvml import Nvml, Silent, Unanswered
 from ampbench.bench.plan.packages import advice
 from ampbench.bench.store.atomic import replacing
 
@@ -24,16 +24,15 @@ IDLE_S = (0.0, 0.5, 1.0, 2.0)
 """After the products, the clock is read after so long: how soon a board slows down when it waits."""
 
 
-def ask(nvml: Any, handle: Any, when: str) -> list[dict[str, Any]]:
+def ask(nvml: Nvml, handle: Any, when: str) -> list[dict[str, Any]]:
     """Ask everything once."""
     rows = []
     for field, (function, _, constant) in [*QUESTIONS.items(), ("processes", PROCESSES)]:
-        arguments = [getattr(nvml, constant)] if constant else []
         begun = time.perf_counter()
         try:
-            answer = raw(getattr(nvml, function)(handle, *arguments))
-        except Exception as e:  # NVML's own, or a function that this pynvml or this driver does not have
-            answer = f"{type(e).__name__}: {e}"
+            answer = raw(nvml.ask(function, handle, constant=constant))
+        except Unanswered as e:
+            answer = f"{type(e.error).__name__}: {e}"
         took_ms = 1e3 * (time.perf_counter() - begun)
         rows.append({"when": when, "field": field, "function": function, "answer": answer, "ms": took_ms})
     return rows
@@ -70,16 +69,15 @@ def write(rows: list[dict[str, Any]], facts: dict[str, str], out: Path) -> None:
 def main(out: Path) -> int:
     """Ask the first visible board; return 1 if nothing could be computed on it."""
     board = find_boards(os.environ)[0]
-    nvml = importlib.import_module("pynvml")
-    nvml.nvmlInit()
-    handle = nvml.nvmlDeviceGetHandleByUUID(board.board_id)
     facts = {"board": str(board.name), "driver": str(board.driver), "pid": str(os.getpid())}
-    rows = ask(nvml, handle, "idle")
-    write(rows, facts, out)  # torch's first import may take longer than the time there is
-    by = compute()
-    for idle_s in IDLE_S:
-        time.sleep(idle_s)
-        rows += ask(nvml, handle, "just after products" if not idle_s else f"{idle_s:g} s more of waiting")
+    with Nvml() as nvml:
+        handle = nvml.handle_of(board.board_id)
+        rows = ask(nvml, handle, "idle")
+        write(rows, facts, out)  # torch's first import may take longer than the time there is
+        by = compute()
+        for idle_s in IDLE_S:
+            time.sleep(idle_s)
+            rows += ask(nvml, handle, "just after products" if not idle_s else f"{idle_s:g} s more of waiting")
     for row in rows:
         if row["when"] in ("idle", "just after products") or row["field"] == "sm_clock_mhz":
             print(f"{row['when']:24} {row['field']:26} {row['ms']:6.2f} ms  {row['answer'][:200]}")
@@ -91,5 +89,7 @@ def main(out: Path) -> int:
 if __name__ == "__main__":
     try:
         sys.exit(main(Path(sys.argv[1])))
+    except Silent as e:
+        sys.exit(str(e))
     except KeyboardInterrupt:
         sys.exit(f"stopped; the answers so far are in {sys.argv[1]}")

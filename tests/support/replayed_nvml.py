@@ -12,7 +12,9 @@ from typing import Any
 
 import pynvml
 
-from ampbench.bench.machine.board_state import PERIOD_S, BoardReader, Sample
+from ampbench.bench.machine.board_state.reader import BoardReader
+from ampbench.bench.machine.board_state.sampling import PERIOD_S
+from ampbench.schema.board import BoardSample
 
 UUID, OWN_PID = "GPU-5f2a", 4711
 GIB = 2**30
@@ -76,10 +78,6 @@ class ReplayedNvml:
     """pynvml of one board, for `BoardReader`. An empty trace is a machine without a driver."""
 
     NVMLError = pynvml.NVMLError
-    NVML_ERROR_NOT_SUPPORTED = pynvml.NVML_ERROR_NOT_SUPPORTED
-    NVML_ERROR_NO_PERMISSION = pynvml.NVML_ERROR_NO_PERMISSION
-    NVML_ERROR_FUNCTION_NOT_FOUND = pynvml.NVML_ERROR_FUNCTION_NOT_FOUND
-    NVML_ERROR_INVALID_ARGUMENT = pynvml.NVML_ERROR_INVALID_ARGUMENT
     NVML_CLOCK_SM = pynvml.NVML_CLOCK_SM
     NVML_CLOCK_MEM = pynvml.NVML_CLOCK_MEM
     NVML_TEMPERATURE_GPU = pynvml.NVML_TEMPERATURE_GPU
@@ -156,7 +154,9 @@ class ReplayedNvml:
         return b"python"
 
 
-def replay(trace: Trace, *, nvml: ReplayedNvml | None = None, own_pids: Sequence[int] = (OWN_PID,)) -> list[Sample]:
+def replay(
+    trace: Trace, *, nvml: ReplayedNvml | None = None, own_pids: Sequence[int] = (OWN_PID,)
+) -> list[BoardSample]:
     """What a sampler would have seen: a sample for every row, the first at 0 s."""
     nvml = nvml or ReplayedNvml(trace)
     reader = BoardReader(UUID, own_pids, nvml, nvml.now_s)

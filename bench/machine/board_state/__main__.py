@@ -1,7 +1,7 @@
-"""python -m bench.machine.board_state GPU-5f2a… 4711: the process that samples a board."""
+"""python -m ampbench.bench.machine.board_state GPU-5f2a… 4711: the process that samples a board."""
 
 import sys
 
-from ampbench.bench.machine.board_state import main
+from ampbench.bench.machine.board_state.sampling import main
 
 main(sys.argv[1:])

@@ -16,20 +16,14 @@ from typing import Any
 import pynvml
 import pytest
 
-from ampbench.bench.machine.board_state import (
-    FIELDS,
-    PERIOD_S,
-    PROCESSES,
-    QUESTIONS,
-    BoardReader,
-    Sample,
-    Silent,
-    foreign_processes,
-    next_tick_s,
-    sampling_command,
-)
+from ampbench.bench.machine.board_state.line import FIELDS, decoded, encoded
+from ampbench.bench.machine.board_state.questions import PROCESSES, QUESTIONS
+from ampbench.bench.machine.board_state.reader import BoardReader, foreign_processes
+from ampbench.bench.machine.board_state.sampling import PERIOD_S, next_tick_s, sampling_command
+from ampbench.bench.machine.nvml import FINAL, Nvml, Silent, Unanswered
 from ampbench.bench.machine.sampler import NoSampler, Sampler
 from ampbench.bench.store.tables import TABLES
+from ampbench.schema.board import BoardSample
 from tests.conftest import ROOT
 from tests.support.replayed_nvml import (
     GIB,
@@ -52,7 +46,7 @@ PATIENCE_S = 60.0
 
 FAKE = """
 import pathlib, sys
-from ampbench.bench.machine import board_state
+from ampbench.bench.machine.board_state import sampling
 from tests.support.replayed_nvml import OWN_PID, UUID, ReplayedNvml, board
 
 class Nvml(ReplayedNvml):
@@ -61,8 +55,8 @@ class Nvml(ReplayedNvml):
             pathlib.Path(sys.argv[1]).touch()
         return super().nvmlDeviceGetPowerUsage(handle)
 
-board_state.PERIOD_S = float(sys.argv[2])
-board_state.main([UUID, str(OWN_PID)], Nvml(board(1)))
+sampling.PERIOD_S = float(sys.argv[2])
+sampling.main([UUID, str(OWN_PID)], Nvml(board(1)))
 """
 """A process that samples a fake board and touches a file at the 201st sample: arguments are the file and the period."""
 
@@ -79,7 +73,7 @@ time.sleep(1000)
 
 def test_a_sample_is_in_the_units_of_its_names() -> None:
     (sample,) = replay(board(1, energy_mj=1_500_000, power_ns=7, reliability_ns=9))
-    assert sample == Sample(
+    assert sample == BoardSample(
         time_s=0.0,
         energy_j=1500.0,
         power_w=500.0,
@@ -95,7 +89,7 @@ def test_a_sample_is_in_the_units_of_its_names() -> None:
         process_bytes=10 * GIB,
         num_foreign=0,
     )
-    assert Sample.decoded(json.loads(sample.line)) == sample
+    assert decoded(json.loads(encoded(sample))) == sample
 
 
 def test_every_question_is_one_that_pynvml_can_ask() -> None:
@@ -103,6 +97,28 @@ def test_every_question_is_one_that_pynvml_can_ask() -> None:
         assert callable(getattr(pynvml, function))
         assert constant is None or isinstance(getattr(pynvml, constant), int)
     assert {*QUESTIONS} <= {*FIELDS}
+
+
+def test_an_error_is_final_by_the_number_that_nvml_gives_it() -> None:
+    assert {getattr(pynvml, name): name for name in FINAL.values()} == FINAL
+    nvml = Nvml(ReplayedNvml(changed(board(1), slice(None), power_mw=NOT_SUPPORTED, p_state=TIMEOUT)))
+    for function, error, is_final in (
+        ("nvmlDeviceGetPowerUsage", NOT_SUPPORTED, True),
+        ("nvmlDeviceGetPerformanceState", TIMEOUT, False),
+    ):
+        with pytest.raises(Unanswered, match=str(error)) as raised:
+            nvml.ask(function, UUID)
+        assert (raised.value.error, raised.value.is_final) == (error, is_final)
+
+
+def test_a_function_or_constant_that_is_newer_than_the_bindings_has_no_answer_and_never_will() -> None:
+    nvml = Nvml(ReplayedNvml(board(1)))
+    newer = [("nvmlDeviceGetNewerThing", None), ("nvmlDeviceGetTemperature", "NVML_TEMPERATURE_NEWER")]
+    for function, constant in newer:
+        with pytest.raises(Unanswered, match=f"no attribute '{constant or function}'") as raised:
+            nvml.ask(function, UUID, constant=constant)
+        assert raised.value.is_final
+    assert nvml.ask_if_told("nvmlDeviceGetNewerThing", UUID) is None
 
 
 def test_a_row_of_the_board_table_is_a_sample() -> None:
@@ -129,13 +145,13 @@ def test_an_error_that_may_pass_is_none_this_time_only() -> None:
 def test_a_board_that_is_lost_leaves_samples_that_hold_nothing_but_their_time() -> None:
     samples = replay(lost(6, 4))
     assert samples[3].sm_clock_mhz == 1755
-    assert samples[4:] == [Sample(time_s=4 * PERIOD_S), Sample(time_s=5 * PERIOD_S)]
+    assert samples[4:] == [BoardSample(time_s=4 * PERIOD_S), BoardSample(time_s=5 * PERIOD_S)]
 
 
 def test_a_slice_of_a_board_tells_its_memory_and_nothing_of_the_whole() -> None:
     nvml = ReplayedNvml(mig(1))
     reader = BoardReader("MIG-cc", [OWN_PID], nvml, nvml.now_s)
-    assert reader.read() == Sample(time_s=0.0, used_bytes=11 * GIB, process_bytes=10 * GIB, num_foreign=0)
+    assert reader.read() == BoardSample(time_s=0.0, used_bytes=11 * GIB, process_bytes=10 * GIB, num_foreign=0)
 
 
 @pytest.mark.parametrize(
@@ -220,14 +236,14 @@ def wait_for(condition: Callable[[], bool]) -> bool:
     return condition()
 
 
-def running_pid(sampler: Sampler[Sample]) -> int:
+def running_pid(sampler: Sampler[BoardSample]) -> int:
     assert sampler._process
     return sampler._process.pid
 
 
 def test_the_process_ends_by_itself_with_a_reason_where_there_is_no_driver() -> None:
-    with Sampler(sampling_command("GPU-none", [os.getpid()]), Sample.decoded) as sampler:
-        pid, samples = running_pid(sampler), list[Sample]()
+    with Sampler(sampling_command("GPU-none", [os.getpid()]), decoded) as sampler:
+        pid, samples = running_pid(sampler), list[BoardSample]()
         assert wait_for(lambda: samples.extend(sampler.drain()) or sampler.why_silent is not None)
         assert sampler.stop() == samples == []
     assert str(sampler.why_silent).startswith(("NVML does not start: ", "NVML has no board GPU-none: "))
@@ -236,9 +252,9 @@ def test_the_process_ends_by_itself_with_a_reason_where_there_is_no_driver() -> 
 
 
 def test_the_process_samples_until_it_is_stopped_and_once_more() -> None:
-    sampler = Sampler([sys.executable, "-c", FAKE, os.devnull, "0.05"], Sample.decoded)
+    sampler = Sampler([sys.executable, "-c", FAKE, os.devnull, "0.05"], decoded)
     sampler.start()
-    pid, samples = running_pid(sampler), list[Sample]()
+    pid, samples = running_pid(sampler), list[BoardSample]()
     assert wait_for(lambda: samples.extend(sampler.drain()) or len(samples) >= 3)
     assert sampler._process
     assert sampler._process.stdin
@@ -256,14 +272,14 @@ def test_the_process_samples_until_it_is_stopped_and_once_more() -> None:
 
 def test_no_sample_is_lost_while_the_worker_does_not_read(tmp_path: Path) -> None:
     enough = tmp_path / "enough"
-    sampler = Sampler([sys.executable, "-c", FAKE, str(enough), "0.002"], Sample.decoded)
+    sampler = Sampler([sys.executable, "-c", FAKE, str(enough), "0.002"], decoded)
     sampler.start()
     assert sampler._process
     assert sampler._process.stdout
     page = fcntl.fcntl(sampler._process.stdout, fcntl.F_SETPIPE_SZ, 4096)
     assert wait_for(enough.exists), "the process waited for the worker"
     samples = sampler.stop()
-    assert len(samples) > 200 > page / len(samples[0].line)
+    assert len(samples) > 200 > page / len(encoded(samples[0]))
 
 
 def test_the_process_dies_with_a_worker_that_is_killed_whoever_holds_its_input_open() -> None:
@@ -284,18 +300,18 @@ def test_the_process_dies_with_a_worker_that_is_killed_whoever_holds_its_input_o
 def test_a_process_that_cannot_start_dies_or_hangs_is_a_reason_and_no_exception(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    missing = Sampler(["/no/such/python"], Sample.decoded)
+    missing = Sampler(["/no/such/python"], decoded)
     missing.start()
     assert missing.drain() == missing.stop() == []
     assert "did not start: " in str(missing.why_silent)
 
-    dying = Sampler(["sh", "-c", "echo what; exit 3"], Sample.decoded)
+    dying = Sampler(["sh", "-c", "echo what; exit 3"], decoded)
     dying.start()
     assert dying.stop() == []
     assert dying.why_silent == "the sampler wrote b'what'"
 
     monkeypatch.setattr("ampbench.bench.machine.sampler.MAX_STOP_S", 0.2)
-    hanging = Sampler(["sleep", "1000"], Sample.decoded)
+    hanging = Sampler(["sleep", "1000"], decoded)
     hanging.start()
     pid, begun = running_pid(hanging), time.monotonic()
     assert hanging.stop() == []
@@ -305,12 +321,12 @@ def test_a_process_that_cannot_start_dies_or_hangs_is_a_reason_and_no_exception(
 
 
 def test_a_cpu_is_not_sampled_and_nothing_went_wrong() -> None:
-    with NoSampler[Sample]() as sampler:
+    with NoSampler[BoardSample]() as sampler:
         assert sampler.drain() == sampler.stop() == []
         assert sampler.why_silent is None
 
 
 def test_the_process_imports_nothing_heavy() -> None:
-    code = "import sys, bench.machine.board_state, pynvml; print(*sys.modules)"
+    code = "import sys, ampbench.bench.machine.board_state.sampling, pynvml; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True)
     assert not {"torch", "numpy", "pandas", "pyarrow", "pydantic"} & set(done.stdout.split())

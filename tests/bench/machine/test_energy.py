@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import pynvml
 import pytest
 
-from ampbench.bench.machine import energy
-from ampbench.bench.machine.board_state import Sample
-from ampbench.bench.machine.energy import (
-    energy_instrument,
-    energy_j,
-    energy_of,
-    mean_power_w,
+from ampbench.bench.machine.clocks import (
+    SLOWDOWNS,
+    TAGS,
     median_sm_clock,
-    spans,
-    summary,
     tags,
     violation_ns,
     violation_share,
     why_each_invalid,
     why_invalid,
 )
-from ampbench.schema.board import BoardState
-from ampbench.schema.column import columns_of
+from ampbench.bench.machine.energy import energy_instrument, energy_j, energy_of, mean_power_w
+from ampbench.bench.machine.summary import summary
+from ampbench.bench.machine.windows import spans
+from ampbench.schema.board import BoardSample, BoardState
 from tests.support.replayed_nvml import (
     NO_PERMISSION,
     NOT_SUPPORTED,
@@ -42,10 +40,10 @@ POWER_CAP = pynvml.nvmlClocksEventReasonSwPowerCap
 IDLE = pynvml.nvmlClocksEventReasonGpuIdle
 
 
-def at(times_s: list[float], **columns: list[float]) -> list[Sample]:
+def at(times_s: list[float], **columns: list[float]) -> list[BoardSample]:
     """Samples from columns."""
     rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
-    return [Sample(time_s=t, **row) for t, row in zip(times_s, rows, strict=True)]  # type: ignore[arg-type]
+    return [BoardSample(time_s=t, **row) for t, row in zip(times_s, rows, strict=True)]  # type: ignore[arg-type]
 
 
 def test_a_board_at_500_w_draws_500_j_a_second_by_its_counter() -> None:
@@ -66,19 +64,17 @@ def test_without_a_counter_energy_is_the_area_under_power_and_says_so() -> None:
     assert energy_instrument(ramp) == "power_integral"
     assert energy_j(ramp, 0.0, 10.0) == pytest.approx(500)  # 0 to 100 W over 10 s
     assert energy_j(ramp, 2.02, 4.02) == pytest.approx(10 * (4.02**2 - 2.02**2) / 2)
-    assert summary(replay(board(60, energy_mj=NOT_SUPPORTED)), [(0.5, 2.5)], [10])["energy_instrument"] == (
-        "power_integral"
-    )
+    assert summary(replay(board(60, energy_mj=NOT_SUPPORTED)), [(0.5, 2.5)], [10]).energy_instrument == "power_integral"
 
 
 def test_a_counter_that_stands_still_is_null_and_never_zero() -> None:
     stuck = replay(board(10 * SECOND, energy_mj=7_000_000))
     assert energy_j(stuck, 1.0, 6.0) is None
     assert energy_j(stuck, 1.0, 2.0) is None
-    row = summary(stuck, [(1.0, 6.0)], [1000])
-    assert row["joules_per_image"] is None
-    assert row["power_w"] is None
-    assert row["energy_instrument"] is None
+    state = summary(stuck, [(1.0, 6.0)], [1000])
+    assert state.joules_per_image is None
+    assert state.power_w is None
+    assert state.energy_instrument is None
 
 
 def test_a_counter_that_stands_still_for_a_second_of_ten_is_null() -> None:
@@ -163,10 +159,8 @@ def test_each_slowdown_is_named_by_the_bit_that_nvml_gives_it(bit: int, word: st
 
 
 def test_every_bit_that_nvml_knows_is_a_slowdown_a_tag_or_idle() -> None:
-    assert not energy.SLOWDOWNS.keys() & energy.TAGS.keys()
-    assert sum(energy.SLOWDOWNS) + sum(energy.TAGS) + IDLE == (
-        pynvml.nvmlClocksEventReasonAll | pynvml.nvmlClocksThrottleReasonAll
-    )
+    assert not SLOWDOWNS.keys() & TAGS.keys()
+    assert sum(SLOWDOWNS) + sum(TAGS) + IDLE == (pynvml.nvmlClocksEventReasonAll | pynvml.nvmlClocksThrottleReasonAll)
 
 
 def test_a_clock_under_nine_tenths_of_the_cells_own_is_invalid_without_any_reason_given() -> None:
@@ -181,8 +175,8 @@ def test_a_software_power_cap_is_a_tag_and_idle_is_not_even_that() -> None:
     assert why_invalid(samples, 1.0, 2.0, 1755) is None
     assert tags(samples, 1.0, 2.0) == ("software power cap",)
     assert tags(replay(board(100, reasons=IDLE)), 1.0, 2.0) == ()
-    assert summary(samples, [(1.0, 2.0)], [1])["clock_tags"] == "software power cap"
-    assert summary(replay(board(100, reasons=IDLE)), [(1.0, 2.0)], [1])["clock_tags"] == "none"
+    assert summary(samples, [(1.0, 2.0)], [1]).clock_tags == "software power cap"
+    assert summary(replay(board(100, reasons=IDLE)), [(1.0, 2.0)], [1]).clock_tags == "none"
 
 
 def test_a_summary_is_energy_per_image_over_the_blocks_that_count() -> None:
@@ -191,8 +185,8 @@ def test_a_summary_is_energy_per_image_over_the_blocks_that_count() -> None:
     work = throttled(8 * SECOND, slice(65, 70))  # within the second block
     trace = idle + [row | {"energy_mj": idle_end_mj + i * 25_000} for i, row in enumerate(work)]
     windows = [(4.0, 5.0), (5.0, 6.0), (6.0, 7.5)]
-    row = summary(replay(trace), windows, [1000, 700, 1500], idle_window=(0.5, 1.5))
-    assert row == pytest.approx(
+    state = summary(replay(trace), windows, [1000, 700, 1500], idle_window=(0.5, 1.5))
+    assert asdict(state) == pytest.approx(
         {
             "sm_clock_mhz": 1755,
             "memory_clock_mhz": 3201,
@@ -213,23 +207,22 @@ def test_a_summary_is_energy_per_image_over_the_blocks_that_count() -> None:
     )
 
 
-def test_a_record_has_a_column_for_everything_in_a_summary() -> None:
-    columns = [column.name for column in columns_of(BoardState)]
-    assert [*summary(replay(board(60)), [(0.5, 2.5)], [100])] == columns
+def test_a_board_that_answers_everything_leaves_no_column_of_its_state_empty() -> None:
+    state = summary(replay(board(60)), [(1.5, 2.5)], [100], idle_window=(0.2, 1.3))
+    assert [name for name, value in asdict(state).items() if value is None] == []
 
 
 def test_what_a_slice_or_a_lost_board_does_not_tell_is_null() -> None:
-    row = summary(replay(mig(100)), [(1.0, 3.0)], [100])
-    told = {name: value for name, value in row.items() if value is not None}
-    assert told == {"foreign_processes": 0, "nvml_process_bytes": 10 * 2**30}
+    state = summary(replay(mig(100)), [(1.0, 3.0)], [100])
+    assert state == BoardState(foreign_processes=0, nvml_process_bytes=10 * 2**30)
     half = summary(replay(lost(100, 40)), [(0.5, 1.5), (1.6, 4.0)], [100, 100])
-    assert half["sm_clock_mhz"] == 1755
-    assert half["power_w"] is None  # told for 1 s of 3.4
-    assert summary([], [(1.0, 3.0)], [100]) == {}
-    assert summary(replay(board(60)), [], []) == {}
+    assert half.sm_clock_mhz == 1755
+    assert half.power_w is None  # told for 1 s of 3.4
+    assert summary([], [(1.0, 3.0)], [100]) == BoardState()
+    assert summary(replay(board(60)), [], []) == BoardState()
 
 
 def test_a_cell_that_throttles_throughout_has_no_energy_but_says_how_many_blocks() -> None:
-    row = summary(replay(throttled(100, slice(None))), [(1.0, 2.0), (2.0, 3.0)], [100, 100])
-    assert row["num_invalid_blocks"] == 2
-    assert row["joules_per_image"] is None
+    state = summary(replay(throttled(100, slice(None))), [(1.0, 2.0), (2.0, 3.0)], [100, 100])
+    assert state.num_invalid_blocks == 2
+    assert state.joules_per_image is None

@@ -1,0 +1,23 @@
+"""A sample as a line of text, which is how the process that samples tells it to the worker."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import astuple, fields
+from typing import Any
+
+from ampbench.schema.board import BoardSample
+
+FIELDS = tuple(field.name for field in fields(BoardSample))
+"""In the order of a line."""
+
+
+def encoded(sample: BoardSample) -> str:
+    """Return the line of a sample: a list of the values of its fields, as JSON."""
+    return json.dumps(astuple(sample)) + "\n"
+
+
+def decoded(values: Sequence[Any]) -> BoardSample:
+    """Return the sample that a line holds, its JSON parsed."""
+    return BoardSample(**dict(zip(FIELDS, values, strict=True)))

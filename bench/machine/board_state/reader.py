@@ -1,0 +1,123 @@
+"""A board, asked: one sample of its state, and who else computes on it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection
+from contextlib import closing
+from typing import Any
+
+from ampbench.bench.machine.board_state.questions import PROCESSES, QUESTIONS, Question
+from ampbench.bench.machine.nvml import Nvml, Silent, Unanswered
+from ampbench.schema.board import BoardSample
+
+
+class BoardReader:
+    """Asks one board. A question that it does not support or permit is asked once.
+
+    A board that is lost (NVML_ERROR_GPU_IS_LOST) goes on being asked: from then on samples hold nothing but their
+    time, which tells when it went.
+
+    Args:
+        board_id: UUID of a GPU, or of a MIG slice.
+        own_pids: the processes that are measured on this board.
+        library: stands in for NVML's bindings in tests.
+        now_s: stands in for the clock in tests.
+        kin_pids: those that are not foreign there either, as whoever started them; nothing of theirs is counted.
+
+    Raises:
+        Silent: there are no bindings, no driver or no such board.
+    """
+
+    def __init__(
+        self,
+        board_id: str,
+        own_pids: Collection[int],
+        library: Any = None,
+        now_s: Callable[[], float] = time.perf_counter,
+        kin_pids: Collection[int] = (),
+    ) -> None:
+        self._nvml = Nvml(library)
+        self._own_pids = frozenset(own_pids)
+        self._kin_pids = frozenset(kin_pids) - self._own_pids
+        self._now_s = now_s
+        self._given_up: set[Question] = set()
+        try:
+            self._handle = self._nvml.handle_of(board_id)
+        except Silent:
+            self.close()
+            raise
+
+    def read(self) -> BoardSample:
+        """Ask everything, once. A field is None where NVML does not support, permit or manage to answer, never 0.
+
+        `time_s` is time.perf_counter() before the first question: CLOCK_MONOTONIC on Linux, the same in every process.
+        `process_bytes` is None where NVML does not list the own processes by the pids they know themselves by, as in
+        many containers. There one of those listed may be ours under a pid of the host's, and is not counted in
+        `num_foreign`: with that, no alarm is false.
+        """
+        time_s = self._now_s()
+        answers = {field: self._ask(question) for field, question in QUESTIONS.items()}
+        processes = self.processes()
+        if processes is not None:
+            own = [process for process in processes if process.pid in self._own_pids]
+            sizes = [process.usedGpuMemory for process in own]
+            answers["process_bytes"] = sum(sizes) if sizes and None not in sizes else None
+            others = [process for process in processes if process.pid not in self._kin_pids]
+            answers["num_foreign"] = max(0, len(others) - max(1, len(own)))
+        return BoardSample(time_s=time_s, **answers)
+
+    def processes(self) -> list[Any] | None:
+        """List the compute processes on the board, ours included; None where NVML does not say."""
+        processes: list[Any] | None = self._ask(PROCESSES)
+        return processes
+
+    def foreign_processes(self, num_contexts: int = 0) -> list[str] | None:
+        """Name the compute processes that are not our own, with their pids; None where NVML does not say.
+
+        `num_contexts` of our own hold a CUDA context. NVML lists as many, though in many containers under pids of the
+        host's, which nobody here can see: so many unseen ones may be ours.
+        """
+        processes = self.processes()
+        if processes is None:
+            return None
+        foreign = [process for process in processes if process.pid not in self._own_pids]
+        unlisted = num_contexts - (len(processes) - len(foreign))
+        named = []
+        for process in foreign:
+            name = self._nvml.ask_if_told("nvmlSystemGetProcessName", process.pid)
+            if name is None and unlisted > 0:
+                unlisted -= 1
+            else:
+                named.append(f"{name or 'a process that is not visible from here'} (pid {process.pid})")
+        return named
+
+    def close(self) -> None:
+        """Let go of NVML."""
+        self._nvml.close()
+
+    def _ask(self, question: Question) -> Any:
+        if question in self._given_up:
+            return None
+        function, value, constant = question
+        try:
+            return value(self._nvml.ask(function, self._handle, constant=constant))
+        except Unanswered as e:
+            if e.is_final:
+                self._given_up.add(question)
+            return None
+
+
+def foreign_processes(
+    board_id: str, own_pids: Collection[int], library: Any = None, num_contexts: int = 0
+) -> list[str] | None:
+    """Name the compute processes on a board that are not in `own_pids`; None where NVML does not say.
+
+    For a launcher that has not started anything there. `num_contexts`: see `BoardReader.foreign_processes`.
+    """
+    try:
+        reader = BoardReader(board_id, own_pids, library)
+    except Silent:
+        return None
+    with closing(reader):
+        return reader.foreign_processes(num_contexts)
