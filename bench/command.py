@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
+from typing import Annotated
 
 import typer
 
@@ -54,6 +56,23 @@ def run_command(
         message = f"{e.format_message()} Try --help."
     print(message, file=sys.stderr)
     sys.exit(2)
+
+
+def add_switches(main: Callable[..., int], helps: Mapping[str, str]) -> None:
+    """Give a command that takes further keywords a switch `--name` for each name of `helps`."""
+    own = inspect.signature(main)
+    named = [p for p in own.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+    switches = [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=False,
+            annotation=Annotated[bool, typer.Option(f"--{name}", help=text)],
+        )
+        for name, text in helps.items()
+    ]
+    main.__signature__ = own.replace(parameters=[*named, *switches])  # type: ignore[attr-defined]
+    main.__annotations__ = {p.name: p.annotation for p in (*named, *switches)}
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -20,11 +20,12 @@ from typing import Annotated
 
 import typer
 
-from ampbench.bench.command import run_command
+from ampbench.bench.command import add_switches, run_command
 from ampbench.bench.plan.data_place import use_data_dir
 from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.plan.experiment import read_experiment
 from ampbench.bench.plan.matrix import make_plan, narrow
+from ampbench.bench.sinks.sink import SINKS
 
 
 def main(
@@ -55,9 +56,7 @@ def main(
     allow_shared: Annotated[
         bool, typer.Option("--allow-shared", help="Measure on a GPU although somebody else computes on it.")
     ] = False,
-    wandb: Annotated[
-        bool, typer.Option("--wandb", help="Log the finished runs to Weights & Biases; key from WANDB_API_KEY.")
-    ] = False,
+    **sinks: bool,
 ) -> int:
     """Run every cell of an experiment file that has no record yet, each alone in a clean process.
 
@@ -83,16 +82,16 @@ def main(
         return 0
     from rich.console import Console
 
+    from ampbench.bench.launch.local import Local
     from ampbench.bench.launch.sweep import Options, sweep
 
     statuses = tuple(status for text in again or () for status in text.split(","))
     options = Options(
         results=results,
-        gpus=gpus,
+        launcher=Local(gpus=gpus, allow_shared=allow_shared),
         again=statuses,
         mixed=mixed,
-        allow_shared=allow_shared,
-        wandb=wandb,
+        sinks=[name for name, is_wanted in sinks.items() if is_wanted],
     )
     return sweep(planned, cells, options, Console())
 
@@ -104,6 +103,8 @@ def parse_shard(text: str) -> tuple[int, int]:
         raise RequestError(f"--shard {text}: write i/n with i from 0 to n-1, as in 0/2 and 1/2")
     return int(match[1]), int(match[2])
 
+
+add_switches(main, {name: sink.help for name, sink in SINKS.items()})
 
 if __name__ == "__main__":
     run_command(main)

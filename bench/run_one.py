@@ -27,6 +27,7 @@ from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.plan.experiment import parse_experiment
 from ampbench.bench.plan.flags import file_of, flags, in_words_typed
 from ampbench.bench.plan.matrix import make_plan
+from ampbench.bench.sinks.sink import SINKS
 
 STATUSES = ("ok", "oom", "diverged", "timeout", "unsupported", "throttled", "crashed", "failed")
 
@@ -91,6 +92,7 @@ def main(**typed: Any) -> int:
 
     from rich.console import Console
 
+    from ampbench.bench.launch.local import Local
     from ampbench.bench.launch.progress import PLAIN
     from ampbench.bench.launch.sweep import Options, sweep
     from ampbench.bench.store.final import lines_of_run
@@ -101,11 +103,10 @@ def main(**typed: Any) -> int:
         console.print("Note: a loss scale is redundant under bf16; this must equal bf16_amp but for skipped steps.")
     options = Options(
         results=own["results"],
-        gpus=own["gpus_chosen"],
+        launcher=Local(gpus=own["gpus_chosen"], allow_shared=own["allow_shared"]),
         again=() if own["resume"] else RUN_AGAIN,
         mixed=own["mixed"],
-        allow_shared=own["allow_shared"],
-        wandb=own["wandb"],
+        sinks=[name for name in SINKS if own[name]],
         log_every_s=2.0 if own["progress_bar"] else 30.0,
         accumulate=True,
     )
@@ -156,7 +157,7 @@ OWN: dict[str, tuple[Any, Any, Any]] = {
         False,
         typer.Option("--allow-shared", help="Measure on a GPU although somebody else computes on it."),
     ),
-    "wandb": (bool, False, typer.Option("--wandb", help="Log the run to Weights & Biases.")),
+    **{name: (bool, False, typer.Option(f"--{name}", help=sink.help)) for name, sink in SINKS.items()},
     "progress_bar": (
         bool,
         False,

@@ -3,38 +3,46 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.errors import RequestError, did_you_mean
+from ampbench.bench.plan.matrix import Plan
 from ampbench.bench.store.folder import Folder
-from ampbench.bench.store.join import joined_rows
+from ampbench.bench.store.join import join, joined_rows
 from ampbench.schema.statuses import STATUSES
 
 MENDABLE = ("failed", "crashed", "timeout")
 """Endings that a person may have mended the cause of."""
 
 
-def with_again(folder: Folder, cells: Sequence[Cell], todo: Sequence[Cell], again: Sequence[str]) -> list[Cell]:
-    """Return `todo` and the cells whose joined record has one of the statuses, in the order of `cells`.
+def cells_to_run(plan: Plan, cells: Sequence[Cell], folder: Folder, again: Sequence[str]) -> list[Cell]:
+    """Return those of `cells` without a record, and those whose record has one of the statuses `again`, in order.
 
     Raises:
         RequestError: there is no such status.
     """
+    done = folder.done(plan.cells)
+    ids = {cell.cell_id for cell in cells if cell.cell_id not in done}
+    if again:
+        join(plan, folder)
+        ids |= _ended_as(again, folder)
+    return [cell for cell in cells if cell.cell_id in ids]
+
+
+def _ended_as(again: Sequence[str], folder: Folder) -> set[str]:
+    """Return the ids of the joined rows that have one of the statuses."""
     for status in again:
         if status not in STATUSES:
             raise RequestError(f"--again {status}: no such status. {did_you_mean(status, STATUSES)}")
-    statuses = {row["cell_id"]: row["status"] for row in joined_rows(folder, ["cell_id", "status"])}
-    ids = {cell.cell_id for cell in todo}
-    return [cell for cell in cells if cell.cell_id in ids or statuses.get(cell.cell_id) in again]
+    return {row["cell_id"] for row in joined_rows(folder, ["cell_id", "status"]) if row["status"] in again}
 
 
-def reminder(folder: Folder, cells: Sequence[Cell], fresh: Sequence[Cell]) -> str | None:
-    """Say that cells which went wrong before this run were kept, as after their cause was mended; None if none did."""
+def reminders(folder: Folder, cells: Sequence[Cell], fresh: Sequence[Cell]) -> Iterator[str]:
+    """Yield a line if cells that went wrong before this run were kept: the cause may have been mended since."""
     kept = {cell.cell_id for cell in cells} - {cell.cell_id for cell in fresh}
     rows = joined_rows(folder, ["cell_id", "status"]) if kept else []
     wrong = Counter(row["status"] for row in rows if row["cell_id"] in kept and row["status"] in MENDABLE)
-    if not wrong:
-        return None
-    counted = " and ".join(f"{count} {status}" for status, count in sorted(wrong.items()))
-    return f"Kept from earlier: {counted}. Their cause is mended? Add --again {','.join(sorted(wrong))}"
+    if wrong:
+        counted = " and ".join(f"{count} {status}" for status, count in sorted(wrong.items()))
+        yield f"Kept from earlier: {counted}. Their cause is mended? Add --again {','.join(sorted(wrong))}"

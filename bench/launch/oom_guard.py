@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ampbench.bench.plan.cell import Cell
-
-IRRELEVANT = ("batch_size", "seed", "round", "epochs", "learning_rate")
-"""Fields that do not change the memory of a step, and the batch size, which only adds to it."""
+from ampbench.bench.plan.step_memory import step_memory_key
+from ampbench.bench.store.folder import Folder
+from ampbench.bench.store.join import joined_rows
 
 OBSERVED = "out of memory at"
 """How the reason of an observed one begins; implied ones are never evidence for further ones."""
@@ -19,10 +19,17 @@ class OomGuard:
 
     def __init__(self, rows: Iterable[Mapping[str, Any]] = ()) -> None:
         """`rows` of earlier cells, with their settings, status and because."""
-        self._smallest: dict[str, int] = {}
+        self._smallest: dict[tuple[str, bool], int] = {}
         for row in rows:
             if row["status"] == "oom" and str(row["because"]).startswith(OBSERVED):
                 self._remember(row)
+
+    @classmethod
+    def knowing(cls, folder: Folder, *, replaced: Sequence[Cell]) -> OomGuard:
+        """Return one that knows the joined rows of a folder, those of cells that are replaced aside."""
+        ids = {cell.cell_id for cell in replaced}
+        rows = joined_rows(folder, ["cell_id", "status", "because", *Cell.__dataclass_fields__])
+        return cls(row for row in rows if row["cell_id"] not in ids)
 
     def observe(self, cell: Cell, status: str | None) -> None:
         """Take in how a cell ended."""
@@ -41,6 +48,6 @@ class OomGuard:
         self._smallest[key] = min(settings["batch_size"], self._smallest.get(key, settings["batch_size"]))
 
 
-def _key(settings: Mapping[str, Any]) -> str:
-    fields = Cell.__dataclass_fields__.keys() - set(IRRELEVANT)
-    return repr(sorted((name, settings[name]) for name in fields))
+def _key(settings: Mapping[str, Any]) -> tuple[str, bool]:
+    """Return what cells must share for one to tell of the other: the step, and whether there are evaluations, too."""
+    return step_memory_key(settings, without=("batch_size",)), settings["epochs"] > 0

@@ -10,10 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 
 from ampbench.bench.plan.cell import Cell
+from ampbench.bench.plan.step_memory import step_memory_key
 from ampbench.path import for_children
-
-IRRELEVANT = ("seed", "round", "epochs", "learning_rate", "schedule", "warmup_epochs", "milestones", "weight_decay")
-"""Fields that change no byte: cells that differ only in them are predicted once."""
 
 
 def predict_memory(cells: Sequence[Cell], tell: Callable[[str], None]) -> dict[str, int | str]:
@@ -25,8 +23,7 @@ def predict_memory(cells: Sequence[Cell], tell: Callable[[str], None]) -> dict[s
     """
     kinds: dict[str, list[Cell]] = {}
     for cell in cells:
-        same = {k: v for k, v in cell.settings.items() if k not in IRRELEVANT}
-        kinds.setdefault(repr(same), []).append(cell)
+        kinds.setdefault(step_memory_key(cell.settings), []).append(cell)
     alike = list(kinds.values())
     predicted: dict[str, int | str] = {}
     num_told = 0

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from ampbench.bench.launch.layer_table import layer_tables
+from ampbench.bench.launch.prediction import predict_memory
 from ampbench.bench.machine.discovery import find_boards, unheeded
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.dry_run import outline
@@ -33,15 +35,11 @@ def dry_run(
     done, cell_s = folder.done(plan.cells), folder.stamp()["cell_s"]
     predicted = None
     if predict:
-        from ampbench.bench.launch.prediction import predict_memory
-
         predicted = predict_memory(cells, lambda line: print(line, file=sys.stderr, flush=True))
     yield from outline(plan, cells, done=done, cell_s=cell_s, predicted=predicted)
     if unheard := unheeded(os.environ, find_boards(os.environ)):
         yield unheard
     if summary:
-        from ampbench.bench.launch.layer_table import layer_tables
-
         for lines in layer_tables(cells):
             yield ""
             yield from lines

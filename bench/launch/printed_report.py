@@ -12,6 +12,7 @@ from rich.console import Console
 from ampbench.bench.launch.progress import PLAIN
 from ampbench.bench.plan.packages import how_to_install
 from ampbench.bench.store.folder import SUMMARY, Folder
+from ampbench.bench.store.join import why_not_whole
 from ampbench.path import ROOT
 
 MISSING_MODULE = re.compile(r"^ModuleNotFoundError: No module named '([\w.]+)'$", re.MULTILINE)
@@ -36,8 +37,6 @@ def print_report(folder: Folder, console: Console, *, mixed: bool) -> None:
             absent = MISSING_MODULE.search(said)
             because = f"no report: {how_to_install([absent[1]])}" if absent else said
             console.print(because, style="red", **PLAIN)
-            from ampbench.bench.store.join import why_not_whole
-
             found = why_not_whole(folder)
             known = f"{found}; the same command joins the runs again" if found else "The tables are whole"
             console.print(f"{known}; to draw them again: python -m visualize.report {folder.path}", **PLAIN)

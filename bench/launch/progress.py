@@ -15,6 +15,7 @@ from rich.live import Live
 from rich.text import Text
 
 from ampbench.bench.machine.board import Board
+from ampbench.bench.plan.duration import as_clock
 from ampbench.bench.store.run import Run
 
 LOG_EVERY_S = 30.0
@@ -27,7 +28,7 @@ COLOURS = {"ok": "green", "unsupported": "yellow", "excluded": "yellow"}
 
 
 class Progress:
-    """Context that shows a matrix at work; a `Watcher` of `run_groups`."""
+    """Context that shows a matrix at work; a `Watcher` of a launcher."""
 
     def __init__(self, console: Console, *, num_cells: int, log_every_s: float = LOG_EVERY_S) -> None:
         self.console = console
@@ -97,9 +98,9 @@ class Progress:
 
     def _total(self) -> Text:
         passed_s = time.monotonic() - self._begun_s
-        text = f"{self.num_ended} of {self.num_cells} cells, {_clock(passed_s)}"
+        text = f"{self.num_ended} of {self.num_cells} cells, {as_clock(passed_s)}"
         if self.num_ended:
-            text += f", about {_clock(passed_s / self.num_ended * (self.num_cells - self.num_ended))} to go"
+            text += f", about {as_clock(passed_s / self.num_ended * (self.num_cells - self.num_ended))} to go"
         return Text(text, style="bold")
 
 
@@ -112,7 +113,7 @@ def _lines(facts: Mapping[str, Any]) -> list[str]:
         return [" ".join([*head, f"{_bar(share)} {share:.0%} of the test set, epoch {facts.get('epoch', 1)}"])]
     if facts.get("share"):
         share, passed_s = facts["share"], time.monotonic() - facts["begun_s"]
-        head.append(f"{_bar(share)} {_clock(passed_s / share * (1 - share))} left")
+        head.append(f"{_bar(share)} {as_clock(passed_s / share * (1 - share))} left")
     told = _learning(facts) if facts.get("loss") is not None else []
     numbers = _numbers(facts)
     return [" ".join(head), *([", ".join([*told, *(number.strip() for number in numbers)])] if told or numbers else [])]
@@ -149,9 +150,3 @@ def _numbers(facts: Mapping[str, Any]) -> list[str]:
     if facts.get("cell_s") is not None:
         parts.append(f"{facts['cell_s']:>6.1f} s")
     return parts
-
-
-def _clock(seconds: float) -> str:
-    minutes, second = divmod(round(seconds), 60)
-    hours, minute = divmod(minutes, 60)
-    return f"{hours}:{minute:02}:{second:02}"

@@ -1,17 +1,28 @@
-"""What is refused before anything is started: a board that is in use, rows that could not be compared, no locks."""
+"""What is refused before the first cell: untrue labels, a board in use, rows of several machines, no locks."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ampbench.bench.machine import process_tree
 from ampbench.bench.machine.board import Board
 from ampbench.bench.machine.board_state.reader import foreign_processes
-from ampbench.bench.machine.provenance import environment_id, machine_of
+from ampbench.bench.machine.locks import holder_pids, try_board
+from ampbench.bench.machine.provenance import Machine, environment_id, refused_switch
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.plan.matrix import Plan
 from ampbench.bench.store.folder import Folder
+from ampbench.bench.store.join import joined_rows
+from ampbench.schema.version import METHOD_VERSION
+
+
+def refuse_switches(environ: Mapping[str, str]) -> None:
+    """Refuse environment variables under which a recipe's label would not be true."""
+    because = refused_switch(dict(environ))
+    if because:
+        raise RequestError(because)
 
 
 def refuse_shared(boards: Sequence[Board], nvml: Any = None) -> None:
@@ -20,11 +31,8 @@ def refuse_shared(boards: Sequence[Board], nvml: Any = None) -> None:
     Whoever started this command is not somebody else, though it may hold a CUDA context; the rows tell what else of
     its process group was there.
     """
-    from ampbench.bench.machine.locks import holder_pids
-    from ampbench.bench.machine.process_tree import holds_cuda, kin_pids
-
-    kin = kin_pids() if any(board.is_gpu for board in boards) else []
-    num_contexts = sum(holds_cuda(pid) for pid in kin)
+    kin = process_tree.kin_pids() if any(board.is_gpu for board in boards) else []
+    num_contexts = sum(process_tree.holds_cuda(pid) for pid in kin)
     for board in boards:
         if board.is_gpu:
             found = foreign_processes(board.board_id, [*holder_pids(board), *kin], nvml, num_contexts=num_contexts)
@@ -35,15 +43,18 @@ def refuse_shared(boards: Sequence[Board], nvml: Any = None) -> None:
                 )
 
 
-def refuse_mixing(plan: Plan, folder: Folder, todo: Sequence[Cell], board: Board) -> None:
-    """Refuse to add rows of another machine, version or method to those that are there, joined, and stay."""
+def refuse_mixing(plan: Plan, folder: Folder, todo: Sequence[Cell], machine: Machine) -> None:
+    """Refuse to add rows of another machine, version or method to those that are there, joined, and stay.
+
+    Args:
+        plan: whose rows may not be mixed.
+        folder: its results, joined.
+        todo: the cells that are to be run, on `machine`; their old rows go.
+        machine: as the launcher describes it.
+    """
     if not folder.done(plan.cells):
         return
-    from ampbench.bench.store.join import joined_rows
-    from ampbench.schema.version import METHOD_VERSION
-
-    ours = machine_of(board.name, board.driver, simulated_boards=board.num_sharing)
-    wanted = environment_id(ours, METHOD_VERSION)
+    wanted = environment_id(machine, METHOD_VERSION)
     replaced = {cell.cell_id for cell in todo}
     columns = ["cell_id", "environment_id", "status", "machine", "torch", "python", "method_version"]
     for row in joined_rows(folder, columns):
@@ -51,15 +62,14 @@ def refuse_mixing(plan: Plan, folder: Folder, todo: Sequence[Cell], board: Board
         if stays and row["environment_id"] != wanted:
             raise RequestError(
                 f"{folder.path} holds rows of {row['machine']} with torch {row['torch']}, Python {row['python']}, "
-                f"method {row['method_version']}; here are {ours.machine}, torch {ours.torch}, Python {ours.python}, "
-                f"method {METHOD_VERSION}: give --results DIR for a folder of its own, or --mixed to insist"
+                f"method {row['method_version']}; here are {machine.machine}, torch {machine.torch}, "
+                f"Python {machine.python}, method {METHOD_VERSION}: give --results DIR for a folder of its own, "
+                "or --mixed to insist"
             )
 
 
 def refuse_unwritable_locks(boards: Sequence[Board]) -> None:
     """Refuse to start workers that could not lock their board."""
-    from ampbench.bench.machine.locks import try_board
-
     for board in boards:
         try:
             try_board(board)

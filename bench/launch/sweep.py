@@ -1,4 +1,4 @@
-"""From a plan to its joined results: find what is missing, run it on the boards, join, report."""
+"""From a plan to its joined results: find what is missing, run it where the launcher runs cells, join, report."""
 
 from __future__ import annotations
 
@@ -8,42 +8,43 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from ampbench.bench.launch.endings import cells_to_run, reminders
+from ampbench.bench.launch.groups import groups_of
+from ampbench.bench.launch.launcher import Launcher
+from ampbench.bench.launch.oom_guard import OomGuard
 from ampbench.bench.launch.printed_report import print_report
 from ampbench.bench.launch.progress import PLAIN, Progress
-from ampbench.bench.launch.refusals import refuse_mixing, refuse_shared, refuse_unwritable_locks
-from ampbench.bench.machine.board import Board
-from ampbench.bench.machine.discovery import choose_boards, find_boards, unheeded
-from ampbench.bench.machine.provenance import git_state, refused_switch
+from ampbench.bench.launch.refusals import refuse_mixing
+from ampbench.bench.machine.discovery import Boards
+from ampbench.bench.machine.provenance import git_state
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.plan.matrix import Plan
+from ampbench.bench.sinks.publish import publish_finished
 from ampbench.bench.store.disk import Lasting, saying_unwritable
+from ampbench.bench.store.earlier import with_earlier
 from ampbench.bench.store.folder import Folder
-
-if TYPE_CHECKING:
-    from ampbench.bench.launch.oom_guard import OomGuard
-    from ampbench.bench.store.run import Run
-
-WANDB_TIMEOUT_S = 120.0
-"""For logging all runs of a matrix offline and sending them; then it is left to `wandb sync`."""
+from ampbench.bench.store.join import damaged_files, join
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Options:
     """Where a plan runs and who listens; nothing here changes a value."""
 
+    launcher: Launcher
+    """Where its cells run."""
     results: Path | None = None
-    gpus: str | None = None
     again: Sequence[str] = ()
     """Statuses whose cells are run again."""
     mixed: bool = False
-    allow_shared: bool = False
-    wandb: bool = False
+    """Whether rows of several machines or versions may be joined."""
+    sinks: Sequence[str] = ()
+    """Who else hears of the finished runs, by the keys of `SINKS`."""
     log_every_s: float = 30.0
     accumulate: bool = False
     """Whether the finished runs of the folder join the plan, whatever made them."""
@@ -65,167 +66,86 @@ def sweep(plan: Plan, cells: Sequence[Cell], options: Options, console: Console)
 
 
 def _sweep(plan: Plan, cells: Sequence[Cell], folder: Folder, options: Options, console: Console) -> int:
-    boards = choose_boards(find_boards(os.environ), options.gpus)
-    refused = refused_switch(os.environ)
-    if refused:
-        raise RequestError(refused)
-    if options.accumulate:
-        plan = _with_earlier(plan, folder)
+    boards = options.launcher.find_boards()
+    plan = with_earlier(plan, folder) if options.accumulate else plan
     _mend(plan, folder, console)
-    done = folder.done(plan.cells)
-    todo = [cell for cell in cells if cell.cell_id not in done]
-    if options.again:
-        todo = _with_again(plan, folder, cells, todo, options.again)
-    if unheard := unheeded(os.environ, boards.used):
-        console.print(unheard, **PLAIN)
-    if boards.ignored:
-        console.print(f"Using {boards.used[0].name}; ignored: {', '.join(map(str, boards.ignored))}", **PLAIN)
-    if todo and not options.mixed:
-        _join(plan, folder)
-        refuse_mixing(plan, folder, todo, boards.used[0])
-    if todo and not options.allow_shared:
-        refuse_shared(boards.used)
+    todo = cells_to_run(plan, cells, folder, options.again)
+    for note in options.launcher.notes(boards):
+        console.print(note, **PLAIN)
     if todo:
-        refuse_unwritable_locks(boards.used)
-    with folder.lock():
-        commit, dirty = git_state()
-        folder.write_plan(plan, command=_command(), git_commit=commit, git_dirty=dirty)
-    interrupted = False
-    if todo:
-        try:
-            interrupted = not _run(plan, folder, todo, boards.used, options, console)
-        except RequestError:
-            with suppress(OSError):  # what was finished before goes into the tables, if the disk lets it
-                _join(plan, folder)
-            raise
+        _refuse(plan, todo, folder, boards, options)
+    _write_plan(plan, folder)
+    is_whole = not todo or _run(plan, todo, folder, boards, options, console)
     if options.accumulate:  # others may have finished meanwhile
-        plan = _with_earlier(plan, folder)
-        with folder.lock():
-            folder.write_plan(plan, command=_command(), git_commit=commit, git_dirty=dirty)
-    _join(plan, folder)
-    num_other = folder.num_other_runs(plan.cells)
-    if num_other:
-        console.print(f"{num_other} runs of earlier plans stay in {folder.path / 'runs'}, outside the tables", **PLAIN)
-    if interrupted:
+        plan = with_earlier(plan, folder)
+        _write_plan(plan, folder)
+    join(plan, folder)
+    _count_other_runs(plan, folder, console)
+    if not is_whole:
         kept = len(folder.done(plan.cells))
         console.print(f"Interrupted: {kept} of {len(plan.cells)} cells are kept. To go on: {_command()}", **PLAIN)
         return 130
     print_report(folder, console, mixed=options.mixed)
-    _remind(folder, cells, todo, console)
-    if options.wandb:
-        _publish(folder, cells, todo, console)
+    for line in chain(reminders(folder, cells, todo), publish_finished(options.sinks, folder, cells, todo)):
+        console.print(line, **PLAIN)
     return 0
-
-
-def _run(
-    plan: Plan, folder: Folder, todo: Sequence[Cell], boards: Sequence[Board], options: Options, console: Console
-) -> bool:
-    """Run the cells; return False if a person interrupted."""
-    # Imported only when there is work: the fork server then loads torch beside our own imports.
-    from ampbench.bench.launch.fork_server import check_workers, start_fork_server
-    from ampbench.bench.launch.local import run_groups
-    from ampbench.bench.launch.preparation import prepare_data
-
-    try:
-        context = start_fork_server()
-        groups, oom_guard = _prepare(plan, folder, todo, boards[0], options)
-        check_workers(context)
-        prepare_data(todo, boards[0], context, console, log_every_s=options.log_every_s)
-        with Progress(console, num_cells=len(todo), log_every_s=options.log_every_s) as progress:
-            finished = run_groups(
-                groups,
-                boards,
-                context=context,
-                watcher=progress,
-                oom_guard=oom_guard,
-                board_hours=plan.experiment.budget.gpu_hours,
-            )
-    except KeyboardInterrupt:
-        return False
-    if not finished:
-        console.print(
-            f"gpu_hours = {plan.experiment.budget.gpu_hours:g} are used up; raise it in [budget] to go on", **PLAIN
-        )
-    return True
-
-
-def _prepare(
-    plan: Plan, folder: Folder, todo: Sequence[Cell], board: Board, options: Options
-) -> tuple[list[list[Run]], OomGuard]:
-    """Return the runs by group, and what is known of batch sizes that do not fit."""
-    from ampbench.bench.launch.oom_guard import OomGuard
-    from ampbench.bench.store.join import joined_rows
-    from ampbench.bench.store.run import Run
-
-    order = {cell.cell_id: i for i, cell in enumerate(plan.cells, 1)}
-    groups: dict[str, list[Run]] = {}
-    for cell in todo:
-        run = Run(
-            folder=folder.run_path(cell),
-            cell=cell,
-            protocol=plan.experiment.protocol,
-            budget=plan.experiment.budget,
-            board=board,
-            order=order[cell.cell_id],
-            command=_command(),
-            again=bool(options.again),
-        )
-        groups.setdefault(cell.group_id, []).append(run)
-    ids = {cell.cell_id for cell in todo}
-    earlier = joined_rows(folder, ["cell_id", "status", "because", *todo[0].settings]) if not options.again else []
-    return list(groups.values()), OomGuard(row for row in earlier if row["cell_id"] not in ids)
-
-
-def _join(plan: Plan, folder: Folder) -> None:
-    from ampbench.bench.store.join import join
-
-    join(plan, folder)
 
 
 def _mend(plan: Plan, folder: Folder, console: Console) -> None:
     """Join what is there, if anything is, and name the files that cannot be read."""
     if folder.done(plan.cells) or folder.broken(plan.cells):
-        from ampbench.bench.store.join import damaged_files
-
-        _join(plan, folder)
+        join(plan, folder)
         for file, reason in damaged_files(folder).items():
             console.print(f"{folder.path / file}: {reason}", style="red", **PLAIN)
 
 
-def _publish(folder: Folder, cells: Sequence[Cell], fresh: Sequence[Cell], console: Console) -> None:
-    """Log to W&B what was run now, and what was finished earlier but never logged."""
-    from ampbench.bench.sinks.wandb import is_logged, publish
+def _refuse(plan: Plan, todo: Sequence[Cell], folder: Folder, boards: Boards, options: Options) -> None:
+    """Refuse to run cells whose rows could not be compared.
 
-    done, ids = folder.done(cells), {cell.cell_id for cell in fresh}
-    runs = [
-        cell.run_folder
-        for cell in cells
-        if cell.cell_id in done and (cell.cell_id in ids or not is_logged(folder.path, cell.cell_id))
-    ]
-    console.print(publish(folder.path, runs, timeout_s=WANDB_TIMEOUT_S), **PLAIN)
-
-
-def _with_again(
-    plan: Plan, folder: Folder, cells: Sequence[Cell], todo: Sequence[Cell], again: Sequence[str]
-) -> list[Cell]:
-    from ampbench.bench.launch.endings import with_again
-
-    _join(plan, folder)
-    return with_again(folder, cells, todo, again)
+    Raises:
+        RequestError: with the next move.
+    """
+    if not options.mixed:
+        join(plan, folder)
+        refuse_mixing(plan, folder, todo, options.launcher.machine_of(boards.used[0]))
+    options.launcher.refuse(boards)
 
 
-def _with_earlier(plan: Plan, folder: Folder) -> Plan:
-    from ampbench.bench.store.earlier import with_earlier
+def _write_plan(plan: Plan, folder: Folder) -> None:
+    commit, dirty = git_state()
+    with folder.lock():
+        folder.write_plan(plan, command=_command(), git_commit=commit, git_dirty=dirty)
 
-    return with_earlier(plan, folder)
+
+def _run(plan: Plan, todo: Sequence[Cell], folder: Folder, boards: Boards, options: Options, console: Console) -> bool:
+    """Run the cells; return False if a person interrupted.
+
+    Raises:
+        RequestError: no worker can start, or no record can be written; what was finished before is joined.
+    """
+    launcher, hours = options.launcher, plan.experiment.budget.gpu_hours
+    try:
+        launcher.prepare(todo, boards, console, log_every_s=options.log_every_s)
+        again = bool(options.again)
+        groups = groups_of(plan, todo, folder, boards.used[0], command=_command(), again=again)
+        oom_guard = OomGuard() if again else OomGuard.knowing(folder, replaced=todo)
+        with Progress(console, num_cells=len(todo), log_every_s=options.log_every_s) as progress:
+            finished = launcher.run(groups, boards, watcher=progress, oom_guard=oom_guard, board_hours=hours)
+    except KeyboardInterrupt:
+        return False
+    except RequestError:
+        with suppress(OSError):  # if the disk lets it
+            join(plan, folder)
+        raise
+    if not finished:
+        console.print(f"gpu_hours = {hours:g} are used up; raise it in [budget] to go on", **PLAIN)
+    return True
 
 
-def _remind(folder: Folder, cells: Sequence[Cell], fresh: Sequence[Cell], console: Console) -> None:
-    from ampbench.bench.launch.endings import reminder
-
-    line = reminder(folder, cells, fresh)
-    if line:
-        console.print(line, **PLAIN)
+def _count_other_runs(plan: Plan, folder: Folder, console: Console) -> None:
+    num_other = folder.num_other_runs(plan.cells)
+    if num_other:
+        console.print(f"{num_other} runs of earlier plans stay in {folder.path / 'runs'}, outside the tables", **PLAIN)
 
 
 def _command() -> str:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence, Sized
 
 from ampbench.bench.plan.cell import PRECISION_FIELDS, Cell
 from ampbench.bench.plan.data_place import state_of
+from ampbench.bench.plan.duration import in_words
 from ampbench.bench.plan.last_batch import one_image_note
 from ampbench.bench.plan.matrix import Plan
 from ampbench.bench.plan.seeds_needed import power_lines
@@ -114,14 +115,8 @@ def _duration(plan: Plan, todo: Sequence[Cell], cell_s: Mapping[str, float]) -> 
         limit = plan.experiment.budget.minutes_per_cell
         return f"no cell finished yet to estimate the time from (limit {limit:g} min a cell)"
     seconds = sum(statistics.median(known.get(_alike(cell)) or known[()]) for cell in todo)
-    return f"about {_clock(seconds)} on one board, judged by {_count(known[()], 'finished cell')}"
+    return f"about {in_words(seconds)} on one board, judged by {_count(known[()], 'finished cell')}"
 
 
 def _alike(cell: Cell) -> tuple[object, ...]:
     return (cell.model, cell.data, cell.precision.name, cell.batch_size, cell.epochs)
-
-
-def _clock(seconds: float) -> str:
-    minutes, second = divmod(round(seconds), 60)
-    hours, minute = divmod(minutes, 60)
-    return f"{hours} h {minute:02} min" if hours else f"{minute} min {second:02} s"

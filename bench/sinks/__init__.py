@@ -1,1 +1,1 @@
-"""Who else hears of a finished matrix: reads Parquet, after the last measurement, and can fail without harm."""
+"""Who else hears of finished runs: reads Parquet, after the last measurement, and can fail without harm."""

@@ -1,98 +1,34 @@
-"""Show a finished matrix on Weights & Biases, from a process that may hang without harm.
+"""Runs on Weights & Biases. This module is run as a child process (bench/sinks/child.py).
 
 wandb first writes each run offline, below the experiment's folder; then `wandb sync` uploads what was written. Online
 from the start, `wandb.init` waits 100 s on a dead network, and a process that logged to a mute server never exits.
-
-`publish` starts this module as a child and kills it when the time is up. After each stage the child prints the worst
-that is true so far, as one whole line: whatever ends the child, the last line that arrived is the answer.
 The key stays where wandb itself looks for it (WANDB_API_KEY, ~/.netrc); nothing here reads, passes or writes it.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
 import platform
 import shlex
 import shutil
-import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from subprocess import DEVNULL
 from typing import Any
 
-from ampbench.path import ROOT
+from ampbench.bench.sinks.child import in_words
+from ampbench.bench.sinks.sink import SINKS
 
-SPEAKER = "W&B: "
-"""Begins each line for the user; whatever else wandb lets slip into stdout is not one."""
+SINK = SINKS["wandb"]
+
 TRIES = 2
 """Runs that are tried one by one where none of all could be uploaded."""
 SYNC_LIMIT_S = 3600
-"""Ends a hanging upload whose `publish` was itself killed."""
-
-
-def publish(folder: Path, run_folders: Sequence[str], *, timeout_s: float) -> str:
-    """Log the runs `folder`/runs/`run_folders` and upload them; return one line for the user.
-
-    The line says what was logged where and whether it was uploaded, or why not and the next move. Raises nothing but
-    KeyboardInterrupt, returns within `timeout_s` and about a second, and leaves no process behind.
-    """
-    if not run_folders:
-        return f"{SPEAKER}every finished run is logged already"
-    command = [sys.executable, "-m", "ampbench.bench.sinks.wandb", str(folder.absolute()), *run_folders]
-    by_hand = f"cd {ROOT} && python {shlex.join([*command[1:4], run_folders[0]])}"
-    status: int | None = None
-    try:
-        with tempfile.TemporaryFile() as said:  # not a pipe, whose end depends on who else inherited it
-            child = subprocess.Popen(
-                command, cwd=ROOT, stdin=DEVNULL, stdout=said, stderr=DEVNULL, start_new_session=True
-            )
-            try:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    status = child.wait(timeout_s)
-            finally:  # Ctrl-C too
-                _kill(child)
-            said.seek(0)
-            lines = [line for line in said.read().decode(errors="replace").splitlines() if line.startswith(SPEAKER)]
-    except Exception as error:  # a listener never costs the matrix its result, whatever befalls it
-        return f"{SPEAKER}nothing logged: {_in_words(error)}. Next: {by_hand}"
-    if lines:
-        return lines[-1].replace(f"{Path.cwd()}/", "")
-    because = f"it took over {timeout_s:g} s" if status is None else f"the child ended with status {status}"
-    return f"{SPEAKER}nothing logged: {because}. Next, to see why: {by_hand}"
-
-
-def is_logged(folder: Path, cell_id: str) -> bool:
-    """Whether a run was written offline before, uploaded or not, from this machine or another."""
-    return any((folder / "wandb").glob(f"offline-run-*-{cell_id}"))
-
-
-def _kill(child: subprocess.Popen[bytes]) -> None:
-    """Kill the child's group and all that descends from it: wandb-core runs in a session of its own."""
-    parents = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):  # ended since
-            parents[int(stat.parent.name)] = int(stat.read_bytes().rpartition(b")")[2].split()[1])
-    tree = [child.pid]
-    for parent in tree:  # grows as it is read
-        tree += [pid for pid in parents if parents[pid] == parent]
-    for kill, pid in [(os.killpg, child.pid), *((os.kill, pid) for pid in tree[1:])]:
-        with contextlib.suppress(ProcessLookupError):
-            kill(pid, signal.SIGKILL)
-    child.wait()
-
-
-def _in_words(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(": .")
-
-
-def _say(outcome: str) -> None:
-    print(f"{SPEAKER}{outcome}", flush=True)
+"""Ends a hanging upload whose parent was itself killed."""
 
 
 def main(folder: Path, run_folders: Sequence[str]) -> str:
@@ -104,7 +40,7 @@ def main(folder: Path, run_folders: Sequence[str]) -> str:
     try:
         from wandb import Settings, init  # not `import wandb`: any folder of that name would do for it
     except ImportError as error:
-        return f"nothing logged: {_in_words(error)}. Next: pip install wandb"
+        return f"nothing logged: {in_words(error)}. Next: pip install wandb"
 
     # The record says what the machine was and which commit ran; wandb would look again, after the fact.
     quiet = Settings(console="off", disable_git=True, save_code=False, x_disable_stats=True, x_disable_meta=True,
@@ -115,20 +51,20 @@ def main(folder: Path, run_folders: Sequence[str]) -> str:
         try:
             run = _log(folder, run_folder, init, quiet)
         except Exception as error:  # one unreadable run does not silence the others
-            problem = problem or f" ({run_folder}: {_in_words(error)})"
+            problem = problem or f" ({run_folder}: {in_words(error)})"
             continue
         folders.append(Path(run.settings.sync_dir))
         where, server = folders[-1].parent, run.settings.base_url
         logged = f"{len(folders)} of {len(run_folders)} runs logged in {where}"
         upload = f"Next: wandb sync {shlex.quote(str(where))}/offline-run-*"
-        _say(f"{logged}, then cut short. {upload}")
+        SINK.say(f"{logged}, then cut short. {upload}")
     if not folders:
         return f"nothing logged{problem}. Next: mend that, then run the experiment again with --wandb"
 
     logged += problem
     if (mode := os.environ.get("WANDB_MODE", "online")) in ("offline", "dryrun"):
         return f"{logged}, not synced: WANDB_MODE is {mode}. {upload}"
-    _say(f"{logged}, not synced: {server} left `wandb sync` without an answer. {upload}")
+    SINK.say(f"{logged}, not synced: {server} left `wandb sync` without an answer. {upload}")
     last_words = _sync(folders)
     left = _unsynced(folders)
     for path in left if 0 < len(left) < len(folders) else left[:TRIES]:  # one that the server refuses stops no other
@@ -185,4 +121,4 @@ def run_id(record: Mapping[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    _say(main(Path(sys.argv[1]), sys.argv[2:]))
+    SINK.say(main(Path(sys.argv[1]), sys.argv[2:]))

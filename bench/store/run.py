@@ -40,6 +40,14 @@ class Run:
         """The file whose existence means *done*."""
         return self.folder / RECORD
 
+    @property
+    def recorded_ns(self) -> int | None:
+        """When the record was written, on the file system's clock; None if there is none."""
+        try:
+            return self.record_path.stat().st_mtime_ns
+        except FileNotFoundError:
+            return None
+
     def save(self) -> None:
         """Write cell.json into the run's folder."""
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -61,7 +61,7 @@ Pipes = list[tuple[Connection, Connection]]
 
 def run_ranks(run: Run, report: Report, waited_s: float) -> None:
     """Run a cell on all its boards to its record. No other process of this one may use the boards meanwhile."""
-    before = _age(run)
+    before = run.recorded_ns
     begun_at = datetime.now(UTC)
     pipes: Pipes = [Pipe(duplex=False) for _ in range(run.cell.gpus - 1)]
     if not run.board.is_gpu:
@@ -85,7 +85,7 @@ def run_ranks(run: Run, report: Report, waited_s: float) -> None:
         try:
             elastic_launch(config, run_rank)(run, report, waited_s, pipes, os.getpid())
         except ChildFailedError as e:
-            if _age(run) == before:
+            if run.recorded_ns == before:
                 status, because = _ending(run.cell, *e.get_first_failure())
                 row = provenance(run.board, METHOD_VERSION) | {"status": status, "because": because}
                 row |= {"order": run.order, "command": run.command, "started_at": begun_at, "waited_s": waited_s}
@@ -202,7 +202,3 @@ def _ending(cell: Cell, rank: int, failure: ProcessFailure) -> tuple[str, str]:
     if says_out_of_memory(RuntimeError(raised)):
         return "oom", f"out of memory at batch size {cell.batch_size} on rank {rank}: {raised}"
     return "failed", f"rank {rank}: {raised}"
-
-
-def _age(run: Run) -> int | None:
-    return run.record_path.stat().st_mtime_ns if run.record_path.exists() else None

@@ -22,11 +22,14 @@ import pytest
 
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.recipe import RECIPES
-from ampbench.bench.sinks.wandb import is_logged, publish, run_id
+from ampbench.bench.sinks.sink import SINKS
+from ampbench.bench.sinks.wandb import run_id
 from ampbench.bench.store.tables import schema
 from ampbench.path import ROOT
 
 pytestmark = pytest.mark.whole
+
+WANDB = SINKS["wandb"]
 
 PATIENCE_S = 600
 """A time limit for a test that expects to end long before."""
@@ -122,7 +125,7 @@ def keyless(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     folder = write_experiment(tmp_path_factory.mktemp("keyless") / "quick")
     with pytest.MonkeyPatch.context() as patch, socket.create_server(("127.0.0.1", 0)) as server:
         patch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{server.getsockname()[1]}")
-        line = publish(folder, RUNS, timeout_s=PATIENCE_S)
+        line = WANDB.publish(folder, RUNS, timeout_s=PATIENCE_S)
         assert not select.select([server], [], [], 0)[0], "a connection was opened"
     return folder, line
 
@@ -202,7 +205,7 @@ def test_a_server_that_does_not_answer_costs_no_data_and_leaves_no_process(
         else:
             listener.close()
             running = time_is_up_when(lambda: [*experiment.glob("wandb/logs/debug-sync*.log")], monkeypatch)
-        line = publish(experiment, RUNS, timeout_s=PATIENCE_S)
+        line = WANDB.publish(experiment, RUNS, timeout_s=PATIENCE_S)
 
     assert any("wandb-core" in command for command in running)
     assert nothing_is_left()
@@ -261,14 +264,14 @@ def test_synced_means_that_every_run_was_marked(
     stand_in(sync=sync)
     monkeypatch.setenv("WANDB_MODE", mode)
     monkeypatch.chdir(experiment.parent)
-    line = publish(Path("quick"), RUNS, timeout_s=PATIENCE_S)
+    line = WANDB.publish(Path("quick"), RUNS, timeout_s=PATIENCE_S)
     assert line.startswith(f"W&B: 2 of 2 runs logged in quick/wandb{said}")
 
 
 def test_a_hanging_wandb_does_not_outlast_the_time_limit(experiment: Path, stand_in: Callable[..., None]) -> None:
     stand_in(init=HANG)
     start_s = time.monotonic()
-    line = publish(experiment, RUNS, timeout_s=1)
+    line = WANDB.publish(experiment, RUNS, timeout_s=1)
     assert time.monotonic() - start_s < 1 + 2
     assert nothing_is_left()
     assert "nothing logged: it took over 1 s. Next, to see why: cd " in line
@@ -279,7 +282,7 @@ def test_what_a_hanging_upload_started_is_killed_with_it(
 ) -> None:
     stand_in(sync=HANG)
     running = time_is_up_when(is_asleep, monkeypatch)
-    line = publish(experiment, RUNS, timeout_s=PATIENCE_S)
+    line = WANDB.publish(experiment, RUNS, timeout_s=PATIENCE_S)
     assert len(running) == 3, "the child, its `wandb sync`, and what that started"
     assert nothing_is_left()
     assert "2 of 2 runs logged" in line
@@ -287,7 +290,8 @@ def test_what_a_hanging_upload_started_is_killed_with_it(
 
 def test_ctrl_c_kills_what_was_started(experiment: Path, stand_in: Callable[..., None]) -> None:
     stand_in(sync=HANG)
-    call = f"from bench.sinks.wandb import *; publish(Path({str(experiment)!r}), {RUNS}, timeout_s=1000)"
+    publish = f"SINKS['wandb'].publish(Path({str(experiment)!r}), {RUNS}, timeout_s=1000)"
+    call = f"from ampbench.bench.sinks.sink import *; {publish}"
     parent = subprocess.Popen([sys.executable, "-c", call], cwd=ROOT, stderr=subprocess.PIPE, text=True)
     while not is_asleep() and parent.poll() is None:
         time.sleep(0.1)
@@ -299,7 +303,7 @@ def test_ctrl_c_kills_what_was_started(experiment: Path, stand_in: Callable[...,
 def test_one_unreadable_run_does_not_silence_the_others(experiment: Path, stand_in: Callable[..., None]) -> None:
     stand_in()
     (experiment / "runs" / RUNS[0] / "record.parquet").unlink()
-    line = publish(experiment, RUNS, timeout_s=PATIENCE_S)
+    line = WANDB.publish(experiment, RUNS, timeout_s=PATIENCE_S)
     assert "1 of 2 runs logged" in line
     assert f"({RUNS[0]}: FileNotFoundError" in line
 
@@ -313,10 +317,10 @@ def test_two_machines_do_not_share_a_run(monkeypatch: pytest.MonkeyPatch, tmp_pa
         ids.append(run_id(record))
     assert ids[0] == ids[2] != ids[1]
     assert run_id(record | {"machine": "NVIDIA L4"}) != ids[0]
-    assert not is_logged(tmp_path, CELLS[0].cell_id)
+    assert not WANDB.is_logged(tmp_path, CELLS[0].cell_id)
     (tmp_path / "wandb" / f"offline-run-20240517_120000-{ids[0]}").mkdir(parents=True)
-    assert is_logged(tmp_path, CELLS[0].cell_id)
-    assert not is_logged(tmp_path, CELLS[1].cell_id)
+    assert WANDB.is_logged(tmp_path, CELLS[0].cell_id)
+    assert not WANDB.is_logged(tmp_path, CELLS[1].cell_id)
 
 
 RECORDING = """
@@ -330,7 +334,7 @@ def test_project_and_entity_are_the_environments(
     stand_in(init=RECORDING)
     monkeypatch.setenv("WANDB_PROJECT", "ours")
     monkeypatch.setenv("WANDB_ENTITY", "us")
-    assert "2 of 2 runs logged" in publish(experiment, RUNS, timeout_s=PATIENCE_S)
+    assert "2 of 2 runs logged" in WANDB.publish(experiment, RUNS, timeout_s=PATIENCE_S)
     said = [json.loads(line) for line in (experiment / "said.jsonl").read_text().splitlines()]
     assert [(one["project"], one["entity"]) for one in said] == [("ours", "us")] * 2
 
@@ -340,7 +344,7 @@ def test_disabled_logs_nothing(
 ) -> None:
     stand_in()
     monkeypatch.setenv("WANDB_MODE", "disabled")
-    assert publish(experiment, RUNS, timeout_s=PATIENCE_S) == "W&B: nothing logged: WANDB_MODE is disabled"
+    assert WANDB.publish(experiment, RUNS, timeout_s=PATIENCE_S) == "W&B: nothing logged: WANDB_MODE is disabled"
     assert not (experiment / "wandb").exists()
 
 
@@ -354,7 +358,7 @@ for path in sys.argv[2:]:
 
 def test_one_run_that_the_server_refuses_stops_no_other(experiment: Path, stand_in: Callable[..., None]) -> None:
     stand_in(sync=PICKY.replace("BAD", repr(CELLS[0].cell_id)))
-    line = publish(experiment, RUNS, timeout_s=PATIENCE_S)
+    line = WANDB.publish(experiment, RUNS, timeout_s=PATIENCE_S)
     assert "2 of 2 runs logged" in line
     assert ", 1 synced to http://stand.in" in line
 
@@ -367,9 +371,9 @@ def test_a_run_that_breaks_while_it_is_logged_is_left_out_and_the_next_is_whole(
     epochs = folder / "runs" / RUNS[0] / "epochs.parquet"
     pq.write_table(pa.table({"cell_id": ["x"], "epoch": ["no number"], "loss": [1.0]}), epochs)
     monkeypatch.setenv("WANDB_MODE", "offline")
-    line = publish(folder, RUNS, timeout_s=PATIENCE_S)
+    line = WANDB.publish(folder, RUNS, timeout_s=PATIENCE_S)
     assert "1 of 2 runs logged" in line, line
-    assert not is_logged(folder, CELLS[0].cell_id)
+    assert not WANDB.is_logged(folder, CELLS[0].cell_id)
     assert read_wandb(folder, CELLS[1])["run"][0].run_group == CELLS[1].group_id
 
 
@@ -378,7 +382,7 @@ def test_a_missing_wandb_names_the_command_that_installs_it(
 ) -> None:
     (tmp_path / "wandb.py").write_text("raise ModuleNotFoundError(\"No module named 'wandb'\")")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    line = publish(experiment, RUNS, timeout_s=PATIENCE_S)
+    line = WANDB.publish(experiment, RUNS, timeout_s=PATIENCE_S)
     assert line == "W&B: nothing logged: ModuleNotFoundError: No module named 'wandb'. Next: pip install wandb"
 
 
@@ -387,13 +391,13 @@ def test_a_child_that_cannot_start_is_a_line_too(
     python: str, because: str, experiment: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "executable", python)
-    line = publish(experiment, RUNS, timeout_s=PATIENCE_S)
+    line = WANDB.publish(experiment, RUNS, timeout_s=PATIENCE_S)
     assert line.startswith("W&B: nothing logged: ")
     assert because in line
 
 
 def test_the_launcher_pays_nothing_for_a_sink() -> None:
     heavy = "{'wandb', 'torch', 'pandas', 'pyarrow', 'numpy'}"
-    code = f"import sys, bench.sinks.wandb; print(sorted({heavy} & set(sys.modules)))"
+    code = f"import sys, ampbench.bench.sinks.sink; print(sorted({heavy} & set(sys.modules)))"
     loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert loaded.stdout.strip() == "[]"

@@ -21,7 +21,7 @@ import torch.distributed as dist
 import torch.nn.functional as F
 
 from ampbench.bench.launch.fork_server import start_worker
-from ampbench.bench.launch.local import _free_team, run_groups
+from ampbench.bench.launch.group_queue import _free_team, run_groups
 from ampbench.bench.launch.oom_guard import OomGuard
 from ampbench.bench.machine.board import Board
 from ampbench.bench.plan.cell import Cell

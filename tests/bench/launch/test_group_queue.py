@@ -12,10 +12,10 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from ampbench.bench.launch import local
-from ampbench.bench.launch.active import Active, age_of
-from ampbench.bench.launch.local import _finish, _wait, run_groups
+from ampbench.bench.launch import group_queue
+from ampbench.bench.launch.group_queue import _finish, _wait, run_groups
 from ampbench.bench.launch.oom_guard import OomGuard
+from ampbench.bench.launch.worker_process import WorkerProcess
 from ampbench.bench.machine.board import Board
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.protocol import Budget, MeasurementProtocol
@@ -59,10 +59,10 @@ def record(run: Run) -> dict[str, Any]:
     return row
 
 
-def ended(run: Run, record_before: int | None, exit_code: int = 0) -> Active:
+def ended(run: Run, recorded_before_ns: int | None, exit_code: int = 0) -> WorkerProcess:
     process: Any = SimpleNamespace(exitcode=exit_code)
     messages: Any = SimpleNamespace(closed=True)
-    return Active(run=run, process=process, messages=messages, record_before=record_before)
+    return WorkerProcess(run=run, process=process, messages=messages, recorded_before_ns=recorded_before_ns)
 
 
 def finish(run: Run) -> None:
@@ -73,7 +73,7 @@ def finish(run: Run) -> None:
 def test_a_record_that_another_launcher_wrote_is_kept(run: Run) -> None:
     finish(run)
     heard = Heard()
-    _finish(ended(run, age_of(run)), heard, OomGuard())
+    _finish(ended(run, run.recorded_ns), heard, OomGuard())
     assert record(run)["status"] == "ok"
     assert heard.endings == ["done"]
 
@@ -86,14 +86,14 @@ def test_a_worker_that_left_no_record_is_a_crashed_row(run: Run) -> None:
 
 def test_a_rerun_that_crashes_replaces_the_row_and_its_traces(run: Run) -> None:
     finish(run)
-    _finish(ended(replace(run, again=True), age_of(run), 1), Heard(), OomGuard())
+    _finish(ended(replace(run, again=True), run.recorded_ns, 1), Heard(), OomGuard())
     assert record(run)["status"] == "crashed"
     assert pq.read_table(run.folder / "steps.parquet").num_rows == 0
 
 
 def test_a_rerun_or_a_first_run_that_wrote_its_record_is_done(run: Run) -> None:
     finish(run)
-    for before in (None, age_of(run)):
+    for before in (None, run.recorded_ns):
         os.utime(run.record_path, ns=(0, (before or 0) + 10**9))
         _finish(ended(replace(run, again=True), before), Heard(), OomGuard())
         assert record(run)["status"] == "ok"
@@ -117,9 +117,9 @@ def test_trap_15_the_launcher_sleeps_until_a_worker_speaks_ends_or_is_out_of_tim
         asked.append(timeout_s)
         return [7]
 
-    monkeypatch.setattr(local, "wait", sleep)
+    monkeypatch.setattr(group_queue, "wait", sleep)
     process: Any = SimpleNamespace(sentinel=7, join=lambda: None)
-    active = Active(run=run, process=process, messages=SimpleNamespace(closed=True))  # type: ignore[arg-type]
+    active = WorkerProcess(run=run, process=process, messages=SimpleNamespace(closed=True))  # type: ignore[arg-type]
     assert _wait({(run.board,): active}, Heard()) == [(run.board,)]
     active.deadline_s = time.monotonic() + 600
     assert _wait({(run.board,): active}, Heard()) == [(run.board,)]

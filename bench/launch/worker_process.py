@@ -1,4 +1,4 @@
-"""A worker at work, as its launcher sees it: how it is started, how it ends, how it is killed."""
+"""The process of one worker, as its launcher sees it: how it is started, heard, ended and killed."""
 
 from __future__ import annotations
 
@@ -12,55 +12,57 @@ from multiprocessing.context import ForkServerContext, ForkServerProcess
 from typing import Any
 
 from ampbench.bench.launch.fork_server import start_worker
+from ampbench.bench.launch.launcher import Watcher
 from ampbench.bench.store.run import Run
-
-INTERRUPTIONS = (-signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP)
-PATIENCE_S = 0.5
-"""After a worker was ended by one of these: whoever stops a whole job sends it to the launcher, too, and then the cell
-is interrupted and not crashed."""
 
 LOST = 255
 """multiprocessing's exit code of a process whose fork server has ended."""
 
 
 @dataclass
-class Active:
-    """A run, its worker, and what that has said."""
+class WorkerProcess:
+    """A run, its worker, and what that has reported."""
 
     run: Run
     process: ForkServerProcess
     messages: Connection
     started_s: float = field(default_factory=time.monotonic)
     """When the worker won its board; before that, when it was started."""
-    life: int | None = None
+    pidfd: int | None = None
     """A descriptor that is ready when the worker has ended (pidfd_open(2)), also after the fork server was killed."""
     deadline_s: float | None = None
     """None while it waits for the board: that is not the cell's time."""
     timed_out: bool = False
-    record_before: int | None = None
-    """Time stamp of the record that is to be replaced, if there is one."""
+    recorded_before_ns: int | None = None
+    """When the record that is to be replaced was written, if there is one."""
     facts: dict[str, Any] = field(default_factory=dict)
-    """The latest that the worker said, by keyword."""
+    """The latest that the worker reported, by keyword."""
 
     @property
     def end(self) -> int:
         """Ready when the worker has ended; without a kernel's help also when the fork server has."""
-        return self.process.sentinel if self.life is None else self.life
+        return self.process.sentinel if self.pidfd is None else self.pidfd
 
     @classmethod
-    def start(cls, run: Run, context: ForkServerContext) -> Active:
+    def start(cls, run: Run, context: ForkServerContext) -> WorkerProcess:
         """Start the worker of a run.
 
         Raises:
             RequestError: the fork server cannot live here.
         """
         run.save()
-        record_before = age_of(run)
+        recorded_before_ns = run.recorded_ns
         process, messages = start_worker(context, run)
-        active = cls(run=run, process=process, messages=messages, record_before=record_before)
+        worker = cls(run=run, process=process, messages=messages, recorded_before_ns=recorded_before_ns)
         with suppress(OSError):  # a sandbox that knows no such call; a worker that has ended already
-            active.life = os.pidfd_open(process.pid or 0)
-        return active
+            worker.pidfd = os.pidfd_open(process.pid or 0)
+        return worker
+
+    @property
+    def has_left_no_record(self) -> bool:
+        """Whether it has ended without a record of its own; another launcher may have finished the same cell."""
+        recorded_ns = self.run.recorded_ns
+        return recorded_ns is None or (self.run.again and recorded_ns == self.recorded_before_ns)
 
     @property
     def how_it_ended(self) -> str:
@@ -72,10 +74,31 @@ class Active:
         hint = "; the kernel does this when memory runs out" if exit_code == -signal.SIGKILL else ""
         return f"{how} in phase {phase}{hint}; see log.txt"
 
+    def listen(self, watcher: Watcher) -> None:
+        """Take in what the worker has reported, without waiting."""
+        while not self.messages.closed and self.messages.poll():
+            try:
+                facts = self.messages.recv()
+            except (EOFError, OSError):
+                self.messages.close()
+                return
+            if facts.get("phase") == "start":
+                self.deadline_s = time.monotonic() + 60 * self.run.budget.minutes_per_cell
+                self.started_s = time.monotonic()
+            self.facts |= facts
+            watcher.told(self.run, facts)
+
+    def time_out(self) -> None:
+        """Kill the worker, whose time is up."""
+        limit, phase = self.run.budget.minutes_per_cell, self.facts.get("phase", "start")
+        self.facts["because"] = f"took longer than minutes_per_cell = {limit:g}, in phase {phase}"
+        self.timed_out = True
+        self.kill()
+
     def let_go(self) -> None:
         """Close what told of the end; a worker that only lost its fork server is killed, since nobody would hear it."""
-        if self.life is not None:
-            os.close(self.life)
+        if self.pidfd is not None:
+            os.close(self.pidfd)
         elif self.process.exitcode == LOST:
             self.kill()
 
@@ -87,11 +110,3 @@ class Active:
                 os.killpg(pid, signal.SIGKILL)
         self.process.kill()
         self.process.join()
-
-
-def age_of(run: Run) -> int | None:
-    """Return the record's time stamp; None if there is none."""
-    try:
-        return run.record_path.stat().st_mtime_ns
-    except FileNotFoundError:
-        return None

@@ -1,0 +1,41 @@
+"""The runs of a plan, by group: cells that are compared with one another, and so run contiguously on one board."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ampbench.bench.machine.board import Board
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.plan.matrix import Plan
+from ampbench.bench.store.folder import Folder
+from ampbench.bench.store.run import Run
+
+
+def groups_of(
+    plan: Plan, todo: Sequence[Cell], folder: Folder, board: Board, *, command: str, again: bool
+) -> list[list[Run]]:
+    """Return the runs of the cells `todo`, each with its place in the plan's order.
+
+    Args:
+        plan: the whole of it.
+        todo: cells of it, in order.
+        folder: where they leave their records.
+        board: stands in every run until the launcher has chosen.
+        command: that started the matrix.
+        again: whether records that are there already are replaced.
+    """
+    order = {cell.cell_id: i for i, cell in enumerate(plan.cells, 1)}
+    groups: dict[str, list[Run]] = {}
+    for cell in todo:
+        run = Run(
+            folder=folder.run_path(cell),
+            cell=cell,
+            protocol=plan.experiment.protocol,
+            budget=plan.experiment.budget,
+            board=board,
+            order=order[cell.cell_id],
+            command=command,
+            again=again,
+        )
+        groups.setdefault(cell.group_id, []).append(run)
+    return list(groups.values())
