@@ -117,16 +117,16 @@ def _gpus(library: Any, variable: str | None) -> tuple[tuple[Board, ...], set[st
         return (), set()
     except Silent:
         return (), set()
-    with opened as asked:
-        slices = [word.strip() for word in (variable or "").split(",") if word.strip().startswith("MIG-")]
-        handles = [_slice(asked, word) for word in slices] if slices else asked.handles()
-        boards = tuple(_board(asked, handle) for handle in handles)
-        if slices:
-            return boards, set()
-        return boards, {board.board_id for board, handle in zip(boards, handles, strict=True) if _is_cut(asked, handle)}
+    slices = [word.strip() for word in (variable or "").split(",") if word.strip().startswith("MIG-")]
+    with opened as nvml:
+        handles = [_slice(nvml, uuid) for uuid in slices] if slices else nvml.handles()
+        boards = tuple(_board(nvml, handle) for handle in handles)
+        cut = [not slices and _is_cut(nvml, handle) for handle in handles]
+        return boards, {board.board_id for board, is_cut in zip(boards, cut, strict=True) if is_cut}
 
 
 def _board(nvml: Nvml, handle: Any) -> Board:
+    """Return the board that NVML calls by a handle."""
     power_cap_mw = nvml.ask_if_told("nvmlDeviceGetEnforcedPowerLimit", handle)
     return Board(
         board_id=nvml.ask("nvmlDeviceGetUUID", handle),
@@ -137,6 +137,7 @@ def _board(nvml: Nvml, handle: Any) -> Board:
 
 
 def _slice(nvml: Nvml, uuid: str) -> Any:
+    """Return what NVML calls a MIG slice by."""
     try:
         return nvml.handle_of(uuid)
     except Silent:
@@ -144,7 +145,8 @@ def _slice(nvml: Nvml, uuid: str) -> Any:
 
 
 def _is_cut(nvml: Nvml, handle: Any) -> bool:
-    modes = nvml.ask_if_told("nvmlDeviceGetMigMode", handle)  # now, and after a reset; a board may know no MIG
+    """Whether a board is cut into MIG slices now; one that knows no MIG is not."""
+    modes = nvml.ask_if_told("nvmlDeviceGetMigMode", handle)  # now, and after a reset
     return modes is not None and bool(modes[0])
 
 

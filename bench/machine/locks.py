@@ -1,4 +1,9 @@
-"""Who may work now: one worker a board, one a run's folder. Locks are the kernel's, so a kill releases them."""
+"""Locks between processes: one worker at a time on a board, and one in a run's folder.
+
+The CPU is a board too. A lock is a file that the kernel locks for a process, so it is released however that process
+ends. Beside the lock of a board lies a file that names its holder: for the message of whoever waits, and so that a
+launcher knows a worker of ours from somebody else.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +33,10 @@ def lock_folder() -> Path:
 
 @contextmanager
 def hold_run(folder: Path) -> Iterator[None]:
-    """Hold a run's folder; waits for a worker whose launcher was killed and that is about to die."""
+    """Hold a run's folder while in the `with`.
+
+    Waits without a limit for whoever holds it: a worker whose launcher was killed, and which is about to end.
+    """
     with FileLock(folder / ".lock"):
         yield
 
@@ -44,9 +52,14 @@ def holder_pids(board: Board) -> list[int]:
 
 @contextmanager
 def hold_board(board: Board, owner: str, waiting: Callable[[str], None]) -> Iterator[float]:
-    """Hold a board; yield the seconds waited for it. `waiting` is told once by whom it is held.
+    """Hold a board while in the `with`; yield the seconds waited for it.
 
     Two processes of two threads each on two cores run at a sixtieth of the speed of one, so the second waits.
+
+    Args:
+        board: the board.
+        owner: what works there, in words for whoever has to wait.
+        waiting: is called with the owner that holds the board, once, if there is one.
     """
     path = _board_path(board)
     holder = path.with_suffix(".holder")
@@ -78,17 +91,22 @@ def try_board(board: Board) -> None:
 
 @contextmanager
 def hold_boards(boards: Sequence[Board], owner: str, waiting: Callable[[str], None]) -> Iterator[float]:
-    """Hold several; yield the seconds waited for them. In one order always, so no two cells wait for each other."""
+    """Hold several boards while in the `with`, as `hold_board`; yield the seconds waited for all of them.
+
+    They are locked in the order of their ids, whatever the order given: no two cells can wait for each other.
+    """
     with ExitStack() as held:
         ordered = sorted(boards, key=lambda board: board.board_id)
         yield sum(held.enter_context(hold_board(board, owner, waiting)) for board in ordered)
 
 
 def _board_path(board: Board) -> Path:
+    """Return the file that is locked for a board."""
     return lock_folder() / f"board-{re.sub('[^A-Za-z0-9-]', '_', board.board_id)}.lock"
 
 
 def _holder_text(holder: Path) -> str:
+    """Return what works on a board, from the file that says so."""
     try:
         said = json.loads(holder.read_text())
         return f"{said['owner']} (process {said['pid']})"

@@ -1,7 +1,8 @@
-"""Which processes are our own: this one, whoever started it, and the process group that they make up together.
+"""Which processes are our own: this one, its ancestors, and the processes of its group.
 
-A test, a notebook or a script that has computed on a GPU keeps its CUDA context while it waits for the command that it
-started: NVML lists it, and it is nobody else.
+NVML lists every process that has a CUDA context on a board. A test, a notebook or a script that has computed there
+keeps its context while it waits for the command that it started: it is listed, and it is not somebody else. Processes
+come and go while they are listed, so one that has just ended, or that belongs to another user, is left out.
 """
 
 from __future__ import annotations
@@ -17,31 +18,32 @@ CUDA_DEVICE = "/dev/nvidia-uvm"
 
 
 def ancestor_pids() -> list[int]:
-    """Return the process that started this one, the one that started that, and so on."""
+    """Return the pids of the process that started this one, of the one that started that, and so on."""
     with suppress(psutil.Error):
         return [parent.pid for parent in psutil.Process().parents()]
     return []
 
 
 def kin_pids() -> list[int]:
-    """Return this process, its ancestors, and whatever shares its process group, as all of a shell's job do."""
+    """Return the pids of this process, of its ancestors, and of its process group, as all of a shell's job are."""
     group = group_pids(os.getpgrp())
     return list(dict.fromkeys([os.getpid(), *ancestor_pids(), *group]))
 
 
 def group_pids(group: int) -> list[int]:
-    """Return the processes of a process group."""
+    """Return the pids of a process group."""
     return [pid for pid in psutil.pids() if _group_of(pid) == group]
 
 
 def holds_cuda(pid: int) -> bool:
-    """Whether a process has a CUDA context, as far as one may see."""
+    """Whether a process has a CUDA context: it has `CUDA_DEVICE` open. False where its files may not be seen."""
     with suppress(OSError):
         return any(str(fd.readlink()) == CUDA_DEVICE for fd in Path(f"/proc/{pid}/fd").iterdir())
     return False
 
 
 def _group_of(pid: int) -> int | None:
+    """Return the process group of a process; None once it has ended."""
     with suppress(OSError):
         return os.getpgid(pid)
     return None

@@ -1,4 +1,7 @@
-"""On what a number was taken: machine, versions, switches, commit. Imports no torch, so a launcher can ask too."""
+"""On what a number was taken: the machine, its versions, the environment variables that matter, the commit.
+
+Two rows are compared only if they share their `environment_id`. No torch is imported, so a launcher can ask too.
+"""
 
 from __future__ import annotations
 
@@ -37,10 +40,13 @@ SWITCHES = (
 
 REFUSED = {
     "NVIDIA_TF32_OVERRIDE": "it switches TF32 for every recipe, whatever the recipe says",
-    "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE": "it lets fp32 products run in TF32",
+    "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE": "it lets fp32 matrix products run in TF32",
     "ONEDNN_DEFAULT_FPMATH_MODE": "it lets fp32 run in bf16 or TF32 on the CPU",
 }
-"""Variables under which a label would not be true, and why."""
+"""Variables under which a recipe's name would not be true, and why."""
+
+EXTENSIONS_16_BIT = ("amx_bf16", "amx_fp16", "avx512_bf16", "avx512_fp16")
+"""Of a CPU: they decide how fast matrix products and convolutions in 16 bits run on it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,12 +98,12 @@ def provenance(board: Board, method_version: int) -> dict[str, Any]:
 
 
 def switches(environ: os._Environ[str] | dict[str, str]) -> dict[str, str]:
-    """Return the variables of `SWITCHES` that are set."""
+    """Return the variables of `SWITCHES` that are set, with their values."""
     return {name: environ[name] for name in SWITCHES if name in environ}
 
 
 def refused_switch(environ: os._Environ[str] | dict[str, str]) -> str | None:
-    """Return why this environment would make labels untrue, or None."""
+    """Return why recipes would not run as their names say in this environment, or None."""
     for name, reason in REFUSED.items():
         if environ.get(name):
             return f"{name}={environ[name]} is set: {reason}; unset {name}"
@@ -106,17 +112,18 @@ def refused_switch(environ: os._Environ[str] | dict[str, str]) -> str | None:
 
 @functools.cache
 def cpu_name() -> str:
-    """Return the CPU's model name and the vector extensions that decide how 16-bit products run on it."""
+    """Return the CPU's model name and which of `EXTENSIONS_16_BIT` it has."""
     try:
         text = Path("/proc/cpuinfo").read_text()
     except OSError:
         return platform.machine()
-    facts = dict(line.split(":", 1) for line in text.partition("\n\n")[0].splitlines() if ":" in line)
-    facts = {key.strip(): value.strip() for key, value in facts.items()}
-    flags = set(facts.get("flags", "").split())
-    fast = [flag for flag in ("amx_bf16", "amx_fp16", "avx512_bf16", "avx512_fp16") if flag in flags]
-    name = facts.get("model name", platform.machine())
-    return f"{name} ({' '.join(fast)})" if fast else name
+    first_core = text.partition("\n\n")[0]
+    pairs = [line.split(":", 1) for line in first_core.splitlines() if ":" in line]
+    described = {key.strip(): value.strip() for key, value in pairs}
+    flags = set(described.get("flags", "").split())
+    extensions = [flag for flag in EXTENSIONS_16_BIT if flag in flags]
+    name = described.get("model name", platform.machine())
+    return f"{name} ({' '.join(extensions)})" if extensions else name
 
 
 @functools.cache
@@ -139,6 +146,7 @@ def git_state() -> tuple[str | None, bool | None]:
 
 
 def _version(package: str) -> str:
+    """Return the version of an installed package; `none` without it, since a hash is made of it."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:

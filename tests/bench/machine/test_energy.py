@@ -1,43 +1,17 @@
-"""Energy, clocks and invalid blocks, against numbers worked by hand, from traces of a board that is not there."""
+"""Energy and power, against numbers worked by hand, from traces of a board that is not there."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
-import pynvml
 import pytest
 
-from ampbench.bench.machine.clocks import (
-    SLOWDOWNS,
-    TAGS,
-    median_sm_clock,
-    tags,
-    violation_ns,
-    violation_share,
-    why_each_invalid,
-    why_invalid,
-)
 from ampbench.bench.machine.energy import energy_instrument, energy_j, energy_of, mean_power_w
 from ampbench.bench.machine.summary import summary
 from ampbench.bench.machine.windows import spans
-from ampbench.schema.board import BoardSample, BoardState
-from tests.support.replayed_nvml import (
-    NO_PERMISSION,
-    NOT_SUPPORTED,
-    TIMEOUT,
-    board,
-    changed,
-    lost,
-    mig,
-    replay,
-    throttled,
-)
+from ampbench.schema.board import BoardSample
+from tests.support.replayed_nvml import NOT_SUPPORTED, TIMEOUT, board, changed, replay
 
 SECOND = 20
 """Rows of a trace."""
-
-POWER_CAP = pynvml.nvmlClocksEventReasonSwPowerCap
-IDLE = pynvml.nvmlClocksEventReasonGpuIdle
 
 
 def at(times_s: list[float], **columns: list[float]) -> list[BoardSample]:
@@ -120,109 +94,3 @@ def test_blocks_that_touch_are_one_span_so_that_short_ones_have_an_energy() -> N
     assert energy is not None
     assert (energy.energy_j, energy.idle_j, energy.told_s) == pytest.approx((1000, 200, 2))
     assert energy_of(samples, [(0.5, 1.5), (2.0, 2.8), (3.0, 3.8)]) is None  # told for 1 s of 2.6
-
-
-def test_violations_are_rises_of_their_counters_and_null_when_reset_or_absent() -> None:
-    trace = [row | {"power_ns": 9_000_000_000 + i * 10_000_000} for i, row in enumerate(board(100))]
-    samples = replay(trace)  # 10 ms of every 50 ms
-    assert violation_ns(samples, "power", 1.0, 3.0) == pytest.approx(0.4e9)
-    assert violation_share(samples, "power", [(1.0, 2.0), (2.0, 3.0)]) == pytest.approx(0.2)
-    assert violation_share(samples, "thermal", [(1.0, 3.0)]) == 0
-    assert violation_ns(replay(changed(trace, slice(50, None), power_ns=0)), "power", 1.0, 3.0) is None
-    assert violation_ns(replay(board(100, power_ns=NO_PERMISSION)), "power", 1.0, 3.0) is None
-
-
-def test_a_slowdown_makes_its_block_invalid_and_no_other() -> None:
-    samples = replay(throttled(6 * SECOND, slice(45, 50)))
-    blocks = [(1.0, 2.0), (2.0, 3.0), (3.0, 4.0)]
-    median = median_sm_clock(samples, blocks)
-    assert median == 1755
-    assert why_invalid(samples, 1.0, 2.0, median) is None
-    assert why_invalid(samples, 2.0, 3.0, median) == (
-        "hardware slowdown in 5 of 21 samples; hardware thermal slowdown in 5 of 21 samples"
-    )
-    assert [why is None for why in why_each_invalid(samples, blocks)] == [True, False, True]
-
-
-@pytest.mark.parametrize(
-    ("bit", "word"),
-    [
-        (pynvml.nvmlClocksEventReasonHwSlowdown, "hardware slowdown"),
-        (pynvml.nvmlClocksEventReasonSwThermalSlowdown, "software thermal slowdown"),
-        (pynvml.nvmlClocksEventReasonHwThermalSlowdown, "hardware thermal slowdown"),
-        (pynvml.nvmlClocksEventReasonHwPowerBrakeSlowdown, "hardware power brake"),
-    ],
-)
-def test_each_slowdown_is_named_by_the_bit_that_nvml_gives_it(bit: int, word: str) -> None:
-    samples = replay(changed(board(60), slice(30, 31), reasons=bit))
-    assert why_invalid(samples, 1.0, 2.0, 1755) == f"{word} in 1 of 21 samples"
-
-
-def test_every_bit_that_nvml_knows_is_a_slowdown_a_tag_or_idle() -> None:
-    assert not SLOWDOWNS.keys() & TAGS.keys()
-    assert sum(SLOWDOWNS) + sum(TAGS) + IDLE == (pynvml.nvmlClocksEventReasonAll | pynvml.nvmlClocksThrottleReasonAll)
-
-
-def test_a_clock_under_nine_tenths_of_the_cells_own_is_invalid_without_any_reason_given() -> None:
-    samples = replay(changed(board(100, reasons=NOT_SUPPORTED), slice(40, 61), sm_clock_mhz=1170))
-    assert why_invalid(samples, 2.0, 3.0, 1755) == "SM clock 1,170 MHz, under 90 % of the cell's median 1,755 MHz"
-    assert why_invalid(samples, 2.0, 3.0, 1300) is None  # 1170 is 90 % of it
-    assert why_invalid(samples, 2.0, 3.0, None) is None
-
-
-def test_a_software_power_cap_is_a_tag_and_idle_is_not_even_that() -> None:
-    samples = replay(board(100, reasons=POWER_CAP | IDLE))
-    assert why_invalid(samples, 1.0, 2.0, 1755) is None
-    assert tags(samples, 1.0, 2.0) == ("software power cap",)
-    assert tags(replay(board(100, reasons=IDLE)), 1.0, 2.0) == ()
-    assert summary(samples, [(1.0, 2.0)], [1]).clock_tags == "software power cap"
-    assert summary(replay(board(100, reasons=IDLE)), [(1.0, 2.0)], [1]).clock_tags == "none"
-
-
-def test_a_summary_is_energy_per_image_over_the_blocks_that_count() -> None:
-    idle = board(2 * SECOND, power_mw=100_000, sm_clock_mhz=345, processes=[])
-    idle_end_mj = idle[-1]["energy_mj"] + 5_000
-    work = throttled(8 * SECOND, slice(65, 70))  # within the second block
-    trace = idle + [row | {"energy_mj": idle_end_mj + i * 25_000} for i, row in enumerate(work)]
-    windows = [(4.0, 5.0), (5.0, 6.0), (6.0, 7.5)]
-    state = summary(replay(trace), windows, [1000, 700, 1500], idle_window=(0.5, 1.5))
-    assert asdict(state) == pytest.approx(
-        {
-            "sm_clock_mhz": 1755,
-            "memory_clock_mhz": 3201,
-            "temperature_c": 90,
-            "power_w": 500,
-            "energy_instrument": "energy_counter",
-            "joules_per_image": 500 * 2.5 / 2500,
-            "images_per_joule": 2.0,
-            "idle_share": 0.2,
-            "power_violation_share": 0,
-            "thermal_violation_share": 0,
-            "reliability_violation_share": 0,
-            "num_invalid_blocks": 1,
-            "clock_tags": "none",
-            "foreign_processes": 0,
-            "nvml_process_bytes": 10 * 2**30,
-        }
-    )
-
-
-def test_a_board_that_answers_everything_leaves_no_column_of_its_state_empty() -> None:
-    state = summary(replay(board(60)), [(1.5, 2.5)], [100], idle_window=(0.2, 1.3))
-    assert [name for name, value in asdict(state).items() if value is None] == []
-
-
-def test_what_a_slice_or_a_lost_board_does_not_tell_is_null() -> None:
-    state = summary(replay(mig(100)), [(1.0, 3.0)], [100])
-    assert state == BoardState(foreign_processes=0, nvml_process_bytes=10 * 2**30)
-    half = summary(replay(lost(100, 40)), [(0.5, 1.5), (1.6, 4.0)], [100, 100])
-    assert half.sm_clock_mhz == 1755
-    assert half.power_w is None  # told for 1 s of 3.4
-    assert summary([], [(1.0, 3.0)], [100]) == BoardState()
-    assert summary(replay(board(60)), [], []) == BoardState()
-
-
-def test_a_cell_that_throttles_throughout_has_no_energy_but_says_how_many_blocks() -> None:
-    state = summary(replay(throttled(100, slice(None))), [(1.0, 2.0), (2.0, 3.0)], [100, 100])
-    assert state.num_invalid_blocks == 2
-    assert state.joules_per_image is None
