@@ -139,12 +139,13 @@ def _draw(found: Digest, name: str, out: Path) -> None:
 
     from ampbench.visualize.figures import theme
     from ampbench.visualize.figures.memory_timeline import draw_levels
+    from ampbench.visualize.show.pictures import DPI
 
     theme.use()
     fig, ax = plt.subplots(figsize=(9, 4), layout="constrained")
     draw_levels(pd.DataFrame(found.timeline_rows).assign(recipe=name), ax)
     try:
-        fig.savefig(out, dpi=150)
+        fig.savefig(out, dpi=DPI)
     except (OSError, ValueError) as e:
         reason = e.strerror if isinstance(e, OSError) and e.strerror else str(e)
         raise RequestError(f"--out {out}: cannot be written ({reason}); name a file such as memory.png") from None

@@ -67,7 +67,7 @@ def describe(results: Results) -> str:
 def _scaled(results: Results) -> pd.DataFrame:
     curves.one_of_each(results)
     steps = results.steps
-    return steps if steps.empty else steps[steps["loss_scale_factor"].notna()]  # steps.parquet may not be there
+    return steps[steps["loss_scale_factor"].notna()]
 
 
 FIGURE = Figure(

@@ -5,13 +5,17 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.axes import Axes
 
+from ampbench.schema.column import columns_of
+from ampbench.schema.work import StepPhases
 from ampbench.visualize.figures import bars, theme
 from ampbench.visualize.figures.figure import Figure
 from ampbench.visualize.read.frame import Results
 from ampbench.visualize.read.recipes import in_order
 
-SHADES = {"data_ms": 0.25, "forward_ms": 0.55, "backward_ms": 0.85, "update_ms": 1.0}
-"""Phase, in the order of a step -> how much of the recipe's colour its part of the bar has."""
+PHASES = columns_of(StepPhases)
+"""In the order of a step."""
+SHADES = (0.25, 0.55, 0.85, 1.0)
+"""How much of the recipe's colour the part of each phase has."""
 NARROW = 0.07
 """Of the longest bar: a part below it has no room for its number."""
 
@@ -26,11 +30,12 @@ def draw(results: Results, ax: Axes) -> Axes:
     spent = by_recipe(results)
     if spent.empty:
         return bars.say(ax, "No phases were measured, so there are none to draw.")
+    looks = theme.styles_of(results)
     longest = spent.sum(axis=1).max()
     for y, (recipe, row) in enumerate(spent.iterrows()):
-        style, begin = theme.styles_of(results)[str(recipe)], 0.0
-        for phase, shade in SHADES.items():
-            ms = row[phase]
+        style, begin = looks[str(recipe)], 0.0
+        for phase, shade in zip(PHASES, SHADES, strict=True):
+            ms = row[phase.name]
             ax.barh(y, ms, 0.7, left=begin, color=style.colour, alpha=shade, edgecolor="white", linewidth=0.8, zorder=2)
             if ms >= NARROW * longest:
                 ink = "white" if shade > 0.5 else "#222222"
@@ -40,21 +45,21 @@ def draw(results: Results, ax: Axes) -> Axes:
     ax.invert_yaxis()
     ax.grid(axis="y", visible=False)
     ax.set_xlim(0, 1.04 * longest)
-    ax.set_xlabel("data, forward, backward, update (ms)")
+    ax.set_xlabel(f"{', '.join(phase.label for phase in PHASES)} (ms)")
     return ax
 
 
 def by_recipe(results: Results) -> pd.DataFrame:
     """Return ms of each phase, a column, by recipe, in the order of every legend."""
     ok = results.ok
-    spent = ok.groupby(ok["recipe"].astype(str))[list(SHADES)].mean().dropna()
+    spent = ok.groupby(ok["recipe"].astype(str))[[phase.name for phase in PHASES]].mean().dropna()
     return spent.reindex(in_order(spent.index))
 
 
 def describe(results: Results) -> str:
     """Say in words what the figure shows."""
     parts = [
-        f"{recipe} " + ", ".join(f"{phase.removesuffix('_ms')} {row[phase]:.3g}" for phase in SHADES)
+        f"{recipe} " + ", ".join(f"{phase.label} {row[phase.name]:.3g}" for phase in PHASES)
         for recipe, row in by_recipe(results).iterrows()
     ]
     return "Stacked bars of the ms of a step. " + "; ".join(parts) + "."

@@ -16,10 +16,11 @@ NEEDED: dict[str, tuple[str, ...]] = {
     "cells": (
         "cell_id", "group_id", "status", "because", "model", "data", "precision", "batch_size", "seed", "round",
         "epochs", "loss_scale", "images_per_s", "memory_instrument", "startup_peak_bytes", "steady_peak_bytes",
-        "test_accuracy", "num_test_images", "environment_id", "machine", "torch", "method_version",
+        "test_accuracy", "num_test_images", "environment_id", "machine", "torch", "method_version", "compute_dtype",
+        "baseline_bytes", "final_loss_scale", "data_ms", "forward_ms", "backward_ms", "update_ms",
     ),
-    "epochs": ("cell_id", "epoch", "test_accuracy"),
-    "steps": ("cell_id", "step", "loss"),
+    "epochs": ("cell_id", "epoch", "test_accuracy", "train_loss", "learning_rate"),
+    "steps": ("cell_id", "step", "loss", "loss_scale_factor", "skipped"),
     "blocks": ("cell_id", "block", "images_per_s", "steady"),
     "layers": ("cell_id", "step", "epoch", "depth", "layer", "tensor", "quantity", "value"),
     "allocations": ("cell_id", "moment", "category", "call_site", "allocated_bytes"),
@@ -29,7 +30,8 @@ NEEDED: dict[str, tuple[str, ...]] = {
 """Columns without which nothing can be said."""
 WORDS = {
     "cell_id", "group_id", "status", "because", "model", "data", "precision", "loss_scale", "memory_instrument",
-    "environment_id", "machine", "torch", "layer", "tensor", "quantity", "moment", "category", "call_site",
+    "environment_id", "machine", "torch", "compute_dtype", "layer", "tensor", "quantity", "moment", "category",
+    "call_site",
 }
 """Those of them that hold text; the others hold numbers."""
 # fmt: on

@@ -153,7 +153,8 @@ def test_results_without_tables_of_epochs_steps_and_blocks_have_none_of_them(mat
 
 def test_ids_of_many_row_groups_become_one_set_of_categories(tmp_path):
     ids = np.array([f"{i:016x}" for i in range(40)]).repeat(50)
-    table = pa.table({"cell_id": ids, "step": np.arange(2000), "loss": np.zeros(2000, np.float32)})
+    none = {"loss_scale_factor": pa.nulls(2000), "skipped": pa.nulls(2000)}
+    table = pa.table({"cell_id": ids, "step": np.arange(2000), "loss": np.zeros(2000, np.float32), **none})
     pq.write_table(table, tmp_path / "steps.parquet", row_group_size=90)
     rows = files.to_frame(files.read_table(tmp_path, "steps"))
     assert list(rows["cell_id"]) == list(ids)
@@ -172,7 +173,7 @@ def test_a_table_that_is_not_there_is_said(matrix, table):
 
 def test_rows_of_other_cells_and_files_left_out_are_said(matrix, tmp_path):
     path = matrix()
-    foreign = pa.table({"cell_id": ["f" * 16], "epoch": [1], "test_accuracy": [0.5]})
+    foreign = pa.Table.from_pylist([{"cell_id": "f" * 16, "epoch": 1, "test_accuracy": 0.5}], schema=schema("epochs"))
     pq.write_table(foreign, path / "epochs.parquet")
     (path / ".joined.json").write_text(json.dumps({"damaged": {"runs/a/steps.parquet": "cannot be read: cut"}}))
     left_out, other = read(path).missing
