@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import subprocess
 import sys
@@ -24,23 +25,56 @@ BELOW: dict[str, set[str]] = {
     "bench.worker": {"schema", "bench.plan", "bench.machine", "bench.store", "bench.measure", "bench.train"},
     "bench.sinks": {"schema", "bench.store", "bench.plan"},
     "bench.launch": {"schema", "bench.plan", "bench.machine", "bench.store", "bench.worker", "bench.sinks"},
-    "visualize": {"schema"},
+    "visualize.read": {"schema"},
+    "visualize.stats": {"schema", "visualize.read"},
+    "visualize.judge": {"schema", "visualize.read", "visualize.stats"},
+    "visualize.findings": {"schema", "visualize.read", "visualize.stats", "visualize.judge"},
+    "visualize.figures": {"schema", "visualize.read", "visualize.stats", "visualize.judge"},
+    "visualize.show": {
+        *("schema", "visualize.read", "visualize.stats", "visualize.judge", "visualize.findings", "visualize.figures")
+    },
+    "visualize": {
+        *("schema", "visualize.read", "visualize.stats", "visualize.judge", "visualize.findings", "visualize.figures"),
+        "visualize.show",
+    },
     "models": set(),
-    "ampbench": {"schema", "bench.plan", "bench.measure", "bench.worker", "bench.store", "bench.launch", "visualize"},
+    "ampbench": {
+        *("schema", "bench.plan", "bench.measure", "bench.worker", "bench.store", "bench.launch"),
+        *("visualize.show", "visualize.figures"),
+    },
 }
 
 KNOWN_TO_ALL = ("path", "terminal")
 """Modules of `ampbench` below every room."""
 
 
-def imports(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text())):
+@functools.cache
+def modules() -> dict[str, Path]:
+    """Return the name of every module and package of ours -> its file."""
+    found = {}
+    for room in ("ampbench", "bench", "models", "visualize"):
+        for path in (ROOT / room).rglob("*.py"):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            found[".".join(["ampbench", *(part for part in parts if part not in ("ampbench", "__init__"))])] = path
+    return found
+
+
+def imports(path: Path, *, for_types: bool = True) -> Iterator[str]:
+    """Yield the modules that a file imports, in functions too; `for_types`: and those for its type hints alone."""
+    for node in _nodes(ast.parse(path.read_text()), for_types):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module == "ampbench":
-            yield from (f"ampbench.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                yield whole if whole in modules() or node.module == "ampbench" else node.module
+
+
+def _nodes(tree: ast.AST, for_types: bool) -> Iterator[ast.AST]:
+    for node in ast.iter_child_nodes(tree):
+        if for_types or not (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)):
+            yield node
+            yield from _nodes(node, for_types)
 
 
 def room_of(module: str) -> str | None:
@@ -48,7 +82,7 @@ def room_of(module: str) -> str | None:
     ours, *parts = module.split(".")
     if ours != "ampbench" or (parts[:1] and parts[0] in KNOWN_TO_ALL):
         return None
-    if parts[:1] == ["bench"]:
+    if parts[:1] == ["bench"] or ".".join(parts[:2]) in BELOW:
         return ".".join(parts[:2])
     return parts[0] if parts[:1] and parts[0] in BELOW else "ampbench"
 
@@ -56,7 +90,7 @@ def room_of(module: str) -> str | None:
 def files_of(room: str) -> list[Path]:
     """Return the files of a room; those of the others are linked into `ampbench` and none of its own."""
     folder = ROOT / "ampbench" / room if room == "schema" else ROOT / room.replace(".", "/")
-    return list(folder.glob("*.py") if room == "ampbench" else folder.rglob("*.py"))
+    return list(folder.glob("*.py") if room in ("ampbench", "visualize") else folder.rglob("*.py"))
 
 
 @pytest.mark.parametrize("room", BELOW)
@@ -80,6 +114,32 @@ def test_everything_of_ours_has_one_name() -> None:
         for path in files_of(room):
             other = [m for m in imports(path) if m.partition(".")[0] in ("bench", "models", "visualize")]
             assert not other, f"{path.relative_to(ROOT)} imports {other}: say ampbench.{other[0]}"
+
+
+CIRCLES = ({"ampbench.bench.worker.cell", "ampbench.bench.worker.ranks"},)
+"""Known ones, which are to go: the process of a cell starts those of its further ranks, which run the cell."""
+
+
+def test_no_two_files_import_each_other_in_a_circle() -> None:
+    below = {name: {m for m in imports(path, for_types=False) if m in modules()} for name, path in modules().items()}
+    circles = [set(way) for name in below if (way := _way_back(name, below))]
+    new = [sorted(circle) for circle in circles if circle not in CIRCLES]
+    assert not new, f"import each other: {min(new, key=len)}"
+
+
+def _way_back(start: str, below: dict[str, set[str]]) -> list[str]:
+    """Return the modules on the shortest way of imports from one back to itself; none if there is no such way."""
+    came_from, ahead = dict.fromkeys(below[start], start), list(below[start])
+    for module in ahead:
+        if module == start:
+            way = [module]
+            while came_from[way[-1]] != start:
+                way.append(came_from[way[-1]])
+            return way
+        for further in below[module] - came_from.keys():
+            came_from[further] = module
+            ahead.append(further)
+    return []
 
 
 def test_instruments_do_not_know_of_one_another() -> None:

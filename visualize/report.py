@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-import pandas as pd
 import typer
 
 from ampbench.terminal import saying_unwritten, show_everything, unwritten
@@ -22,9 +21,11 @@ from ampbench.visualize.judge.recommendation import Recommendation
 from ampbench.visualize.read import frame
 from ampbench.visualize.read.files import ResultsError
 from ampbench.visualize.read.frame import Results
+from ampbench.visualize.read.notes import notes, provenance, reasons
 from ampbench.visualize.show import table
-from ampbench.visualize.show.page import HEADS, cells_of, facts_of
+from ampbench.visualize.show.page import HEADS, facts_of, page_row
 from ampbench.visualize.show.pictures import Picture, draw
+from ampbench.visualize.show.summary import SummaryRow, summary
 from ampbench.visualize.show.summary_text import WIDTH, summary_text
 
 
@@ -53,7 +54,7 @@ def write_report(
     results = frame.read(folder, mixed=mixed, only=only)
     verdicts = verdict.judge(results.cells)
     recommendations = recommendation.recommend(results.cells, verdicts)
-    rows = table.summary(results, verdicts)
+    rows = summary(results, verdicts)
     legend = table.legend(results, verdicts)
     to = save_dir or (folder / "selected" if only else folder)
     page = to / "report.html"
@@ -72,7 +73,11 @@ def write_report(
 
 
 def render(
-    results: Results, rows: pd.DataFrame, legend: str, recommendations: list[Recommendation], pictures: list[Picture]
+    results: Results,
+    rows: list[SummaryRow],
+    legend: str,
+    recommendations: list[Recommendation],
+    pictures: list[Picture],
 ) -> str:
     """Return the page."""
     import jinja2
@@ -92,13 +97,13 @@ def render(
         name=results.folder.resolve().name,
         question=results.question,
         recommendations=recommendations,
-        provenance=verdict.provenance(results.cells),
+        provenance=provenance(results.cells),
         several=len(results.subjects) > 1,
         heads=list(HEADS),
-        rows=[cells_of(row, looks[row.recipe].colour, recipes.index(row.recipe)) for _, row in rows.iterrows()],
+        rows=[page_row(row, looks[row.recipe].colour, recipes.index(row.recipe)) for row in rows],
         legend=legend,
-        notes=table.notes(results),
-        reasons=verdict.reasons(results.cells),
+        notes=notes(results),
+        reasons=reasons(results.cells),
         trained=learned.tables(trained),
         trained_legend=learned.legend(trained),
         learning=learned.findings(results),

@@ -20,7 +20,9 @@ from ampbench.bench.store.tables import TABLES
 from ampbench.visualize.judge import comparison, recommendation, side, verdict
 from ampbench.visualize.read import frame
 from ampbench.visualize.read.files import ResultsError
+from ampbench.visualize.read.notes import notes
 from ampbench.visualize.show import table
+from ampbench.visualize.show.summary import summary
 from ampbench.visualize.show.summary_text import summary_text
 from tests.bench.store.test_store import plan_of
 from tests.conftest import ROOT
@@ -113,13 +115,13 @@ def told(folder: Path) -> str:
     try:
         results = frame.read(folder, mixed=True)
         verdicts = verdict.judge(results.cells)
-        rows = table.summary(results, verdicts)
+        rows = summary(results, verdicts)
         legend = table.legend(results, verdicts)
         recommended = recommendation.recommend(results.cells, verdicts)
         text = summary_text(results, rows, legend, recommended, folder / "report.html")
         sides = [side.choose(name, results, [f"precision={p}"]) for name, p in (("A", "fp32"), ("B", "bf16_amp"))]
         comparison.compare(*sides, mixed=True)
-        text += "\n".join(table.notes(results))
+        text += "\n".join(notes(results))
     except ResultsError as e:
         assert len(str(e).splitlines()) == 1  # noqa: PT017  # a refusal is as good as a text
         return str(e)

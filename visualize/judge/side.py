@@ -8,9 +8,11 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from ampbench.visualize.judge import verdict
+from ampbench.visualize.judge.pairs import positive
 from ampbench.visualize.read.files import ResultsError
 from ampbench.visualize.read.frame import Results
+from ampbench.visualize.read.notes import reasons
+from ampbench.visualize.read.words import words_of
 
 REPLICATED = ("seed", "round")
 """Settings that tell the processes of one cell apart, and are never what is compared."""
@@ -67,16 +69,10 @@ def choose(name: str, results: Results, own: Sequence[str] = (), both: Sequence[
     named = frozenset(condition.partition("=")[0] for condition in own).difference(REPLICATED)
     side = Side(name=name, results=results, conditions=(*both, *own), named=named, cells=cells)
     if side.ok.empty:
-        why = "; ".join(verdict.reasons(cells)) or "all are excluded"
+        why = "; ".join(reasons(cells)) or "all are excluded"
         raise ResultsError(
             f"{name}: {side.source}: no cell ran to its end ({why}); mend that and run them with --again"
         )
-    if verdict.positive(side.ok["images_per_s"]).empty:
+    if positive(side.ok["images_per_s"]).empty:
         raise ResultsError(f"{name}: {side.source}: no cell holds images/s above zero; run its experiment again")
     return side
-
-
-def words_of(column: pd.Series) -> pd.Series:
-    """Return values as one writes them in a selection: true, fp32, crop+flip; `none` for what is unset."""
-    words = column.astype(object).where(column.notna(), "none").astype(str).str.replace(", ", "+")
-    return words.str.lower() if column.dtype == bool else words

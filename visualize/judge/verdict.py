@@ -9,20 +9,18 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 
+from ampbench.visualize.judge.pairs import effect_of, point_differences
 from ampbench.visualize.read.recipes import in_order
-from ampbench.visualize.stats import effect, statistics
+from ampbench.visualize.read.words import count
+from ampbench.visualize.stats import statistics
 from ampbench.visualize.stats.effect import Effect
 from ampbench.visualize.stats.statistics import Difference, Ratio
 
 REFERENCE = "fp32"
-PAIRED = ["group_id", "round", "environment_id"]
-"""What two cells share to be a pair."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -146,38 +144,6 @@ def reference_of(ok: pd.DataFrame) -> str:
     return REFERENCE if REFERENCE in names else next(iter(names), "")
 
 
-def effect_of(ok: pd.DataFrame, a: str, b: str, column: str = "images_per_s", *, unpaired: bool = False) -> Effect:
-    """Return the effect on log(b / a) of a column; over all processes where `unpaired` and fewer than two pair up."""
-    ratios = log_ratios(ok, a, b, column)
-    if not unpaired or len(ratios) > 1:
-        return effect.paired(ratios)
-    return effect.unpaired(*(list(np.log(positive(ok[ok["recipe"] == recipe][column]))) for recipe in (a, b)))
-
-
-def log_ratios(ok: pd.DataFrame, a: str, b: str, column: str = "images_per_s") -> list[float]:
-    """Return log(b / a) of a column, the speed unless told otherwise, one per pair of processes."""
-    pairs = _pairs(ok.loc[positive(ok[column]).index], column, a, b)
-    return list(np.log(pairs[b] / pairs[a]))
-
-
-def positive(column: pd.Series) -> pd.Series:
-    """Return the values that a ratio can be made of: positive and finite."""
-    return column[(column > 0) & (column < math.inf)]
-
-
-def point_differences(ok: pd.DataFrame, a: str, b: str) -> list[float]:
-    """Return test accuracy of b minus that of a in points, one per pair of trainings."""
-    pairs = _pairs(ok[ok["epochs"] > 0], "test_accuracy", a, b)
-    return list(100 * (pairs[b] - pairs[a]))
-
-
-def _pairs(ok: pd.DataFrame, column: str, a: str, b: str) -> pd.DataFrame:
-    """Return columns a and b, one row per pair with both values."""
-    index = [ok[name] for name in PAIRED]
-    wide = ok.set_index([*index, ok["recipe"].astype(str)])[column].unstack()
-    return wide.reindex(columns=[a, b]).dropna()
-
-
 def _saved(ok: pd.DataFrame, a: str, b: str) -> float:
     if ok["memory_instrument"].nunique() != 1:
         return math.nan
@@ -188,41 +154,3 @@ def _saved(ok: pd.DataFrame, a: str, b: str) -> float:
 def _first_int(column: pd.Series) -> int | None:
     known = column.dropna()
     return int(known.iloc[0]) if len(known) else None
-
-
-def count(n: int, one: str, many: str) -> str:
-    """Return `1 seed` or `3 seeds`."""
-    return f"{n:,} {one if n == 1 else many}"
-
-
-def reasons(cells: pd.DataFrame) -> list[str]:
-    """Return one line per status and reason, naming the cells it concerns: `fp16 at batch 64, 128: diverged, ...`."""
-    bad = cells[cells["status"] != "ok"]
-    lines = []
-    keys = ["subject", "status", "because"]
-    several = cells["subject"].nunique() > 1
-    for (subject, status, because), rows in bad.groupby(keys, sort=False, dropna=False):
-        by_recipe = {r: rows[rows["recipe"] == r] for r in in_order(rows["recipe"])}
-        who = "; ".join(f"{recipe} at batch {_listed(own)}" for recipe, own in by_recipe.items())
-        text = f"{subject} {who}" if several else who
-        lines.append(f"{text}: {status}" + (f", {because}" if isinstance(because, str) and because else ""))
-    return lines
-
-
-def _listed(rows: pd.DataFrame) -> str:
-    counts = rows.groupby("batch_size").size()
-    return ", ".join(f"{batch} (x{count})" if count > 1 else str(batch) for batch, count in counts.items())
-
-
-def provenance(cells: pd.DataFrame) -> str:
-    """Return machine, versions and number of processes as a sentence without its full stop, for beside every number."""
-    ok = cells[cells["status"] == "ok"]
-    if ok.empty:
-        return "No cell ran to its end"
-    parts: Sequence[str] = [
-        "Measured on " + " / ".join(ok["machine"].dropna().unique()),
-        "torch " + " / ".join(ok["torch"].dropna().unique()),
-        count(len(ok), "process", "processes"),
-        "method " + " / ".join(f"{v:.0f}" for v in ok["method_version"].dropna().unique()),
-    ]
-    return ", ".join(parts)

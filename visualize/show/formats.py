@@ -8,7 +8,6 @@ import json
 import math
 import textwrap
 from collections.abc import Sequence
-from typing import Any
 
 import pandas as pd
 from rich import box
@@ -16,9 +15,11 @@ from rich.console import Console
 from rich.table import Table
 
 from ampbench.schema.margins import MARGIN_POINTS
-from ampbench.visualize.judge.comparison import SHOWN, Comparison, Outcome
+from ampbench.visualize.judge.comparison import Comparison, Outcome
+from ampbench.visualize.judge.match import SHOWN
+from ampbench.visualize.judge.replicates import Replicates
 from ampbench.visualize.judge.side import Side
-from ampbench.visualize.show import table
+from ampbench.visualize.show.table import MISSING, images_or_status
 from ampbench.visualize.show.text_table import draw
 
 WIDTH = 160
@@ -37,13 +38,15 @@ class Format(enum.StrEnum):
     JSON = "json"
 
 
-def record(found: Comparison) -> dict[str, Any]:
+def record(found: Comparison) -> dict[str, object]:
     """Return a comparison as one flat row: images/s, ratios B / A, peaks in MiB, accuracies as shares, points."""
     accuracy = found.accuracy
     return {
         **found.axes,
-        **{f"{key}_{side}": own[key] for key in ("n", "num_cells", "status") for side, own in _sides(found)},
-        **{f"images_per_s_{side}": own["images_per_s"] for side, own in _sides(found)},
+        **{f"n_{side}": own.n for side, own in _sides(found)},
+        **{f"num_cells_{side}": own.num_cells for side, own in _sides(found)},
+        **{f"status_{side}": own.status for side, own in _sides(found)},
+        **{f"images_per_s_{side}": own.images_per_s for side, own in _sides(found)},
         "ratio": found.speed.estimate,
         "ratio_low": found.speed.low,
         "ratio_high": found.speed.high,
@@ -51,11 +54,11 @@ def record(found: Comparison) -> dict[str, Any]:
         "detectable_share": found.speed.detectable,
         "paired": found.speed.paired,
         "alpha": found.speed.alpha,
-        **{f"steady_peak_mib_{side}": own["steady_peak_mib"] for side, own in _sides(found)},
+        **{f"steady_peak_mib_{side}": own.steady_peak_mib for side, own in _sides(found)},
         "memory_ratio": found.memory.estimate,
         "memory_ratio_low": found.memory.low,
         "memory_ratio_high": found.memory.high,
-        **{f"test_accuracy_{side}": own["test_accuracy"] for side, own in _sides(found)},
+        **{f"test_accuracy_{side}": own.test_accuracy for side, own in _sides(found)},
         "points": found.points,
         "points_low": accuracy.low if accuracy else None,
         "points_high": accuracy.high if accuracy else None,
@@ -65,24 +68,23 @@ def record(found: Comparison) -> dict[str, Any]:
 
 def shown(found: Comparison) -> dict[str, str]:
     """Return a comparison as the words of a table; what was not measured is a dash."""
-    a, b = (table.shown(pd.Series(own, dtype=object).reindex(table.COLUMNS)) for own in (found.a, found.b))
     speed, accuracy = found.speed, found.accuracy
     points = str(accuracy).replace(" points", "") if accuracy else f"{found.points:+.2f}"
     return {
         **found.axes,
-        "n": f"{speed.n}" if speed.paired else f"{found.a['n']}+{found.b['n']}",
-        "A images/s": a["images/s"],
-        "B images/s": b["images/s"],
-        "B / A": str(speed) if speed.n else "–",
+        "n": f"{speed.n}" if speed.paired else f"{found.a.n}+{found.b.n}",
+        "A images/s": images_or_status(found.a),
+        "B images/s": images_or_status(found.b),
+        "B / A": str(speed) if speed.n else MISSING,
         "speed": speed.verdict,
-        "detectable": "–"
+        "detectable": MISSING
         if math.isnan(speed.detectable)
         else f"{speed.detectable:.1%}"
         if speed.detectable <= 1
         else ">100%",
-        "memory": f"{found.memory.estimate - 1:+.1%}" if found.memory.n else "–",
-        "points": "–" if math.isnan(found.points) else points,
-        "accuracy": accuracy.verdict if accuracy else "–",
+        "memory": f"{found.memory.estimate - 1:+.1%}" if found.memory.n else MISSING,
+        "points": MISSING if math.isnan(found.points) else points,
+        "accuracy": accuracy.verdict if accuracy else MISSING,
     }
 
 
@@ -121,7 +123,7 @@ def render(outcome: Outcome, sides: Sequence[Side], form: Format, width: int = W
 def grid(found: Sequence[Comparison], width: int = WIDTH, *, markdown: bool = False) -> str:
     """Return the table alone, without a line end; in Markdown no row is folded."""
     lines = [{HEADS.get(name, name): words for name, words in shown(c).items()} for c in found]
-    trained = any(line["points"] != "–" for line in lines)
+    trained = any(line["points"] != MISSING for line in lines)
     names = [name for name in lines[0] if trained or name not in ("points", "accuracy")]
     keys = [HEADS.get(name, name) for name in found[0].axes]
     if not markdown:
@@ -142,5 +144,5 @@ def notes(outcome: Outcome) -> list[str]:
     return mixed + outcome.notes
 
 
-def _sides(found: Comparison) -> tuple[tuple[str, dict[str, Any]], ...]:
+def _sides(found: Comparison) -> tuple[tuple[str, Replicates], ...]:
     return ("a", found.a), ("b", found.b)

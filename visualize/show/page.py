@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import pandas as pd
+from dataclasses import dataclass
 
 from ampbench.visualize.read.frame import Results
-from ampbench.visualize.show import table
+from ampbench.visualize.show.summary import SummaryRow
+from ampbench.visualize.show.table import shown
 
 # fmt: off
 FACTS = (
@@ -30,16 +31,32 @@ HEADS = {
 """Head of a column -> the value it is sorted by."""
 
 
-def cells_of(row: pd.Series, colour: str, place: int) -> dict[str, object]:
-    """Return a row of the page's table: what is shown, and what it is sorted by (recipes by their place)."""
-    numbers = {head: "" if pd.isna(row[column]) else row[column] for head, column in HEADS.items()}
-    return {
-        "words": {"subject": row.subject} | table.shown(row),
-        "numbers": numbers | {"precision": place},
-        "colour": colour,
-        "status": row.status,
-        "because": row.because if isinstance(row.because, str) else "",
-    }
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PageRow:
+    """A row of the page's table."""
+
+    words: dict[str, str]
+    """Head of a column -> what is shown."""
+    numbers: dict[str, object]
+    """Head of a column -> what it is sorted by; empty where nothing was measured."""
+    colour: str
+    """Of the recipe."""
+    status: str
+    because: str
+    """Empty where nothing went wrong."""
+
+
+def page_row(row: SummaryRow, colour: str, place: int) -> PageRow:
+    """Return a row of the page's table; recipes are sorted by their place."""
+    values = row.values
+    numbers = {head: "" if values[column] is None else values[column] for head, column in HEADS.items()}
+    return PageRow(
+        words={"subject": row.subject} | shown(row),
+        numbers=numbers | {"precision": place},
+        colour=colour,
+        status=row.measured.status,
+        because=row.measured.because or "",
+    )
 
 
 def facts_of(results: Results) -> dict[str, str]:

@@ -6,13 +6,13 @@ import textwrap
 from functools import partial
 from pathlib import Path
 
-import pandas as pd
-
 from ampbench.visualize.findings import failures, learned, numerics, work
-from ampbench.visualize.judge import verdict
 from ampbench.visualize.judge.recommendation import Recommendation
 from ampbench.visualize.read.frame import Results
+from ampbench.visualize.read.notes import notes as notes_of
+from ampbench.visualize.read.notes import provenance, reasons
 from ampbench.visualize.show import table
+from ampbench.visualize.show.summary import SummaryRow
 
 WIDTH = 100
 """Columns of summary.txt."""
@@ -20,7 +20,7 @@ WIDTH = 100
 
 def summary_text(
     results: Results,
-    rows: pd.DataFrame,
+    rows: list[SummaryRow],
     legend: str,
     recommendations: list[Recommendation],
     page: Path,
@@ -34,10 +34,10 @@ def summary_text(
         parts += [table.grid(*one, width).strip("\n") for one in learned.tables(trained)] + [
             fill(learned.legend(trained))
         ]
-    missing = verdict.reasons(results.cells)
+    missing = reasons(results.cells)
     if missing:
         parts.append("\n".join(["Not measured:", *(fill(f"- {line}", "  ") for line in missing)]))
-    notes = table.notes(results)
+    notes = notes_of(results)
     if notes:
         parts.append("\n".join(fill(f"Note: {line}", "  ") for line in notes))
     if results.question:
@@ -47,7 +47,7 @@ def summary_text(
     parts += [fill(f"Numerics: {words}") for words in numerics.findings(results)]
     parts += [fill(f"Work: {words}") for words in work.findings(results)]
     parts += [fill(f"Verdict: {found.sentence}") for found in recommendations]
-    parts.append(fill(f"{verdict.provenance(results.cells)}.") + f"\nReport: {page}")
+    parts.append(fill(f"{provenance(results.cells)}.") + f"\nReport: {page}")
     return "\n\n".join(parts) + "\n"
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from ampbench.visualize.judge.recommendation import recommend
-from ampbench.visualize.judge.verdict import judge, provenance, reasons
+from ampbench.visualize.judge.verdict import judge
 from ampbench.visualize.read.frame import read
-from ampbench.visualize.show.table import COLUMNS, legend, notes, shown, summary, text
+from ampbench.visualize.read.notes import notes, provenance, reasons
+from ampbench.visualize.show.summary import COLUMNS, frame_of, summary
+from ampbench.visualize.show.table import legend, shown, text
 from tests.visualize import conftest
 from tests.visualize.conftest import cell
 
@@ -196,19 +198,20 @@ def test_reasons_name_every_cell_that_was_not_measured(matrix):
 def test_the_table_has_a_row_for_what_failed_too(matrix):
     results = read(matrix(("fp32", "fp16"), seeds=(0, 1), ends={"fp16": "diverged"}))
     rows = summary(results, judge(results.cells))
-    assert list(rows.columns) == COLUMNS
-    assert list(rows["recipe"]) == ["fp32", "fp16"]
-    assert rows.loc[1, ["status", "n", "num_cells"]].tolist() == ["diverged", 0, 2]
-    assert rows.loc[1, ["images_per_s", "test_accuracy", "speedup"]].isna().all()
-    assert shown(rows.loc[1])["images/s"] == "diverged"
-    assert shown(rows.loc[1])["n"] == "0/2"
+    assert shown(rows[1])["images/s"] == "diverged"
+    assert shown(rows[1])["n"] == "0/2"
+    frame = frame_of(rows)
+    assert list(frame.columns) == COLUMNS
+    assert list(frame["recipe"]) == ["fp32", "fp16"]
+    assert frame.loc[1, ["status", "n", "num_cells"]].tolist() == ["diverged", 0, 2]
+    assert frame.loc[1, ["images_per_s", "test_accuracy", "speedup"]].isna().all()
 
 
 def test_the_accuracy_of_a_diverged_run_is_in_no_mean(folder):
     for seed in range(3):
         folder.add(cell("fp32", seed=seed), "diverged" if seed else "ok")
     results = read(folder.write())
-    assert summary(results, [])["test_accuracy"].iloc[0] > 0.9
+    assert frame_of(summary(results, []))["test_accuracy"].iloc[0] > 0.9
 
 
 @pytest.mark.parametrize("width", [80, 100, 120])

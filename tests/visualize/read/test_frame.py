@@ -16,8 +16,8 @@ from ampbench.schema.version import METHOD_VERSION
 from ampbench.visualize.read import files, frame
 from ampbench.visualize.read.files import ResultsError
 from ampbench.visualize.read.frame import read
+from ampbench.visualize.read.notes import notes
 from ampbench.visualize.read.recipes import in_order
-from ampbench.visualize.show.table import notes
 from tests.visualize.conftest import cell
 
 

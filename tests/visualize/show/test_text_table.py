@@ -12,6 +12,7 @@ from ampbench.visualize.judge import side, verdict
 from ampbench.visualize.judge.comparison import compare
 from ampbench.visualize.read import frame
 from ampbench.visualize.show import formats, table
+from ampbench.visualize.show.summary import summary
 from ampbench.visualize.show.text_table import WORD, draw
 from tests.fuzz.conftest import drawn
 
@@ -65,8 +66,8 @@ def test_the_summary_is_as_wide_as_asked_for_and_says_the_same(matrix, width):
     said = (path / name).read_text(encoding="utf-8")
     assert max(len(line) for line in said.splitlines() if "Report: " not in line) <= width
     results = frame.read(path)
-    rows = table.summary(results, verdict.judge(results.cells))
-    for number in WORD.findall(" ".join(table.shown(rows.iloc[1]).values())):
+    rows = summary(results, verdict.judge(results.cells))
+    for number in WORD.findall(" ".join(table.shown(rows[1]).values())):
         assert number in said
     assert "Verdict: " in said
     assert (path / "summary.txt").exists()

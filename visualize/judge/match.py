@@ -1,0 +1,131 @@
+"""Which cells of one side were asked for the same as which of the other, and in what else the two sides differ.
+
+A cell of A and one of B match if they were asked for the same: every setting but seed and round, which tell the
+processes of one cell apart. A setting that a selection names, and of which the sides share no value, is what is
+compared; all others must be equal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from ampbench.visualize.judge.side import REPLICATED, Side
+from ampbench.visualize.read.files import ResultsError
+from ampbench.visualize.read.words import words_of
+
+SHOWN = ("model", "data", "batch_size", "precision")
+"""Settings that every row names; others only where they tell rows apart."""
+PART_OF = {"precision": "loss_scale"}
+"""A setting -> another that belongs to it, and may differ where it does."""
+# fmt: off
+ENVIRONMENT = (
+    "machine", "cpu", "num_cores", "power_cap_w", "driver", "cuda", "cudnn", "torch", "python", "switches",
+    "method_version",
+)
+# fmt: on
+"""Columns in which two sides must agree, or a ratio says something of the machine."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Match:
+    """Cells of A and those of B that were asked for the same."""
+
+    axes: dict[str, str]
+    """Setting -> its value, or `fp32 → bf16_amp` where the sides differ in it."""
+    a: pd.DataFrame
+    b: pd.DataFrame
+
+    @property
+    def sides(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """The cells of A and of B."""
+        return self.a, self.b
+
+    @property
+    def ran(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Those of each side that ran to their end."""
+        return self.a[self.a["status"] == "ok"], self.b[self.b["status"] == "ok"]
+
+
+def match(a: Side, b: Side) -> tuple[list[Match], list[str]]:
+    """Return the matches, and a sentence for each side of which some cells match nothing.
+
+    Raises:
+        ResultsError: nothing in A matches anything in B.
+    """
+    known = dict.fromkeys((*SHOWN, *a.results.settings, *b.results.settings, "environment_id"))
+    axes = [name for name in known if name not in REPLICATED]
+    texts = [_texts(side, axes) for side in (a, b)]
+    # An older ampbench had fewer settings: a column that only one side has is no reason against a match.
+    one_sided = {name for name in axes if (name in a.cells) != (name in b.cells)}
+    may_differ = a.named | b.named | one_sided | {"environment_id"}
+    free = [name for name in axes if name in may_differ and not set(texts[0][name]) & set(texts[1][name])]
+    free += [part for whole, part in PART_OF.items() if whole in free and part not in free]
+    fixed = [name for name in axes if name not in free]
+    of_a, of_b = ({key: own.index for key, own in text.groupby([*fixed, *free], sort=False)} for text in texts)
+    met = [(i, j) for i in of_a for j in of_b if i[: len(fixed)] == j[: len(fixed)]]
+    if not met:
+        raise ResultsError(_why_nothing(fixed, list(of_a), list(of_b)))
+    labels = [_labels([*fixed, *free], i, j) for i, j in met]
+    shown = list(SHOWN)
+    for name in axes:
+        tells = len({tuple(x[n] for n in (*shown, name)) for x in labels}) > len(
+            {tuple(x[n] for n in shown) for x in labels}
+        )
+        if name not in shown and (tells or (name in free and name in a.named | b.named)):
+            shown.append(name)
+    matches = [
+        Match(axes={name: label[name] for name in shown}, a=a.cells.loc[of_a[i]], b=b.cells.loc[of_b[j]])
+        for label, (i, j) in zip(labels, met, strict=True)
+    ]
+    notes = []
+    for side, own, there in ((a, of_a, {i for i, _ in met}), (b, of_b, {j for _, j in met})):
+        lonely = [" ".join(key[fixed.index(n)] for n in SHOWN if n in fixed) for key in own if key not in there]
+        if lonely:
+            listed = ", ".join(dict.fromkeys(lonely[:3])) + (", ..." if len(lonely) > 3 else "")
+            notes.append(f"{len(lonely)} of {len(own)} of {side.name} match nothing on the other side: {listed}.")
+    return matches, notes
+
+
+def differences(a: Side, matches: Sequence[Match]) -> list[str]:
+    """Say in what the matched sides differ that no selection can name."""
+    both = [one.ran for one in matches if not any(own.empty for own in one.ran)]
+    if not both:
+        return []
+    sides = [pd.concat(own) for own in zip(*both, strict=True)]
+    same_data = all("→" not in one.axes["data"] for one in matches)
+    found: list[str] = []
+    for column in (*ENVIRONMENT, *(["data_sha256"] if same_data else []), "environment_id"):
+        if not all(column in side for side in sides) or (found and column == "environment_id"):
+            continue
+        of_a, of_b = (values_of(side[column]) for side in sides)
+        if of_a != of_b:
+            found.append(f"{a.results.label(column)} {of_a} in A, {of_b} in B")
+    return found
+
+
+def values_of(column: pd.Series) -> str:
+    """Return each value of a column once, in words."""
+    return " / ".join(sorted({"none" if pd.isna(value) else str(value) for value in column.unique()}))
+
+
+def _texts(side: Side, axes: Sequence[str]) -> pd.DataFrame:
+    texts = pd.DataFrame({n: words_of(side.cells[n]) if n in side.cells else "" for n in axes}, index=side.cells.index)
+    environments = side.ok["environment_id"].dropna().unique()
+    if len(environments) == 1:  # a cell that never started has none, and belongs to the others all the same
+        texts["environment_id"] = str(environments[0])
+    return texts
+
+
+def _labels(names: Sequence[str], i: Sequence[str], j: Sequence[str]) -> dict[str, str]:
+    return {name: x if x == y else f"{x} → {y}" for name, x, y in zip(names, i, j, strict=True)}
+
+
+def _why_nothing(fixed: Sequence[str], of_a: list[tuple[str, ...]], of_b: list[tuple[str, ...]]) -> str:
+    pairs = ([(n, x, y) for n, x, y in zip(fixed, i, j, strict=False) if x != y] for i in of_a for j in of_b)
+    nearest = min(pairs, key=len)
+    listed = ", ".join(f"{name} ({x} in A, {y} in B)" for name, x, y in nearest)
+    options = " ".join(f"--{side} {d[0]}={d[i]}" for d in nearest for i, side in ((1, "a"), (2, "b")))
+    return f"nothing in A matches anything in B: the nearest differ in {listed}; to compare across it, say {options}"

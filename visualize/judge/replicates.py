@@ -1,0 +1,61 @@
+"""What the processes of one cell say together: a median speed and memory, a mean accuracy, or what went wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from ampbench.schema.memory import MIB
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Replicates:
+    """Cells that were asked for the same but seed and round; None where nothing was measured."""
+
+    status: str
+    """`ok`, or the commonest of what went wrong."""
+    because: str | None
+    """Of that status."""
+    num_cells: int
+    n: int
+    """Processes that ran to their end."""
+    images_per_s: float | None
+    """Median."""
+    images_per_s_low: float | None
+    images_per_s_high: float | None
+    """The range over the processes; None with fewer than two."""
+    steady_peak_mib: float | None
+    """Median."""
+    test_accuracy: float | None
+    """Mean, as a share."""
+    test_accuracy_sd: float | None
+    chance: float | None
+    """Accuracy of guessing, where every cell diverged."""
+
+
+def replicates_of(cells: pd.DataFrame) -> Replicates:
+    """Return what cells of one recipe, batch size and subject have in common."""
+    ok = cells[cells["status"] == "ok"]
+    bad = cells[cells["status"] != "ok"]
+    speed, accuracy = ok["images_per_s"].dropna(), ok.loc[ok["epochs"] > 0, "test_accuracy"].dropna()
+    several = len(speed) > 1
+    status = "ok" if bad.empty else str(bad["status"].mode().iloc[0])
+    return Replicates(
+        status=status,
+        because=next(iter(bad.loc[bad["status"] == status, "because"].dropna()), None),
+        num_cells=len(cells),
+        n=len(ok),
+        images_per_s=_known(speed.median()),
+        images_per_s_low=_known(speed.min()) if several else None,
+        images_per_s_high=_known(speed.max()) if several else None,
+        steady_peak_mib=_known(ok["steady_peak_bytes"].median() / MIB),
+        test_accuracy=_known(accuracy.mean()),
+        test_accuracy_sd=_known(accuracy.std()),
+        chance=_known(cells["test_accuracy"].mean()) if set(cells["status"]) == {"diverged"} else None,
+    )
+
+
+def _known(number: float) -> float | None:
+    """Return a number; None for what a mean over nothing is."""
+    return None if pd.isna(number) else float(number)
