@@ -1,7 +1,8 @@
 """The processes that train a cell on several GPUs: this one's place among them, and what they do together.
 
-Rank 0 leads: it measures, decides and writes. The others do what it does, when it does it, and learn of it by a pipe,
-so that no decision rests on a clock that runs differently in each. To write a word into a pipe waits for nobody.
+Rank 0 leads: it measures, decides and writes. The others do what it does, when it does it, by the orders that it sends
+them through a pipe (bench/train/orders.py), so that no decision rests on a clock that runs differently in each. Writing
+an order into a pipe waits for nobody.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from ampbench.bench.train.orders import Message
 from ampbench.bench.train.statuses import Unsupported
 
 SEED_STRIDE = 1 << 32
@@ -29,12 +31,12 @@ class Ranks:
     rank: int = 0
     world_size: int = 1
     followers: tuple[Connection, ...] = ()
-    """Where rank 0 says what is to be done; empty in the others, and in a process that is alone."""
+    """The pipes into which rank 0 writes its orders; empty in the others, and in a process that is alone."""
 
-    def tell(self, *command: Any) -> None:
-        """Let the others do the same: the name of a command, and its arguments."""
+    def tell(self, message: Message) -> None:
+        """Let the other ranks do the same."""
         for follower in self.followers:
-            follower.send(command)
+            follower.send(message)
 
     def own_seed(self, seed: int) -> int:
         """Return the seed of what is drawn differently on each rank: augmentation and dropout."""

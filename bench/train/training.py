@@ -24,6 +24,7 @@ from ampbench.bench.train.master_weights import MasterWeights
 from ampbench.bench.train.model_state import load_model_state, model_state
 from ampbench.bench.train.network import begin
 from ampbench.bench.train.optimizer import build_optimizer
+from ampbench.bench.train.orders import CountHits, Evaluate, GatherState, LoadState, OpenEpoch, TakeStep
 from ampbench.bench.train.precision import Scaler, cast_model, set_up_precision
 from ampbench.bench.train.random_state import read_generators, rewind_generators
 from ampbench.bench.train.ranks import ALONE, Ranks
@@ -158,7 +159,7 @@ class Training:
 
         Of each batch a rank gets its own share: ranks together see what one process would, with as large a batch.
         """
-        self.ranks.tell("open_epoch", epoch)
+        self.ranks.tell(OpenEpoch(epoch))
         self.hits.open_epoch()
         order_N = torch.randperm(len(self.images.train_y_N), generator=self._order)
         for step, (x_NCHW, y_N) in enumerate(self.loader.batches(order_N)):
@@ -167,7 +168,7 @@ class Training:
 
     def step(self, x_NCHW: Tensor, y_N: Tensor, scaler: Scaler | None = None) -> Step:
         """Train on one batch; `scaler` may stand in for the recipe's, to watch it."""
-        self.ranks.tell("step")
+        self.ranks.tell(TakeStep())
         loss = self._step(
             self.stepped,
             x_NCHW,
@@ -205,7 +206,7 @@ class Training:
         optimizer's state has the dtype of what it updates, so nothing in it is cast on the way back
         (`Optimizer.load_state_dict` casts to the dtype of the parameter): fp32 copies are an entry of their own.
         """
-        self.ranks.tell("state_dict")
+        self.ranks.tell(GatherState())
         own = read_generators(self.device)
         own |= {"order": self._order.get_state(), "augment": self._augment.generator.get_state()}
         return {
@@ -222,7 +223,7 @@ class Training:
 
         From here on every loss and weight is what it would have been.
         """
-        self.ranks.tell("load_state_dict")
+        self.ranks.tell(LoadState())
         self.restore(self.ranks.from_first(state))
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -254,7 +255,7 @@ class Training:
 
         Waits for the device. None where the outputs are no logits.
         """
-        self.ranks.tell("count_hits")
+        self.ranks.tell(CountHits())
         if self.hits.correct is None:
             return None, self.hits.num_images * self.ranks.world_size
         correct = self.hits.correct.clone()
@@ -263,7 +264,7 @@ class Training:
 
     def evaluate(self) -> Evaluation:
         """Evaluate the network, or the average of its weights, on the whole test set, in the recipe's own precision."""
-        self.ranks.tell("evaluate")
+        self.ranks.tell(Evaluate())
         size = self.cell.test_batch_size or max(self.cell.batch_size, MIN_EVALUATION_BATCH)
         try:
             with self.ema.evaluated() as model:

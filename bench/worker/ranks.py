@@ -8,47 +8,31 @@ from __future__ import annotations
 
 import ctypes
 import os
-import queue
 import signal
 import sys
 import tempfile
-import threading
-from collections.abc import Iterator
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
-from typing import Any
 
-import torch
 import torch.distributed as dist
 from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure, record
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from ampbench.bench.machine.provenance import provenance
-from ampbench.bench.measure.memory import is_out_of_memory, says_out_of_memory
+from ampbench.bench.measure.memory import says_out_of_memory
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.store.record import write_run
 from ampbench.bench.store.run import Run
 from ampbench.bench.store.tables import TABLES
-from ampbench.bench.train.images import load_images
+from ampbench.bench.train.orders import Finish
 from ampbench.bench.train.ranks import Ranks
-from ampbench.bench.train.statuses import Diverged
-from ampbench.bench.train.training import Step, Training
-from ampbench.bench.worker.cell import ECHO_S, measure_cell, prepare_process
-from ampbench.bench.worker.dtype_check import check_first_step
-from ampbench.bench.worker.layout import is_misfit
-from ampbench.bench.worker.log import loaded_lines, say
+from ampbench.bench.worker.cell import measure_cell, prepare_process
+from ampbench.bench.worker.follower import Orders, follow
 from ampbench.bench.worker.timing import Report
 from ampbench.path import ROOT, step_aside
 from ampbench.schema.version import METHOD_VERSION
-
-PATIENCE_S = 3 * ECHO_S
-"""A follower that fails waits so long before it says so: where rank 0 failed alike, its record says more."""
-
-GRACE_S = 10.0
-"""After which a follower ends though it is still in the middle of something that rank 0 has left."""
 
 MOST_MINUTES = 1e6
 """For a limit that a collective operation can take, where a cell has none."""
@@ -110,77 +94,7 @@ def run_rank(run: Run, report: Report, waited_s: float, pipes: Pipes, agent: int
     try:
         measure_cell(run, device, report, waited_s, ranks)
     finally:
-        ranks.tell("done")
-
-
-class Orders:
-    """What rank 0 wants done. A thread listens, so that the end is heard even in the middle of a step."""
-
-    def __init__(self, hears: Connection) -> None:
-        self._hears = hears
-        self._said: queue.SimpleQueue[tuple[Any, ...]] = queue.SimpleQueue()
-        self._leave = threading.Timer(GRACE_S, os._exit, [1])
-        self._leave.daemon = True
-        self.done = threading.Event()
-        threading.Thread(target=self._listen, daemon=True).start()
-
-    def _listen(self) -> None:
-        while not self.done.is_set():
-            said = self._hears.recv()
-            if said == ("done",):
-                self._leave.start()
-                self.done.set()
-            self._said.put(said)
-
-    def __iter__(self) -> Iterator[tuple[Any, ...]]:
-        """Return the commands before `done`, in order, each as soon as it is there."""
-        yield from iter(self._said.get, ("done",))
-        self._leave.cancel()
-
-
-def follow(run: Run, device: torch.device, ranks: Ranks, orders: Orders) -> None:
-    """Do what rank 0 does, when it does it.
-
-    Raises:
-        Exception: of whatever went wrong here and not on rank 0.
-    """
-    try:
-        images = load_images(run.cell.data, run.cell.image_size)
-        say(*loaded_lines(ranks.rank, len(images.train_y_N), len(images.test_y_N)))
-        training = Training(run.cell, images, device, ranks)
-        steps: Iterator[Step] = iter(())
-        proved = False
-        for command, *arguments in orders:
-            match command:
-                case "open_epoch":
-                    steps = training.steps(*arguments)
-                case "step" if not proved:
-                    try:
-                        check_first_step(training, steps, row={})
-                    except Exception as e:
-                        if not (training.cell.channels_last and is_misfit(e)):
-                            raise
-                        training.start_over(channels_last=False)  # as rank 0 does, which opens the epoch again
-                        continue
-                    training.compile()
-                    proved = True
-                case "step":
-                    next(steps)
-                case "evaluate":
-                    with suppress(Diverged):  # rank 0 sees the same, and says so
-                        training.evaluate()
-                case "count_hits":
-                    training.count_hits()
-                case "state_dict":
-                    training.state_dict()
-                case "load_state_dict":
-                    training.load_state_dict({})
-    except Exception as e:
-        lacked_room = is_out_of_memory(e) and not says_out_of_memory(e)  # nobody can ask the GPU of an ended process
-        if not orders.done.wait(PATIENCE_S):
-            if lacked_room:
-                raise RuntimeError(f"CUDA out of memory: {e}") from e
-            raise
+        ranks.tell(Finish())
 
 
 def _die_with(agent: int) -> None:

@@ -1,0 +1,135 @@
+"""What a rank other than 0 does: carry out the orders of rank 0, one after another."""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from multiprocessing.connection import Connection
+
+import torch
+
+from ampbench.bench.measure.memory import is_out_of_memory, says_out_of_memory
+from ampbench.bench.store.run import Run
+from ampbench.bench.train.images import load_images
+from ampbench.bench.train.orders import (
+    CountHits,
+    Evaluate,
+    Finish,
+    GatherState,
+    LoadState,
+    Message,
+    OpenEpoch,
+    Order,
+    TakeStep,
+    refuse_unknown,
+)
+from ampbench.bench.train.ranks import Ranks
+from ampbench.bench.train.statuses import Diverged
+from ampbench.bench.train.training import Step, Training
+from ampbench.bench.worker.cell import ECHO_S
+from ampbench.bench.worker.dtype_check import check_first_step
+from ampbench.bench.worker.layout import is_misfit
+from ampbench.bench.worker.log import loaded_lines, say
+
+PATIENCE_S = 3 * ECHO_S
+"""A follower that fails waits so long before it says so: where rank 0 failed alike, its record says more."""
+
+GRACE_S = 10.0
+"""After which a follower ends though it is still in the middle of something that rank 0 has left."""
+
+
+class Orders:
+    """The orders of rank 0. A thread listens, so that the last one is heard even in the middle of a step."""
+
+    def __init__(self, hears: Connection) -> None:
+        self._hears = hears
+        self._heard: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self._leave = threading.Timer(GRACE_S, os._exit, [1])
+        self._leave.daemon = True
+        self.finished = threading.Event()
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self) -> None:
+        while not self.finished.is_set():
+            message: Message = self._hears.recv()
+            if isinstance(message, Finish):
+                self._leave.start()
+                self.finished.set()
+            self._heard.put(message)
+
+    def __iter__(self) -> Iterator[Order]:
+        """Return the orders before `Finish`, each as soon as it is there."""
+        while not isinstance(message := self._heard.get(), Finish):
+            yield message
+        self._leave.cancel()
+
+
+class Follower:
+    """A rank's part in a training, which does what it is ordered."""
+
+    def __init__(self, training: Training) -> None:
+        self.training = training
+        self._steps: Iterator[Step] = iter(())
+        self._is_checked = False
+        """Whether the first step of this process was taken, under the dtype check."""
+
+    def carry_out(self, order: Order) -> None:
+        """Do what rank 0 does at this moment.
+
+        Raises:
+            RuntimeError: no such order is known.
+            Exception: of whatever went wrong here.
+        """
+        match order:
+            case OpenEpoch(epoch):
+                self._steps = self.training.steps(epoch)
+            case TakeStep():
+                self._take_step()
+            case Evaluate():
+                with suppress(Diverged):  # rank 0 sees the same, and says so
+                    self.training.evaluate()
+            case CountHits():
+                self.training.count_hits()
+            case GatherState():
+                self.training.state_dict()
+            case LoadState():
+                self.training.load_state_dict({})
+            case _:
+                refuse_unknown(order)
+
+    def _take_step(self) -> None:
+        if self._is_checked:
+            next(self._steps)
+            return
+        try:
+            check_first_step(self.training, self._steps, row={})
+        except Exception as e:
+            if not (self.training.cell.channels_last and is_misfit(e)):
+                raise
+            self.training.start_over(channels_last=False)  # as rank 0 does, which opens the epoch again
+            return
+        self.training.compile()
+        self._is_checked = True
+
+
+def follow(run: Run, device: torch.device, ranks: Ranks, orders: Orders) -> None:
+    """Be a rank other than 0: load the images, build the training, and carry out all orders.
+
+    Raises:
+        Exception: of whatever went wrong here and not on rank 0.
+    """
+    try:
+        images = load_images(run.cell.data, run.cell.image_size)
+        say(*loaded_lines(ranks.rank, len(images.train_y_N), len(images.test_y_N)))
+        follower = Follower(Training(run.cell, images, device, ranks))
+        for order in orders:
+            follower.carry_out(order)
+    except Exception as e:
+        lacked_room = is_out_of_memory(e) and not says_out_of_memory(e)  # nobody can ask the GPU of an ended process
+        if not orders.finished.wait(PATIENCE_S):
+            if lacked_room:
+                raise RuntimeError(f"CUDA out of memory: {e}") from e
+            raise
