@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.train.dtype_limits import MIXED
-from ampbench.bench.train.evaluation import has_own_loss, loss_of
+from ampbench.bench.train.loss import has_own_loss, loss_of
 from ampbench.bench.train.outputs import DOCUMENTED, check_output, has_own_classes, logits_of, predicted_classes
 from ampbench.bench.train.reduction import Reduction, reduction_of
 

@@ -8,35 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, MutableMapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 
-class Average(Protocol):
-    """Follows a network and says what to evaluate."""
-
-    def follow(self) -> None:
-        """Take in the weights of the step just queued. Waits for nothing."""
-
-    def evaluated(self) -> AbstractContextManager[nn.Module]:
-        """Context that gives the network to evaluate, or to keep; the training goes on after it as without."""
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """Return the averages, by name; the live ones."""
-
-    def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Take them back."""
-
-
-class NoAverage:
-    """The network as it is."""
+class NoEma:
+    """No moving average: what is evaluated is the network as it is. The methods are those of `Ema`."""
 
     def __init__(self, model: nn.Module) -> None:
         self._model = model
 
-    def follow(self) -> None:
+    def update(self) -> None:
         """Do nothing."""
 
     def evaluated(self) -> AbstractContextManager[nn.Module]:
@@ -52,7 +36,7 @@ class NoAverage:
 
 
 class _Place(NamedTuple):
-    """Where a module keeps a parameter or a buffer: the tensor there may be another one after every step, or none."""
+    """Where a module keeps a parameter or a buffer. Its tensor may be another one after every step, or none."""
 
     name: str
     tensors: MutableMapping[str, Tensor | None]
@@ -68,12 +52,12 @@ class _Place(NamedTuple):
         return self.tensors[self.key]
 
 
-class MovingAverage:
-    """Weights and BatchNorm's statistics, averaged after every step.
+class Ema:
+    """The averages of all weights and of BatchNorm's statistics, updated after every step.
 
-    Followed by name, as torch's own is not: a buffer may appear in the first step, or be another tensor, and of another
-    shape, after each; such a one begins anew. What has no mean, a count or a tensor that is no buffer, is evaluated as
-    the network has it.
+    Tensors are found by name, unlike in torch.optim.swa_utils.AveragedModel: a buffer may appear in the first step, or
+    be another tensor, and of another shape, after each step; the average of such a buffer starts again. What has no
+    mean (a count, or a tensor that is not a buffer) is evaluated as the network has it.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
@@ -84,8 +68,8 @@ class MovingAverage:
         self._take_in()
 
     @torch.no_grad()
-    def follow(self) -> None:
-        """Move every average towards what it follows, by 1 - decay of the way."""
+    def update(self) -> None:
+        """Move every average towards its tensor, by 1 - decay of the difference. Waits for nothing."""
         if not self._are_in_place():
             self._take_in()
         for averages, followed in self._moving:
@@ -102,7 +86,7 @@ class MovingAverage:
             return False
 
     def _take_in(self) -> None:
-        """Look what the network has now, and pair it with the averages; what is new begins with its own value."""
+        """Pair the tensors that the network has now with their averages; a new tensor's average starts at its value."""
         if self._sizes() != self._found:
             self._find()
         self._followed = [
@@ -123,7 +107,10 @@ class MovingAverage:
 
     @contextmanager
     def evaluated(self) -> Iterator[nn.Module]:
-        """Give the network with the averages in it, rounded to its dtypes, and put its own weights back afterwards."""
+        """Context that gives the network to evaluate, or to keep: with the averages in it, rounded to its dtypes.
+
+        Its own weights are put back afterwards, so the training goes on as if there had been no evaluation.
+        """
         own = [(place, place.tensor) for place in self._places]
         averaged = [
             (place, x, _known(self._averages[place.name], x))
@@ -164,7 +151,7 @@ class MovingAverage:
         return [len(tensors) for tensors in self._registers]
 
     def _find(self) -> None:
-        """Look for all places anew: one was added."""
+        """Search the network again for all places of tensors: one was added."""
         modules = list(self._model.named_modules())
         self._registers: list[Any] = [d for _, m in modules for d in (m._parameters, m._buffers, m._modules)]
         self._found = self._sizes()
@@ -173,12 +160,12 @@ class MovingAverage:
             for is_buffer in (False, True)
             for path, module in modules
             for tensors in [module._buffers if is_buffer else module._parameters]
-            for entry in tensors.items()  # of a scripted module's no other way around works
+            for entry in tensors.items()  # of a scripted module nothing but items() works
         ]
 
 
 def _known(average: Tensor, own: Tensor) -> Tensor:
-    """Return the average; of an infinity that stays, as in a mask of attention, that one and not its mean, a NaN."""
+    """Return the average; where it is NaN the network's own value: an infinity in a mask of attention has no mean."""
     return torch.where(average.isnan(), own.detach().to(average.dtype), average)
 
 

@@ -4,30 +4,29 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.train.loss import LossFunction, has_own_loss
+from ampbench.bench.train.loss_sum import LossSum
 from ampbench.bench.train.outputs import (
     check_output,
     has_own_classes,
     in_fp32,
-    joined,
     logits_of,
     predicted_classes,
     tensors_of,
 )
 from ampbench.bench.train.ranks import ALONE, Ranks
-from ampbench.bench.train.reduction import Reduction, reduction_of
 from ampbench.bench.train.statuses import Diverged
+from ampbench.schema.learning import Evaluation
 
-LossFunction = Callable[[Any, Tensor], Tensor]
-"""From what a model returns, or its logits, and labels (N,) to a scalar."""
+MIN_EVALUATION_BATCH = 128
+"""Evaluation keeps no activations, so a training batch smaller than this would only make it slow."""
 
 SIZES = re.compile(r"\b(size|sizes|shape|shapes|dimension)\b")
 """What torch says of tensors that do not fit each other."""
@@ -40,37 +39,9 @@ def nobody(_share: float) -> None:
     """Hear nothing."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Evaluation:
-    """Shares in [0, 1] over the test set; macro = unweighted mean over the classes."""
-
-    test_accuracy: float
-    test_loss: float
-    macro_precision: float
-    macro_recall: float
-    macro_f1: float
-
-
-def has_own_loss(model: nn.Module) -> bool:
-    """Whether the model brings its loss."""
-    return callable(getattr(model, "loss", None))
-
-
-def loss_of(model: nn.Module, label_smoothing: float = 0.0) -> LossFunction:
-    """Return the loss that a model brings, else cross-entropy: of logits (N, K), fp32, and labels (N,), a scalar.
-
-    Smoothed (Szegedy et al., 2016, "Rethinking the Inception Architecture", section 7) for training only: the loss on
-    the test set stays plain cross-entropy.
-
-    Raises:
-        ValueError: a loss of the model's own is to be smoothed.
-    """
-    if not has_own_loss(model):
-        return partial(F.cross_entropy, label_smoothing=label_smoothing) if label_smoothing else F.cross_entropy
-    if label_smoothing:
-        raise ValueError(f"label_smoothing = {label_smoothing} is for cross-entropy; this model brings its own loss")
-    own: LossFunction = model.loss  # type: ignore[assignment]
-    return own
+def evaluation_batch_size(cell: Cell) -> int:
+    """Return the images of a step of evaluation, on each GPU."""
+    return cell.test_batch_size or max(cell.batch_size, MIN_EVALUATION_BATCH)
 
 
 @torch.no_grad()
@@ -136,48 +107,27 @@ def evaluate(
     return from_confusion(found[:-3].view(num_classes, num_classes), test_loss)
 
 
-def note_sizes(error: Exception, batch_size: int, num_images: int, num_trained: int) -> None:
-    """Add to an error in evaluation, where it is of shapes, that its batches are not as large as those of training."""
-    if not SIZES.search(str(error)):
-        return
-    last = f", the last one of {num_images % batch_size}" if num_images % batch_size else ""
-    error.add_note(
-        f"in evaluation, of batches of {min(batch_size, num_images)} images{last}, where training had {num_trained}: "
-        "what the model keeps must take its size from the images, x.size(0); test_batch_size sets that of evaluation"
-    )
+@contextmanager
+def explained(cell: Cell, num_images: int) -> Iterator[None]:
+    """Context of an evaluation of `num_images`, in which an error gets what helps a reader to mend it.
 
-
-class LossSum:
-    """The loss over the whole test set, whatever the size of the batches it is computed in.
-
-    A mean counts for as many images as it was taken over, a sum for itself. A loss that is neither (weighted by class,
-    say) is taken once, over the outputs of all batches; of ranks, each batch counts as a mean.
+    A ValueError names the model. Another error of shapes gets a note that the batches of evaluation are not as large as
+    those of training.
     """
-
-    def __init__(self, loss_fn: LossFunction, is_own: bool, ranks: Ranks, device: torch.device) -> None:
-        self._loss_fn = loss_fn if is_own else lambda output, y_N: loss_fn(logits_of(output), y_N)
-        self._reduction: Reduction | None = None if is_own else "mean"
-        self._alone = ranks.world_size == 1
-        self._sum = torch.zeros((), dtype=torch.float64, device=device)
-        self._outputs: list[tuple[Any, Tensor]] = []
-
-    def add(self, output: Any, y_B: Tensor) -> None:
-        """Take in a batch. Only for a loss of the model's own the first one waits, to learn what kind it is."""
-        if self._reduction is None:
-            self._reduction = reduction_of(self._loss_fn, output, y_B)
-        if self._reduction == "other" and self._alone:
-            self._outputs.append((output, y_B))
-            return
-        loss = self._loss_fn(output, y_B).double().reshape(())
-        self._sum += loss if self._reduction == "sum" else loss * len(y_B)
-
-    def total(self) -> Tensor:
-        """Return the sum over the images, a scalar in float64, on the device."""
-        if not self._outputs:
-            return self._sum
-        y_N = torch.cat([y_B for _, y_B in self._outputs])
-        whole = joined([output for output, _ in self._outputs], [len(y_B) for _, y_B in self._outputs])
-        return self._loss_fn(whole, y_N).double().reshape(()) * len(y_N)
+    try:
+        yield
+    except ValueError as e:
+        raise ValueError(f"{cell.model} in evaluation: {e}") from e
+    except Exception as e:
+        if SIZES.search(str(e)):
+            size = evaluation_batch_size(cell)
+            last = f", the last one of {num_images % size}" if num_images % size else ""
+            e.add_note(
+                f"in evaluation, of batches of {min(size, num_images)} images{last}, where training had "
+                f"{cell.batch_size}: what the model keeps must take its size from the images, x.size(0); "
+                "test_batch_size sets that of evaluation"
+            )
+        raise
 
 
 def nan_images(tensors: Iterable[Tensor], num_images: int) -> Tensor:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ampbench.bench.train.outputs import has_own_classes, logits_of, predicted_classes
+from ampbench.bench.train.ranks import Ranks
 
 
 class Hits:
@@ -31,6 +32,18 @@ class Hits:
         """Counted so far."""
         self.correct: Tensor | None = torch.zeros((), dtype=torch.int64, device=self.device)
         """Of these; a new tensor after every batch, so that a step may keep its own. None: outputs are no logits."""
+
+    def total(self, ranks: Ranks) -> tuple[int | None, int]:
+        """Return how many images of this epoch so far the network got right, and of how many, over all ranks.
+
+        Waits for the device. None where the outputs are no logits.
+        """
+        num_images = self.num_images * ranks.world_size
+        if self.correct is None:
+            return None, num_images
+        correct = self.correct.clone()
+        ranks.add_up([correct])
+        return int(correct), num_images
 
     def __call__(self, output: Any, y_N: Tensor) -> None:
         """Count a batch, or a part of one, by what the model returned."""

@@ -1,16 +1,48 @@
-"""The optimizer of a cell, with the defects of fused implementations met before they can bite."""
+"""The optimizer of a cell; known defects of torch's fused implementations are avoided or refused here."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import NamedTuple
 
 import torch
 from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from ampbench.bench.plan.cell import Cell
+from ampbench.bench.train.master_weights import MasterWeights
 from ampbench.bench.train.statuses import Unsupported
+
+
+class Updates(NamedTuple):
+    """What updates a model: its weights, what stands for them in the optimizer, and the optimizer."""
+
+    weights: dict[str, nn.Parameter]
+    """What trains, by name, as the model holds it."""
+    updated: dict[str, nn.Parameter]
+    """What the optimizer updates, by the same names: the weights, or their fp32 copies."""
+    master: MasterWeights | None
+    """Keeps the fp32 copies; None where the weights themselves are updated."""
+    optimizer: Optimizer
+
+
+def updates_of(model: nn.Module, cell: Cell, device: torch.device) -> Updates:
+    """Return what updates a model as its cell says.
+
+    Raises:
+        ValueError: it has no parameter that trains.
+        Unsupported: torch's implementation does not update weights of this dtype on this device.
+    """
+    weights = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    master = None
+    if cell.precision.fp32_update:
+        master = MasterWeights(weights.values(), cell.precision.rounding, device, cell.seed)
+    updated = dict(zip(weights, master.parameters if master else weights.values(), strict=True))
+    optimizer = build_optimizer(updated.values(), cell)
+    if master:
+        master.follow(optimizer)
+    return Updates(weights, updated, master, optimizer)
 
 
 def build_optimizer(parameters: Iterable[nn.Parameter], cell: Cell, *, checked: bool = True) -> Optimizer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -13,8 +13,8 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from ampbench.bench.train.clip import no_clip
-from ampbench.bench.train.evaluation import LossFunction
 from ampbench.bench.train.hits import not_counted
+from ampbench.bench.train.loss import LossFunction
 from ampbench.bench.train.outputs import in_fp32
 from ampbench.bench.train.precision import Scaler
 
@@ -26,6 +26,21 @@ Counting = Callable[[Any, Tensor], None]
 
 Weighing = Callable[[int, int], float]
 """From the images of a part and of its batch to the factor on the part's loss; asked after the loss."""
+
+
+class Step(NamedTuple):
+    """A step that was just queued."""
+
+    loss: Tensor
+    """Scalar, fp32, on the device; of this rank's share of the batch."""
+    num_images: int
+    """In its batch, over all ranks: the last one of an epoch may be smaller."""
+    tally_2: Tensor | None
+    """Loss scale that it used and steps skipped up to it, on the device; None without a scaler."""
+    correct: Tensor | None = None
+    """Images of this epoch up to here that the network got right, of this rank, on the device; None if not known."""
+    num_seen: int = 0
+    """Images of this epoch up to here, of this rank."""
 
 
 def train_step(

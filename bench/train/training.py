@@ -5,50 +5,32 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ampbench.bench.plan.cell import Cell
-from ampbench.bench.train.augment import Augment, normalize_of
+from ampbench.bench.train.augment import normalize_of
+from ampbench.bench.train.batches import Batches, refuse_large_batch
 from ampbench.bench.train.clip import Clip, no_clip
 from ampbench.bench.train.compiler import compiled
 from ampbench.bench.train.criterion import Criterion
-from ampbench.bench.train.ema import Average, MovingAverage, NoAverage
-from ampbench.bench.train.evaluation import Evaluation, Told, evaluate, loss_of, nobody, note_sizes
+from ampbench.bench.train.ema import Ema, NoEma
+from ampbench.bench.train.evaluation import Told, evaluate, evaluation_batch_size, explained, nobody
 from ampbench.bench.train.hits import Hits
 from ampbench.bench.train.images import Images
-from ampbench.bench.train.loader import loader_of
-from ampbench.bench.train.master_weights import MasterWeights
-from ampbench.bench.train.model_state import load_model_state, model_state
+from ampbench.bench.train.loss import loss_of
 from ampbench.bench.train.network import begin
-from ampbench.bench.train.optimizer import build_optimizer
+from ampbench.bench.train.optimizer import updates_of
 from ampbench.bench.train.orders import CountHits, Evaluate, GatherState, LoadState, OpenEpoch, TakeStep
 from ampbench.bench.train.precision import Scaler, cast_model, set_up_precision
-from ampbench.bench.train.random_state import read_generators, rewind_generators
 from ampbench.bench.train.ranks import ALONE, Ranks
 from ampbench.bench.train.savepoint import Savepoint
 from ampbench.bench.train.schedule import learning_rate
-from ampbench.bench.train.step import Clipping, step_of
-
-MIN_EVALUATION_BATCH = 128
-"""Evaluation keeps no activations, so a training batch smaller than this would only make it slow."""
-
-
-class Step(NamedTuple):
-    """A step that was just queued."""
-
-    loss: Tensor
-    """Scalar, fp32, on the device; of this rank's share of the batch."""
-    num_images: int
-    """In its batch, over all ranks: the last one of an epoch may be smaller."""
-    tally_2: Tensor | None
-    """Loss scale that it used and steps skipped up to it, on the device; None without a scaler."""
-    correct: Tensor | None = None
-    """Images of this epoch up to here that the network got right, of this rank, on the device; None if not known."""
-    num_seen: int = 0
-    """Images of this epoch up to here, of this rank."""
+from ampbench.bench.train.step import Clipping, Step, step_of
+from ampbench.bench.train.training_state import TrainingState
+from ampbench.schema.learning import Evaluation
 
 
 class Training:
@@ -59,9 +41,9 @@ class Training:
     the same order and take every batch apart; what they draw for their own images differs.
 
     Args:
-        cell: what is trained.
+        cell: what is trained, and how.
         images: on what.
-        device: and where.
+        device: where.
         ranks: those that share each batch.
         start: of an earlier training in this process, to begin as that one did.
 
@@ -78,54 +60,44 @@ class Training:
         ranks: Ranks = ALONE,
         start: Mapping[str, Any] | None = None,
     ) -> None:
+        refuse_large_batch(cell, images)
         self.cell = cell
         self.device = device
         self.ranks = ranks
-        if cell.global_batch_size > len(images.train_y_N):
-            raise ValueError(
-                f"batch_size = {cell.batch_size}{f' on each of {cell.gpus} GPUs' if cell.gpus > 1 else ''} is more "
-                f"than the {len(images.train_y_N)} training images; choose a smaller one"
-            )
         self.precision = set_up_precision(cell, device)
         self.images = images.to(device, train=cell.loader == "device")
-        self.loader = loader_of(cell, self.images, device, ranks)
         begun = begin(cell, images.num_classes, device, ranks.own_seed(cell.seed), start)
         self.start, self.model_changed, model = begun.start, begun.changed, begun.model
         self.model: nn.Module = cast_model(model, cell, device)
         self.model.train()  # a model's own may return nothing
         self.stepped = ranks.wrapped(self.model, device, sync_batchnorm=cell.sync_batchnorm)
         """What the step calls: the model, or the model with its gradients averaged over the ranks; later compiled."""
-        self.ema: Average = MovingAverage(self.model, cell.ema_decay) if cell.ema_decay else NoAverage(self.model)
+        self.ema = Ema(self.model, cell.ema_decay) if cell.ema_decay else NoEma(self.model)
         self.criterion = Criterion(self.model, cell, images.num_classes, ranks.world_size)
-        self.loss_fn = self.criterion.loss_fn
-        self.weights = {name: p for name, p in self.model.named_parameters() if p.requires_grad}
-        """What trains, by name, as the model holds it."""
-        self.master: MasterWeights | None = None
-        if cell.precision.fp32_update:
-            self.master = MasterWeights(self.weights.values(), cell.precision.rounding, device, cell.seed)
-        self.updated = dict(
-            zip(self.weights, self.master.parameters if self.master else self.weights.values(), strict=True)
-        )
-        """What the optimizer updates, by the same names: the weights, or their fp32 copies."""
-        self.optimizer = build_optimizer(self.updated.values(), cell)
-        if self.master:
-            self.master.follow(self.optimizer)
+        self.weights, self.updated, self.master, self.optimizer = updates_of(self.model, cell, device)
         self.normalize = normalize_of(cell, images, self.precision.weights, device)
         self.clip: Clipping = Clip(cell.grad_clip) if cell.grad_clip else no_clip
         self._step = step_of(cell.accumulation, self.criterion.weight_of)
         self.hits = Hits(device, images.num_classes, self.model)
         self.told: Told = nobody
         """Hears how far an evaluation is."""
-        # The order is drawn on the CPU, where the same seed gives the same permutation on every machine.
-        self._order = torch.Generator().manual_seed(cell.seed)
-        generator = torch.Generator(device).manual_seed(ranks.own_seed(cell.seed))
-        self._augment = Augment(cell.augment, self.normalize, generator)
+        self._batches = Batches(cell, self.images, device, self.normalize, ranks)
+        self._state = TrainingState(
+            model=self.model,
+            criterion=self.criterion,
+            optimizer=self.optimizer,
+            master=self.master,
+            scaler=self.precision.scaler,
+            ema=self.ema,
+            batches=self._batches,
+            hits=self.hits,
+            device=device,
+        )
 
     @property
     def steps_per_epoch(self) -> int:
         """Steps of one pass over the training images."""
-        full, rest = divmod(len(self.images.train_y_N), self.cell.global_batch_size)
-        return full + (rest > 0 and not self.cell.drop_last)
+        return self._batches.steps_per_epoch
 
     @property
     def num_parameters(self) -> int:
@@ -161,10 +133,9 @@ class Training:
         """
         self.ranks.tell(OpenEpoch(epoch))
         self.hits.open_epoch()
-        order_N = torch.randperm(len(self.images.train_y_N), generator=self._order)
-        for step, (x_NCHW, y_N) in enumerate(self.loader.batches(order_N)):
+        for step, batch in enumerate(self._batches.epoch()):
             self.set_learning_rate(epoch, step)
-            yield self._augment(x_NCHW), y_N
+            yield batch
 
     def step(self, x_NCHW: Tensor, y_N: Tensor, scaler: Scaler | None = None) -> Step:
         """Train on one batch; `scaler` may stand in for the recipe's, to watch it."""
@@ -180,7 +151,7 @@ class Training:
             clip=self.clip,
             hits=self.hits,
         )
-        self.ema.follow()
+        self.ema.update()
         num_images, tally_2 = len(y_N) * self.ranks.world_size, self.precision.scaler.tally_2
         return Step(loss, num_images, tally_2, self.hits.correct, self.hits.num_images)
 
@@ -200,23 +171,9 @@ class Training:
             yield self.step(x_NCHW, y_N)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return everything that the next epoch depends on; the tensors are the live ones.
-
-        Weights and optimizer are the same on all ranks, the random states are not: there is one set for each. The
-        optimizer's state has the dtype of what it updates, so nothing in it is cast on the way back
-        (`Optimizer.load_state_dict` casts to the dtype of the parameter): fp32 copies are an entry of their own.
-        """
+        """Return everything that the next epoch depends on; the tensors are the live ones."""
         self.ranks.tell(GatherState())
-        own = read_generators(self.device)
-        own |= {"order": self._order.get_state(), "augment": self._augment.generator.get_state()}
-        return {
-            "model": model_state(self.model),
-            "optimizer": self.optimizer.state_dict(),
-            "master": self.master.state_dict() if self.master else None,
-            "scaler": self.precision.scaler.state_dict(),
-            "average": self.ema.state_dict(),
-            "random": self.ranks.gather(own),
-        }
+        return self._state.state_dict(self.ranks)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take a state back, on all ranks the one that rank 0 is given.
@@ -224,31 +181,15 @@ class Training:
         From here on every loss and weight is what it would have been.
         """
         self.ranks.tell(LoadState())
-        self.restore(self.ranks.from_first(state))
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Take a state back on this rank alone, where it left what the others have."""
-        load_model_state(self.model, state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        if self.master:
-            self.master.load_state_dict(state["master"])
-        self.precision.scaler.load_state_dict(state["scaler"])
-        self.ema.load_state_dict(state["average"])
-        own = state["random"][self.ranks.rank]
-        self._order.set_state(own["order"])
-        self._augment.generator.set_state(own["augment"])
-        rewind_generators(own, self.device)
+        self._state.load_state_dict(self.ranks.from_first(state), self.ranks.rank)
 
     def savepoint(self) -> Savepoint:
-        """Keep all of this rank's training, to roll back to once something else was done with it.
+        """Keep all of this rank's training in memory, to roll back to once something else was done with it.
 
         Raises:
             CannotRollBackError: the model holds what cannot be put back.
         """
-        self.optimizer.zero_grad(set_to_none=True)  # as the next step begins
-        roots = {"model": self.model, "loss": self.criterion, "optimizer": self.optimizer, "master": self.master}
-        roots |= {"scaler": self.precision.scaler, "average": self.ema, "order": self._order, "hits": self.hits}
-        return Savepoint(roots | {"augment": self._augment.generator}, self.device)
+        return self._state.savepoint()
 
     def count_hits(self) -> tuple[int | None, int]:
         """Return how many of the epoch's images so far the network got right, and of how many, over all ranks.
@@ -256,32 +197,22 @@ class Training:
         Waits for the device. None where the outputs are no logits.
         """
         self.ranks.tell(CountHits())
-        if self.hits.correct is None:
-            return None, self.hits.num_images * self.ranks.world_size
-        correct = self.hits.correct.clone()
-        self.ranks.add_up([correct])
-        return int(correct), self.hits.num_images * self.ranks.world_size
+        return self.hits.total(self.ranks)
 
     def evaluate(self) -> Evaluation:
-        """Evaluate the network, or the average of its weights, on the whole test set, in the recipe's own precision."""
+        """Evaluate the network, or its moving average, on the whole test set, in the recipe's own precision."""
         self.ranks.tell(Evaluate())
-        size = self.cell.test_batch_size or max(self.cell.batch_size, MIN_EVALUATION_BATCH)
-        try:
-            with self.ema.evaluated() as model:
-                return evaluate(
-                    model,
-                    self.images.test_x_NCHW,
-                    self.images.test_y_N,
-                    prepare=self.normalize,
-                    loss_fn=loss_of(model),
-                    autocast=self.precision.autocast,
-                    batch_size=size,
-                    num_classes=self.images.num_classes,
-                    ranks=self.ranks,
-                    told=self.told,
-                )
-        except ValueError as e:
-            raise ValueError(f"{self.cell.model} in evaluation: {e}") from e
-        except Exception as e:
-            note_sizes(e, size, len(self.images.test_y_N), self.cell.batch_size)
-            raise
+        x_NCHW, y_N = self.images.test_x_NCHW, self.images.test_y_N
+        with explained(self.cell, len(y_N)), self.ema.evaluated() as model:
+            return evaluate(
+                model,
+                x_NCHW,
+                y_N,
+                prepare=self.normalize,
+                loss_fn=loss_of(model),
+                autocast=self.precision.autocast,
+                batch_size=evaluation_batch_size(self.cell),
+                num_classes=self.images.num_classes,
+                ranks=self.ranks,
+                told=self.told,
+            )

@@ -13,7 +13,8 @@ from ampbench.bench.plan.recipe import Recipe
 from ampbench.bench.train.precision import DTYPES
 from ampbench.bench.train.settings import read_settings, restore_settings
 from ampbench.bench.train.statuses import Unsupported
-from ampbench.bench.train.training import Step, Training
+from ampbench.bench.train.step import Step
+from ampbench.bench.train.training import Training
 from ampbench.bench.worker.log import say
 from ampbench.bench.worker.single_image import refused_single_images
 

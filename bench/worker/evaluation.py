@@ -13,12 +13,12 @@ import torch
 from ampbench.bench.plan.protocol import MeasurementProtocol
 from ampbench.bench.store.atomic import replacing
 from ampbench.bench.train.checkpoint import write_state
-from ampbench.bench.train.evaluation import Evaluation
 from ampbench.bench.train.statuses import Diverged
 from ampbench.bench.train.training import Training
 from ampbench.bench.worker.timing import Report
 from ampbench.bench.worker.traces import Rows
 from ampbench.schema.learned import course_of
+from ampbench.schema.learning import Evaluation
 
 BEST, FINAL = "best.pt", "model_final.pt"
 """In a run's folder, if asked for."""
@@ -84,10 +84,11 @@ class Evaluations:
         finally:
             self.last_s = time.perf_counter() - begun
             self.evaluation_s += self.last_s
-        if self.protocol.keep_best and self.folder and found.test_accuracy > self.kept:
+        accuracy = found.test_accuracy or 0.0  # never None of an evaluation that ended
+        if self.protocol.keep_best and self.folder and accuracy > self.kept:
             optimizer = self.training.optimizer.state_dict()
-            is_there = self._keep(self.folder / BEST, epoch, found.test_accuracy, optimizer=optimizer)
-            self.kept = found.test_accuracy if is_there else self.kept
+            is_there = self._keep(self.folder / BEST, epoch, accuracy, optimizer=optimizer)
+            self.kept = accuracy if is_there else self.kept
         return asdict(found)
 
     def _tell(self, share: float) -> None:

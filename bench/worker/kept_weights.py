@@ -19,12 +19,12 @@ from ampbench.bench.plan.source import check_data
 from ampbench.bench.store.run import Run
 from ampbench.bench.train.augment import NORMALIZATIONS, Normalize
 from ampbench.bench.train.checkpoint import read_checkpoint
-from ampbench.bench.train.evaluation import evaluate, loss_of
+from ampbench.bench.train.evaluation import evaluate, evaluation_batch_size
 from ampbench.bench.train.images import Images, load_images
+from ampbench.bench.train.loss import loss_of
 from ampbench.bench.train.network import build_model
 from ampbench.bench.train.precision import cast_model, set_up_precision
 from ampbench.bench.train.statuses import Diverged, Unsupported
-from ampbench.bench.train.training import MIN_EVALUATION_BATCH
 from ampbench.bench.worker.evaluation import BEST, FINAL
 
 Kept = dict[str, Any]
@@ -90,7 +90,7 @@ def evaluate_kept(run: Run, path: Path, *, data: str | None = None, batch_size: 
             prepare=prepare,
             loss_fn=loss_of(model),
             autocast=precision.autocast,
-            batch_size=batch_size or cell.test_batch_size or max(cell.batch_size, MIN_EVALUATION_BATCH),
+            batch_size=batch_size or evaluation_batch_size(cell),
             num_classes=images.num_classes,
         )
     except (Unsupported, Diverged, ValueError, RuntimeError, MemoryError) as e:

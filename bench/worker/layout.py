@@ -13,7 +13,8 @@ from typing import Any
 
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.train.savepoint import CannotRollBackError, Savepoint
-from ampbench.bench.train.training import Step, Training
+from ampbench.bench.train.step import Step
+from ampbench.bench.train.training import Training
 from ampbench.bench.worker.dtype_check import check_first_step
 from ampbench.bench.worker.failures import first_line
 

@@ -25,11 +25,12 @@ from ampbench.bench.measure.roofline import TERA, bound_of, measured_peak_tflops
 from ampbench.bench.measure.shapes import on_shapes
 from ampbench.bench.plan.protocol import MeasurementProtocol
 from ampbench.bench.train.criterion import Criterion
-from ampbench.bench.train.evaluation import LossFunction
+from ampbench.bench.train.loss import LossFunction
 from ampbench.bench.train.network import build_model
 from ampbench.bench.train.outputs import in_fp32
 from ampbench.bench.train.precision import DTYPES, cast_real
-from ampbench.bench.train.training import Step, Training
+from ampbench.bench.train.step import Step
+from ampbench.bench.train.training import Training
 from ampbench.bench.worker.dtype_check import check_kernels
 from ampbench.bench.worker.failures import attempt
 from ampbench.bench.worker.memory_breakdown import split, trace_memory

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from ampbench.bench.measure.clock import Mark
-from ampbench.bench.train.training import Step, Training
+from ampbench.bench.train.step import Step
+from ampbench.bench.train.training import Training
 from ampbench.bench.worker.divergence import refuse_divergence
 from ampbench.bench.worker.layout import take_first_step
 from ampbench.bench.worker.log import batch_lines, say

@@ -14,7 +14,7 @@ from torch import Tensor
 from ampbench.bench.measure.clock import Block, samples
 from ampbench.bench.measure.stopping import ci_share, num_outliers
 from ampbench.bench.plan.cell import Cell
-from ampbench.bench.train.training import Step
+from ampbench.bench.train.step import Step
 
 Rows = list[dict[str, Any]]
 

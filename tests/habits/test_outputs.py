@@ -110,7 +110,7 @@ def test_the_test_loss_does_not_depend_on_how_many_images_are_evaluated_at_once(
     training = Training(cell_of(model), load_images("digits", 16), CPU)
     losses = []
     for size in (128, 100, 7, 360):
-        monkeypatch.setattr("ampbench.bench.train.training.MIN_EVALUATION_BATCH", size)
+        monkeypatch.setattr("ampbench.bench.train.evaluation.MIN_EVALUATION_BATCH", size)
         training.cell = cell_of(model, batch_size=min(size, 64))
         losses.append(training.evaluate().test_loss)
     assert losses == pytest.approx(losses[:1] * 4, rel=1e-5)

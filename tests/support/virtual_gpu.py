@@ -21,7 +21,8 @@ from ampbench.bench.machine.board_state.sampling import PERIOD_S
 from ampbench.bench.measure.memory import ResidentMemory
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.protocol import MeasurementProtocol
-from ampbench.bench.train.training import Step, Training
+from ampbench.bench.train.step import Step
+from ampbench.bench.train.training import Training
 from ampbench.bench.worker import measurement as session_file
 from ampbench.bench.worker.board_watch import BoardWatch
 from ampbench.bench.worker.measurement import Measurement

@@ -10,7 +10,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.recipe import RECIPES
-from ampbench.bench.train.ema import MovingAverage, NoAverage
+from ampbench.bench.train.ema import Ema, NoEma
 from ampbench.bench.train.images import Images, load_images
 from ampbench.bench.train.training import Training
 from tests.support import stateful
@@ -55,17 +55,17 @@ def test_the_average_is_what_is_evaluated_and_training_goes_on_as_without(images
         assert torch.equal(a, b)
     assert averaged.evaluate().test_loss != plain.evaluate().test_loss
     assert averaged.model.training
-    assert isinstance(plain.ema, NoAverage)
+    assert isinstance(plain.ema, NoEma)
 
 
 def test_a_step_that_16_bits_would_lose_moves_the_average() -> None:
     net = Net().to(torch.bfloat16)
-    average = MovingAverage(net, decay=0.999)
+    average = Ema(net, decay=0.999)
     before = [x.clone() for x in average.state_dict().values()]
     with torch.no_grad():
         for p in net.parameters():
             p.mul_(2)
-    average.follow()
+    average.update()
     weights = list(net.parameters())
     for old, new, weight in zip(before, average.state_dict().values(), weights, strict=False):
         nonzero = old != 0
@@ -121,13 +121,13 @@ class Complex(Net):
 
 def test_complex_wide_and_scripted_numbers_keep_what_they_are() -> None:
     net = Complex()
-    average = MovingAverage(net, decay=0.5)
+    average = Ema(net, decay=0.5)
     with torch.no_grad():
         net.turn.mul_(3)
         net.wide.mul_(3)
         net.linear.weight.fill_(1)
-    average.follow()
-    average.follow()
+    average.update()
+    average.update()
     with average.evaluated() as averaged:
         assert averaged.turn[0, 0, 0] == 2.5j
         assert averaged.wide[0] == pytest.approx(2.5 / 3, abs=1e-15)

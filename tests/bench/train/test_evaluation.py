@@ -12,7 +12,9 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ampbench.bench.train import evaluation as evaluation
-from ampbench.bench.train.evaluation import evaluate, from_confusion, loss_of
+from ampbench.bench.train.evaluation import evaluate, from_confusion
+from ampbench.bench.train.loss import loss_of
+from ampbench.schema.learning import Evaluation
 
 NUM_CLASSES = 7
 WAITS = (
@@ -50,7 +52,7 @@ class Guess(nn.Module):
         return torch.eye(NUM_CLASSES)[x_NCHW[:, 0, 0, 0].long()]
 
 
-def evaluated(guesses: Iterable[int], truth: Iterable[int], batch_size: int = 4) -> evaluation.Evaluation:
+def evaluated(guesses: Iterable[int], truth: Iterable[int], batch_size: int = 4) -> Evaluation:
     x_NCHW = torch.tensor(list(guesses), dtype=torch.uint8).view(-1, 1, 1, 1)
     y_N = torch.tensor(list(truth))
     model = Guess()

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.recipe import RECIPES, LossScale
 from ampbench.bench.train.clip import Clip, no_clip
-from ampbench.bench.train.evaluation import loss_of
+from ampbench.bench.train.loss import loss_of
 from ampbench.bench.train.optimizer import build_optimizer, require_working_fused
 from ampbench.bench.train.precision import Scaler
 from ampbench.bench.train.step import Clipping, train_step, train_step_in_parts

@@ -55,8 +55,8 @@ def test_cells_of_a_group_start_from_the_same_weights_and_see_the_same_images() 
     for a, b in zip(first.model.parameters(), second.model.parameters(), strict=True):
         assert torch.equal(a, b)
     losses = [next(training.steps(0)).loss for training in (first, second)]
-    assert torch.equal(first._order.get_state(), second._order.get_state())
-    assert torch.equal(first._augment.generator.get_state(), second._augment.generator.get_state())
+    assert torch.equal(first._batches.order.get_state(), second._batches.order.get_state())
+    assert torch.equal(*(training._batches.augment.generator.get_state() for training in (first, second)))
     assert float(losses[0]) == pytest.approx(float(losses[1]), rel=0.02)
 
 
@@ -68,7 +68,7 @@ def test_the_same_seed_gives_the_same_losses_bit_for_bit() -> None:
 
 def test_a_model_may_bring_its_loss_and_gets_fp32_logits() -> None:
     training = Training(cell("bf16", model="tests.support.failing:OwnLoss"), load_images("synthetic", 32), CPU)
-    assert training.loss_fn == training.model.loss  # type: ignore[comparison-overlap]
+    assert training.criterion.loss_fn == training.model.loss  # type: ignore[comparison-overlap]
     next(training.steps(0))
 
 

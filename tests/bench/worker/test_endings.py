@@ -140,7 +140,7 @@ def test_a_checkpoint_that_does_not_load_costs_a_line_and_no_checkpoint(
         row_of(run)
     kept = {path.name: path.read_bytes() for path in tmp_path.glob("checkpoint*.pt")}
     assert kept
-    monkeypatch.setattr("ampbench.bench.train.training.load_model_state", broken)
+    monkeypatch.setattr("ampbench.bench.train.training_state.load_model_state", broken)
     row = row_of(run)
     assert (row["status"], row["because"]) == (
         "failed",

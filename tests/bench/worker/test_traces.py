@@ -7,7 +7,7 @@ from torch import nn
 
 from ampbench.bench.plan.recipe import LossScale
 from ampbench.bench.train.precision import Scaler
-from ampbench.bench.train.training import Step
+from ampbench.bench.train.step import Step
 from ampbench.bench.worker.traces import StepTrace, scale_story
 
 
