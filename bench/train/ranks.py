@@ -23,6 +23,10 @@ from ampbench.bench.train.statuses import Unsupported
 SEED_STRIDE = 1 << 32
 """Between the seeds of two ranks, beyond any seed that a person writes down."""
 
+ECHO_S = 5.0
+"""A rank that fails waits so long before it says so, since it may only have lost another one: whoever starts the ranks
+sees the death of that one first, and ends this one."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ranks:

@@ -28,7 +28,7 @@ from ampbench.bench.store.run import Run
 from ampbench.bench.train.checkpoint import delete_checkpoints
 from ampbench.bench.train.compiler import cache_of_its_own
 from ampbench.bench.train.dtype_limits import why_not_in_16_bits
-from ampbench.bench.train.ranks import ALONE, Ranks
+from ampbench.bench.train.ranks import ALONE, ECHO_S, Ranks
 from ampbench.bench.train.statuses import DataTooLarge, Diverged, Interrupted, Throttled, Unsupported
 from ampbench.bench.worker.advice import described
 from ampbench.bench.worker.board_watch import BoardWatch
@@ -44,9 +44,6 @@ from ampbench.schema.version import METHOD_VERSION
 
 MAX_REPLAY_S = 600.0
 """Spent at most on finding the layer that broke a training; no more than half of what is left of the cell's time."""
-
-ECHO_S = 5.0
-"""A rank that fails may only have lost another. Whoever starts the ranks sees that death first, and ends this one."""
 
 SHOWN = ("status", "because", "images_per_s", "test_accuracy", "steady_peak_bytes", "cell_s", "learning_note")
 """What a launcher prints of a finished cell."""

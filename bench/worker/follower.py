@@ -26,11 +26,10 @@ from ampbench.bench.train.orders import (
     TakeStep,
     refuse_unknown,
 )
-from ampbench.bench.train.ranks import Ranks
+from ampbench.bench.train.ranks import ECHO_S, Ranks
 from ampbench.bench.train.statuses import Diverged
 from ampbench.bench.train.step import Step
 from ampbench.bench.train.training import Training
-from ampbench.bench.worker.cell import ECHO_S
 from ampbench.bench.worker.dtype_check import check_first_step
 from ampbench.bench.worker.layout import is_misfit
 from ampbench.bench.worker.log import loaded_lines, say
