@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from ampbench.visualize.judge.side import REPLICATED, Side
+from ampbench.visualize.judge.side import Side
 from ampbench.visualize.read.files import ResultsError
+from ampbench.visualize.read.tidy import REPLICATED
 from ampbench.visualize.read.words import words_of
 
 SHOWN = ("model", "data", "batch_size", "precision")

@@ -12,10 +12,8 @@ from ampbench.visualize.judge.pairs import positive
 from ampbench.visualize.read.files import ResultsError
 from ampbench.visualize.read.frame import Results
 from ampbench.visualize.read.notes import reasons
+from ampbench.visualize.read.tidy import REPLICATED
 from ampbench.visualize.read.words import words_of
-
-REPLICATED = ("seed", "round")
-"""Settings that tell the processes of one cell apart, and are never what is compared."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,6 +18,7 @@ from ampbench.visualize.read.files import ResultsError
 from ampbench.visualize.read.frame import read
 from ampbench.visualize.read.notes import notes
 from ampbench.visualize.read.recipes import in_order
+from ampbench.visualize.read.tidy import settings
 from tests.visualize.conftest import cell
 
 
@@ -27,7 +28,7 @@ def test_the_columns_that_are_needed_are_columns_that_are_written():
 
 
 def test_every_field_of_a_cell_is_known_as_a_setting():
-    assert frame.settings(schema("cells")) == list(Cell.__dataclass_fields__)
+    assert settings(schema("cells")) == list(Cell.__dataclass_fields__)
 
 
 def test_recipes_come_in_the_order_of_the_plan():

@@ -1,0 +1,55 @@
+"""The cells as a tidy frame: three columns say of each what it is, in the words of every table and figure.
+
+`recipe` is the precision, with the loss scale where one precision ran with several. `subject` is what was trained: the
+model, and every other axis but batch size, precision, seed and round; `family` is the same whatever the learning rate.
+Cells of one subject, batch size and recipe are replicates of each other; nothing else ever is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+import pyarrow as pa
+
+from ampbench.visualize.read.recipes import in_order
+
+REPLICATED = ("seed", "round")
+"""Settings that tell the processes of one cell apart, and are never what is compared."""
+
+
+def tidy(table: pa.Table) -> pd.DataFrame:
+    """Return the rows of cells.parquet with `recipe`, `subject` and `family`; lists become words."""
+    cells: pd.DataFrame = table.to_pandas()
+    for f in table.schema:
+        if pa.types.is_list(f.type):
+            cells[f.name] = [", ".join(map(str, v)) if v is not None else None for v in cells[f.name]]
+    # One precision may run with several loss scales, an axis of its own: then they are recipes of their own.
+    scales = cells.groupby("precision")["loss_scale"].transform("nunique")
+    recipe = cells["precision"].where(scales <= 1, cells["precision"] + " (" + cells["loss_scale"].astype(str) + ")")
+    cells["recipe"] = pd.Categorical(recipe, in_order(recipe), ordered=True)
+    axes = settings(table.schema)
+    cells["subject"] = _subjects(cells, axes)
+    cells["family"] = _subjects(cells, [axis for axis in axes if axis != "learning_rate"])
+    return cells
+
+
+def settings(schema: pa.Schema) -> list[str]:
+    """Return the columns that say what a cell was asked to do; their stored meaning says so."""
+    return [f.name for f in schema if (f.metadata or {}).get(b"meaning", b"").startswith(b"`Cell.")]
+
+
+def _subjects(cells: pd.DataFrame, axes: Sequence[str]) -> pd.Series:
+    """Name the model, and every axis that varies and does not merely move along with the batch size."""
+    subject = cells["model"].astype(str)
+    replicated = {"model", "batch_size", "precision", "loss_scale", *REPLICATED}
+    for axis in (a for a in dict.fromkeys(["data", *axes]) if a not in replicated):
+        beside = ["model", "batch_size"] if axis == "data" else ["model", "data", "batch_size"]
+        if cells.groupby(beside)[axis].nunique(dropna=False).max() > 1:
+            words = cells[axis].astype(object).where(cells[axis].notna(), "none")
+            subject = subject + f", {axis} " + words.astype(str)
+    environments = cells.loc[cells["status"] == "ok", "environment_id"].dropna().unique()
+    if len(environments) > 1:  # --mixed: side by side, and neither paired nor averaged
+        where = ", " + cells["machine"].astype(str) + ", torch " + cells["torch"].astype(str)
+        subject = subject + where.where(cells["environment_id"].notna(), "")
+    return subject
