@@ -22,7 +22,7 @@ from ampbench.visualize.read import frame
 from ampbench.visualize.read.files import ResultsError
 from ampbench.visualize.read.frame import Results
 from ampbench.visualize.read.notes import notes, provenance, reasons
-from ampbench.visualize.show import table
+from ampbench.visualize.show import learning, table
 from ampbench.visualize.show.page import HEADS, facts_of, page_row
 from ampbench.visualize.show.pictures import Picture, draw
 from ampbench.visualize.show.summary import SummaryRow, summary
@@ -85,7 +85,7 @@ def render(
     from ampbench.visualize.figures import theme
 
     looks, recipes = theme.styles_of(results), results.recipes
-    trained = learned.rows_of(results)
+    trained = learning.rows_of(results)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "show"),
         autoescape=True,
@@ -104,8 +104,8 @@ def render(
         legend=legend,
         notes=notes(results),
         reasons=reasons(results.cells),
-        trained=learned.tables(trained),
-        trained_legend=learned.legend(trained),
+        trained=learning.tables(trained),
+        trained_legend=learning.legend(trained),
         learning=learned.findings(results),
         failures=failures.explanations(results),
         numerics=numerics.findings(results),

@@ -11,7 +11,7 @@ from ampbench.visualize.judge.recommendation import Recommendation
 from ampbench.visualize.read.frame import Results
 from ampbench.visualize.read.notes import notes as notes_of
 from ampbench.visualize.read.notes import provenance, reasons
-from ampbench.visualize.show import table
+from ampbench.visualize.show import learning, table
 from ampbench.visualize.show.summary import SummaryRow
 
 WIDTH = 100
@@ -29,10 +29,10 @@ def summary_text(
     """Return what a user reads at the end of a run: table, legend, reasons, verdict, and where the page is."""
     fill = partial(_filled, width)
     parts = [table.text(rows, width).strip("\n"), fill(legend)]
-    trained = learned.rows_of(results)
+    trained = learning.rows_of(results)
     if len(trained):
-        parts += [table.grid(*one, width).strip("\n") for one in learned.tables(trained)] + [
-            fill(learned.legend(trained))
+        parts += [table.grid(*one, width).strip("\n") for one in learning.tables(trained)] + [
+            fill(learning.legend(trained))
         ]
     missing = reasons(results.cells)
     if missing:

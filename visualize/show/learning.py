@@ -1,0 +1,168 @@
+"""What was learned and how long it took: two tables beside the comparison of speeds.
+
+A row of them is a batch size, a learning rate and a recipe of what was trained, so that a sweep over batch sizes with
+two rates is one table.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import pandas as pd
+
+from ampbench.visualize.read.frame import Results
+from ampbench.visualize.read.recipes import in_order
+from ampbench.visualize.show.table import CHANCE, MISSING, shown_number
+
+LEARNED: dict[str, str] = {
+    "batch": "batch_size",
+    "rate": "learning_rate",
+    "precision": "recipe",
+    "final %": "test_accuracy",
+    "best %": "best_test_accuracy",
+    "at epoch": "best_epoch",
+    "train %": "train_accuracy",
+    "final loss": "train_loss",
+    "test loss": "test_loss",
+    "P %": "macro_precision",
+    "R %": "macro_recall",
+    "F1 %": "macro_f1",
+}
+"""Head of a column of `What was learned` -> the column that it shows."""
+
+DURATIONS: dict[str, str] = {
+    "batch": "batch_size",
+    "rate": "learning_rate",
+    "precision": "recipe",
+    "n": "n",
+    "epochs": "epochs",
+    "training s": "train_s",
+    "evaluation s": "evaluation_s",
+    "all s": "cell_s",
+    "to accuracy s": "time_to_accuracy_s",
+    "to accuracy J": "energy_to_accuracy_j",
+}
+"""Likewise, of `How long it took`."""
+
+SHARES = ("test_accuracy", "best_test_accuracy", "train_accuracy", "macro_precision", "macro_recall", "macro_f1")
+MEANS = (*SHARES, "train_loss", "test_loss")
+MEDIANS = (
+    "best_epoch",
+    "train_s",
+    "evaluation_s",
+    "cell_s",
+    "time_to_accuracy_s",
+    "energy_to_accuracy_j",
+    "epochs",
+    "num_parameters",
+)
+
+LEGEND = (
+    "final %, final loss, P, R, F1: of the last epoch, macro averages over the classes; best %: chosen on the test "
+    "set, so no estimate of accuracy; train %: of the last epoch's training images, augmented, as they were met; "
+    "means over seeds, epochs and seconds their medians; all s: with start-up, numerics samples and passes"
+)
+
+
+class WordTable(NamedTuple):
+    """A table in words."""
+
+    title: str
+    heads: list[str]
+    """Of the columns that are shown."""
+    lines: list[dict[str, str]]
+    """Rows: head of a column -> words."""
+
+
+def rows_of(results: Results) -> pd.DataFrame:
+    """Return one row per family, batch size, learning rate and recipe that was trained; what is unknown is NaN.
+
+    Columns: family (what was trained, whatever the rate), batch_size, learning_rate, recipe, status, n, num_cells,
+    `chance` (whether every cell diverged: test_accuracy is then that of guessing), those of MEANS and MEDIANS.
+    """
+    cells = results.cells
+    trained = cells[(cells["epochs"] > 0) & cells["status"].isin(["ok", "diverged"])]
+    trained = _with_final_losses(trained, results)
+    rows = []
+    for (family, batch_size, rate), own in trained.groupby(["family", "batch_size", "learning_rate"], sort=False):
+        for recipe in in_order(own["recipe"]):
+            row = _measured(own[own["recipe"] == recipe])
+            rows.append({"family": family, "batch_size": batch_size, "learning_rate": rate, "recipe": recipe} | row)
+    frame = pd.DataFrame(rows)
+    if frame.empty:
+        return frame
+    families = {family: i for i, family in enumerate(dict.fromkeys(frame["family"]))}
+    places = {recipe: i for i, recipe in enumerate(in_order(frame["recipe"]))}
+    key = {"family": families, "recipe": places}
+    by = ["family", "batch_size", "learning_rate", "recipe"]
+    return frame.sort_values(by, key=lambda c: c.map(key[c.name]) if c.name in key else c, ignore_index=True)
+
+
+def _with_final_losses(trained: pd.DataFrame, results: Results) -> pd.DataFrame:
+    """Return the cells with every column that is shown; an older record's training loss is its last epoch's."""
+    missing = [column for column in (*MEANS, *MEDIANS) if column not in trained]
+    trained = trained.assign(**dict.fromkeys(missing, math.nan))
+    if trained["train_loss"].isna().any() and len(results.epochs):
+        last = results.epochs.sort_values("epoch").groupby("cell_id", observed=True)["train_loss"].last()
+        older = trained["cell_id"].map(last.rename(index=str)).where(trained["status"] == "ok")
+        trained = trained.assign(train_loss=trained["train_loss"].astype(float).fillna(older.astype(float)))
+    return trained
+
+
+def _measured(cells: pd.DataFrame) -> dict[str, object]:
+    ok = cells[cells["status"] == "ok"]
+    row: dict[str, object] = {"n": len(ok), "num_cells": len(cells), "chance": ok.empty}
+    row |= {name: pd.to_numeric(ok[name]).mean() for name in MEANS}
+    row |= {name: pd.to_numeric(ok[name]).median() for name in MEDIANS}
+    if ok.empty:
+        row |= {"test_accuracy": cells["test_accuracy"].mean(), "epochs": cells["epochs"].median()}
+    return row
+
+
+def tables(rows: pd.DataFrame) -> list[WordTable]:
+    """Return the tables, two for every family."""
+    found = []
+    for family, own in rows.groupby("family", sort=False) if len(rows) else ():
+        count = own["num_parameters"].dropna()
+        of = f"{family}, {count.iloc[0]:,.0f} parameters" if len(count) else str(family)
+        for title, columns in (("What was learned", LEARNED), ("How long it took", DURATIONS)):
+            lines = [{head: shown(row, column) for head, column in columns.items()} for _, row in own.iterrows()]
+            kept = [head for head in columns if _worth(head, own, lines)]
+            found.append(WordTable(f"{title}: {of}", kept, lines))
+    return found
+
+
+def _worth(head: str, rows: pd.DataFrame, lines: Sequence[Mapping[str, str]]) -> bool:
+    """Whether a column says something: a rate that varies, or is swept with the batch; anything that was measured."""
+    if head == "rate":
+        return rows["learning_rate"].nunique() > 1 or rows["batch_size"].nunique() > 1
+    return head in ("batch", "precision", "final %") or any(line[head] != MISSING for line in lines)
+
+
+def shown(row: pd.Series, column: str) -> str:
+    """Return a value as the words of a table; a missing one is a dash, what diverged is marked."""
+    value = row[column]
+    if column == "recipe":
+        return str(value)
+    if column == "n":
+        return shown_number(row.n, row.num_cells)
+    if column == "train_loss" and row.chance:
+        return "nan"
+    if pd.isna(value):
+        return MISSING
+    if column in SHARES:
+        return f"{100 * value:.2f}" + ("*" if row.chance else "")
+    if column.endswith("_loss"):
+        return f"{value:.4f}" if value < 1000 else f"{value:.3g}"
+    if column == "learning_rate":
+        return f"{value:g}"
+    if column.endswith("_s"):
+        return f"{value:,.1f}"
+    return f"{value:,.0f}"
+
+
+def legend(rows: pd.DataFrame) -> str:
+    """Return what the columns of the two tables mean, on one line."""
+    return "; ".join([LEGEND, *([CHANCE] if len(rows) and rows["chance"].any() else [])]) + "."
