@@ -1,18 +1,12 @@
-"""A sink changes one line of the launcher's output and nothing else, whatever the server does."""
+"""Weights & Biases: what is logged there of a run, and that the line for the user is true, whatever the server does."""
 
 from __future__ import annotations
 
-import datetime
 import json
-import os
 import secrets
 import select
-import signal
 import socket
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,99 +15,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from ampbench.bench.plan.cell import Cell
-from ampbench.bench.plan.recipe import RECIPES
 from ampbench.bench.sinks.sink import SINKS
 from ampbench.bench.sinks.wandb import run_id
-from ampbench.bench.store.tables import schema
-from ampbench.path import ROOT
+from tests.bench.sinks.processes import nothing_is_left, time_is_up_when
+from tests.bench.sinks.sample import CELLS, EPOCHS, PATIENCE_S, RUNS, write_experiment
+from tests.bench.sinks.stand_in import REFUSED, SYNC
 
 pytestmark = pytest.mark.whole
 
 WANDB = SINKS["wandb"]
-
-PATIENCE_S = 600
-"""A time limit for a test that expects to end long before."""
-CELLS = [
-    Cell(model="LeNet", data="digits", precision=RECIPES["fp16_amp_scaled"], batch_size=64, epochs=2, seed=seed)
-    for seed in (0, 1)
-]
-RUNS = [cell.run_folder for cell in CELLS]
-EPOCHS = [
-    {"epoch": 1, "learning_rate": 0.01, "train_loss": 2.25, "test_accuracy": 0.25, "num_skipped": 0},
-    {"epoch": 2, "learning_rate": 0.005, "train_loss": float("nan"), "test_accuracy": 0.5, "num_skipped": 3},
-]
-
-
-def write_experiment(folder: Path) -> Path:
-    """Write two runs, of which the second crashed before its first epoch ended."""
-    for cell, status in zip(CELLS, ("ok", "crashed"), strict=True):
-        here = folder / "runs" / cell.run_folder
-        here.mkdir(parents=True)
-        (here / "cell.json").write_text(json.dumps({"cell": cell.to_json(), "order": 1}))
-        row = {"cell_id": cell.cell_id, "group_id": cell.group_id, "study_name": cell.study_name, **cell.settings}
-        row |= {"status": status, "started_at": datetime.datetime(2024, 5, 17, 12, tzinfo=datetime.UTC)}
-        row |= {"images_per_s": 1234.5, "test_accuracy": 0.5} if status == "ok" else {"because": "killed by SIGKILL"}
-        tables = {"record": ("cells", [row])}
-        if status == "ok":
-            tables["epochs"] = ("epochs", [{"cell_id": cell.cell_id, **epoch} for epoch in EPOCHS])
-        for stem, (table, rows) in tables.items():
-            pq.write_table(pa.Table.from_pylist(rows, schema=schema(table)), here / f"{stem}.parquet")
-    return folder
-
-
-@pytest.fixture
-def experiment(tmp_path: Path) -> Path:
-    return write_experiment(tmp_path / "quick")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _nobody(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Run as nobody: no key, no settings, no way out of this machine. `TEST_SINKS` marks what is started."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name in [*(name for name in os.environ if name.startswith(("WANDB_", "XDG_"))), "NETRC"]:
-            patch.delenv(name, raising=False)
-        patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
-        patch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
-        patch.setenv("TEST_SINKS", secrets.token_hex(8))
-        yield
-
-
-def left_behind() -> list[str]:
-    """Return the command of every process that was started from here and still runs."""
-    mark, commands = f"TEST_SINKS={os.environ['TEST_SINKS']}".encode(), []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            state = (process / "stat").read_bytes().rpartition(b")")[2].split()[0]
-            if mark in (process / "environ").read_bytes() and state != b"Z" and int(process.name) != os.getpid():
-                commands.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode())
-        except OSError:
-            continue
-    return commands
-
-
-def nothing_is_left() -> bool:
-    """Give what was killed a moment to die: the signal has been sent, the kernel takes its time."""
-    deadline_s = time.monotonic() + 10
-    while (commands := left_behind()) and time.monotonic() < deadline_s:
-        time.sleep(0.1)
-    return not commands
-
-
-def time_is_up_when(reached: Callable[[], Any], patch: pytest.MonkeyPatch) -> list[str]:
-    """Let the time be up at a moment and not after a time, however slow the machine; return what was running then."""
-    wait, running = subprocess.Popen.wait, []
-
-    def wait_until_reached(process: subprocess.Popen[Any], timeout: float | None = None) -> int:
-        if timeout is None:
-            return wait(process)
-        while not reached() and process.poll() is None:
-            time.sleep(0.1)
-        running.extend(left_behind())
-        raise subprocess.TimeoutExpired(process.args, timeout)
-
-    patch.setattr(subprocess.Popen, "wait", wait_until_reached)
-    return running
-
 
 # wandb itself, as installed
 
@@ -217,37 +127,6 @@ def test_a_server_that_does_not_answer_costs_no_data_and_leaves_no_process(
 
 # A stand-in for wandb: what it does is known, and importing it takes no time
 
-STAND_IN = """
-import pathlib, types
-Settings = dict
-def init(*, dir, id, **_):
-    {init}
-    path = pathlib.Path(dir, "wandb", "offline-run-" + id)
-    path.mkdir(parents=True)
-    settings = types.SimpleNamespace(sync_dir=str(path), base_url="http://stand.in")
-    return types.SimpleNamespace(settings=settings, summary={{}}, log=lambda *a, **k: None, finish=lambda **k: None)
-"""
-SYNC = "import pathlib, sys\nfor path in sys.argv[2:]: pathlib.Path(path, 'run.wandb.synced').touch()"
-HANG = "import subprocess; subprocess.Popen(['sleep', '1000'], start_new_session=True).wait()"
-"""Start a process as wandb does wandb-core: in a session of its own, out of reach of its starter's group."""
-REFUSED = "import sys; print('wandb: ERROR permission denied', file=sys.stderr)"
-
-
-@pytest.fixture
-def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    def write(*, init: str = "pass", sync: str = SYNC) -> None:
-        package = tmp_path / "stand_in" / "wandb"
-        package.mkdir(parents=True)
-        (package / "__init__.py").write_text(STAND_IN.format(init=init))
-        (package / "__main__.py").write_text(sync)
-        monkeypatch.setenv("PYTHONPATH", str(package.parent))
-
-    return write
-
-
-def is_asleep() -> bool:
-    return any(command.startswith("sleep") for command in left_behind())
-
 
 @pytest.mark.parametrize(
     ("mode", "sync", "said"),
@@ -266,38 +145,6 @@ def test_synced_means_that_every_run_was_marked(
     monkeypatch.chdir(experiment.parent)
     line = WANDB.publish(Path("quick"), RUNS, timeout_s=PATIENCE_S)
     assert line.startswith(f"W&B: 2 of 2 runs logged in quick/wandb{said}")
-
-
-def test_a_hanging_wandb_does_not_outlast_the_time_limit(experiment: Path, stand_in: Callable[..., None]) -> None:
-    stand_in(init=HANG)
-    start_s = time.monotonic()
-    line = WANDB.publish(experiment, RUNS, timeout_s=1)
-    assert time.monotonic() - start_s < 1 + 2
-    assert nothing_is_left()
-    assert "nothing logged: it took over 1 s. Next, to see why: cd " in line
-
-
-def test_what_a_hanging_upload_started_is_killed_with_it(
-    experiment: Path, stand_in: Callable[..., None], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stand_in(sync=HANG)
-    running = time_is_up_when(is_asleep, monkeypatch)
-    line = WANDB.publish(experiment, RUNS, timeout_s=PATIENCE_S)
-    assert len(running) == 3, "the child, its `wandb sync`, and what that started"
-    assert nothing_is_left()
-    assert "2 of 2 runs logged" in line
-
-
-def test_ctrl_c_kills_what_was_started(experiment: Path, stand_in: Callable[..., None]) -> None:
-    stand_in(sync=HANG)
-    publish = f"SINKS['wandb'].publish(Path({str(experiment)!r}), {RUNS}, timeout_s=1000)"
-    call = f"from ampbench.bench.sinks.sink import *; {publish}"
-    parent = subprocess.Popen([sys.executable, "-c", call], cwd=ROOT, stderr=subprocess.PIPE, text=True)
-    while not is_asleep() and parent.poll() is None:
-        time.sleep(0.1)
-    parent.send_signal(signal.SIGINT)
-    assert "KeyboardInterrupt" in parent.communicate(timeout=PATIENCE_S)[1]
-    assert nothing_is_left()
 
 
 def test_one_unreadable_run_does_not_silence_the_others(experiment: Path, stand_in: Callable[..., None]) -> None:
@@ -384,20 +231,3 @@ def test_a_missing_wandb_names_the_command_that_installs_it(
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     line = WANDB.publish(experiment, RUNS, timeout_s=PATIENCE_S)
     assert line == "W&B: nothing logged: ModuleNotFoundError: No module named 'wandb'. Next: pip install wandb"
-
-
-@pytest.mark.parametrize(("python", "because"), [("/bin/false", "status 1"), ("/nowhere", "FileNotFoundError")])
-def test_a_child_that_cannot_start_is_a_line_too(
-    python: str, because: str, experiment: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sys, "executable", python)
-    line = WANDB.publish(experiment, RUNS, timeout_s=PATIENCE_S)
-    assert line.startswith("W&B: nothing logged: ")
-    assert because in line
-
-
-def test_the_launcher_pays_nothing_for_a_sink() -> None:
-    heavy = "{'wandb', 'torch', 'pandas', 'pyarrow', 'numpy'}"
-    code = f"import sys, ampbench.bench.sinks.sink; print(sorted({heavy} & set(sys.modules)))"
-    loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert loaded.stdout.strip() == "[]"
