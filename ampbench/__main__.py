@@ -32,6 +32,7 @@ COMMANDS = {
     "evaluate": Command("ampbench.bench.evaluate", "Evaluate the weights that a training kept, in its precision."),
     "report": Command("ampbench.visualize.report", "Draw the report of a folder of results again."),
     "compare": Command("ampbench.visualize.compare", "Is B faster than A? Two folders, or two selections from one."),
+    "convert": Command("ampbench.bench.convert", "Rename the columns of results that an older version wrote."),
     "memory": Command("ampbench.memory", "What a GPU's memory was full of, from torch's snapshot of it."),
 }
 

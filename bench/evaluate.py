@@ -49,12 +49,14 @@ def load_run(folder: Path) -> Run:
     """Read the run in a folder.
 
     Raises:
-        RequestError: there is none; where it holds runs, some are named.
+        RequestError: there is none, or it is of an older version; where it holds runs, some are named.
     """
     if folder.is_file():
         folder = folder.parent  # its best.pt, say
     try:
         return Run.load(folder.absolute())
+    except RequestError:
+        raise
     except ValueError as e:
         patterns = ("*/cell.json", "runs/*/cell.json", "*/runs/*/cell.json")
         runs = sorted(path.parent for pattern in patterns for path in folder.glob(pattern))

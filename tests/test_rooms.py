@@ -149,7 +149,12 @@ def test_instruments_do_not_know_of_one_another() -> None:
 
 
 def test_no_command_launcher_or_store_imports_torch() -> None:
-    modules = ["ampbench.bench.run_matrix", "ampbench.bench.run_one", "ampbench.bench.evaluate"]
+    modules = [
+        "ampbench.bench.run_matrix",
+        "ampbench.bench.run_one",
+        "ampbench.bench.evaluate",
+        "ampbench.bench.convert",
+    ]
     for room in ("bench.plan", "bench.machine", "bench.store", "bench.launch"):
         files = [path for path in files_of(room) if path.stem != "__main__"]
         modules += [".".join(["ampbench", *path.relative_to(ROOT).with_suffix("").parts]) for path in files]

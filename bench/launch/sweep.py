@@ -30,6 +30,7 @@ from ampbench.bench.store.disk import Lasting, saying_unwritable
 from ampbench.bench.store.earlier import with_earlier
 from ampbench.bench.store.folder import Folder
 from ampbench.bench.store.join import damaged_files, join
+from ampbench.bench.store.names import refuse_other_tables
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,6 +68,7 @@ def sweep(plan: Plan, cells: Sequence[Cell], options: Options, console: Console)
 
 def _sweep(plan: Plan, cells: Sequence[Cell], folder: Folder, options: Options, console: Console) -> int:
     boards = options.launcher.find_boards()
+    refuse_other_tables(folder.path)
     plan = with_earlier(plan, folder) if options.accumulate else plan
     _mend(plan, folder, console)
     todo = cells_to_run(plan, cells, folder, options.again)

@@ -19,8 +19,11 @@ NO_FOLDER = (errno.ENOTDIR, errno.EISDIR, errno.ENOENT, errno.ENAMETOOLONG, errn
 GONE = (errno.EPIPE, errno.EIO)
 """A terminal that was closed, a pipe that nobody reads any more."""
 
+ELSEWHERE = "give --results DIR for another place"
+"""The next move that needs no mending of the disk."""
 
-def unwritable(error: OSError, place: Path, other: str = "give --results DIR for another place") -> str | None:
+
+def unwritable(error: OSError, place: Path, other: str = ELSEWHERE) -> str | None:
     """Say in a line that `place`, or the file that the error names, cannot be written; None for another error.
 
     Args:
@@ -43,12 +46,12 @@ def _below(error: OSError, place: Path) -> bool:
 
 
 @contextmanager
-def saying_unwritable(place: Path) -> Iterator[None]:
+def saying_unwritable(place: Path, other: str = ELSEWHERE) -> Iterator[None]:
     """Context in which a disk that cannot be written is a request that can be mended, and no traceback."""
     try:
         yield
     except OSError as e:
-        message = unwritable(e, place)
+        message = unwritable(e, place, other)
         if message is None:
             raise
         raise RequestError(message) from e

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.plan.matrix import Plan
 from ampbench.bench.store.folder import Folder
 from ampbench.bench.store.run import Run
@@ -15,12 +16,17 @@ def with_earlier(plan: Plan, folder: Folder) -> Plan:
     """Return the plan with the cells of all finished runs that lie in the folder before its own, oldest first.
 
     A run that this version cannot read stays outside, and is counted with those of other plans.
+
+    Raises:
+        RequestError: a run was written by an older version, and can be converted.
     """
     ours = {cell.cell_id for cell in plan.cells}
     found = []
     for path in (folder.path / "runs").glob("*/record.parquet"):
         try:
             cell = Run.load(path.parent).cell
+        except RequestError:
+            raise
         except ValueError:
             continue
         if cell.cell_id not in ours and folder.run_path(cell) == path.parent:

@@ -15,14 +15,12 @@ from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.plan.matrix import Plan
 from ampbench.bench.store.atomic import RECORD, looks_whole, write_json
+from ampbench.bench.store.stamp import read_stamp
 from ampbench.path import ROOT
 from ampbench.terminal import printable
 
 SUMMARY = "summary.txt"
 """What the report says of the joined tables; it goes when they change."""
-
-STAMP = ".joined.json"
-"""What the joined tables were made of, so that nothing is read when nothing changed, and how long cells took."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -117,18 +115,8 @@ class Folder:
             return None
 
     def stamp(self) -> dict[str, Any]:
-        """Return what the joined tables were made of.
-
-        `of` digests the records, `tables` holds size and time of each table, `damaged` the files of runs that were
-        left out and why, `cell_s` cell id -> seconds.
-        """
-        empty: dict[str, Any] = {"of": None, "tables": {}, "damaged": {}, "cell_s": {}}
-        try:
-            plain = json.loads((self.path / STAMP).read_text())
-        except (OSError, ValueError, RecursionError):
-            return empty
-        kept = plain if isinstance(plain, dict) else {}
-        return empty | {key: kept[key] for key in empty if isinstance(kept.get(key), str if key == "of" else dict)}
+        """Return what the joined tables were made of, as `read_stamp` says."""
+        return read_stamp(self.path)
 
     def lock(self) -> FileLock:
         """Return the lock under which plan.json and the joined tables are written."""

@@ -6,7 +6,6 @@ Any number of launchers may join; the last to finish sees everything, so shards 
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,9 @@ import pyarrow.parquet as pq
 
 from ampbench.bench.plan.matrix import Plan
 from ampbench.bench.store.atomic import replacing, write_json
-from ampbench.bench.store.folder import STAMP, SUMMARY, Folder
+from ampbench.bench.store.folder import SUMMARY, Folder
 from ampbench.bench.store.record import Damaged, cell_row, read_run
+from ampbench.bench.store.stamp import STAMP, digest, sizes
 from ampbench.bench.store.tables import TABLES, schema
 
 SET_ASIDE = ".damaged"
@@ -33,7 +33,7 @@ def join(plan: Plan, folder: Folder) -> bool:
     with folder.lock():
         done, damaged = folder.done(plan.cells), folder.broken(plan.cells)
         last = folder.stamp()
-        if not damaged and last["of"] == _stamp(plan, done) and last["tables"] == _sizes(folder):
+        if not damaged and last["of"] == _stamp(plan, done) and last["tables"] == sizes(folder.path, TABLES):
             return False
         records = {}
         for cell_id, path in done.items():
@@ -52,7 +52,7 @@ def join(plan: Plan, folder: Folder) -> bool:
             summary.unlink(missing_ok=True)  # it speaks of other rows
         seconds = {cell_id: record["cell_s"][0].as_py() for cell_id, record in records.items()}
         seconds |= {cell.cell_id: None for cell, _ in plan.excluded}
-        now = {"of": _stamp(plan, done), "tables": _sizes(folder), "damaged": reasons, "cell_s": seconds}
+        now = {"of": _stamp(plan, done), "tables": sizes(folder.path, TABLES), "damaged": reasons, "cell_s": seconds}
         write_json(folder.path / STAMP, now)
         return True
 
@@ -122,17 +122,5 @@ def _named(path: Path, folder: Folder) -> str:
     return str(path.relative_to(folder.path))
 
 
-def _sizes(folder: Folder) -> dict[str, list[int]]:
-    """Return size and time of each joined table that is there, by which another file in its place is told."""
-    paths = {table: folder.path / f"{table}.parquet" for table in TABLES}
-    stats = {table: path.stat() for table, path in paths.items() if path.is_file()}
-    return {table: [stat.st_size, stat.st_mtime_ns] for table, stat in stats.items()}
-
-
 def _stamp(plan: Plan, done: dict[str, Path]) -> str:
-    digest = hashlib.sha256(repr(schema("cells")).encode())
-    for cell_id, path in done.items():
-        digest.update(f"{cell_id} {path.stat().st_mtime_ns}\n".encode())
-    for cell, because in plan.excluded:
-        digest.update(f"{cell.cell_id} {because}\n".encode())
-    return digest.hexdigest()
+    return digest(schema("cells"), done, ((cell.cell_id, because) for cell, because in plan.excluded))

@@ -13,7 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ampbench.bench.plan.cell import Cell
+from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.store.atomic import RECORD, replacing
+from ampbench.bench.store.names import refuse_other_names, results_of
 from ampbench.bench.store.tables import schema
 
 ROOM = ".room"
@@ -66,16 +68,20 @@ def read_run(path: Path, table: str, cell_id: str) -> pa.Table:
 
     Raises:
         Damaged: it cannot be read, or its rows are not those of this cell.
+        RequestError: its columns have the names of another version.
     """
     columns = schema(table)
     try:
         found = pq.read_table(path)
+        refuse_other_names(results_of(path.parent), table, found.schema)
         ids = set(found["cell_id"].to_pylist())
         arrays = [
             found[f.name].cast(f.type) if f.name in found.column_names else pa.nulls(len(found), f.type)
             for f in columns
         ]
         conformed = pa.Table.from_arrays(arrays, schema=columns)
+    except RequestError:
+        raise
     except (pa.ArrowException, OSError, KeyError, ValueError) as e:
         reason = (str(e).strip() or type(e).__name__).splitlines()[0].rstrip(". ")
         raise Damaged(f"cannot be read: {reason}") from None

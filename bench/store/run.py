@@ -8,8 +8,11 @@ from pathlib import Path
 
 from ampbench.bench.machine.board import Board
 from ampbench.bench.plan.cell import Cell
+from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.plan.protocol import Budget, MeasurementProtocol
 from ampbench.bench.store.atomic import RECORD, write_json
+from ampbench.bench.store.names import results_of
+from ampbench.schema.renames import CELL_FILE, old_names, with_new_keys
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,7 +64,7 @@ class Run:
             "command": self.command,
             "again": self.again,
         }
-        write_json(self.folder / "cell.json", plain)
+        write_json(self.folder / CELL_FILE, plain)
 
     @classmethod
     def load(cls, folder: Path) -> Run:
@@ -69,9 +72,12 @@ class Run:
 
         Raises:
             ValueError: there is none, or it is of another version of ampbench.
+            RequestError: it is of an older one, and can be converted.
         """
         try:
-            plain = json.loads((folder / "cell.json").read_text())
+            plain = json.loads((folder / CELL_FILE).read_text())
+            if with_new_keys(plain) != plain:
+                raise RequestError(old_names(results_of(folder)))
             return cls(
                 folder=folder,
                 cell=Cell.from_json(plain["cell"]),
@@ -83,6 +89,8 @@ class Run:
                 again=plain["again"],
                 peers=tuple(Board(**board) for board in plain["peers"]),
             )
+        except RequestError:
+            raise
         except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as e:
             raise ValueError(
                 f"{folder}: no cell.json that this version can read ({e}); start it by run_matrix.py"

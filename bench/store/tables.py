@@ -17,11 +17,9 @@ from ampbench.schema.cells import MEASURED
 from ampbench.schema.column import Column, columns_of, given
 from ampbench.schema.identity import Ending, Identity, Start
 from ampbench.schema.provenance import Provenance
+from ampbench.schema.renames import KEY
 from ampbench.schema.traces import ROWS
 from ampbench.schema.version import COLUMNS_VERSION
-
-VERSION = b"ampbench.columns"
-"""Key in a file's own metadata: of which `COLUMNS_VERSION` its columns are."""
 
 TYPES: dict[tuple[type, int], pa.DataType] = {
     (str, 64): pa.string(),
@@ -63,7 +61,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
 @functools.cache
 def schema(table: str) -> pa.Schema:
     """Return the Arrow schema of a table."""
-    return pa.schema([_field(column) for column in TABLES[table]], {VERSION: str(COLUMNS_VERSION).encode()})
+    return pa.schema([_field(column) for column in TABLES[table]], {KEY: str(COLUMNS_VERSION).encode()})
 
 
 def _field(column: Column) -> pa.Field:

@@ -55,6 +55,12 @@ class Checkpoints:
                 on bit for bit.
         """
         saved = load_checkpoint(self.folder)
+        if saved and saved["made"].get("layout") != LAYOUT:
+            raise ValueError(
+                f"the checkpoint in {self.folder} was made by another version of ampbench, from which this one cannot "
+                "go on; finish the training with that version, or delete checkpoint*.pt there to start over; either "
+                "with --again failed"
+            )
         for what, value in self.made.items() if saved else ():
             if saved and saved["made"].get(what) != value:
                 raise ValueError(

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from ampbench.schema.renames import refusal
 
 # fmt: off
 NEEDED: dict[str, tuple[str, ...]] = {
@@ -49,9 +52,12 @@ def read_table(folder: Path, name: str, *, only: str | None = None) -> pa.Table:
     """Read one file; an absent one other than cells.parquet is a table without rows.
 
     Raises:
-        ResultsError: the file is damaged, or lacks a column of `NEEDED`, or holds text in one of numbers.
+        ResultsError: the file is damaged, or lacks a column of `NEEDED`, or holds text in one of numbers; or its
+            columns, with `cells` those of any file, have the names of another version.
     """
     path = folder / f"{name}.parquet"
+    for table in NEEDED if name == "cells" else (name,):
+        _refuse_other_names(folder, table)
     if not path.exists():
         return pa.table({column: pa.array([], _empty_type(column)) for column in NEEDED[name]})
     schema = _schema(path)
@@ -145,6 +151,14 @@ def _left_out(folder: Path) -> dict[str, str]:
         return {str(file): str(reason) for file, reason in said.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}
+
+
+def _refuse_other_names(folder: Path, name: str) -> None:
+    """Refuse a table whose columns have the names of another version; one that cannot be read is refused as such."""
+    with suppress(pa.ArrowException, OSError):
+        because = refusal(folder, name, pq.read_schema(folder / f"{name}.parquet"))
+        if because:
+            raise ResultsError(because)
 
 
 def _schema(path: Path) -> pa.Schema:

@@ -149,6 +149,29 @@ def test_a_checkpoint_that_does_not_load_costs_a_line_and_no_checkpoint(
     assert {path.name: path.read_bytes() for path in tmp_path.glob("checkpoint*.pt")} == kept
 
 
+def test_a_checkpoint_of_another_version_is_kept_and_the_row_says_both_ways_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise Interrupted
+
+    run = run_of(tmp_path, "tests.support.tiny:Net")
+    with monkeypatch.context() as patched:
+        patched.setattr("ampbench.bench.worker.measurement.take_passes", interrupt)
+        patched.setattr("ampbench.bench.worker.checkpoints.LAYOUT", 1)
+        with pytest.raises(Interrupted):
+            row_of(run)
+    row = row_of(run)
+    assert row["status"] == "failed"
+    assert row["because"].startswith(
+        f"ValueError: the checkpoint in {tmp_path} was made by another version of ampbench"
+    )
+    assert "finish the training with that version, or delete checkpoint*.pt there to start over" in row["because"]
+    assert (tmp_path / NEWEST).exists()
+    (tmp_path / NEWEST).unlink()
+    assert row_of(run)["status"] == "ok"
+
+
 def test_all_stateful_models_are_measured_to_the_end(tmp_path: Path) -> None:
     for kind in (*stateful.RESTORED, stateful.HalfUsedUp):
         row = row_of(run_of(tmp_path / kind.__name__, f"tests.support.stateful:{kind.__name__}", ema_decay=0.9))

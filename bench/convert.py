@@ -1,0 +1,65 @@
+"""python -m ampbench convert DIR: results of an older version, under the names that their columns have today."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ampbench.bench.plan.errors import RequestError
+
+MOST = 5
+"""Folders that are named where one above them was given."""
+
+
+def main(
+    folders: Annotated[
+        list[Path], typer.Argument(metavar="DIR", help="Results of one experiment, as in results/demo.")
+    ],
+) -> int:
+    """Rename the columns of results that an older version of ampbench wrote: the joined tables, and every run's own.
+
+    No number changes, and nothing is measured. Files that cannot be read are named and left alone; results under
+    today's names are left as they are, so that the command may be given again. Exit codes: 0 done, 2 a folder cannot
+    be converted.
+    """
+    from ampbench.bench.store.convert import convert
+    from ampbench.bench.store.disk import saying_unwritable
+
+    for folder in folders:
+        refuse_no_results(folder)
+    for folder in folders:
+        with saying_unwritable(folder.absolute(), other="convert a copy of the folder"):
+            done = convert(folder.absolute())
+        for path, because in done.damaged.items():
+            print(f"{path}: {because}; it stays as it is", file=sys.stderr)
+        already = done.num_files - done.num_converted
+        had = f", {already} had today's names already" if already else ""
+        print(f"{folder}: {done.num_converted} file{'s' * (done.num_converted != 1)} converted{had}")
+    return 0
+
+
+def refuse_no_results(folder: Path) -> None:
+    """Refuse a folder without results.
+
+    Raises:
+        RequestError: it holds none; where folders in it do, some are named.
+    """
+    from ampbench.bench.store.convert import files_of
+
+    if not folder.is_dir():
+        raise RequestError(f"{folder}: no such folder; name one below results/, as in results/demo")
+    if next(files_of(folder), None):
+        return
+    below = sorted(path for path in folder.glob("*/") if next(files_of(path), None))
+    if not below:
+        raise RequestError(f"{folder}: holds no results; name a folder that does, as in results/demo")
+    named = " ".join(map(str, below[:MOST])) + (" …" if len(below) > MOST else "")
+    raise RequestError(f"{folder}: holds no results itself; name the folders in it that do: {named}")
+
+
+if __name__ == "__main__":
+    print("run it as: python -m ampbench convert DIR", file=sys.stderr)
+    sys.exit(2)

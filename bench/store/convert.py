@@ -1,0 +1,181 @@
+"""Results of an older version under today's names: the joined tables and the files of every run, rewritten in place.
+
+A file is replaced whole, and keeps the time at which it was written. Where this is interrupted, the same command
+converts the rest.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from ampbench.bench.plan.errors import RequestError
+from ampbench.bench.store.atomic import RECORD, replacing, write_json
+from ampbench.bench.store.folder import Folder
+from ampbench.bench.store.names import RUNS
+from ampbench.bench.store.stamp import STAMP, digest, sizes
+from ampbench.bench.store.tables import TABLES, schema
+from ampbench.schema.renames import CELL_FILE, KEY, columns_of_names, new_names, version_of, with_new_keys
+from ampbench.schema.version import COLUMNS_VERSION
+
+READ = (pa.ArrowException, OSError, ValueError, RecursionError)
+"""Errors of a file that cannot be read; of JSON, a ValueError."""
+
+
+@dataclass(kw_only=True, slots=True)
+class Conversion:
+    """What became of a folder of results."""
+
+    num_files: int = 0
+    """Of results, converted or not."""
+    num_converted: int = 0
+    damaged: dict[Path, str] = field(default_factory=dict)
+    """Files that were left alone, and why."""
+
+
+def files_of(results: Path) -> Iterator[tuple[Path, str]]:
+    """Yield the files of results in a folder and the table of each, a run's record after the rest of it.
+
+    Args:
+        results: folder of an experiment; the folder of a run that was taken out of one has its own files only.
+    """
+    runs = sorted(path for path in (results / RUNS).glob("*") if path.is_dir())
+    for run in (*runs, results):
+        names = {f"{table}.parquet": table for table in TABLES if table != "cells" or run == results}
+        for name, table in (names | {CELL_FILE: CELL_FILE, RECORD: "cells"}).items():
+            if (run / name).is_file():
+                yield run / name, table
+
+
+def convert(results: Path) -> Conversion:
+    """Give every file of results today's names.
+
+    Raises:
+        RequestError: a file has the names of a newer version; nothing was changed.
+    """
+    done = Conversion()
+    old: list[tuple[Path, str, int]] = []
+    with Folder(path=results).lock():
+        for path, table in files_of(results):
+            try:
+                version = _version_in(path, table)
+            except READ as e:
+                done.damaged[path] = _unread(e)
+                continue
+            if version is None:
+                done.damaged[path] = "was not written by ampbench"
+            elif version > COLUMNS_VERSION:
+                raise RequestError(f"{path}: its columns have the names of a newer ampbench; update ampbench")
+            elif version < COLUMNS_VERSION:
+                old.append((path, table, version))
+            done.num_files += 1
+        is_current = bool(old) and _is_current(results)
+        for path, table, version in old:
+            try:
+                _convert(path, table, version)
+                done.num_converted += 1
+            except READ as e:  # its end can be read, what comes before it cannot
+                if isinstance(e, OSError) and e.errno:  # a full disk; of a damaged file Arrow says no number
+                    raise
+                done.damaged[path] = _unread(e)
+        if is_current and not done.damaged:
+            _renew_stamp(results)
+    return done
+
+
+def _unread(error: Exception) -> str:
+    return f"cannot be read: {(str(error).strip() or type(error).__name__).splitlines()[0].rstrip('. ')}"
+
+
+def _version_in(path: Path, table: str) -> int | None:
+    if table == CELL_FILE:
+        plain = json.loads(path.read_text())
+        if not isinstance(plain, dict):
+            return None
+        return COLUMNS_VERSION if plain == with_new_keys(plain) else 1
+    return version_of(pq.read_schema(path))
+
+
+def _convert(path: Path, table: str, version: int) -> None:
+    """Rewrite a file; its times stay, by which a joined table's sources and the order of runs are known."""
+    times = path.stat()
+    with replacing(path) as partial:
+        if table == CELL_FILE:
+            partial.write_text(json.dumps(with_new_keys(json.loads(path.read_text())), indent=1))
+        else:
+            _rewrite(path, partial, table, version)
+        os.utime(partial, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def _rewrite(path: Path, to: Path, table: str, version: int) -> None:
+    """Write a table under today's names, a group of rows at a time: the steps of many runs need no memory at once."""
+    names, within = new_names(table, version), columns_of_names(table, version)
+    with pq.ParquetFile(path) as file:
+        found = file.schema_arrow
+        columns = [names.get(name, name) if names.get(name) not in found.names else name for name in found.names]
+        target = _today(table, found, columns)
+        with pq.ParquetWriter(to, target, compression="zstd") as writer:
+            for i in range(file.num_row_groups):
+                rows = file.read_row_group(i).rename_columns(columns)
+                for column in within:
+                    values = _renamed_values(rows[column], new_names(table, version, within=column))
+                    rows = rows.set_column(columns.index(column), column, values)
+                writer.write_table(rows.select(target.names).cast(target))
+
+
+def _today(table: str, found: pa.Schema, columns: list[str]) -> pa.Schema:
+    """Return the columns of a file in today's order and words; those that are no more stay at its end."""
+    kinds = dict(zip(columns, found, strict=True))
+    known = [f.with_type(_as_named(kinds[f.name].type)) for f in schema(table) if f.name in kinds]
+    others = [f.with_name(name) for name, f in kinds.items() if name not in schema(table).names]
+    return pa.schema([*known, *others], {**(found.metadata or {}), KEY: str(COLUMNS_VERSION).encode()})
+
+
+def _renamed_values(column: pa.ChunkedArray, names: dict[str, str]) -> pa.ChunkedArray:
+    for old, new in names.items():
+        column = pc.if_else(pc.equal(column, old), new, column)
+    return column
+
+
+def _as_named(kind: pa.DataType) -> pa.DataType:
+    """Return a type as `schema` names it: what Parquet's lists hold is called otherwise in the file."""
+    return pa.list_(kind.value_type) if pa.types.is_list(kind) else kind
+
+
+def _is_current(results: Path) -> bool:
+    """Whether the joined tables are of the records that are there, as an older version would find."""
+    stamp = Folder(path=results).stamp()
+    with suppress(*READ, KeyError, TypeError):
+        columns = pq.read_schema(results / "cells.parquet")
+        as_written = pa.schema([f.with_type(_as_named(f.type)) for f in columns], columns.metadata)
+        return bool(stamp["tables"] == sizes(results, TABLES) and stamp["of"] == _digest(results, as_written))
+    return False
+
+
+def _renew_stamp(results: Path) -> None:
+    """Let the next join know the tables again, if they are what it would write."""
+    for table in TABLES:
+        found = pq.read_schema(results / f"{table}.parquet")
+        as_written = pa.schema([f.with_type(_as_named(f.type)) for f in found], found.metadata)
+        if not as_written.equals(schema(table), check_metadata=True):
+            return
+    now = {"of": _digest(results, schema("cells")), "tables": sizes(results, TABLES)}
+    write_json(results / STAMP, Folder(path=results).stamp() | now)
+
+
+def _digest(results: Path, columns: pa.Schema) -> str:
+    """Return what `join` would write into the stamp for columns like these."""
+    plan: dict[str, Any] = json.loads((results / "plan.json").read_text())
+    paths = {cell["cell_id"]: results / RUNS / cell["run_folder"] / RECORD for cell in plan["cells"]}
+    records = {cell_id: path for cell_id, path in paths.items() if path.exists()}
+    rows = pq.read_table(results / "cells.parquet", columns=["cell_id", "status", "because"]).to_pylist()
+    return digest(columns, records, ((r["cell_id"], r["because"]) for r in rows if r["status"] == "excluded"))

@@ -1,0 +1,50 @@
+"""Results under other names than today's: refused in one line, before a renamed column would be read as null."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ampbench.bench.plan.errors import RequestError
+from ampbench.bench.store.tables import TABLES
+from ampbench.schema.renames import refusal
+
+RUNS = "runs"
+"""In an experiment's results folder: a folder for each run."""
+
+
+def results_of(run: Path) -> Path:
+    """Return the results folder that a run's folder lies in; the run's own where it was taken out of one."""
+    return run.parents[1] if run.parent.name == RUNS else run
+
+
+def refuse_other_names(results: Path, table: str, schema: pa.Schema) -> None:
+    """Refuse a file of results whose columns have the names of another version.
+
+    Raises:
+        RequestError: it does; the message says how to convert it.
+    """
+    because = refusal(results, table, schema)
+    if because:
+        raise RequestError(because)
+
+
+def refuse_other_tables(results: Path) -> None:
+    """Refuse joined tables with the names of another version, before others are joined in their place.
+
+    A table that cannot be read is joined again, and one without rows has nothing to lose.
+
+    Raises:
+        RequestError: one of them has.
+    """
+    for table in TABLES:
+        path = results / f"{table}.parquet"
+        try:
+            found = pq.read_metadata(path)
+            columns = found.schema.to_arrow_schema()
+        except (pa.ArrowException, OSError):
+            continue
+        if found.num_rows:
+            refuse_other_names(results, table, columns)
