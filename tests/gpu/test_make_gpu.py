@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from ampbench.bench.machine.nvml import Nvml
 from ampbench.bench.plan.experiment import read_experiment
 from ampbench.bench.plan.matrix import make_plan
 from ampbench.bench.plan.packages import requirement
@@ -116,7 +117,7 @@ def test_a_board_is_a_folder() -> None:
 
 
 def test_every_question_is_a_row_with_the_raw_answer_or_the_error() -> None:
-    nvml = ReplayedNvml(board(1, energy_mj=NOT_SUPPORTED, processes=[(77, 10**9)]))
+    nvml = Nvml(ReplayedNvml(board(1, energy_mj=NOT_SUPPORTED, processes=[(77, 10**9)])))
     rows = {row["field"]: row["answer"] for row in ask(nvml, "handle", "idle")}
     assert rows["energy_j"] == "NVMLError_NotSupported: Not Supported"
     assert rows["power_w"] == "500000"
