@@ -1,11 +1,11 @@
 """What a training may do to its images, and how a cell says it: `flip`, `cutout:16`, `jitter:brightness=.1,hue=.1`.
 
 A cell's list is in the order of acting, as in torchvision's `Compose`: its entries act one after another on the whole
-batch, on the device. Pixels become a network's input once, between colour and holes, so three stages follow each other:
+batch, on the device. Pixels become a network's input once, between colour and erasing, so there are three stages:
 
     geometry   on pixels               crop, flip, rotation
     colour     on pixels               jitter
-    holes      in normalised images    cutout, erasing: a hole is 0 there, which is the mean colour
+    erasing    in normalised images    cutout, erasing: what is erased is 0 there, the mean colour
 
 Resizing is none of them, since evaluation needs it too: it is a field of its own, `Cell.resize`.
 """
@@ -20,9 +20,9 @@ from pydantic import AfterValidator
 
 from ampbench.bench.plan.errors import did_you_mean
 
-Stage = Literal["geometry", "colour", "holes"]
+Stage = Literal["geometry", "colour", "erasing"]
 
-STAGES: tuple[Stage, ...] = ("geometry", "colour", "holes")
+STAGES: tuple[Stage, ...] = ("geometry", "colour", "erasing")
 """In the order in which they follow each other."""
 
 
@@ -62,9 +62,9 @@ KINDS: dict[str, Kind] = {
         },
         alone="brightness=0.2,contrast=0.2,saturation=0.2,hue=0.1",
     ),
-    "cutout": Kind(stage="holes", settings={"size": Setting(default=16, most=1024, whole=True)}),
+    "cutout": Kind(stage="erasing", settings={"size": Setting(default=16, most=1024, whole=True)}),
     "erasing": Kind(
-        stage="holes",
+        stage="erasing",
         settings={
             "p": Setting(default=0.25, most=1),
             "min_area": Setting(default=0.02, most=1),
@@ -72,7 +72,7 @@ KINDS: dict[str, Kind] = {
         },
     ),
 }
-"""Bare names are the studies': rotation and jitter of S1, cutout of S2, erasing of S4.
+"""What a bare name does is taken from the studies: rotation and jitter from S1, cutout from S2, erasing from S4.
 
 A strength of jitter that is not named is 0, as in torchvision's ColorJitter: S2's jitter is
 `jitter:brightness=.1,contrast=.1,hue=.1`. Rotation is by up to so many degrees to either side, hue in turns of the

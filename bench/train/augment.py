@@ -4,7 +4,7 @@
     geometry    on uint8 pixels      bench/train/geometry.py
     colour      on fp32 pixels       bench/train/colour.py
     normalise   in fp32, then cast   here; in evaluation too
-    holes       in what is left      bench/train/erasing.py
+    erasing     of what is left      bench/train/erasing.py
 
 Which of them a training has, and how strong, is said by `bench.plan.augmentation`.
 """
@@ -98,8 +98,8 @@ class Augment:
         asked = [Augmentation.parse(text) for text in texts]
         self.normalize = normalize
         self.generator = generator
-        self.on_pixels: list[Act] = [partial(ACTS[a.name], **a.settings) for a in asked if a.stage != "holes"]
-        self.on_normalized: list[Act] = [partial(ACTS[a.name], **a.settings) for a in asked if a.stage == "holes"]
+        self.on_pixels: list[Act] = [partial(ACTS[a.name], **a.settings) for a in asked if a.stage != "erasing"]
+        self.on_normalized: list[Act] = [partial(ACTS[a.name], **a.settings) for a in asked if a.stage == "erasing"]
 
     def __call__(self, x_NCHW: Tensor) -> Tensor:
         """Resize, augment and normalise uint8 images."""

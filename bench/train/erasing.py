@@ -1,4 +1,4 @@
-"""Holes in normalised images, filled with 0, the mean colour: cutout (study S2) and random erasing (study S4).
+"""Erasing parts of normalised images: cutout (study S2) and random erasing (study S4) set them to 0, the mean colour.
 
 They come last, after the cast to the recipe's dtype: 0 is the same in all of them.
 """

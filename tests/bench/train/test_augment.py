@@ -324,7 +324,7 @@ def test_a_text_that_means_nothing_is_refused_with_the_reason(text: str, reason:
         Augmentation.parse(text)
 
 
-def test_colour_after_holes_is_refused_in_one_line_of_the_experiment() -> None:
+def test_colour_after_erasing_is_refused_in_one_line_of_the_experiment() -> None:
     def read(augment: str) -> tuple[str, ...]:
         text = (
             f'question = "Q?"\n[fixed]\nmodel = "LeNet"\ndata = "digits"\nprecision = "fp32"\nbatch_size = 8\n{augment}'
@@ -332,7 +332,7 @@ def test_colour_after_holes_is_refused_in_one_line_of_the_experiment() -> None:
         return parse_experiment(Path("trial.toml"), text).fixed["augment"]
 
     assert read('augment = ["flip", "rotation:10", "jitter", "cutout"]') == ("flip", "rotation:10", "jitter", "cutout")
-    with pytest.raises(RequestError, match=r"puts 'jitter' after 'cutout', but colour comes before holes; swap them"):
+    with pytest.raises(RequestError, match=r"puts 'jitter' after 'cutout', but colour comes before erasing; swap them"):
         read('augment = ["cutout", "jitter"]')
     with pytest.raises(RequestError, match=r"holds 'flop', which is no augmentation. Did you mean 'flip'"):
         read('augment = ["crop", "flop"]')
