@@ -11,7 +11,7 @@ from pathlib import Path
 from ampbench import models
 from ampbench.bench.plan.data_place import ARCHIVES
 from ampbench.bench.plan.errors import RequestError, did_you_mean
-from ampbench.bench.plan.image_folder import check_splits, has_classes, list_folder
+from ampbench.bench.plan.image_listing import check_splits, has_classes, list_folder
 from ampbench.bench.plan.image_parquet import Shards, find_shards
 from ampbench.models.hub import folder_of, is_hub_name
 from ampbench.terminal import printable

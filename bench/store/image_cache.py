@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ampbench.bench.plan.data_place import cache_folder
-from ampbench.bench.plan.image_folder import ImageFolder, list_folder
+from ampbench.bench.plan.image_folder import ImageFolder
+from ampbench.bench.plan.image_listing import list_folder
 from ampbench.bench.plan.image_parquet import Shards
 from ampbench.bench.plan.source import folder_path, listed_shards
 

@@ -19,7 +19,7 @@ from filelock import FileLock
 from torch import Tensor
 
 from ampbench.bench.plan.data_place import cache_folder
-from ampbench.bench.plan.image_folder import list_folder
+from ampbench.bench.plan.image_listing import list_folder
 from ampbench.bench.plan.source import folder_path, listed_shards
 from ampbench.bench.store.image_cache import FACTS, Place, place_of
 from ampbench.bench.train.cifar import decode_cifar

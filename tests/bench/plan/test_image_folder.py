@@ -16,8 +16,8 @@ from PIL import Image
 from ampbench.bench.plan.dry_run import outline
 from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.plan.experiment import parse_experiment
-from ampbench.bench.plan.image_folder import list_folder
 from ampbench.bench.plan.image_formats import readable_formats, readable_suffixes
+from ampbench.bench.plan.image_listing import list_folder
 from ampbench.bench.plan.matrix import make_plan
 from ampbench.bench.plan.source import check_data, folder_path
 from ampbench.bench.train.image_file import decode_pixels
