@@ -14,8 +14,9 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Gt, Le, Lt
 
 from ampbench.bench.plan.augmentation import AugmentTexts
+from ampbench.bench.plan.loss_scale import LossScale, LossScaleText
 from ampbench.bench.plan.model_args import ModelArgs
-from ampbench.bench.plan.recipe import RECIPES, LossScale, LossScaleText, Recipe
+from ampbench.bench.plan.recipe import RECIPES, Recipe
 
 Positive = Annotated[int, Ge(1), Le(2**31 - 1)]
 NonNegative = Annotated[int, Ge(0), Le(2**31 - 1)]
@@ -146,12 +147,6 @@ class Cell:
         return self.resize or self.image_size
 
     @property
-    def late_milestones(self) -> list[int]:
-        """Milestones that the run ends before; a timing has no epochs, and other schedules no milestones of its own."""
-        followed = self.schedule == "warmup_multistep" and self.epochs > 0
-        return [milestone for milestone in self.milestones if followed and milestone >= self.epochs]
-
-    @property
     def has_cuda_graphs(self) -> bool:
         """Whether the compiler's mode replays CUDA graphs, on a GPU."""
         return self.compile in ("reduce-overhead", "max-autotune")
@@ -160,26 +155,6 @@ class Cell:
     def compiling_steps(self) -> int:
         """Steps in which the compiler works: the first call compiles, and a CUDA graph is recorded in the second."""
         return 0 if self.compile == "none" else 1 + self.has_cuda_graphs
-
-    @property
-    def why_not_compiled(self) -> str | None:
-        """Why the compiler cannot be told from the training here; None if it can, or is not wanted."""
-        if self.compile != "none" and not self.drop_last:
-            return "a smaller last batch is compiled again, in a step that is timed; drop drop_last = false"
-        if self.has_cuda_graphs and self.accumulation > 1:
-            return "a CUDA graph overwrites the gradients of the part before; use compile = 'default'"
-        return None
-
-    @property
-    def why_not_shared(self) -> str | None:
-        """Why several GPUs cannot train this cell together; None if they can, or if there is only one."""
-        if self.gpus == 1:
-            return "sync_batchnorm has nothing to synchronise; drop it" if self.sync_batchnorm else None
-        if not self.drop_last:
-            return "GPUs need equal shares of every batch; drop drop_last = false"
-        if self.precision.fp32_update:
-            return f"{self.precision} keeps fp32 copies of its 16-bit weights on one GPU only; keep its weights in fp32"
-        return None
 
     @cached_property
     def settings(self) -> dict[str, Any]:

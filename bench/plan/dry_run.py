@@ -12,6 +12,7 @@ from ampbench.bench.plan.last_batch import one_image_note
 from ampbench.bench.plan.matrix import Plan
 from ampbench.bench.plan.seeds_needed import power_lines
 from ampbench.bench.plan.source import data_note
+from ampbench.schema.memory import MIB
 from ampbench.terminal import printable
 
 MIB_PER_CELL = 0.1
@@ -94,7 +95,7 @@ def _with_mark(cell: Cell, done: Collection[str]) -> str:
 def _mib(predicted: int | str | None) -> str:
     if predicted is None:
         return ""
-    return f" ({predicted / 2**20:,.0f} MiB)" if isinstance(predicted, int) else " (? MiB)"
+    return f" ({predicted / MIB:,.0f} MiB)" if isinstance(predicted, int) else " (? MiB)"
 
 
 def _varying(cells: Sequence[Cell]) -> list[str]:

@@ -13,19 +13,15 @@ Every error is a `RequestError` of one line: file, table, key, value, reason, ne
 from __future__ import annotations
 
 import dataclasses
-import functools
-import typing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
-
-from pydantic import TypeAdapter, ValidationError
+from typing import Any
 
 from ampbench.bench.plan.cell import Cell
-from ampbench.bench.plan.errors import RequestError, did_you_mean
+from ampbench.bench.plan.errors import did_you_mean
+from ampbench.bench.plan.field_check import FieldCheck
 from ampbench.bench.plan.protocol import Budget, MeasurementProtocol
 from ampbench.bench.plan.recipe import RECIPES, Recipe
-from ampbench.bench.plan.source import check_data, check_model
 from ampbench.bench.plan.toml_text import table_of, text_of, too_deep
 
 
@@ -51,11 +47,7 @@ class Experiment:
         return self.path.stem
 
 
-T = TypeVar("T")
-
 TABLES = ("question", "matrix", "fixed", "exclude", "include", "precision", "measure", "budget")
-FIELDS = tuple(f.name for f in dataclasses.fields(Cell) if f.name != "round")
-"""The words of `[fixed]` and `[matrix]`."""
 
 
 def read_experiment(path: Path) -> Experiment:
@@ -75,13 +67,11 @@ def parse_experiment(path: Path, text: str) -> Experiment:
         raise too_deep(path) from None
 
 
-@dataclass
 class _Reader:
-    path: Path
-    recipes: dict[str, Recipe] = field(default_factory=lambda: dict(RECIPES))
-
-    def error(self, place: str, reason: str) -> RequestError:
-        return RequestError(f"{self.path}, {place}: {reason}")
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.check = FieldCheck(path)
+        self.error = self.check.error
 
     def read(self, text: str) -> Experiment:
         document = table_of(text, self.path)
@@ -92,8 +82,8 @@ class _Reader:
         if not isinstance(question, str) or not question.strip():
             raise self.error("top level, 'question'", 'missing; say in a sentence what is asked: question = "..."')
         for name, row in self._table(document, "precision").items():
-            self.recipes[name] = self._recipe(name, row)
-        fixed = self._fields(self._table(document, "fixed"), "[fixed]")
+            self.check.recipes[name] = self._recipe(name, row)
+        fixed = self.check.fields(self._table(document, "fixed"), "[fixed]")
         matrix = {axis: self._axis(axis, points, fixed) for axis, points in self._table(document, "matrix").items()}
         owners: dict[str, str] = {}
         for axis, points in matrix.items():
@@ -108,9 +98,11 @@ class _Reader:
             fixed=fixed,
             matrix=matrix,
             exclude=[self._exclude(row, i) for i, row in enumerate(self._rows(document, "exclude"), 1)],
-            include=[self._fields(row, f"[[include]] {i}") for i, row in enumerate(self._rows(document, "include"), 1)],
-            protocol=self._settings(MeasurementProtocol, self._table(document, "measure"), "[measure]"),
-            budget=self._settings(Budget, self._table(document, "budget"), "[budget]"),
+            include=[
+                self.check.fields(row, f"[[include]] {i}") for i, row in enumerate(self._rows(document, "include"), 1)
+            ],
+            protocol=self.check.settings(MeasurementProtocol, self._table(document, "measure"), "[measure]"),
+            budget=self.check.settings(Budget, self._table(document, "budget"), "[budget]"),
         )
         missing = [f.name for f in dataclasses.fields(Cell) if f.default is dataclasses.MISSING]
         for key in missing:
@@ -138,7 +130,7 @@ class _Reader:
             raise self.error(place, f"{row!r} is no table; say weights = ..., compute = ...")
         if "name" in row:
             raise self.error(f"{place} name", "the table's own name is the recipe's; drop the key")
-        return self._settings(Recipe, {"name": name, **row}, place)
+        return self.check.settings(Recipe, {"name": name, **row}, place)
 
     def _axis(self, axis: str, points: Any, fixed: dict[str, Any]) -> list[dict[str, Any]]:
         place = f"[matrix] {axis}"
@@ -147,12 +139,12 @@ class _Reader:
         if not points:
             raise self.error(place, "is empty, so there would be no cell; give it a value or drop the line")
         if axis != "model_args" and all(isinstance(point, dict) for point in points):
-            tables = [self._fields(point, place) for point in points]
+            tables = [self.check.fields(point, place) for point in points]
             for table in tables:
                 if table.keys() != tables[0].keys() or not table:
                     raise self.error(place, f"every point sets the same fields, at least one; {list(table)} differs")
         else:
-            tables = [self._fields({axis: point}, "[matrix]") for point in points]
+            tables = [self.check.fields({axis: point}, "[matrix]") for point in points]
         for key in tables[0].keys() & fixed.keys():
             raise self.error(place, f"{key!r} stands in [fixed] too; keep one of them")
         seen = set()
@@ -168,70 +160,10 @@ class _Reader:
         if not isinstance(because, str) or not because.strip():
             raise self.error(place, "'because' is missing; say why, it is shown in tables and plots")
         conditions = {
-            key: [self._fields({key: v}, place)[key] for v in (value if isinstance(value, list) else [value])]
+            key: [self.check.fields({key: v}, place)[key] for v in (value if isinstance(value, list) else [value])]
             for key, value in row.items()
             if key != "because"
         }
         if not conditions:
             raise self.error(place, "names no field, so it would drop every cell; say which, as in seed = 0")
         return conditions, because.strip()
-
-    def _fields(self, table: dict[str, Any], place: str) -> dict[str, Any]:
-        """Check a table of `Cell` fields; lists become tuples and recipe names recipes."""
-        checked = {}
-        for key, value in table.items():
-            if key == "round":
-                raise self.error(f"{place} {key}", "rounds are set by [measure] rounds = n")
-            if key not in FIELDS:
-                raise self.error(f"{place} {key}", f"unknown key. {did_you_mean(key, FIELDS)}")
-            checked[key] = self._field(key, value, f"{place} {key}")
-        return checked
-
-    def _field(self, key: str, value: Any, place: str) -> Any:
-        if key == "precision":
-            if not isinstance(value, str) or value not in self.recipes:
-                raise self.error(place, f"{value!r} is no recipe. {did_you_mean(str(value), self.recipes)}")
-            return self.recipes[value]
-        checked = self._checked(Cell, key, value, place)
-        try:
-            if key == "model":
-                check_model(checked)
-            if key == "data":
-                check_data(checked)
-        except RequestError as e:
-            raise self.error(place, str(e)) from None
-        return checked
-
-    def _settings(self, kind: type[T], table: dict[str, Any], place: str) -> T:
-        """Check a table against a data class of ours."""
-        known = [f.name for f in dataclasses.fields(kind)]  # type: ignore[arg-type]
-        for key in table:
-            if key not in known:
-                raise self.error(f"{place} {key}", f"unknown key. {did_you_mean(key, known)}")
-        return kind(**{key: self._checked(kind, key, value, f"{place} {key}") for key, value in table.items()})
-
-    def _checked(self, kind: type, key: str, value: Any, place: str) -> Any:
-        try:
-            as_tuple = tuple(value) if isinstance(value, list) else value
-            checked = _adapter(kind, key).validate_python(as_tuple, strict=True)
-        except ValidationError as e:
-            raise self.error(place, _explain(e, value)) from None
-        return 0.0 if isinstance(checked, float) and checked == 0 else checked  # not -0.0, another cell by its id
-
-
-@functools.cache
-def _adapter(kind: type, key: str) -> TypeAdapter[Any]:
-    return TypeAdapter(typing.get_type_hints(kind, include_extras=True)[key])
-
-
-def _explain(error: ValidationError, value: Any) -> str:
-    """Turn pydantic's first complaint into `value: reason; next move`."""
-    first = error.errors()[0]
-    kind, limits = first["type"], first.get("ctx", {})
-    if kind == "value_error":
-        return f"{value!r} {limits['error']}"
-    if kind == "literal_error":
-        words = [w.strip().strip("'") for w in str(limits["expected"]).replace(" or ", ", ").split(",")]
-        return f"{first['input']!r} is not known here. {did_you_mean(str(first['input']), words)}"
-    reason = first["msg"].removeprefix("Input should be ")
-    return f"{value!r} is {type(value).__name__}; it should be {reason}"

@@ -1,8 +1,8 @@
 """From an experiment to cells in the order they run.
 
 A cell is `[fixed]` plus one point of every axis. The first axis varies slowest. Cells that differ only
-in precision form a group; a group runs contiguously, so that what is compared shares the machine's mood,
-and its recipes rotate by seed and round, so that none is always the one on a cold board.
+in precision form a group; a group runs contiguously, so that what is compared runs under the same conditions,
+and its recipes rotate by seed and round, so that none is always the first, on a board that is still cold.
 """
 
 from __future__ import annotations
@@ -15,13 +15,9 @@ from typing import Any
 
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.errors import RequestError, did_you_mean
-from ampbench.bench.plan.experiment import FIELDS, Experiment
-from ampbench.bench.plan.model_args import as_arguments
-from ampbench.bench.plan.recipe import why_refused
-from ampbench.models import arguments
-
-MOST_CELLS = 100_000
-"""Of one plan: at ten seconds a cell they take eleven days, and the plan alone half a minute and 500 MB."""
+from ampbench.bench.plan.experiment import Experiment
+from ampbench.bench.plan.field_check import FIELDS
+from ampbench.bench.plan.refusals import why_refused, why_too_many, why_twice
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +43,7 @@ def make_plan(experiment: Experiment) -> Plan:
         RequestError: a cell is refused or stands there twice, an `[[exclude]]` matches nothing, or there are more
             cells than a plan may hold.
     """
-    _refuse_too_many(math.prod(len(points) for points in experiment.matrix.values()), experiment)
+    _refuse(why_too_many(math.prod(len(points) for points in experiment.matrix.values())), experiment)
     cells: list[Cell] = []
     excluded: list[tuple[Cell, str]] = []
     unused = set(range(len(experiment.exclude)))
@@ -73,9 +69,9 @@ def make_plan(experiment: Experiment) -> Plan:
         raise RequestError(f"{experiment.path}, [[exclude]]: every cell is excluded; keep at least one")
     kept = {cell.cell_id for cell in cells}  # a block excluded, and one cell of it included again
     excluded = [(cell, because) for cell, because in excluded if cell.cell_id not in kept]
-    _refuse_too_many(sum(_rounds(cell, experiment) for cell in cells), experiment)
+    _refuse(why_too_many(sum(_rounds(cell, experiment) for cell in cells)), experiment)
     cells = [replace(cell, round=r) if r else cell for cell in cells for r in range(_rounds(cell, experiment))]
-    _refuse_twins(cells, experiment)
+    _refuse(why_twice(cells), experiment)
     ordered = itertools.chain.from_iterable(_rotate(group) for group in _grouped(cells).values())
     return Plan(experiment=experiment, cells=tuple(ordered), excluded=tuple(excluded))
 
@@ -107,39 +103,9 @@ def _product(experiment: Experiment) -> Iterator[Cell]:
         yield Cell(**experiment.fixed, **{key: value for point in points for key, value in point.items()})
 
 
-def _refuse_too_many(count: int, experiment: Experiment) -> None:
-    if count > MOST_CELLS:
-        raise RequestError(
-            f"{experiment.path}, [matrix]: {count:,} cells are more than the {MOST_CELLS:,} that one plan may hold; "
-            "shorten an axis, or split it over several files"
-        )
-
-
 def _accepted(cell: Cell, experiment: Experiment, place: str) -> Cell:
-    reason = why_refused(cell.precision, cell.resolved_loss_scale, cell.optimizer_impl)
-    if reason:
-        what = f"precision = '{cell.precision}', loss_scale = '{cell.resolved_loss_scale}'"
-        raise RequestError(f"{experiment.path}, {place} {what}: {reason}")
-    if unbuilt := arguments.why_refused(cell.model, as_arguments(cell.model_args)):
-        raise RequestError(f"{experiment.path}, {place} model_args: {unbuilt}")
-    if unshared := cell.why_not_shared:
-        raise RequestError(f"{experiment.path}, {place} gpus = {cell.gpus}: {unshared}")
-    if uncompiled := cell.why_not_compiled:
-        raise RequestError(f"{experiment.path}, {place} compile = '{cell.compile}': {uncompiled}")
-    if late := cell.late_milestones:
-        raise RequestError(
-            f"{experiment.path}, {place} milestones: {late[0]} is never reached in {cell.epochs} epochs, numbered "
-            "from 0; drop it or train longer"
-        )
-    if cell.schedule == "warmup_multistep" and 0 < cell.epochs < cell.warmup_epochs:
-        raise RequestError(
-            f"{experiment.path}, {place} warmup_epochs: {cell.warmup_epochs} do not end in {cell.epochs} epochs; "
-            "shorten it or train longer"
-        )
-    if cell.accumulation > cell.batch_size:
-        raise RequestError(
-            f"{experiment.path}, {place} accumulation: {cell.batch_size} images have no {cell.accumulation} parts"
-        )
+    if because := why_refused(cell):
+        raise RequestError(f"{experiment.path}, {place} {because}")
     return cell
 
 
@@ -158,15 +124,9 @@ def _rounds(cell: Cell, experiment: Experiment) -> int:
     return experiment.protocol.rounds if cell.epochs == 0 else 1
 
 
-def _refuse_twins(cells: Iterable[Cell], experiment: Experiment) -> None:
-    seen: set[str] = set()
-    for cell in cells:
-        if cell.cell_id in seen:
-            scale = f" loss_scale={cell.resolved_loss_scale}"
-            raise RequestError(
-                f"{experiment.path}, [matrix]: {cell}{scale} comes twice once defaults are filled in; drop one of them"
-            )
-        seen.add(cell.cell_id)
+def _refuse(because: str | None, experiment: Experiment) -> None:
+    if because:
+        raise RequestError(f"{experiment.path}, [matrix]: {because}")
 
 
 def _grouped(cells: Iterable[Cell]) -> dict[str, tuple[Cell, ...]]:

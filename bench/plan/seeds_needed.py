@@ -6,9 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from ampbench.bench.plan.cell import PRECISION_FIELDS, Cell
-
-MARGIN_POINTS, RUN_SD_POINTS = 0.3, 0.2
-"""As the verdict has them: accuracies this close are equivalent, and a run's usual spread over its seeds."""
+from ampbench.schema.margins import MARGIN_POINTS, RUN_SD_POINTS
 
 EQUIVALENCE_POWER = (
     *(0.00, 0.10, 0.15, 0.23, 0.35, 0.48, 0.60, 0.71, 0.79, 0.85),

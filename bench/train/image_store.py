@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 
 from ampbench.bench.store.image_cache import FACTS
+from ampbench.schema.memory import MIB
 
 ARRAYS = ("train_x_NCHW", "train_y_N", "test_x_NCHW", "test_y_N")
 
@@ -135,7 +136,7 @@ def _sync(path: Path) -> None:
 
 
 def _amount(num_bytes: int) -> str:
-    return f"{num_bytes / 2**30:,.1f} GiB" if num_bytes >= 2**30 else f"{num_bytes / 2**20:,.1f} MiB"
+    return f"{num_bytes / 2**30:,.1f} GiB" if num_bytes >= 2**30 else f"{num_bytes / MIB:,.1f} MiB"
 
 
 def _memory_bytes() -> int:

@@ -15,7 +15,8 @@ from torch.amp.grad_scaler import GradScaler
 from torch.nn.modules.loss import _Loss
 
 from ampbench.bench.plan.cell import Cell
-from ampbench.bench.plan.recipe import LossScale, Recipe
+from ampbench.bench.plan.loss_scale import LossScale
+from ampbench.bench.plan.recipe import Recipe
 from ampbench.bench.train.fp8 import with_fp8_products
 from ampbench.bench.train.statuses import Unsupported
 

@@ -23,7 +23,7 @@ from torch.utils.hooks import RemovableHandle
 
 from ampbench.bench.measure.shapes import on_shapes
 from ampbench.bench.plan.cell import Cell
-from ampbench.bench.plan.recipe import LossScale
+from ampbench.bench.plan.loss_scale import LossScale
 from ampbench.bench.train.criterion import Criterion
 from ampbench.bench.train.master_weights import MasterWeights
 from ampbench.bench.train.network import build_model

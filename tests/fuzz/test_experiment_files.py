@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.dry_run import outline
 from ampbench.bench.plan.errors import RequestError
-from ampbench.bench.plan.experiment import FIELDS, parse_experiment, read_experiment
+from ampbench.bench.plan.experiment import parse_experiment, read_experiment
+from ampbench.bench.plan.field_check import FIELDS
 from ampbench.bench.plan.matrix import make_plan, narrow
 from ampbench.bench.plan.recipe import RECIPES
 from ampbench.bench.store.folder import Folder

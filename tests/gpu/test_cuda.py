@@ -21,8 +21,9 @@ from torch import nn
 from ampbench.bench.measure.clock import BlockClock, Mark
 from ampbench.bench.measure.memory import CudaMemory
 from ampbench.bench.plan.cell import Cell
+from ampbench.bench.plan.loss_scale import LossScale
 from ampbench.bench.plan.protocol import MeasurementProtocol
-from ampbench.bench.plan.recipe import RECIPES, LossScale
+from ampbench.bench.plan.recipe import RECIPES
 from ampbench.bench.train.images import Images, load_images
 from ampbench.bench.train.optimizer import build_optimizer
 from ampbench.bench.train.precision import Scaler, set_fp32_precision

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ampbench.bench.plan import cell as cell_module
-from ampbench.bench.plan import matrix, seeds_needed
+from ampbench.bench.plan import matrix, refusals, seeds_needed
 from ampbench.bench.plan.dry_run import outline
 from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.plan.experiment import parse_experiment
@@ -181,7 +181,7 @@ def test_a_plan_of_a_million_cells_is_refused_with_the_count_before_one_is_made(
 
 
 def test_rounds_count_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(matrix, "MOST_CELLS", 5)
+    monkeypatch.setattr(refusals, "MOST_CELLS", 5)
     text = '[matrix]\nprecision = ["fp32", "bf16_amp"]\n' + FIXED + "batch_size = 1\n"
     assert len(plan_of(text).cells) == 2
     with pytest.raises(RequestError, match="6 cells are more than the 5"):

@@ -6,7 +6,10 @@ from dataclasses import replace
 import pytest
 
 from ampbench.bench.plan.cell import Cell
-from ampbench.bench.plan.recipe import RECIPES, LossScale, Recipe, why_refused
+from ampbench.bench.plan.loss_scale import LossScale
+from ampbench.bench.plan.recipe import RECIPES, Recipe
+from ampbench.bench.plan.refusals import why_no_recipe
+from ampbench.schema.recipes import RECIPE_NAMES
 
 
 def test_the_recipes_are_built_in_and_legal() -> None:
@@ -14,8 +17,9 @@ def test_the_recipes_are_built_in_and_legal() -> None:
         *("fp32", "tf32", "fp16", "bf16", "fp16_scaled"),
         *("fp16_amp", "fp16_amp_scaled", "bf16_amp", "bf16_amp_scaled", "fp8"),
     ]
+    assert tuple(RECIPES) == RECIPE_NAMES
     for recipe in RECIPES.values():
-        assert why_refused(recipe, recipe.loss_scale, "fused") is None
+        assert why_no_recipe(recipe, recipe.loss_scale, "fused") is None
 
 
 @pytest.mark.parametrize("dtype", ["fp16", "bf16"])
@@ -61,7 +65,7 @@ def test_autocast_is_on_exactly_where_compute_differs_from_weights() -> None:
 def test_trap_3_what_would_be_ignored_or_wrong_is_refused_with_its_reason(
     recipe: Recipe, scale: str, impl: str, reason: str
 ) -> None:
-    assert reason in str(why_refused(recipe, scale, impl))
+    assert reason in str(why_no_recipe(recipe, scale, impl))
 
 
 @pytest.mark.parametrize(
@@ -80,7 +84,7 @@ def test_a_static_scale_names_the_nearest_power_of_two() -> None:
 
 def test_a_master_copy_makes_a_dynamic_scale_and_an_unfused_optimizer_legal_in_fp16() -> None:
     recipe = Recipe(name="x", weights="fp16", compute="fp16", master_weights=True)
-    assert why_refused(recipe, "dynamic", "foreach") is None
+    assert why_no_recipe(recipe, "dynamic", "foreach") is None
 
 
 def test_a_dynamic_scale_takes_its_four_settings() -> None:

@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from ampbench.bench.plan.cell import Cell
-from ampbench.bench.plan.recipe import RECIPES, LossScale, Rounding
+from ampbench.bench.plan.loss_scale import LossScale
+from ampbench.bench.plan.recipe import RECIPES, Rounding
 from ampbench.bench.train.master_weights import MasterWeights, round_stochastically
 from ampbench.bench.train.optimizer import build_optimizer
 from ampbench.bench.train.precision import Scaler

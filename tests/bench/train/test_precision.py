@@ -12,7 +12,8 @@ from torch import nn
 from ampbench.bench.measure.dtypes import DtypeCheck, errors_contradict, fp32_errors
 from ampbench.bench.measure.kernels import kernel_dtypes, kernels_contradict
 from ampbench.bench.plan.cell import Cell
-from ampbench.bench.plan.recipe import RECIPES, LossScale
+from ampbench.bench.plan.loss_scale import LossScale
+from ampbench.bench.plan.recipe import RECIPES
 from ampbench.bench.train.optimizer import build_optimizer, require_working_fused, zero_momentum
 from ampbench.bench.train.precision import Scaler, fp32_precision, set_fp32_precision, set_up_precision, wants_onednn
 from ampbench.bench.train.statuses import Unsupported

@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ampbench.bench.plan.cell import Cell
-from ampbench.bench.plan.recipe import RECIPES, LossScale
+from ampbench.bench.plan.loss_scale import LossScale
+from ampbench.bench.plan.recipe import RECIPES
 from ampbench.bench.train.clip import Clip, no_clip
 from ampbench.bench.train.loss import loss_of
 from ampbench.bench.train.optimizer import build_optimizer, require_working_fused

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from ampbench.bench.plan.recipe import LossScale
+from ampbench.bench.plan.loss_scale import LossScale
 from ampbench.bench.train.precision import Scaler
 from ampbench.bench.train.step import Step
 from ampbench.bench.worker.traces import StepTrace, scale_story
