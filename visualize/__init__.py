@@ -1,6 +1,7 @@
 """Everything that is done with results: Parquet goes in; statistics, verdicts, figures and a report come out.
 
-Read in this order: `frame` (files to tidy frames), `statistics` (arithmetic only), `verdict` and
-`recommendation` (what may be said, and what not), `table`, `theme` and `figures/` (one figure a file),
-`report` (all of it on one page). Nothing here imports torch or `bench`: a folder of results is all it needs.
+Its rooms, each of which imports only those before it: `read/` (files to tidy frames), `stats/` (arithmetic only),
+`judge/` (what may be said, and what not), `findings/` (what rows say besides) and `figures/` (one figure a file),
+`show/` (tables and the page); then the commands `report` and `compare`. Nothing here imports torch or `bench`: a
+folder of results is all it needs.
 """

@@ -84,7 +84,7 @@ def render(
 
     from ampbench.visualize.figures import theme
 
-    looks, recipes = theme.styles_of(results), results.recipes
+    styles, recipes = theme.styles_of(results), results.recipes
     trained = learning.rows_of(results)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "show"),
@@ -100,7 +100,7 @@ def render(
         provenance=provenance(results.cells),
         several=len(results.subjects) > 1,
         heads=list(HEADS),
-        rows=[page_row(row, looks[row.recipe].colour, recipes.index(row.recipe)) for row in rows],
+        rows=[page_row(row, styles[row.recipe].colour, recipes.index(row.recipe)) for row in rows],
         legend=legend,
         notes=notes(results),
         reasons=reasons(results.cells),

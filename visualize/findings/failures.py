@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import pandas as pd
 
+from ampbench.schema.learned import is_above_guessing
 from ampbench.visualize.read.frame import Results
 
-GUESSING = 1.5
-"""A training whose accuracy is at most this many times that of guessing has learnt nothing."""
-
-NEEDED = {"weights_dtype", "update", "num_classes", "test_accuracy", "optimizer_impl"}
+NEEDED = {"weights_dtype", "update", "num_classes", "num_test_images", "test_accuracy", "optimizer_impl"}
 """Columns; the results of an older version may lack one."""
 
 
@@ -18,10 +16,21 @@ def explanations(results: Results) -> list[str]:
     if not set(results.cells) >= NEEDED:
         return []
     cells = results.cells
-    guessed = cells["test_accuracy"] <= GUESSING / cells["num_classes"]
+    guessed = pd.Series([_guessed(cell) for _, cell in cells.iterrows()], cells.index, dtype=bool)
     failed = (cells["status"] == "diverged") | ((cells["status"] == "ok") & guessed)
     cells = cells.assign(failed=failed, trained=(cells["status"] == "ok") & ~failed)
     return [*_epsilon(cells), *_small_batches(cells)]
+
+
+def _guessed(cell: pd.Series) -> bool:
+    """Whether a training learned nothing: by its record, and where an older one does not say by the same rule."""
+    if pd.notna(said := cell.get("learned")):
+        return not said
+    known = [cell[name] for name in ("test_accuracy", "num_classes", "num_test_images")]
+    if any(map(pd.isna, known)):
+        return False
+    accuracy, num_classes, num_images = known
+    return not is_above_guessing(float(accuracy), int(num_classes), int(num_images))
 
 
 def _epsilon(cells: pd.DataFrame) -> list[str]:

@@ -1,4 +1,4 @@
-"""What the looks at the layers say, in sentences: where gradients underflow, and which weights stand still."""
+"""What the numerics probe found, in sentences: where gradients underflow, and which weights do not move."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from ampbench.visualize.read.frame import Results
 from ampbench.visualize.read.layers import flushed, unmoved
 
 FLUSHED = 0.05
-"""A layer underflows where at least this share of its gradient is flushed to zero at some look."""
+"""A layer underflows where at least this share of its gradient is flushed to zero in one of the samples."""
 
 UNMOVED = 0.5
-"""Weights stand still where at least this share of them stays put at the last look."""
+"""Said where at least this share of the weights is left where it was by the step of the last sample."""
 
 
 def findings(results: Results) -> list[str]:
-    """Return a sentence or two a subject and batch size; none where no layer was looked at."""
+    """Return a sentence or two a subject and batch size; none where the probe took no sample."""
     sentences = []
     for subject in results.subjects:
         for batch_size in results.where(subject=subject).batch_sizes:
@@ -56,4 +56,5 @@ def _still(results: Results) -> list[str]:
     if still.empty:
         return []
     words = ", ".join(f"{recipe} ({100 * share:.0f} %)" for recipe, share in still.items())
-    return [f"at the last look most weights with a gradient stay where they are with {words}: the update rounds away."]
+    most = "at the last sample most weights with a gradient stay where they are"
+    return [f"{most} with {words}: the update rounds away."]

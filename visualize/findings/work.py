@@ -15,7 +15,7 @@ SHARE = re.compile(r"\d+%")
 
 
 def findings(results: Results) -> list[str]:
-    """Return a sentence a subject and batch size; none where nothing was looked at."""
+    """Return a sentence a subject and batch size; none where nothing of it was measured."""
     sentences = []
     for subject in results.subjects:
         for batch_size in results.where(subject=subject).batch_sizes:

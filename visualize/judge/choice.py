@@ -21,7 +21,7 @@ from ampbench.visualize.stats.effect import ALPHA, SAME
 Kind = Literal["use", "keep", "can't tell"]
 
 VOUCHING = ("fp32", "tf32")
-"""Recipes with an accuracy that others may be held against; among 16-bit ones alone all may have lost the same."""
+"""Recipes whose accuracy others may be compared with; among 16-bit ones alone all may have lost the same."""
 
 LONE = "so there is nothing to compare it with"
 
@@ -57,13 +57,13 @@ def choose(batch_size: int, ok: pd.DataFrame, verdicts: list[Verdict]) -> Choice
         return Choice(kind="can't tell", batch_size=batch_size, claim=claim)
     fastest_first = sorted(verdicts, key=lambda v: -v.speed.estimate if v.speed.n else math.inf)
     if reference not in VOUCHING and any(v.accuracy for v in verdicts):
-        claim = f"no {' or '.join(VOUCHING)} run came through here to say what {reference}'s accuracy is worth"
+        claim = f"no {' or '.join(VOUCHING)} run ended well here, so {reference}'s accuracy cannot be compared with one"
         nearest = fastest_first[0]
         return Choice(
             kind="can't tell", batch_size=batch_size, claim=claim, evidence=f"{nearest.recipe} {nearest.speed}"
         )
     if any(v.accuracy for v in verdicts) and _learned_nothing(ok, reference):
-        claim = f"{reference} learned nothing here, so no accuracy can be held against it; mend the training first"
+        claim = f"{reference} learned nothing here, so no accuracy can be compared with it; correct the training first"
         nearest = fastest_first[0]
         return Choice(
             kind="can't tell", batch_size=batch_size, claim=claim, evidence=f"{nearest.recipe} {nearest.speed}"
@@ -163,7 +163,7 @@ def _keep(batch_size: int, reference: str, verdicts: list[Verdict], faster: list
     if not faster:
         claim = f"no recipe that ran is faster, the nearest is {best.recipe}"
     elif best.num_failed:
-        claim = f"{best.recipe} is faster, but not all of its runs came through"
+        claim = f"{best.recipe} is faster, but not all of its runs ended well"
         evidence += f", {best.num_failed} of {best.num_ok + best.num_failed} lost"
     else:
         claim = f"{best.recipe} is faster, but loses test accuracy"

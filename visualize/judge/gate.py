@@ -1,6 +1,6 @@
 """When a comparison fails a build: `slower>2%`, `memory>5%`, `accuracy<-0.5`.
 
-A gate looks at the end of the interval, never at the point: it fails on what is established, and not on noise.
+A gate compares the end of the interval with its limit, never the point: it fails on what is established, not on noise.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Gate:
         return True if comparison.memory.low > edge else False if comparison.memory.high <= edge else None
 
     def why(self, comparison: Comparison) -> str:
-        """Return the comparison and the number that the gate looks at."""
+        """Return the comparison and the number that the gate is about."""
         found = {"slower": comparison.speed, "memory": comparison.memory, "accuracy": comparison.accuracy}[
             self.quantity
         ]

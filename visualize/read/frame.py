@@ -69,12 +69,12 @@ class Results:
 
     @functools.cached_property
     def layers(self) -> pd.DataFrame:
-        """One row a look, layer and quantity."""
+        """One row a sample, layer and quantity of the numerics probe."""
         return self._of_cells("layers")
 
     @functools.cached_property
     def exponents(self) -> pd.DataFrame:
-        """One row a look, layer and exponent."""
+        """One row a sample, layer and exponent."""
         return self._of_cells("exponents")
 
     @functools.cached_property

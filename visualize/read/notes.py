@@ -24,7 +24,7 @@ def notes(results: Results) -> list[str]:
     if ok["environment_id"].nunique() > 1:
         found.append(f"{ok['environment_id'].nunique()} environments lie side by side; only cells of one are paired.")
     if ok["memory_instrument"].nunique() > 1:
-        found.append("Memory was taken with two instruments, which do not compare.")
+        found.append("Memory was measured with two instruments, whose numbers cannot be compared.")
     for column in ("model_note", "data_note", "memory_note"):
         if column in ok:
             found += [f"{note}." for note in ok[column].dropna().unique()]

@@ -1,1 +1,1 @@
-"""What a person reads: tables, the page, its look."""
+"""What a person reads: the summary, its tables, the page."""

@@ -23,7 +23,7 @@ COLUMNS = [
 """Of the summary as a frame: those of `Replicates`, and those of the comparison with the reference."""
 
 REFERENCE = "reference"
-"""Stands where a verdict would, of the recipe that the others are held against."""
+"""Stands where a verdict would, of the recipe that the others are compared with."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

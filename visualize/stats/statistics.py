@@ -68,7 +68,7 @@ class Difference:
     estimate: float
     low: float
     high: float
-    """Interval at 1 - 2 alpha, the one TOST looks at; NaN with fewer than two pairs."""
+    """Interval at 1 - 2 alpha, the one that TOST rests on; NaN with fewer than two pairs."""
     n: int
     """Pairs of seeds."""
     margin: float

@@ -38,6 +38,21 @@ def test_adam_that_trains_and_fp32_that_fails_are_not_blamed_on_it(folder: Folde
     assert explanations(read(folder.write())) == []
 
 
+def test_what_learned_nothing_is_what_the_record_says(folder: Folder) -> None:
+    adam = {"optimizer": "adam", "optimizer_impl": "foreach"}
+    for batch_size, accuracy, learned in ((64, 0.3, False), (128, 0.12, True), (256, 0.12, None), (512, 0.1, None)):
+        folder.add(
+            cell("fp16", batch_size, **adam),
+            num_classes=10,
+            weights_dtype="fp16",
+            update="nearest",
+            test_accuracy=accuracy,
+            learned=learned,
+        )
+    (said, *_) = explanations(read(folder.write()))
+    assert said.startswith("2 of 4 cells of pure fp16"), "0.3 of unequal classes is nothing; 0.12 of 10,000 is no luck"
+
+
 def test_small_batches_that_fail_at_a_rate_that_larger_ones_bear_are_explained_by_noise(folder: Folder) -> None:
     for recipe in ("fp32", "bf16_amp"):
         for batch_size in (1, 4, 8, 16, 32):

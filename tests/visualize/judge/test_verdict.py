@@ -118,7 +118,7 @@ def test_a_recipe_that_lost_a_replicate_is_not_recommended(folder):
     path = folder.write()
     verdict = only(path, "fp16_amp")
     assert (verdict.num_ok, verdict.num_failed, verdict.speed.n) == (9, 1, 9)
-    assert "not all of its runs came through" in sentence(path)
+    assert "not all of its runs ended well" in sentence(path)
     assert "1 of 10 lost" in sentence(path)
 
 
@@ -141,7 +141,7 @@ def test_a_slower_looking_recipe_that_nothing_tells_is_open_and_no_reason_to_kee
 
 def test_sixteen_bit_recipes_alone_vouch_for_nobodys_accuracy(matrix):
     said = sentence(matrix(recipes=("fp16", "bf16"), seeds=range(10)))
-    assert said.startswith("Can't tell for VGG19 at batch 128: no fp32 or tf32 run came through here")
+    assert said.startswith("Can't tell for VGG19 at batch 128: no fp32 or tf32 run ended well here")
 
 
 def test_a_rival_that_is_not_told_slower_is_named(folder):
