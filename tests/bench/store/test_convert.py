@@ -240,9 +240,7 @@ def test_a_file_whose_end_alone_is_whole_stays_as_it_is(results: Path) -> None:
 
 
 def test_results_of_a_newer_version_are_refused_by_all_and_left_alone(results: Path) -> None:
-    age_results(results)
-    path = results / "runs" / PLAN.cells[0].run_folder / "steps.parquet"
-    declare(path, COLUMNS_VERSION + 1)
+    age(results / "runs" / PLAN.cells[0].run_folder / "steps.parquet", "steps")
     declare(results / "epochs.parquet", COLUMNS_VERSION + 1)
     before = read_all(results)
     for refused, call in (
