@@ -61,7 +61,7 @@ def cell(recipe: str, **fields: object) -> Cell:
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_trap_5_no_step_and_no_block_border_waits_for_the_gpu(
+def test_no_step_and_no_block_border_waits_for_the_gpu(
     recipe: str, device: torch.device, images: Images, loud_waits: Callable[[], None]
 ) -> None:
     """Fused optimizers skip on the device, so recipes with a scaler wait no more than those without."""
@@ -113,7 +113,7 @@ def convolve(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("compute", [torch.matmul, convolve])
-def test_trap_1_fp32_products_and_convolutions_are_ieee_and_tf32_ones_are_not(
+def test_fp32_products_and_convolutions_are_ieee_and_tf32_ones_are_not(
     compute: Callable[..., torch.Tensor], device: torch.device
 ) -> None:
     """TF32 has 10 fraction bits, fp32 has 23: their errors differ by orders of magnitude."""

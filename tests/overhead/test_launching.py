@@ -1,4 +1,4 @@
-"""P4, P5 and P9: what a process, a start and a table cost. Times of this machine, with its own floor beside them."""
+"""What a process, a start and a table cost. Times of this machine, with its own floor beside them."""
 
 from __future__ import annotations
 
@@ -48,17 +48,17 @@ def thousand(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("what", ["--help", "--plan"])
-def test_p5_help_and_the_plan_of_a_thousand_cells(what: str, tmp_path: Path, note: Note) -> None:
+def test_help_and_the_plan_of_a_thousand_cells(what: str, tmp_path: Path, note: Note) -> None:
     arguments = command("--help") if what == "--help" else command(str(thousand(tmp_path)), "--plan")
     runs, floors = [], []
     for _ in range(9):
         floors.append(nothing())
         runs.append(seconds(lambda: subprocess.run(arguments, cwd=ROOT, check=True, capture_output=True)))
     name = "--help" if what == "--help" else "--plan of 1,008 cells"
-    note(f"P5 {name}, median of 9 (control: python doing nothing)", "<= 0.3 s", *map(statistics.median, (runs, floors)))
+    note(f"{name}, median of 9 (control: python doing nothing)", "<= 0.3 s", *map(statistics.median, (runs, floors)))
 
 
-def test_p5_from_the_start_to_the_first_images_per_second(tmp_path: Path, note: Note) -> None:
+def test_from_the_start_to_the_first_images_per_second(tmp_path: Path, note: Note) -> None:
     path = tmp_path / "start.toml"
     path.write_text(
         'question = "Q?"\n[fixed]\nmodel = "LeNet"\ndata = "synthetic"\nbatch_size = 32\nprecision = "fp32"\n'
@@ -76,10 +76,10 @@ def test_p5_from_the_start_to_the_first_images_per_second(tmp_path: Path, note: 
             took.append(time.perf_counter() - begun)
             process.communicate()
     torch = seconds(lambda: subprocess.run([sys.executable, "-c", "import torch"], check=True))
-    note("P5 start to images/s, best of 3 warm (control: import torch)", "<= 5 s", min(took[1:]), torch)
+    note("from the start to the first images/s, best of 3 warm (control: import torch)", "<= 5 s", min(took[1:]), torch)
 
 
-def test_p4_an_isolated_cell_costs_a_fork(tmp_path: Path, note: Note) -> None:
+def test_an_isolated_cell_costs_a_fork(tmp_path: Path, note: Note) -> None:
     path = tmp_path / "cells.toml"
     path.write_text(
         f'question = "Q?"\n[matrix]\nseed = {list(range(20))}\n[fixed]\nmodel = "LeNet"\ndata = "synthetic"\n'
@@ -90,10 +90,10 @@ def test_p4_an_isolated_cell_costs_a_fork(tmp_path: Path, note: Note) -> None:
     rows.sort(key=lambda row: row["order"])
     gaps = [(b["started_at"] - a["started_at"]).total_seconds() - a["cell_s"] for a, b in itertools.pairwise(rows)]
     gap_s = statistics.median(gaps)
-    note("P4 between two cells, median of 19 (control: python doing nothing)", "<= 0.15 s", gap_s, nothing())
+    note("between two cells, median of 19 (control: python doing nothing)", "<= 0.15 s", gap_s, nothing())
 
 
-def test_p4_a_finished_matrix_of_a_thousand_cells_is_seen_to_be_finished(tmp_path: Path, note: Note) -> None:
+def test_a_finished_matrix_of_a_thousand_cells_is_seen_to_be_finished(tmp_path: Path, note: Note) -> None:
     path = thousand(tmp_path)
     plan = make_plan(read_experiment(path))
     folder = Folder.of(plan, tmp_path)
@@ -104,14 +104,14 @@ def test_p4_a_finished_matrix_of_a_thousand_cells_is_seen_to_be_finished(tmp_pat
     subprocess.run(again, cwd=ROOT, check=True, capture_output=True)
     runs = [seconds(lambda: subprocess.run(again, cwd=ROOT, check=True, capture_output=True)) for _ in range(5)]
     note(
-        "P4 re-run of 1,008 finished cells (control: python doing nothing)",
+        "a re-run of 1,008 finished cells (control: python doing nothing)",
         "<= 1 s",
         statistics.median(runs),
         nothing(),
     )
 
 
-def test_p9_a_million_rows_load_as_fast_as_arrow_reads_them(tmp_path: Path, note: Note) -> None:
+def test_a_million_rows_load_as_fast_as_arrow_reads_them(tmp_path: Path, note: Note) -> None:
     rng = np.random.default_rng(0)
     columns: dict[str, object] = {f"number_{i}": rng.random(1_000_000, dtype=np.float32) for i in range(9)}
     columns["loss"] = rng.random(1_000_000, dtype=np.float32)
@@ -126,7 +126,7 @@ def test_p9_a_million_rows_load_as_fast_as_arrow_reads_them(tmp_path: Path, note
         floors.append(seconds(lambda: pq.read_table(path)))
         runs.append(seconds(lambda: to_frame(read_table(tmp_path, "steps"))))
     note(
-        "P9 1 M rows x 12 columns, median of 9 (control: pyarrow alone)",
+        "loading 1 M rows x 12 columns, median of 9 (control: pyarrow alone)",
         "<= 0.1 s",
         *map(statistics.median, (runs, floors)),
     )

@@ -1,4 +1,4 @@
-"""P1 to P3 and P6: what loop, recipe, data and looks cost beside loops written by hand, on the GPU if there is one."""
+"""What loop, recipe, data and numerics probe cost beside loops written by hand, on the GPU if there is one."""
 
 from __future__ import annotations
 
@@ -37,24 +37,24 @@ def images() -> Images:
     )
 
 
-def harness(model: str, recipe: str, images: Images, *, num_looks: int = 0) -> Callable[[int], float]:
+def harness(model: str, recipe: str, images: Images, *, num_samples: int = 0) -> Callable[[int], float]:
     """Return our own loop with all its recording, as a function of the number of steps that returns the seconds timed.
 
-    With looks, one is taken at the layers before the steps, off the clock.
+    With samples, one is taken of the layers before the steps, off the clock.
     """
     cell = Cell(model=model, data="synthetic", precision=RECIPES[recipe], batch_size=BATCH_SIZE, epochs=1)
-    measurement = Measurement(cell, MeasurementProtocol(numerics_samples=num_looks), DEVICE, lambda **_: None)
+    measurement = Measurement(cell, MeasurementProtocol(numerics_samples=num_samples), DEVICE, lambda **_: None)
     measurement.row["train_s"] = 0.0
     training = Training(cell, images, DEVICE)
     measurement.timing.expect(10**9, training.steps_per_epoch)  # a training that never comes to its end
     stepping = Stepping(training, measurement.timing, measurement.traces)
     stepping.run(0, num_steps=training.steps_per_epoch)
-    looks = NumericsProbe(
+    probe = NumericsProbe(
         training, measurement.protocol, measurement.timing.memory, measurement.row, measurement.traces
     )
 
     def run(num_steps: int) -> float:
-        looks.take(epoch=0)
+        probe.take(epoch=0)
         before: float = measurement.row["train_s"]
         for _ in range(num_steps // training.steps_per_epoch):
             stepping.run(0, num_steps=training.steps_per_epoch)
@@ -64,7 +64,7 @@ def harness(model: str, recipe: str, images: Images, *, num_looks: int = 0) -> C
 
 
 @pytest.mark.parametrize("recipe", ["fp32", "bf16_amp"])
-def test_p1_the_harness_is_as_fast_as_a_loop_by_hand(
+def test_the_harness_is_as_fast_as_a_loop_by_hand(
     recipe: str, images: Images, judge: Callable[..., None], benchmark: BenchmarkFixture
 ) -> None:
     steps = len(images.train_y_N) // BATCH_SIZE
@@ -74,7 +74,12 @@ def test_p1_the_harness_is_as_fast_as_a_loop_by_hand(
         compare, args=(lambda: ours(steps), lambda: by_hand.run(steps)), kwargs={"rounds": 12}, rounds=1
     )
     target = 0.985 if DEVICE.type == "cpu" else 0.99
-    judge(f"P1 harness / by hand, SmallCifarNet {recipe} b128", result[0], at_least=target, control=result[1])
+    judge(
+        f"the harness as fast as a loop by hand: SmallCifarNet {recipe} b128",
+        result[0],
+        at_least=target,
+        control=result[1],
+    )
 
 
 @pytest.mark.parametrize(
@@ -87,7 +92,7 @@ def test_p1_the_harness_is_as_fast_as_a_loop_by_hand(
         pytest.param("SmallCifarNet", "fp16_amp_scaled", 5.0, marks=ON_GPU),
     ],
 )
-def test_p2_ours_is_faster_than_the_usual_script(
+def test_ours_is_faster_than_the_usual_script(
     model: str, recipe: str, target: float, images: Images, judge: Callable[..., None], benchmark: BenchmarkFixture
 ) -> None:
     amp = DEVICE.type == "cuda"
@@ -98,12 +103,12 @@ def test_p2_ours_is_faster_than_the_usual_script(
     result = benchmark.pedantic(
         compare, args=(lambda: ours(steps), lambda: usual.run(steps)), kwargs={"rounds": 3}, rounds=1
     )
-    name = f"P2 ours {recipe} / usual {'AMP' if amp else 'fp32'} script, {model} b128"
+    name = f"ours faster than the usual {'AMP' if amp else 'fp32'} script: {model} {recipe} b128"
     judge(name, result[0], at_least=target, control=result[1])
 
 
 @ON_CPU
-def test_p3_augmentation_on_tensors_is_faster_than_pil_on_one_core(
+def test_augmentation_on_tensors_is_faster_than_pil_on_one_core(
     images: Images, judge: Callable[..., None], benchmark: BenchmarkFixture
 ) -> None:
     pil = AsPil(images)
@@ -120,11 +125,11 @@ def test_p3_augmentation_on_tensors_is_faster_than_pil_on_one_core(
         result = benchmark.pedantic(compare, args=(ours, theirs), kwargs={"rounds": 8}, rounds=1)
     finally:
         torch.set_num_threads(threads)
-    judge("P3 augment and batch / torchvision on PIL, one core", result[0], at_least=4.0, control=result[1])
+    judge("augmenting on tensors faster than torchvision on PIL: one core", result[0], at_least=4.0, control=result[1])
 
 
 @ON_GPU
-def test_p3_augmentation_never_holds_up_the_fastest_training(
+def test_augmentation_never_holds_up_the_fastest_training(
     images: Images, judge: Callable[..., None], benchmark: BenchmarkFixture
 ) -> None:
     train = harness("ResNet18", "bf16", images)
@@ -132,25 +137,32 @@ def test_p3_augmentation_never_holds_up_the_fastest_training(
     result = benchmark.pedantic(
         compare, args=(augmenting(images), lambda: train(steps)), kwargs={"rounds": 12}, rounds=1
     )
-    judge("P3 augment and batch / training ResNet18 bf16 b128", result[0], at_least=20.0, control=result[1])
+    judge(
+        "augmenting faster than the fastest training: ResNet18 bf16 b128", result[0], at_least=20.0, control=result[1]
+    )
 
 
 @pytest.mark.parametrize(
     "recipe", [pytest.param("bf16_amp", marks=ON_CPU), pytest.param("fp16_amp_scaled", marks=ON_GPU)]
 )
-def test_p6_looks_at_layers_leave_the_timed_steps_as_fast_as_they_were(
+def test_samples_of_the_layers_leave_the_timed_steps_as_fast_as_they_were(
     recipe: str, images: Images, judge: Callable[..., None], benchmark: BenchmarkFixture
 ) -> None:
-    """A look every second epoch, as in experiments/numerics.toml, though of as few as 16 steps."""
+    """A sample every second epoch, as in experiments/numerics.toml, though of as few as 16 steps."""
     steps = 2 * (len(images.train_y_N) // BATCH_SIZE)
-    plain, looked_at = (harness("SmallCifarNet", recipe, images, num_looks=looks) for looks in (0, 1))
+    plain, probed = (harness("SmallCifarNet", recipe, images, num_samples=samples) for samples in (0, 1))
     result = benchmark.pedantic(
         compare,
-        args=(lambda: looked_at(steps), lambda: plain(steps)),
+        args=(lambda: probed(steps), lambda: plain(steps)),
         kwargs={"rounds": 12, "clock": lambda work: work()},
         rounds=1,
     )
-    judge(f"P6 with looks / without, SmallCifarNet {recipe} b128", result[0], at_least=0.99, control=result[1])
+    judge(
+        f"steps as fast beside the numerics probe: SmallCifarNet {recipe} b128",
+        result[0],
+        at_least=0.99,
+        control=result[1],
+    )
 
 
 @ON_CPU
@@ -171,7 +183,7 @@ def test_fp16_is_faster_without_onednn_where_that_has_no_kernel_for_its_gradient
         )
     finally:
         torch.backends.mkldnn.enabled = True
-    judge("fp16 without oneDNN / with, LeNet b128", result[0], at_least=4.0, control=result[1])
+    judge("fp16 faster without oneDNN: LeNet b128", result[0], at_least=4.0, control=result[1])
 
 
 def augmenting(images: Images) -> Callable[[], None]:

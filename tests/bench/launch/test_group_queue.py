@@ -99,7 +99,7 @@ def test_a_rerun_or_a_first_run_that_wrote_its_record_is_done(run: Run) -> None:
         assert record(run)["status"] == "ok"
 
 
-def test_trap_9_an_implied_out_of_memory_is_a_row_of_its_own_batch_size(run: Run) -> None:
+def test_an_implied_out_of_memory_is_a_row_of_its_own_batch_size(run: Run) -> None:
     small = replace(run.cell, batch_size=32).settings | {"status": "oom", "because": "out of memory at batch size 32"}
     heard, nothing = Heard(), Any
     run_groups([[run]], [run.board], context=nothing, watcher=heard, oom_guard=OomGuard([small]))  # type: ignore[arg-type]
@@ -107,7 +107,7 @@ def test_trap_9_an_implied_out_of_memory_is_a_row_of_its_own_batch_size(run: Run
     assert heard.endings == ["oom"]
 
 
-def test_trap_15_the_launcher_sleeps_until_a_worker_speaks_ends_or_is_out_of_time(
+def test_the_launcher_sleeps_until_a_worker_speaks_ends_or_is_out_of_time(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A parent that polls takes a core from what it measures: it asks the kernel once, and for no less time."""

@@ -54,7 +54,7 @@ class Attention(nn.Module):
         return F.scaled_dot_product_attention(q, k, v).flatten(1)
 
 
-def test_trap_14_attention_counts_both_of_its_products() -> None:
+def test_attention_counts_both_of_its_products() -> None:
     """A CPU's flash attention is invisible to the counter, so a ViT's share would be missing."""
     linear, attention = 2 * 2 * 4 * 12, 2 * (2 * 2 * 2 * 4)
     counted = count_flops(Attention, lambda _: lambda logits, _y: logits.sum(), (2, 2, 2))

@@ -325,7 +325,7 @@ def switched(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, dict[str, Any]]
     return calls
 
 
-def test_trap_12_a_recording_takes_python_stacks_only_and_its_snapshot_before_it_is_switched_off(
+def test_a_recording_takes_python_stacks_only_and_its_snapshot_before_it_is_switched_off(
     switched: list[tuple[Any, dict[str, Any]]], tmp_path: Path
 ) -> None:
     with recording(torch.device("cuda", 0), max_entries=1000) as history:

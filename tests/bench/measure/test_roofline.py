@@ -30,7 +30,7 @@ def test_a_vendor_s_peak_is_dense_and_null_where_unknown() -> None:
     assert vendor_peak_tflops(None, "bf16") is None
 
 
-def test_trap_14_no_peak_is_a_sparse_one() -> None:
+def test_no_peak_is_a_sparse_one() -> None:
     """Sparse figures are twice the dense ones: then 16 bit would be more than 2 to 16 times as fast as TF32 or fp32."""
     for name, peaks in VENDOR_PEAKS.items():
         assert peaks["fp16"] == peaks.get("bf16", peaks["fp16"]), name
@@ -82,7 +82,7 @@ def test_utilisation_is_operations_a_second_over_the_peak() -> None:
     assert utilisation(2_000_000_000, 100_000, None) is None
 
 
-def test_trap_10_a_step_that_waits_for_its_batch_is_called_input_bound_whatever_its_kernels_do() -> None:
+def test_a_step_that_waits_for_its_batch_is_called_input_bound_whatever_its_kernels_do() -> None:
     """Fed by two PIL workers, every precision is as fast as the others."""
     for idle_share in (0.9, 0.0, None):
         bound = bound_of(data_share=0.9, idle_share=idle_share, matmul_conv_share=0.9)

@@ -119,7 +119,7 @@ def test_a_remainder_joins_the_last_block_instead_of_being_a_short_sample(monkey
     assert [block.num_steps for block in blocks.blocks[before:]] == [7]
 
 
-def test_trap_7_time_between_open_and_the_last_block_is_not_billed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_time_between_open_and_the_last_block_is_not_billed(monkeypatch: pytest.MonkeyPatch) -> None:
     fake = FakeTime(monkeypatch)
     blocks = BlockClock(CPU, block_s=0.2)
     run_steps(blocks, fake, [0.3])

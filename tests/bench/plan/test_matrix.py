@@ -39,7 +39,7 @@ def test_recipes_rotate_by_seed_so_that_none_is_always_first() -> None:
     assert {group[0].precision.name for group in plan.groups} == {"fp32", "bf16", "bf16_amp"}
 
 
-def test_trap_16_rounds_repeat_timings_in_rotated_order_and_leave_trainings_alone() -> None:
+def test_rounds_repeat_timings_in_rotated_order_and_leave_trainings_alone() -> None:
     timing = plan_of(MATRIX + FIXED + "[measure]\nrounds = 2")
     group = timing.groups[0]
     assert [c.round for c in group] == [0, 0, 0, 1, 1, 1]

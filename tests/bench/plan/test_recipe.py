@@ -23,7 +23,7 @@ def test_the_recipes_are_built_in_and_legal() -> None:
 
 
 @pytest.mark.parametrize("dtype", ["fp16", "bf16"])
-def test_trap_2_autocast_with_and_without_a_scaler_are_two_recipes_with_two_names(dtype: str) -> None:
+def test_autocast_with_and_without_a_scaler_are_two_recipes_with_two_names(dtype: str) -> None:
     plain, scaled = RECIPES[f"{dtype}_amp"], RECIPES[f"{dtype}_amp_scaled"]
     assert (plain.loss_scale, scaled.loss_scale) == ("none", "dynamic")
     assert replace(scaled, name=plain.name, loss_scale="none") == plain
@@ -62,7 +62,7 @@ def test_autocast_is_on_exactly_where_compute_differs_from_weights() -> None:
         ),
     ],
 )
-def test_trap_3_what_would_be_ignored_or_wrong_is_refused_with_its_reason(
+def test_what_would_be_ignored_or_wrong_is_refused_with_its_reason(
     recipe: Recipe, scale: str, impl: str, reason: str
 ) -> None:
     assert reason in str(why_no_recipe(recipe, scale, impl))

@@ -223,7 +223,7 @@ def test_an_archive_with_a_wrong_md5_is_not_used(tiny_cifar: Path) -> None:
         load_images("cifar10", 32)
 
 
-def test_trap_11_synthetic_images_are_noise_and_never_zeros() -> None:
+def test_synthetic_images_are_noise_and_never_zeros() -> None:
     """Zeros draw less power, so an H200 runs 13 % faster on them."""
     pixels = load_images("synthetic", 32).train_x_NCHW
     assert float(pixels.float().std()) > 50

@@ -31,7 +31,7 @@ def torchs_own_switches() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("tf32", [False, True])
-def test_trap_1_tf32_is_off_everywhere_or_on_everywhere(tf32: bool) -> None:
+def test_tf32_is_off_everywhere_or_on_everywhere(tf32: bool) -> None:
     """torch's default is neither: convolutions in TF32, products in IEEE."""
     set_fp32_precision(tf32=not tf32)
     set_fp32_precision(tf32=tf32)
@@ -97,7 +97,7 @@ def test_a_disabled_scaler_does_nothing_and_has_no_factor() -> None:
     assert scaler.factor is None
 
 
-def test_trap_3_a_scaled_fp16_gradient_is_divided_in_fp32() -> None:
+def test_a_scaled_fp16_gradient_is_divided_in_fp32() -> None:
     """2^-20 underflows to a subnormal of few bits in fp16; scaled by 1024 and divided in fp32 it arrives whole."""
     small = 2.0**-24 * 1.75
     weight = nn.Parameter(torch.zeros(4, dtype=torch.float16))
@@ -113,7 +113,7 @@ def test_trap_3_a_scaled_fp16_gradient_is_divided_in_fp32() -> None:
 
 @pytest.mark.parametrize("momentum", [0.9])
 def test_fused_sgd_survives_a_skip_of_its_very_first_step(momentum: float) -> None:
-    """Defect 1: its momentum buffers are allocated uninitialised, and filled in a step that the scaler skips."""
+    """Its momentum buffers are allocated uninitialised, and filled in a step that the scaler skips."""
     weights = {}
     for start in (float("inf"), None):
         weight = nn.Parameter(torch.ones(1000))
@@ -154,7 +154,7 @@ class Idle(torch.optim.SGD):
 
 
 def test_an_optimizer_that_silently_updates_nothing_is_unsupported(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Defect 2, planted: whether this torch has it or not, the probe must see it."""
+    """The defect is planted: whether this torch has it or not, the probe must see it."""
     monkeypatch.setattr("ampbench.bench.train.optimizer.SGD", Idle)
     optimizer_of(nn.Parameter(torch.ones(4)))
     for dtype in (torch.float16, torch.bfloat16):
@@ -178,7 +178,7 @@ def test_the_probe_tells_the_truth_about_this_torch() -> None:
 
 
 def test_pure_fp16_adam_collapses_only_unfused() -> None:
-    """Defect 3: eps = 1e-8 is 0 in fp16, so a gradient whose square underflows divides 0 by 0."""
+    """Its eps = 1e-8 is 0 in fp16, so a gradient whose square underflows divides 0 by 0."""
     finite = {}
     for impl in ("foreach", "fused"):
         weight = nn.Parameter(torch.ones(64, dtype=torch.float16))
@@ -219,7 +219,7 @@ def proof_of(model: nn.Module) -> DtypeCheck:
     return proof
 
 
-def test_trap_4_an_autocast_lost_in_a_thread_is_caught_though_other_layers_have_it() -> None:
+def test_an_autocast_lost_in_a_thread_is_caught_though_other_layers_have_it() -> None:
     assert proof_of(tiny.Net()).contradicts(torch.bfloat16) is None
     proof = proof_of(tiny.Threaded())
     assert proof.layers == {"conv": "float32", "linear": "bfloat16"}

@@ -66,7 +66,7 @@ def test_without_passes_only_the_count_is_taken() -> None:
 
 @pytest.mark.whole
 @pytest.mark.parametrize(("model", "recipe"), [("SmallCifarNet", "fp32"), ("SmallCifarNet", "bf16_amp")])
-def test_p7_the_prediction_is_within_10_percent_of_what_the_allocator_handed_out(model: str, recipe: str) -> None:
+def test_the_prediction_is_within_10_percent_of_what_the_allocator_handed_out(model: str, recipe: str) -> None:
     row: dict[str, Any] = {}
     traces = take_passes(training(recipe, model=model, image_size=32), MeasurementProtocol(passes=("memory",)), row)
     assert row["predicted_peak_bytes"] == pytest.approx(row["allocator_peak_bytes"], rel=0.1)

@@ -68,7 +68,7 @@ def timing() -> Timing:
     return timing
 
 
-def test_trap_6_a_block_with_a_skipped_step_is_no_sample_of_speed() -> None:
+def test_a_block_with_a_skipped_step_is_no_sample_of_speed() -> None:
     """A skipped update is a fast step."""
     fast = block(1, step_s=0.001, num_skipped=1)
     row = speed([block(0), fast, block(2)], CELL)
@@ -76,7 +76,7 @@ def test_trap_6_a_block_with_a_skipped_step_is_no_sample_of_speed() -> None:
     assert (row["num_blocks"], row["num_skipped"]) == (2, 1)
 
 
-def test_trap_8_the_peak_of_warm_up_with_its_trials_is_not_the_steady_one(timing: Timing) -> None:
+def test_the_peak_of_warm_up_with_its_trials_is_not_the_steady_one(timing: Timing) -> None:
     memory: Any = timing.memory
     timing.clock.warming_up, memory.peak = True, 1450
     timing.clock.blocks = [block(i) for i in range(4)]
@@ -119,7 +119,7 @@ def test_a_block_that_the_board_spoilt_is_marked_and_no_sample(timing: Timing) -
     assert len(rows) == 101
 
 
-def test_trap_13_a_board_that_throttles_throughout_is_a_status_and_not_an_empty_sample(timing: Timing) -> None:
+def test_a_board_that_throttles_throughout_is_a_status_and_not_an_empty_sample(timing: Timing) -> None:
     """First it is timed again, for as long once more as a timing may take."""
     hot = 0x40
     timing.board.samples = seconds_of(lambda _: 1980, 10, reasons=hot)

@@ -27,7 +27,7 @@ def trace_of(gradients: list[float], scale: str, *, skipped_before: float = 0.0)
     return trace
 
 
-def test_trap_17_every_step_keeps_its_own_loss_its_scale_and_whether_it_was_skipped() -> None:
+def test_every_step_keeps_its_own_loss_its_scale_and_whether_it_was_skipped() -> None:
     inf = float("inf")
     rows = trace_of([1.0, inf, inf, 1.0, 1.0, 1.0], "dynamic:init=16,interval=2", skipped_before=3.0).read(7, epoch=1)
     assert [row["step"] for row in rows] == [7, 8, 9, 10, 11, 12]

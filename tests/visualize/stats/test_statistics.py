@@ -90,7 +90,7 @@ def test_the_one_rule_of_speed(log_ratios, verdict):
     assert st.compare_speed(log_ratios).verdict == verdict
 
 
-def test_trap_18_one_pair_has_no_interval_and_asks_for_two_more():
+def test_one_pair_has_no_interval_and_asks_for_two_more():
     ratio = st.compare_speed([math.log(1.6)])
     assert ratio.estimate == pytest.approx(1.6)
     assert math.isnan(ratio.low)
