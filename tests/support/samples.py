@@ -1,0 +1,34 @@
+"""Images and statistics for tests of what is drawn at random."""
+
+from __future__ import annotations
+
+import torch
+from scipy import stats
+from torch import Tensor
+
+from ampbench.bench.train.augment import Normalize
+
+CPU = torch.device("cpu")
+
+
+COUNT = 10_000
+"""Images of a statistic; a law holds where its p-value is above 0.001, by a seed that stays."""
+
+
+MEAN, STD = (0.49, 0.48, 0.44), (0.2, 0.19, 0.21)
+
+
+def seeded() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
+def noise(count: int, size: int = 16) -> Tensor:
+    return torch.randint(0, 256, (count, 3, size, size), dtype=torch.uint8, generator=seeded())
+
+
+def normalize(dtype: torch.dtype = torch.float32, size: int = 0) -> Normalize:
+    return Normalize(MEAN, STD, dtype=dtype, memory_format=torch.channels_last, device=CPU, size=size)
+
+
+def assert_uniform(samples: Tensor, low: float, high: float) -> None:
+    assert stats.kstest(samples.numpy(), stats.uniform(low, high - low).cdf, method="asymp").pvalue > 1e-3
