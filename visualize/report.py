@@ -112,9 +112,9 @@ def render(
         work=work.findings(results),
         pictures=pictures,
         facts=facts_of(results),
-        command=str(results.plan.get("command") or ""),
-        source=str(results.plan.get("source") or ""),
-        toml=str(results.plan.get("toml") or ""),
+        command=results.plan.command,
+        source=results.plan.source,
+        toml=results.plan.toml,
     )
 
 

@@ -6,7 +6,6 @@ import json
 from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -97,24 +96,6 @@ def read_labels(folder: Path) -> dict[str, tuple[str, str]]:
             meta = f.metadata or {}
             labels[f.name] = (meta.get(b"label", f.name.encode()).decode(), meta.get(b"unit", b"").decode())
     return labels
-
-
-def read_plan(folder: Path) -> dict[str, Any]:
-    """Return `plan.json`, empty if there is none.
-
-    Raises:
-        ResultsError: it is there and cannot be read.
-    """
-    path = folder / "plan.json"
-    try:
-        plan = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, RecursionError) as e:  # the last: nested too deeply
-        raise ResultsError(f"{path}: cannot be read ({e}); run the experiment again, which rewrites it") from None
-    if not isinstance(plan, dict):
-        return {}
-    return plan if isinstance(plan.get("cells"), list) else plan | {"cells": []}
 
 
 def missing(folder: Path, cell_ids: Collection[str], expected: Collection[str]) -> list[str]:

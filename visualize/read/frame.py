@@ -21,9 +21,10 @@ from typing import Any
 import pandas as pd
 
 from ampbench.schema.version import METHOD_VERSION
-from ampbench.visualize.read.files import ResultsError, missing, read_labels, read_plan, read_table, to_frame
+from ampbench.visualize.read.files import ResultsError, missing, read_labels, read_table, to_frame
+from ampbench.visualize.read.plan import Plan, read_plan
 from ampbench.visualize.read.recipes import in_order
-from ampbench.visualize.read.selection import of_plan, selected
+from ampbench.visualize.read.selection import selected
 from ampbench.visualize.read.tidy import settings, tidy
 
 JOINED = ("subject", "recipe", "batch_size", "seed", "status")
@@ -35,8 +36,7 @@ class Results:
     """The results of one experiment, or of some of its cells."""
 
     folder: Path
-    plan: dict[str, Any]
-    """`plan.json`: question, source, toml, git_commit, command; empty if it is not there."""
+    plan: Plan
     cells: pd.DataFrame
     labels: dict[str, tuple[str, str]]
     """Column -> label and unit, from the files' own metadata."""
@@ -50,7 +50,7 @@ class Results:
     @property
     def question(self) -> str:
         """The question in the experiment file; empty if unknown."""
-        return str(self.plan.get("question") or "")
+        return self.plan.question
 
     @functools.cached_property
     def epochs(self) -> pd.DataFrame:
@@ -152,9 +152,10 @@ def read(folder: Path | str, *, mixed: bool = False, only: Sequence[str] = ()) -
     everything = read_table(folder, "cells")
     table = selected(everything, only, [*settings(everything.schema), "status"])
     _check(table.to_pandas(), folder, mixed)
+    plan = read_plan(folder)
     return Results(
         folder=folder,
-        plan=of_plan(read_plan(folder), table) if only else read_plan(folder),
+        plan=plan.of(set(table["cell_id"].to_pylist())) if only else plan,
         cells=tidy(table),
         labels=read_labels(folder),
         settings=tuple(settings(table.schema)),

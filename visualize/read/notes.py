@@ -14,7 +14,7 @@ from ampbench.visualize.read.words import count
 def notes(results: Results) -> list[str]:
     """Return what a reader of a table should know before using it, a sentence each."""
     ok, found = results.ok, []
-    planned = len(results.plan.get("cells") or [])
+    planned = len(results.plan.cell_ids)
     found += [f"{sentence}." for sentence in results.missing]
     unrun = planned - len(results.cells)
     if unrun > 0:

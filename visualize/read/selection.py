@@ -39,12 +39,6 @@ def selected(table: pa.Table, only: Sequence[str], known: Sequence[str]) -> pa.T
     return table
 
 
-def of_plan(plan: dict[str, Any], table: pa.Table) -> dict[str, Any]:
-    """Return the plan of the cells that were selected alone."""
-    ids = set(table["cell_id"].to_pylist())
-    return plan | {"cells": [cell for cell in plan.get("cells") or [] if cell.get("cell_id") in ids]}
-
-
 def _text(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()

@@ -18,7 +18,7 @@ def test_conditions_select_cells_and_the_plan_is_that_of_the_selected() -> None:
     everything, some = read(DEMO), read(DEMO, only=["precision=fp32,bf16", "seed=0,1"])
     assert set(some.cells["precision"]) == {"fp32", "bf16"}
     assert len(some.cells) == 4 < len(everything.cells)
-    assert len(some.plan["cells"]) == 4
+    assert len(some.plan.cell_ids) == 4
     assert set(some.epochs["cell_id"]) <= set(some.cells["cell_id"])
 
 

@@ -1,0 +1,59 @@
+"""What an experiment planned, as `plan.json` beside its results says it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from ampbench.visualize.read.files import ResultsError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """The experiment; empty words and no cells where there is no plan.json."""
+
+    question: str = ""
+    source: str = ""
+    """Path of the experiment file."""
+    toml: str = ""
+    """The text of it."""
+    command: str = ""
+    cell_ids: tuple[str | None, ...] = ()
+    """Of the planned cells; None of one that does not say."""
+
+    def of(self, cell_ids: Collection[str]) -> Plan:
+        """Return the plan of these cells alone."""
+        return dataclasses.replace(self, cell_ids=tuple(one for one in self.cell_ids if one in cell_ids))
+
+
+def read_plan(folder: Path) -> Plan:
+    """Read `plan.json`; what it does not say is empty.
+
+    Raises:
+        ResultsError: it is there and cannot be read.
+    """
+    path = folder / "plan.json"
+    try:
+        said = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return Plan()
+    except (OSError, ValueError, RecursionError) as e:  # the last: nested too deeply
+        raise ResultsError(f"{path}: cannot be read ({e}); run the experiment again, which rewrites it") from None
+    if not isinstance(said, dict):
+        return Plan()
+    cells = said.get("cells")
+    return Plan(
+        question=str(said.get("question") or ""),
+        source=str(said.get("source") or ""),
+        toml=str(said.get("toml") or ""),
+        command=str(said.get("command") or ""),
+        cell_ids=tuple(map(_id_of, cells)) if isinstance(cells, list) else (),
+    )
+
+
+def _id_of(cell: object) -> str | None:
+    found = cell.get("cell_id") if isinstance(cell, dict) else None
+    return found if isinstance(found, str) else None
