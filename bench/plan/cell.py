@@ -23,8 +23,8 @@ NonNegative = Annotated[int, Ge(0), Le(2**31 - 1)]
 Seed = Annotated[int, Ge(0), Le(2**63 - 1)]
 """What torch takes and a table holds."""
 
-MOST_SIGNS = 120
-"""Of a model's name in a folder's; of a long path its end."""
+MAX_CHARACTERS = 120
+"""Of a model's name in the name of a folder; of a longer one the last characters are taken."""
 
 PRECISION_FIELDS = ("precision", "loss_scale")
 """What may differ between the cells of one group."""
@@ -44,12 +44,12 @@ class Cell:
     """Images a step, on each GPU."""
 
     model_args: ModelArgs = None
-    """Of the network itself, a table in a file: `{hidden_dropout_prob = 0.1}`; ours stand in models/arguments.py."""
+    """Of the network itself, a table in a file: `{hidden_dropout_prob = 0.1}`; of our networks: models/arguments.py."""
 
     seed: Seed = 0
     """Of the initial weights, the order of the images and the augmentation."""
     round: NonNegative = 0
-    """Repetition of a timing in a process of its own; 0 for a training."""
+    """Number of the repetition of a timing, each in a process of its own; 0 for a training."""
     epochs: NonNegative = 0
     """0 measures speed and memory only."""
 
@@ -86,7 +86,7 @@ class Cell:
     image_size: Positive = 32
     """Height and width in pixels; images of another size are resized when the data is prepared."""
     resize: NonNegative = 0
-    """Height and width that every batch is resized to on the device, in training and evaluation; 0 leaves it be."""
+    """Height and width that every batch is resized to on the device, in training and evaluation; 0 keeps their size."""
     normalization: Literal["data", "imagenet", "half"] = "data"
     """Mean and standard deviation that pixels are normalised by: the data set's own, ImageNet's, or 0.5 for both."""
     augment: AugmentTexts = ("crop", "flip")
@@ -112,12 +112,13 @@ class Cell:
     reduced_precision_reductions: bool = True
     """Whether 16-bit matrix products on CUDA may accumulate in less than fp32 (torch's default)."""
     onednn: Literal["auto", "on", "off"] = "auto"
-    """Whether a CPU's convolutions and products are oneDNN's or torch's own. `auto` is on, but off for fp16 on a CPU
-    without AMX-FP16: oneDNN leaves weight gradients of convolutions there to a reference loop (experiments/LOG.md)."""
+    """Whether a CPU's matrix products and convolutions are oneDNN's or torch's own. `auto` is on, but off for fp16 on a
+    CPU without AMX-FP16: oneDNN computes weight gradients of convolutions there in a reference loop
+    (experiments/LOG.md)."""
     compile: Literal["none", "default", "reduce-overhead", "max-autotune"] = "none"
     """torch.compile's mode for the network; on a GPU `reduce-overhead` and `max-autotune` replay its kernels as CUDA
-    graphs. The first step of a process runs as written, under the eyes of the dtype check, so what goes on from a
-    checkpoint is not bit-equal; and compiled dropout draws other numbers."""
+    graphs. The first step of a process is not compiled, because the dtype check watches it; so a training that goes
+    on from a checkpoint is not bit-equal. Compiled dropout draws other numbers."""
     num_threads: Annotated[int, Ge(0), Le(1024)] = 0
     """Of torch on the CPU; 0 means all cores of the board."""
     gpus: Annotated[int, Ge(1), Le(1024)] = 1
@@ -176,7 +177,7 @@ class Cell:
     @property
     def run_folder(self) -> str:
         """Name of the run's folder: readable first, unique by its last 8 characters."""
-        model = re.sub(r"[^A-Za-z0-9_.]+", "_", self.model)[-MOST_SIGNS:]
+        model = re.sub(r"[^A-Za-z0-9_.]+", "_", self.model)[-MAX_CHARACTERS:]
         return f"{model}-{self.precision}-b{self.batch_size}-s{self.seed}-{self.cell_id[:8]}"
 
     @property

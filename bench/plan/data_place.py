@@ -1,4 +1,4 @@
-"""Where images lie, by the name of the data: what a plan can see without decoding or downloading any.
+"""Where images are, by the name of the data: what a plan can say without decoding or downloading any.
 
 CIFAR's archive is looked for in `--data-dir` (the environment variable AMPBENCH_DATA), then in `./data`, where many
 scripts keep it, then in our own folder of downloads. Where none has it, it is downloaded to the first of these that was

@@ -1,4 +1,4 @@
-"""The one error a user can mend: it names the place, the value, the reason and the next move."""
+"""The one error that a user can correct: it names the place, the value, the reason and the next move."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from ampbench.terminal import printable
 
-MOST_SIGNS = 1500
+MAX_CHARACTERS = 1500
 """Of a message; a value of a thousand lines is shortened in its middle."""
 
 
@@ -20,10 +20,10 @@ class RequestError(ValueError):
 
 def one_line(text: str) -> str:
     """Return a text as one line that a terminal only shows: control characters as escapes, its middle left out."""
-    words = printable("".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text))
-    if len(words) <= MOST_SIGNS:
+    words = printable("".join(character if character.isprintable() else repr(character)[1:-1] for character in text))
+    if len(words) <= MAX_CHARACTERS:
         return words
-    return f"{words[: MOST_SIGNS * 2 // 3]} [...] {words[-MOST_SIGNS // 3 :]}"
+    return f"{words[: MAX_CHARACTERS * 2 // 3]} [...] {words[-MAX_CHARACTERS // 3 :]}"
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -24,7 +24,7 @@ class Split:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImageFolder:
-    """Both splits, and what was passed over."""
+    """Both splits, and what was left out."""
 
     folder: Path
     train: Split

@@ -23,11 +23,11 @@ from ampbench.bench.plan.image_formats import ADVICE, has_mark, readable_suffixe
 TRAIN, TEST = ("train", "training"), ("test", "testing", "val", "validation", "valid")
 """What a split's folder may be called; the first that holds folders of classes counts."""
 LITTER = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"})
-"""Files that a desktop leaves behind, in lower case; hidden ones (`.DS_Store`, `._a.jpg`) are litter too."""
+"""Files that a desktop writes by itself, in lower case; hidden ones (`.DS_Store`, `._a.jpg`) are left out too."""
 
 
 def list_folder(folder: Path) -> ImageFolder:
-    """Look through a folder of images.
+    """List a folder of images.
 
     Raises:
         RequestError: a split or a class is missing or empty, or a folder cannot be read; in one line.
@@ -54,7 +54,7 @@ def has_classes(folder: Path) -> bool:
 
 
 def check_splits(folder: Path) -> None:
-    """Raise RequestError if a folder has no training or no test set; looks at its own entries only."""
+    """Raise RequestError if a folder has no training or no test set; only its own entries are read."""
     _split_folder(folder, TRAIN, "train")
     _split_folder(folder, TEST, "test")
 

@@ -20,7 +20,7 @@ def fewest_images(cell: Cell, num_images: int) -> int:
 
 
 def one_image_note(cell: Cell) -> str | None:
-    """Say in a line where a network of this cell sees one image alone; None where it does not, or nobody knows yet."""
+    """Say in a line where a network of this cell sees one image alone; None where it does not, or is not known yet."""
     known = NUM_TRAINING_IMAGES.get(cell.data)
     if known is None or fewest_images(cell, known) != 1:
         return None

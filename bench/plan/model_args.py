@@ -1,4 +1,4 @@
-"""`model_args`: arguments of a network itself, a table in an experiment file, one line of JSON everywhere else.
+"""`model_args`: arguments of a network itself, a table in an experiment file, a line of JSON everywhere else.
 
     model_args = {hidden_dropout_prob = 0.1, attention_dropout_prob = 0.1}
 

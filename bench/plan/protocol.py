@@ -1,4 +1,4 @@
-"""How a cell is timed, and when to stop: the tables `[measure]` and `[budget]` of an experiment file."""
+"""How a cell is measured, and when to stop: the tables `[measure]` and `[budget]` of an experiment file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from annotated_types import Ge, Gt, Le, Lt
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MeasurementProtocol:
-    """`[measure]`: how a cell is timed. None of it changes what is trained."""
+    """`[measure]`: how a cell is measured. None of it changes what is trained."""
 
     target_ci: Annotated[float, Gt(0), Lt(1)] = 0.005
     """Stop timing when the 95 % interval of the mean is within this share of it; for cells with epochs = 0."""
@@ -32,16 +32,17 @@ class MeasurementProtocol:
     keep_final: bool = False
     """Whether the weights of the last epoch stay too, as model_final.pt: the same without the optimizer."""
     numerics_samples: Annotated[int, Ge(0), Le(1000)] = 0
-    """Looks at every layer's gradient, spread evenly from before the first epoch to after the last, off the clock.
+    """Samples of every layer's gradient, spread evenly from before the first epoch to after the last, off the clock.
     Each compares one batch with strict fp32 and needs memory for copies of the model and the optimizer's state, and for
     fp32 activations; where it does not fit it is left out. For cells with epochs > 0."""
     numerics_activations: bool = False
-    """Whether those looks also take every layer's output and the gradient that reaches it."""
+    """Whether those samples also hold every layer's output and the gradient that reaches it."""
     passes: tuple[Literal["phases", "roofline", "memory", "snapshot"], ...] = ("phases",)
     """Untimed steps after the last timed one. `phases`: where a step's time goes, and what it waits for. `roofline`:
-    the peak of the board in the cell's dtype, by large products. `memory`: every allocation of a step, who made it and
-    what was there at the peak; on a CPU from a second training, built under the profiler. `snapshot`: on a GPU that
-    history as memory.pickle too, 10 to 400 MB a cell, for pytorch.org/memory_viz; a CPU has none; its row says so."""
+    the peak of the board in the cell's dtype, by large matrix products. `memory`: every allocation of a step, who made
+    it and what was there at the peak; on a CPU from a second training, built under the profiler. `snapshot`: on a GPU
+    that history as memory.pickle too, 10 to 400 MB a cell, for pytorch.org/memory_viz; a CPU has none, and its row says
+    so."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,6 +54,6 @@ class Budget:
     gpu_hours: Annotated[float, Gt(0), Le(1e6)] | None = None
     """No cell is started once the boards have worked this long in all."""
     memory_gib_per_cell: Annotated[float, Gt(0), Le(1e6)] | None = None
-    """Limit of a worker's data segment on the CPU, so that a cell and not the machine runs out of memory."""
+    """Limit of a worker's data segment on the CPU, so that the cell runs out of memory before the machine does."""
     checkpoint_minutes: Annotated[float, Ge(0), Le(1e6)] = 5.0
     """A training is kept at the end of an epoch when this long has passed since the last time; 0 keeps every epoch."""

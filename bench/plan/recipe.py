@@ -3,8 +3,8 @@
 Three facts describe how a network is trained in low precision (Micikevicius et al., 2018,
 "Mixed Precision Training", sections 3.1-3.3): the dtype the *weights* are kept in, the dtype the
 matrix products and convolutions *compute* in, and the *loss scale* that keeps small gradients
-representable. On NVIDIA GPUs two switches join them: whether fp32 products may run in TF32, and whether Linear layers
-multiply in fp8.
+representable. On NVIDIA GPUs there are two switches more: whether fp32 matrix products and convolutions may run in
+TF32, and whether Linear layers multiply in fp8.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from ampbench.bench.plan.loss_scale import LossScaleText
 
 Dtype = Literal["fp32", "fp16", "bf16"]
 Rounding = Literal["nearest", "stochastic", "kahan"]
-
 
 NAME = re.compile(r"[A-Za-z0-9_.+-]{1,60}")
 """Of a recipe: it becomes part of the name of a folder, of columns and of legends."""
@@ -40,9 +39,9 @@ class Recipe:
     weights: Dtype = "fp32"
     """Of parameters, gradients, momentum and BatchNorm statistics."""
     compute: Dtype = "fp32"
-    """Of products and convolutions; where it differs from `weights`, autocast chooses operator by operator."""
+    """Of matrix products and convolutions; where it differs from `weights`, autocast chooses operator by operator."""
     tf32: bool = False
-    """Whether fp32 products and convolutions may run in TF32 (NVIDIA Ampere and newer)."""
+    """Whether fp32 matrix products and convolutions may run in TF32 (NVIDIA Ampere and newer)."""
     fp8: bool = False
     """Whether Linear layers multiply in fp8 (NVIDIA Ada, Hopper and newer), everything else in bf16."""
     loss_scale: LossScaleText = "none"

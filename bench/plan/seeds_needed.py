@@ -1,4 +1,7 @@
-"""What a plan could find out: the chance that its seeds settle a question of accuracy. A table, since scipy is slow."""
+"""What a plan could find out: the chance that its seeds answer a question of accuracy.
+
+The chances are a table, because importing scipy would take longer than the whole plan.
+"""
 
 from __future__ import annotations
 

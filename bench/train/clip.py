@@ -19,7 +19,7 @@ class Clip:
     is taken in fp32 whatever the gradients' dtype: the square of 256 is infinite in fp16.
 
     Called between backward and the scaler's step. fp32 gradients are first unscaled. 16-bit ones keep their static
-    scale, which the fused optimizer divides out in fp32, so they are held against `max_norm` times that scale. A
+    scale, which the fused optimizer divides out in fp32, so their norm is compared with `max_norm` times that scale. A
     gradient that is not finite stays so, and the scaler skips the step.
     """
 

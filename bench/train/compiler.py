@@ -1,6 +1,6 @@
 """torch.compile for the network of a cell, with a cache of the run's own.
 
-The compiler's disk cache outlives a process, and a cell that found the kernels of another would not be alone.
+The compiler's cache on disk outlives a process: a cell that found the kernels of another would not start from nothing.
 """
 
 from __future__ import annotations

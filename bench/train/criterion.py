@@ -1,4 +1,4 @@
-"""The loss that a training minimises, which looks once, before the first update, whether model and labels fit."""
+"""The loss that a training minimises. Its first call checks that the model's output and the labels fit."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ampbench.bench.train.reduction import Reduction, reduction_of
 class Criterion:
     """From what the model returns, in fp32 and otherwise as it is, and labels (N,) to a loss: a scalar.
 
-    A loss of the model's own gets all of it, cross-entropy the logits. The first call holds shapes and dtypes against
+    A loss of the model's own gets all of it, cross-entropy the logits. The first call compares shapes and dtypes with
     the labels.
 
     Raises:
@@ -34,14 +34,14 @@ class Criterion:
         self.loss_fn = loss_of(model, cell.label_smoothing)
         self.is_own = has_own_loss(model)
         self.reduction: Reduction = "mean"
-        """Of a loss of the model's own it is tried in the first call, where a batch is taken apart."""
+        """Of a loss of the model's own it is tried in the first call, where a batch is computed in parts."""
         self.taken: str | None = None
         """What was taken of the model's output; None of a plain tensor."""
-        self._looked = False
+        self._is_checked = False
 
     def __call__(self, output: Any, y_N: Tensor) -> Tensor:
         """Return the loss of some images."""
-        if self._looked:
+        if self._is_checked:
             return self._loss(output, y_N)
         try:
             own = self.is_own and has_own_classes(self.model)
@@ -54,7 +54,7 @@ class Criterion:
             _check_loss(loss)
         except ValueError as e:
             raise ValueError(f"{self.name}: {e}") from e
-        self._looked = True
+        self._is_checked = True
         return loss
 
     def weight_of(self, num_images: int, num_whole: int) -> float:

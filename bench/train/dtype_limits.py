@@ -1,7 +1,7 @@
-"""What torch does not compute in 16 bits: told from its errors, which say it in many ways, in words that name the move.
+"""What torch does not compute in 16 bits: recognised by its errors, and said in words that name the next move.
 
 Not every operator has a kernel for every dtype (linear algebra and Fourier transforms have few in 16 bits), and a model
-that makes fp32 numbers by its own hand cannot mix them with 16-bit weights. Neither is an error of the model's where it
+that makes fp32 numbers itself cannot mix them with 16-bit weights. Neither is an error of the model's where it
 computes in fp32.
 """
 
@@ -27,7 +27,7 @@ OURS = tuple(f"{place}{os.sep}" for folder in PLACES for place in (folder, folde
 STANDARD = f"{Path(os.__file__).parent}{os.sep}"
 """Whose files no model stands in: torch and the harness, and Python's own library."""
 OPERATOR = re.compile(r"^\"(\w+)\"|, \"(\w+)\" not|^((?:linalg|fft)[\w.]*|\w+(?=\(\)))")
-"""The operator, in the ways that a message may name it."""
+"""The operator, in the forms in which a message may name it."""
 
 
 def why_not_in_16_bits(error: BaseException, recipe: Recipe, device: torch.device) -> str | None:

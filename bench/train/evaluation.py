@@ -1,4 +1,4 @@
-"""Accuracy, loss and macro metrics over exactly the test set: of finite numbers, or of none."""
+"""Accuracy, loss and macro metrics over exactly the test set; an output that is not finite is refused."""
 
 from __future__ import annotations
 

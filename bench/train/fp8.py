@@ -1,8 +1,8 @@
-"""fp8 products in Linear layers, through torchao's float8 training.
+"""fp8 matrix products in Linear layers, through torchao's float8 training.
 
 Both inputs of a product are rounded to 8 bits, weights and activations to E4M3 (3 fraction bits), gradients to E5M2
 (2), each tensor with a scale of its own that puts its largest entry at the format's largest (Micikevicius et al., 2022,
-"FP8 Formats for Deep Learning", sections 3 and 4). Weights, activations and updates stay as they are kept without it.
+"FP8 Formats for Deep Learning", sections 3 and 4). Weights, activations and updates keep their dtype.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ TILE = 16
 
 
 def with_fp8_products(model: nn.Module, *, emulate: bool = False) -> nn.Module:
-    """Return the model with fp8 products in each Linear layer that they fit; its weights stay the same objects.
+    """Return the model with fp8 matrix products in each Linear layer that allows them; its weights stay the same.
 
     A classifier of 10 classes is too narrow and keeps its dtype, as large trainings keep theirs. So does a subclass of
     `nn.Linear`: torch's attention reads the weight of one and never calls it.
@@ -37,13 +37,13 @@ def with_fp8_products(model: nn.Module, *, emulate: bool = False) -> nn.Module:
     try:
         from torchao.float8 import Float8LinearConfig, convert_to_float8_training
     except ImportError as e:
-        raise Unsupported(f"fp8 products come from torchao: pip install torchao ({e})") from e
+        raise Unsupported(f"fp8 matrix products come from torchao: pip install torchao ({e})") from e
     config = Float8LinearConfig(emulate=emulate, pad_inner_dim=True)
     return convert_to_float8_training(model, module_filter_fn=lambda layer, _name: _fits(layer), config=config)
 
 
 def without_fp8_products(model: nn.Module) -> nn.Module:
-    """Give the layers of a model with fp8 products their plain ones back, in place."""
+    """Let the layers of a model with fp8 matrix products compute in their own dtype again, in place."""
     for layer in model.modules():
         if isinstance(layer, nn.Linear) and type(layer).__module__.startswith("torchao."):
             layer.forward = partial(nn.Linear.forward, layer)  # type: ignore[method-assign]

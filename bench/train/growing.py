@@ -1,4 +1,4 @@
-"""Images decoded one after the other into files that only grow: a kill loses the image in flight and no more.
+"""Images decoded one after the other into files that only grow: a kill loses at most one image.
 
 `pixels` holds the images at one size, `index` a line for each: its path below the folder, size and time. An image whose
 line is there is not decoded again, also after others of the folder were mended, added or removed.

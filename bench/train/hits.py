@@ -1,7 +1,7 @@
-"""How many training images the network gets right, counted on the device as they are met.
+"""How many training images the network gets right, counted on the device while it trains.
 
-The logits are there for the loss, so it costs no second forward; of the epoch's images each was seen augmented, and
-by the weights before its own step. That is the accuracy which training scripts print beside their loss. It is lower
+The logits are there for the loss, so no second forward pass is needed. Each image is seen augmented, and by the weights
+before its own step. That is the accuracy which training scripts print beside their loss. It is lower
 than that of the finished epoch's weights on plain images.
 """
 
@@ -22,8 +22,8 @@ class Hits:
     def __init__(self, device: torch.device, num_classes: int, model: nn.Module | None = None) -> None:
         self.device = device
         self.num_classes = num_classes
-        self.model = nn.Identity() if model is None else model  # whose length may be asked in vain
-        """May say itself which class it means."""
+        self.model = nn.Identity() if model is None else model  # a model may raise in __len__, so no `or`
+        """May say by `classes_of` which class it means."""
         self.open_epoch()
 
     def open_epoch(self) -> None:

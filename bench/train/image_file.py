@@ -69,7 +69,7 @@ def _in_words(error: Exception) -> str:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """Return the image turned as its EXIF orientation says; one whose EXIF is damaged stays as it lies."""
+    """Return the image turned as its EXIF orientation says; one whose EXIF is damaged is not turned."""
     from PIL import ImageOps
 
     with suppress(OSError, SyntaxError, ValueError, KeyError, TypeError, IndexError, struct.error):

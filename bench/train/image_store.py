@@ -1,4 +1,4 @@
-"""Decoded images on disk, as every cell maps them: written piece by piece, so that no data set has to fit twice."""
+"""Decoded images on disk, as every cell maps them: written piece by piece, so that no data set is in memory twice."""
 
 from __future__ import annotations
 

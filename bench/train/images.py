@@ -1,7 +1,7 @@
-"""Images, decoded once, kept as uint8 and mapped from a cache: no loader stands between data and GPU.
+"""Images, decoded once, kept as uint8 and mapped from a cache, so that no data loader limits the speed of a training.
 
-A 2-worker PIL pipeline feeds about 18,000 images/s, which makes every fast precision look alike. Here the
-whole set moves to the device, and augmentation works on batches there.
+A pipeline of PIL with 2 worker processes brings about 18,000 images/s, and every precision that is faster would have
+that same speed. Here the whole set moves to the device, and batches are augmented there.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from torch import Tensor
 
 from ampbench.bench.plan.data_place import cache_folder
 from ampbench.bench.plan.image_listing import list_folder
+from ampbench.bench.plan.last_batch import NUM_TRAINING_IMAGES
 from ampbench.bench.plan.source import folder_path, listed_shards
 from ampbench.bench.store.image_cache import FACTS, Place, place_of
 from ampbench.bench.train.cifar import decode_cifar
@@ -31,8 +32,8 @@ from ampbench.bench.train.statuses import DataTooLarge
 CIFAR_MEAN, CIFAR_STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
 """Channel statistics as study S3 and its successors print them."""
 
-NUM_SYNTHETIC = 2048
-"""Training images of `synthetic`; a quarter as many for the test."""
+NUM_SYNTHETIC = NUM_TRAINING_IMAGES["synthetic"]
+"""A quarter as many for the test."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

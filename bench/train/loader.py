@@ -1,6 +1,6 @@
-"""Who brings the images of a batch to the device, as uint8: two ways to the same images in the same order.
+"""How the images of a batch come to the device, as uint8: two loaders with the same images in the same order.
 
-device        all images live on the device and a batch is gathered there: nothing stands before the GPU
+device        all images stay on the device and a batch is gathered there: the GPU waits for nothing
 dataloader    processes gather batches on the host and copy them over, as most training scripts do
 """
 
@@ -22,7 +22,7 @@ Batches = Iterator[tuple[Tensor, Tensor]]
 
 
 class Loader(Protocol):
-    """Takes an epoch's order of the training images apart."""
+    """Brings the training images, batch by batch, in the order of an epoch."""
 
     def batches(self, order_N: Tensor) -> Batches:
         """Return the images of one step after the other; `order_N` is int64, on the CPU."""
@@ -45,7 +45,7 @@ class DeviceLoader:
         """Return the images of one step after the other. Waits for nothing: an epoch's border is on the clock."""
         if self.device.type == "cuda":
             order_N = order_N.pin_memory().to(self.device, non_blocking=True)
-        for chosen_N in taken_apart(order_N, self.cell, self.ranks):
+        for chosen_N in split_by_step(order_N, self.cell, self.ranks):
             yield self.x_NCHW[chosen_N], self.y_N[chosen_N]
 
 
@@ -67,12 +67,12 @@ class HostLoader:
 
     def batches(self, order_N: Tensor) -> Batches:
         """Return the images of one step after the other, copied while the device is still at earlier ones."""
-        self._indices[:] = [chosen_N.tolist() for chosen_N in taken_apart(order_N, self.cell, self.ranks)]
+        self._indices[:] = [chosen_N.tolist() for chosen_N in split_by_step(order_N, self.cell, self.ranks)]
         for x_NCHW, y_N in self._loader:
             yield x_NCHW.to(self.device, non_blocking=True), y_N.to(self.device, non_blocking=True)
 
 
-def taken_apart(order_N: Tensor, cell: Cell, ranks: Ranks) -> Iterator[Tensor]:
+def split_by_step(order_N: Tensor, cell: Cell, ranks: Ranks) -> Iterator[Tensor]:
     """Return the indices of each step; of ranks, every one takes its own of them."""
     for chosen_N in order_N.split(cell.global_batch_size):
         if len(chosen_N) == cell.global_batch_size or not cell.drop_last:

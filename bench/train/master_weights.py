@@ -1,7 +1,7 @@
 """fp32 copies of 16-bit weights: what the optimizer updates where 16 bits would round the update away.
 
 A weight w in 16 bit moves only if the update reaches half the gap to its neighbour: 2^-9 |w| at the most in bf16,
-2^-12 |w| in fp16. Late in a training most updates are smaller and are lost. Three ways to keep them:
+2^-12 |w| in fp16. Late in a training most updates are smaller and are lost. There are three ways to keep them:
 
     master_weights          update an fp32 copy, round it into the weight (Micikevicius et al., 2018, section 3.1)
     rounding = stochastic   round up or down at random, so that the mean is exact (Gupta et al., 2015, section 3)
@@ -28,7 +28,7 @@ class MasterWeights:
     """fp32 parameters that follow 16-bit weights: their gradients come from them, their values go back to them.
 
     Hooks do both, so the training step knows nothing of it: a gradient moves over as soon as backward has
-    accumulated it, before any loss scaler looks; the values go back when the optimizer has stepped.
+    accumulated it, before any loss scaler reads it; the values go back when the optimizer has stepped.
     """
 
     def __init__(self, weights: Iterable[nn.Parameter], rounding: Rounding, device: torch.device, seed: int) -> None:

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 DOCUMENTED = "models/external.py"
-"""Where a model finds what it has to be like."""
+"""Where a model's author reads what it has to return."""
 
 
 def logits_of(output: Any) -> Tensor:
@@ -71,7 +71,7 @@ def mapped(change: Callable[[Tensor], Tensor], output: Any) -> Any:
 
 
 def check_output(output: Any, y_N: Tensor, num_classes: int, *, is_read_by_model: bool) -> str | None:
-    """Hold what a model returned against the labels; return what was taken of it, or None of a plain tensor.
+    """Check what a model returned against the labels; return what was taken of it, or None of a plain tensor.
 
     Args:
         output: of the model.

@@ -1,4 +1,4 @@
-"""A recipe made effective: TF32 switches, weights cast, autocast, loss scaler. Data in, null objects out.
+"""What a recipe sets in torch: the TF32 switches, the dtype of the weights, autocast and the loss scaler.
 
 Every recipe gets an autocast and a scaler; those it does not use are disabled and do nothing, so that the
 training step has no branch on the recipe.
@@ -24,7 +24,7 @@ DTYPES: dict[str, torch.dtype] = {"fp32": torch.float32, "fp16": torch.float16, 
 
 
 class Scaler(GradScaler):
-    """torch's GradScaler that also counts the steps it skips, on the device, and may hold its scale still."""
+    """torch's GradScaler that also counts the steps it skips, on the device, and may keep its scale constant."""
 
     def __init__(self, scale: LossScale, device: torch.device) -> None:
         super().__init__(
@@ -44,8 +44,8 @@ class Scaler(GradScaler):
     def update(self, new_scale: float | Tensor | None = None) -> None:
         """Count a skip, then adapt the scale; a static one goes back to its power of two.
 
-        A skip is known only on the device: a fused optimizer asks `found_inf` in its kernel, an unfused one is
-        not called. Both leave it here, so that no step waits to tell its story.
+        Only the device knows of a skip: a fused optimizer reads `found_inf` in its kernel, and an unfused one is not
+        called. So skips are added up on the device, and no step waits for it.
         """
         if not self.is_enabled():
             return
@@ -63,7 +63,7 @@ class Scaler(GradScaler):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take a state back."""
         if self.is_enabled():
-            self._per_optimizer_states.clear()  # a step that did not get to its end left its half there
+            self._per_optimizer_states.clear()  # a step that raised in its middle left its part there
             super().load_state_dict({k: v for k, v in state_dict.items() if k != "num_skipped"})
             self.num_skipped.fill_(state_dict["num_skipped"])
 
@@ -104,10 +104,10 @@ def set_up_precision(cell: Cell, device: torch.device) -> Precision:
 
 
 def wants_onednn(cell: Cell) -> bool:
-    """Whether oneDNN is to compute a CPU's products: as the cell says, or where it has a kernel for all of them.
+    """Whether oneDNN is to compute a CPU's matrix products and convolutions; `auto` is where it is fast.
 
-    Of fp16 weight gradients it has one for AMX-FP16, then its reference (oneDNN, src/cpu/cpu_convolution_list.cpp,
-    `backward_weights`); torch's own kernels add the images' gradients up in fp16.
+    For weight gradients in fp16 it has a kernel for AMX-FP16, and without that its slow reference loop (oneDNN,
+    src/cpu/cpu_convolution_list.cpp, `backward_weights`); torch's own kernels add the images' gradients up in fp16.
     """
     if cell.onednn == "auto":
         return cell.precision.compute != "fp16" or torch.cpu._is_amx_fp16_supported()
@@ -115,9 +115,9 @@ def wants_onednn(cell: Cell) -> bool:
 
 
 def set_fp32_precision(*, tf32: bool) -> None:
-    """Switch TF32 on or off for products, convolutions and RNNs alike.
+    """Switch TF32 on or off for matrix products, convolutions and RNNs alike.
 
-    torch's own default is neither: convolutions run in TF32 and products do not. These two flags are the
+    torch's own default is neither: convolutions run in TF32 and matrix products do not. These two flags are the
     one pair that works the same on torch 2.11 to 2.15; on 2.11 the newer global
     `torch.backends.fp32_precision = "ieee"` leaves convolutions in TF32, and mixing both makes getters raise.
     """
@@ -142,14 +142,18 @@ def require_support(recipe: Recipe, device: torch.device) -> None:
     if recipe.tf32 and device.type == "cpu":
         raise Unsupported("TF32 is a mode of NVIDIA GPUs; a CPU has none")
     if recipe.fp8 and device.type == "cpu":
-        raise Unsupported("fp8 products need an NVIDIA GPU of compute capability 8.9 (Ada, Hopper); a CPU has none")
+        raise Unsupported(
+            "fp8 matrix products need an NVIDIA GPU of compute capability 8.9 (Ada, Hopper); a CPU has none"
+        )
     if device.type != "cuda":
         return
     major, minor = torch.cuda.get_device_capability(device)
     if recipe.tf32 and major < 8:
         raise Unsupported(f"TF32 needs compute capability 8.0 (Ampere); this GPU has {major}.{minor}")
     if recipe.fp8 and (major, minor) < (8, 9):
-        raise Unsupported(f"fp8 products need compute capability 8.9 (Ada, Hopper); this GPU has {major}.{minor}")
+        raise Unsupported(
+            f"fp8 matrix products need compute capability 8.9 (Ada, Hopper); this GPU has {major}.{minor}"
+        )
     if "bf16" in (recipe.weights, recipe.compute) and not torch.cuda.is_bf16_supported(including_emulation=False):
         raise Unsupported(f"bf16 needs compute capability 8.0 (Ampere); this GPU has {major}.{minor}")
 

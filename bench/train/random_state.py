@@ -1,6 +1,6 @@
 """The random generators of the process: torch's own, of the CPU and of a GPU, Python's and NumPy's.
 
-Dropout draws from torch's; a model of one's own may draw from any, stochastic depth from Python's for one.
+Dropout draws from torch's; a user's model may draw from any of them, stochastic depth for example from Python's.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ def learning_rate(cell: Cell, *, epoch: int, step: int, steps_per_epoch: int) ->
         step: within the epoch, from 0.
         steps_per_epoch: optimizer steps an epoch.
 
-    A run of 0 epochs has no course to follow: whatever the schedule, it keeps the cell's own rate.
+    A run of 0 epochs is a timing: whatever the schedule, it keeps the cell's own rate.
     """
     schedule = SCHEDULES[cell.schedule] if cell.epochs else constant
     return schedule(cell, Progress(epoch, step, steps_per_epoch))

@@ -1,7 +1,7 @@
-"""What is set for the whole process and decides how torch computes: ours, whatever a model's factory or import sets.
+"""The settings of the process that decide how torch computes: they stay ours, whatever a model's code sets.
 
-A factory that sets the default dtype to float64, say, or lets products run in TF32, would do so to our witnesses and to
-every step, and the label would not be true.
+A factory that sets the default dtype to float64, say, or lets matrix products run in TF32, would do so for our checks
+and for every step too, and the cell would not compute in the precision of its name.
 """
 
 from __future__ import annotations
@@ -80,10 +80,11 @@ SETTINGS: dict[str, Setting] = {
     "attention of cuDNN": Setting(CUDA.cudnn_sdp_enabled, CUDA.enable_cudnn_sdp),
     "NumPy's errors": Setting(np.geterr, lambda value: np.seterr(**value)),
 }
-"""By the word that a record uses. One that this torch lacks is passed over."""
+"""By the word that a record uses. A setting that this version of torch lacks is left out."""
 
 OLDER = ("float32_matmul_precision", "cuda.matmul.allow_tf32", "cudnn.allow_tf32", "fp32 precision of mkldnn.matmul")
-"""Set back once more at the end: the first of them sets the others, and the newer ones make torch doubt the older."""
+"""Set back once more at the end: the first of them sets the others, and torch does not read the older ones
+while the newer ones differ."""
 
 UNREADABLE = "mixed"
 """In the place of a value that torch does not tell, since the older and the newer switches contradict each other."""

@@ -1,4 +1,4 @@
-"""Endings of a cell that are results and not errors of ours."""
+"""Exceptions that end a cell and are results: each becomes a status of its record."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One training, ready to step: images, model, precision, optimizer and the three random states behind them."""
+"""One training, ready to step: its batches, its model and all that updates it."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ from ampbench.schema.learning import Evaluation
 class Training:
     """A cell's network and everything that updates it, on one device: the whole training, or a rank's part in it.
 
-    The seed sets three generators apart: weights, order of the images, augmentation. Cells of a group thus
-    start from the same weights and see the same images in the same order, whatever their precision. Ranks draw
-    the same order and take every batch apart; what they draw for their own images differs.
+    The seed starts three random generators of their own: weights, order of the images, augmentation. So the cells of a
+    group start from the same weights and see the same images in the same order, whatever their precision. Ranks draw
+    the same order, and each takes its share of every batch; what they draw for their own images differs.
 
     Args:
         cell: what is trained, and how.
@@ -105,10 +105,10 @@ class Training:
         return sum(p.numel() for p in self.weights.values())
 
     def start_over(self, *, channels_last: bool) -> None:
-        """Be the training that was built, from its seed, in another layout."""
+        """Build the same training again, from its seed, in another layout."""
         cell = replace(self.cell, channels_last=channels_last)
         parts = (cell, self.images, self.device, self.ranks, self.start)
-        vars(self).clear()  # two of them may not fit
+        vars(self).clear()  # there may be no memory for two of them
         Training.__init__(self, *parts)
 
     def compile(self) -> None:

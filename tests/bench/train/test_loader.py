@@ -13,7 +13,7 @@ from torch import Tensor
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.recipe import RECIPES
 from ampbench.bench.train.images import Images, load_images
-from ampbench.bench.train.loader import taken_apart
+from ampbench.bench.train.loader import split_by_step
 from ampbench.bench.train.ranks import Ranks
 from ampbench.bench.train.training import Training
 
@@ -67,8 +67,8 @@ def test_the_images_of_a_dataloader_stay_on_the_host(images: Images) -> None:
 
 def test_ranks_share_out_every_batch_and_the_batch_is_that_of_one_process() -> None:
     cell = replace(CELL, batch_size=3, gpus=2)
-    shares = [list(taken_apart(torch.arange(20), cell, Ranks(rank=r, world_size=2))) for r in (0, 1)]
-    alone = list(taken_apart(torch.arange(20), replace(cell, gpus=1, batch_size=6), Ranks()))
+    shares = [list(split_by_step(torch.arange(20), cell, Ranks(rank=r, world_size=2))) for r in (0, 1)]
+    alone = list(split_by_step(torch.arange(20), replace(cell, gpus=1, batch_size=6), Ranks()))
     assert [len(share) for share in shares[0]] == [3, 3, 3]
     for own, other, whole in zip(*shares, alone, strict=True):
         assert sorted([*own.tolist(), *other.tolist()]) == whole.tolist()
