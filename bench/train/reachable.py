@@ -13,8 +13,9 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-LIBRARIES = sys.stdlib_module_names | {"bench", "models", "numpy", "timm", "torch", "torchao", "torchvision"}
-"""Packages whose classes and global variables are taken to hold no state of a training."""
+LIBRARIES = sys.stdlib_module_names | {"ampbench", "numpy", "timm", "torch", "torchao", "torchvision"}
+"""Packages whose classes and global variables are taken to hold no state of a training. A user's may be called `models`
+or `bench`."""
 
 
 class Kept(NamedTuple):

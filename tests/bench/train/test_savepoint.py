@@ -128,6 +128,18 @@ def test_sparse_tensors_views_and_shared_memory_come_back() -> None:
     assert torch.equal(net.compressed.to_dense(), torch.eye(3))
 
 
+@pytest.mark.parametrize("package", ["models", "bench"])
+def test_a_users_package_may_be_called_as_one_of_ours(package: str) -> None:
+    class Counted(stateful.Locked):
+        calls = 0
+
+    Counted.__module__ = f"{package}.mine"
+    savepoint = Savepoint({"model": Counted()}, CPU)
+    Counted.calls = 3
+    savepoint.roll_back()
+    assert Counted.calls == 0
+
+
 def test_a_reference_that_cannot_be_made_leaves_the_switches_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     def failing(_: object) -> None:
         assert not torch.backends.cudnn.allow_tf32
