@@ -1,4 +1,4 @@
-"""Models that end badly, and one that does not: each is named in experiments as tests.failing:NAME."""
+"""Models that end badly, and one that does not: each is named in experiments as tests.support.failing:NAME."""
 
 from __future__ import annotations
 

@@ -122,7 +122,13 @@ memory_gib_per_cell = 6
     result = run(file)
     assert result.returncode == 0, result.stdout + result.stderr
     rows = {
-        (row["model"][14:], row["batch_size"], row["learning_rate"], row["precision"]): row for row in rows_of(file)
+        (
+            row["model"].removeprefix("tests.support.failing:"),
+            row["batch_size"],
+            row["learning_rate"],
+            row["precision"],
+        ): row
+        for row in rows_of(file)
     }
     expected = {
         ("Hungry", 32, 0.01, "fp32"): ("oom", "out of memory at batch size 32: .*DefaultCPUAllocator"),
@@ -157,8 +163,10 @@ memory_gib_per_cell = 6
     before = {path: path.stat().st_mtime_ns for path in file.parent.rglob("record.parquet")}
     assert not re.search(r"^ +1/\d", run(file).stdout, re.MULTILINE)
     file.write_text(file.read_text().replace("batch_size = [32, 64]", "batch_size = [32, 64, 128]", 1))
-    wider = run(file, "--only", "batch_size=128", "--only", "model=tests.failing:Tiny", "--only", "learning_rate=0.01")
-    assert " 1/1 tests.failing:Tiny fp32 b128 s0" in wider.stdout, wider.stdout + wider.stderr
+    wider = run(
+        file, "--only", "batch_size=128", "--only", "model=tests.support.failing:Tiny", "--only", "learning_rate=0.01"
+    )
+    assert " 1/1 tests.support.failing:Tiny fp32 b128 s0" in wider.stdout, wider.stdout + wider.stderr
     after = {path: path.stat().st_mtime_ns for path in file.parent.rglob("record.parquet")}
     assert before.items() <= after.items()
     assert len(after) == len(before) + 1
@@ -310,7 +318,7 @@ def test_a_second_worker_waits_for_the_one_cpu_and_says_for_whom(experiment_file
         wait_until(lambda: len(records(one)) >= 1)
         second = run(other, "--only", "batch_size=2048", "--only", "seed=0")
         first.communicate(timeout=1800)
-    assert "waiting for cpu, held by tests.failing:Slow" in second.stdout, second.stdout
+    assert "waiting for cpu, held by tests.support.failing:Slow" in second.stdout, second.stdout
     assert "of one (process" in second.stdout
     assert second.returncode == 0
 
