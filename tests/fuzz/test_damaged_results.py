@@ -24,9 +24,9 @@ from ampbench.visualize.read.notes import notes
 from ampbench.visualize.show import table
 from ampbench.visualize.show.summary import summary
 from ampbench.visualize.show.summary_text import summary_text
-from tests.bench.store.test_store import plan_of
 from tests.conftest import ROOT
 from tests.fuzz.conftest import SEED, drawn
+from tests.support.results import plan_of
 
 PLAN = plan_of()
 

@@ -15,14 +15,14 @@ import torch.nn.functional as F
 from ampbench.bench.train.images import load_images
 from ampbench.bench.train.outputs import in_fp32, logits_of
 from ampbench.bench.train.schedule import learning_rate
-from tests.habits import further
+from tests.habits import further, methods
 from tests.habits.ending import cell_of, end
 
 LEARN = [
     *(further.data_parallel, further.compiled, further.WeightedLoss, further.WeightedCriterion),
-    *(further.CountsOutside, further.LikeHuggingFace, further.ArcFace, further.CenterLoss, further.MixesUp),
-    *(further.HookedFrom, further.GhostNorm, further.PenaltyOnGradient, further.OwnOptimizer, further.Teacher),
-    *(further.ReentrantOnImages, further.Says, further.Frozen),
+    *(further.CountsOutside, further.LikeHuggingFace, methods.ArcFace, methods.CenterLoss, methods.MixesUp),
+    *(methods.HookedFrom, methods.GhostNorm, methods.PenaltyOnGradient, methods.OwnOptimizer, methods.Teacher),
+    *(methods.ReentrantOnImages, further.Says, methods.Frozen),
 ]
 
 
@@ -34,7 +34,7 @@ def as_in_a_process_of_its_own() -> Iterator[None]:
 
 
 def name_of(model: Any) -> str:
-    return f"tests.habits.further:{model.__name__}"
+    return f"{model.__module__}:{model.__name__}"
 
 
 def by_hand(build: Any, recipe: str) -> tuple[float, float]:

@@ -7,19 +7,19 @@ import re
 
 import pytest
 
-from tests.habits import sample
+from tests.habits import losses, sample
 from tests.habits.ending import end
 
 LEARN = [
     *(sample.Tied, sample.OddParameters, sample.Normed, sample.Checkpointed, sample.OwnBackward, sample.Lazy),
-    *(sample.LogProbabilities, sample.SquaredError, sample.DeepSupervision, sample.StoresItsLoss, sample.WideLoss),
+    *(losses.LogProbabilities, losses.SquaredError, losses.DeepSupervision, losses.StoresItsLoss, losses.WideLoss),
     *(sample.DrawsByItself, sample.Locked, sample.LateBuffers, sample.TwoThreads, sample.Rotary, sample.WideStatistics),
     *(sample.CallsItself, sample.OwnState, sample.MoreArguments, sample.sequential, sample.scripted),
 ]
 
 
 def name_of(model: object) -> str:
-    return f"tests.habits.sample:{model.__name__}"  # type: ignore[attr-defined]
+    return f"{model.__module__}:{model.__name__}"  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("recipe", ["fp32", "bf16_amp", "bf16", "fp16_amp_scaled"])
@@ -48,10 +48,10 @@ def test_looks_an_average_and_accumulation_leave_it_trainable(model: object) -> 
     ("model", "said"),
     [
         (sample.LateLayer, r"LateLayer: its first step made the weight 'linear.weight'"),
-        (sample.LossAndLogits, r"LossAndLogits: the model returns tuple of NoneType, Tensor \(64, 10\), and no logits"),
-        (sample.LossOfImages, r"LossOfImages: its own loss\(outputs, y_N\) failed with what the model returned"),
-        (sample.LossOfThree, r"LossOfThree: its own loss\(outputs, y_N\) failed with what the model returned"),
-        (sample.NeedsLabels, r"missing 1 required positional argument: 'y_N'"),
+        (losses.LossAndLogits, r"LossAndLogits: the model returns tuple of NoneType, Tensor \(64, 10\), and no logits"),
+        (losses.LossOfImages, r"LossOfImages: its own loss\(outputs, y_N\) failed with what the model returned"),
+        (losses.LossOfThree, r"LossOfThree: its own loss\(outputs, y_N\) failed with what the model returned"),
+        (losses.NeedsLabels, r"missing 1 required positional argument: 'y_N'"),
     ],
     ids=lambda x: x if isinstance(x, str) else x.__name__,
 )

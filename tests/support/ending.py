@@ -1,4 +1,4 @@
-"""Models that misbehave where nothing of the measurement is: each is named in experiments as tests.ending:NAME."""
+"""Models that misbehave where nothing of the measurement is: named in experiments as tests.support.ending:NAME."""
 
 from __future__ import annotations
 

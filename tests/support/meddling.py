@@ -1,4 +1,4 @@
-"""Factories that set what belongs to the process; each is named in experiments as tests.meddling:NAME."""
+"""Factories that set what belongs to the process; each is named in experiments as tests.support.meddling:NAME."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tests.support.tiny import Net
+from tests.support.tiny import FromFirstInput, Net
 
 
 def wide() -> Net:
@@ -65,14 +65,8 @@ def switching() -> Net:
     return Net()
 
 
-class Lazy(Net):
-    """Layers that take their shapes from their first input, a norm with running statistics among them."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv = nn.LazyConv2d(8, 3, padding=1)
-        self.norm = nn.LazyBatchNorm2d()
-        self.linear = nn.LazyLinear(10)
+class Lazy(FromFirstInput, Net):
+    """A net of such layers, with a dropout."""
 
 
 class LateWeight(Net):

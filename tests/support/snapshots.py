@@ -1,6 +1,6 @@
 """Histories of the allocator made by hand, in torch's format, whose true answers are known.
 
-`python -m tests.snapshots` writes the fixture.
+`python -m tests.support.snapshots` writes the fixture.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A small conv net with all that a state can hide in, for tests of training: named in experiments as tests.tiny:Net."""
+"""A small net with all that a state can hide in, for tests of training: in experiments tests.support.tiny:Net."""
 
 from __future__ import annotations
 
@@ -26,6 +26,16 @@ class Net(nn.Module):
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         return self.linear(self.dropout(self.features(x_NCHW).flatten(1)))
+
+
+class FromFirstInput(nn.Module):
+    """Put before a net: its layers take their shapes from their first input, a norm with running statistics too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.LazyConv2d(8, 3, padding=1)
+        self.norm = nn.LazyBatchNorm2d()
+        self.linear = nn.LazyLinear(10)
 
 
 class Threaded(Net):

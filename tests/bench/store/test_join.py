@@ -1,78 +1,17 @@
-"""Records on disk: whole or absent, with units, joined to exactly the present plan."""
+"""Runs joined to exactly the present plan: whatever cannot be read is named, and made again where it can be."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ampbench.bench.plan.errors import RequestError
-from ampbench.bench.plan.experiment import parse_experiment
-from ampbench.bench.plan.matrix import Plan, make_plan
-from ampbench.bench.store.atomic import RECORD, replacing
+from ampbench.bench.store.atomic import RECORD
 from ampbench.bench.store.folder import Folder
 from ampbench.bench.store.join import damaged_files, join, joined_rows, why_not_whole
-from ampbench.bench.store.record import write_run
 from ampbench.bench.store.tables import TABLES
-
-TEXT = """
-question = "Q?"
-[matrix]
-seed = [0, 1]
-precision = ["fp32", "bf16", "bf16_amp"]
-[fixed]
-model = "LeNet"
-data = "digits"
-batch_size = 32
-[[exclude]]
-precision = "bf16"
-seed = 1
-because = "known to fail"
-"""
-
-
-def plan_of(text: str = TEXT, path: Path = Path("trial.toml")) -> Plan:
-    return make_plan(parse_experiment(path, text))
-
-
-def finish(folder: Folder, plan: Plan, count: int) -> None:
-    for cell in plan.cells[:count]:
-        folder.run_path(cell).mkdir(parents=True, exist_ok=True)
-        steps = [{"step": 1, "epoch": 1, "loss": 2.5}, {"step": 2, "epoch": 1, "loss": 2.0}]
-        write_run(folder.run_path(cell), cell, {"status": "ok", "cell_s": 3.0}, {"steps": steps})
-
-
-def test_a_write_that_is_cut_short_leaves_no_file(tmp_path: Path) -> None:
-    def interrupted() -> None:
-        with replacing(tmp_path / "record.parquet") as partial:
-            partial.write_text("half")
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        interrupted()
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_an_unknown_column_is_refused(tmp_path: Path) -> None:
-    cell = plan_of().cells[0]
-    with pytest.raises(ValueError, match=r"'imagess'.* not in ampbench/schema/; add them there"):
-        write_run(tmp_path, cell, {"imagess": 1}, {})
-
-
-def test_unit_label_and_meaning_travel_with_every_column(tmp_path: Path) -> None:
-    folder, plan = Folder(path=tmp_path), plan_of()
-    finish(folder, plan, 1)
-    join(plan, folder)
-    for table, columns in TABLES.items():
-        schema = pq.read_schema(tmp_path / f"{table}.parquet")
-        assert schema.names == [column.name for column in columns]
-        for column in columns:
-            metadata = schema.field(column.name).metadata
-            assert metadata[b"label"].decode() == column.label
-            assert metadata[b"unit"].decode() == column.unit
-    assert all(column.meaning for column in TABLES["cells"])
+from tests.support.results import DAMAGES, TEXT, finish, plan_of, spoil
 
 
 def test_the_joined_tables_hold_the_plans_finished_and_excluded_cells(tmp_path: Path) -> None:
@@ -112,33 +51,6 @@ def test_a_record_of_an_older_version_is_joined_with_nulls(tmp_path: Path) -> No
     pq.write_table(old, record)
     join(plan, folder)
     assert joined_rows(folder, ["gap_share", "status"])[0] == {"gap_share": None, "status": "ok"}
-
-
-def test_another_file_of_the_same_name_may_not_take_over_a_folder(tmp_path: Path) -> None:
-    first = plan_of(path=tmp_path / "a" / "trial.toml")
-    folder = Folder.of(first, tmp_path / "results")
-    folder.write_plan(first, command="c", git_commit=None, git_dirty=None)
-    assert Folder.of(first, tmp_path / "results") == folder
-    with pytest.raises(RequestError, match="another file of the same name; rename one, or give --results"):
-        Folder.of(plan_of(path=tmp_path / "b" / "trial.toml"), tmp_path / "results")
-
-
-def spoil(path: Path, how: str) -> None:
-    """Damage a file in one of the ways in which files are damaged."""
-    content = path.read_bytes()
-    if how == "deleted":
-        path.unlink()
-    elif how == "truncated":
-        path.write_bytes(content[: len(content) // 2])
-    elif how == "empty":
-        path.write_bytes(b"")
-    elif how == "foreign":
-        pq.write_table(pa.table({"cell_id": ["0123456789abcdef"], "step": [1]}), path)
-    else:
-        path.write_text("a text\n" * 100)
-
-
-DAMAGES = ("deleted", "truncated", "empty", "foreign", "text")
 
 
 @pytest.mark.parametrize("how", DAMAGES)

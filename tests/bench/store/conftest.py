@@ -1,0 +1,70 @@
+"""A folder of results in which all that was ever renamed holds something."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from ampbench.bench.machine.board import Board
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.store.convert import files_of
+from ampbench.bench.store.folder import Folder
+from ampbench.bench.store.join import join
+from ampbench.bench.store.record import write_parquet
+from ampbench.bench.store.run import Run
+from tests.support.results import plan_of
+
+PLAN = plan_of()
+
+Read = dict[Path, pa.Table]
+
+
+def run_of(folder: Folder, cell: Cell) -> Run:
+    experiment = PLAN.experiment
+    path, protocol, budget = folder.run_path(cell), experiment.protocol, experiment.budget
+    board = Board(board_id="cpu")
+    return Run(folder=path, cell=cell, protocol=protocol, budget=budget, board=board, order=1, command="c")
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    """A folder of results whose renamed columns all hold something, joined."""
+    folder = Folder(path=tmp_path / "old results" / "trial")
+    for cell in PLAN.cells[:4]:
+        run_of(folder, cell).save()
+        rows = {
+            "steps": [{"step": i, "epoch": 1, "loss": 2.0, "loss_scale_factor": 2.0**i} for i in range(3)],
+            "epochs": [{"epoch": 1, "wall_images_per_s": 90.0, "loss_scale_factor": 8.0, "epoch_evaluation_s": 0.5}],
+            "blocks": [{"block": 1, "epoch": 1, "images_per_s": 100.0, "steady": True}],
+            "layers": [
+                {"step": 1, "layer": "conv1", "tensor": "gradient", "quantity": name, "value": 3.0}
+                for name in ("loss_scale_factor", "norm")
+            ],
+        }
+        for table, traces in rows.items():
+            path = folder.run_path(cell) / f"{table}.parquet"
+            write_parquet(path, table, [{"cell_id": cell.cell_id, **row} for row in traces])
+        record = {
+            "cell_id": cell.cell_id, "group_id": cell.group_id, "run_folder": cell.run_folder, **cell.settings,
+            "status": "ok", "cell_s": 3.0, "images_per_s": 100.0, "environment_id": "e", "machine": "m", "torch": "2",
+            "method_version": 4, "steady_peak_bytes": 2**20, "memory_instrument": "rss", "num_test_images": 100,
+            "dtype_check": "fp32 12", "matmul_conv_share": 0.5, "passes_s": 1.0, "numerics_probe_s": 2.0,
+            "evaluation_s": 0.5,
+        }  # fmt: skip
+        write_parquet(folder.run_path(cell) / "record.parquet", "cells", [record])
+    folder.write_plan(PLAN, command="x", git_commit=None, git_dirty=None)
+    join(PLAN, folder)
+    return folder.path
+
+
+def read_all(results: Path) -> Read:
+    return {path: pq.read_table(path) for path, _ in files_of(results) if path.suffix == ".parquet"}
+
+
+def assert_same(results: Path, before: Read) -> None:
+    for path, rows in read_all(results).items():
+        assert rows.equals(before[path]), path
+        assert rows.schema.equals(before[path].schema, check_metadata=True), path
