@@ -6,9 +6,10 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
+if TYPE_CHECKING:  # a machine that only plans has no pyarrow
+    import pyarrow as pa
 
 STAMP = ".joined.json"
 """In an experiment's results folder, beside the tables."""
