@@ -31,12 +31,12 @@ MIN_EVALUATION_BATCH = 128
 SIZES = re.compile(r"\b(size|sizes|shape|shapes|dimension)\b")
 """What torch says of tensors that do not fit each other."""
 
-Told = Callable[[float], None]
-"""Hears which share of the test set's batches has been queued."""
+OnProgress = Callable[[float], None]
+"""Called with the share of the test set whose batches have been queued."""
 
 
-def nobody(_share: float) -> None:
-    """Hear nothing."""
+def ignore_progress(_share: float) -> None:
+    """Do nothing."""
 
 
 def evaluation_batch_size(cell: Cell) -> int:
@@ -56,7 +56,7 @@ def evaluate(
     batch_size: int,
     num_classes: int,
     ranks: Ranks = ALONE,
-    told: Told = nobody,
+    on_progress: OnProgress = ignore_progress,
 ) -> Evaluation:
     """Evaluate in the recipe's own precision; `prepare` turns uint8 pixels into the model's input.
 
@@ -91,7 +91,7 @@ def evaluate(
         # Not torch.bincount, which on a GPU waits for the smallest and the largest number.
         confusion_KK.index_add_(0, y_B * num_classes + guess_B, torch.ones_like(y_B))
         num_queued += len(y_B)
-        told(num_queued / len(y_N))
+        on_progress(num_queued / len(y_N))
     _ = model.train() if was_training else model.eval()
     total = loss_sum.total()
     ranks.add_up((counts, total))

@@ -1,7 +1,7 @@
-"""Where the pixels of a batch go: crop, flip, rotate, resize, each for all images at once.
+"""Changes of where the pixels of a batch are: crop, flip, rotate, resize, each for all images at once.
 
-Every function comes twice: once told what to do with each image, once drawing it from a generator. Draws stay on the
-device, and nothing waits for them.
+Every function exists twice: one is given what to do with each image, the other draws that from a generator. The draws
+stay on the device, and nothing waits for them.
 """
 
 from __future__ import annotations

@@ -16,10 +16,10 @@ import numpy as np
 
 from ampbench.bench.train.image_file import decode_image
 
-Tell = Callable[[int, int], None]
-"""Is told how many images are done, of how many."""
+OnProgress = Callable[[int, int], None]
+"""Called with the number of images that are decoded, and of all."""
 
-TELL_EVERY_S = 0.5
+PROGRESS_EVERY_S = 0.5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,7 +39,7 @@ class Gathered:
         return self.pixels_NCHW[self.places_N[piece]]
 
 
-def decode_all(paths: Sequence[Path], folder: Path, size: int, growing: Path, tell: Tell) -> Gathered:
+def decode_all(paths: Sequence[Path], folder: Path, size: int, growing: Path, on_progress: OnProgress) -> Gathered:
     """Decode the images that `growing` does not hold yet, and return all of `paths`, in that order.
 
     Args:
@@ -47,7 +47,7 @@ def decode_all(paths: Sequence[Path], folder: Path, size: int, growing: Path, te
         folder: what the index's paths are relative to.
         size: height and width to decode to.
         growing: a folder for what is decoded; whoever calls holds its lock.
-        tell: is called twice a second.
+        on_progress: is called twice a second.
 
     Raises:
         ValueError: images cannot be read. All of them are named, and the others are decoded by then.
@@ -57,12 +57,12 @@ def decode_all(paths: Sequence[Path], folder: Path, size: int, growing: Path, te
     lines = [_line(path, folder) for path in paths]
     known = _known(growing, 3 * size * size)
     refused: list[str] = []
-    told_s = 0.0
+    called_s = 0.0
     with (growing / "pixels").open("ab") as pixels, (growing / "index").open("ab") as index:
         for i, (path, line) in enumerate(zip(paths, lines, strict=True)):
-            if time.monotonic() - told_s > TELL_EVERY_S:
-                told_s = time.monotonic()
-                tell(i, len(paths))
+            if time.monotonic() - called_s > PROGRESS_EVERY_S:
+                called_s = time.monotonic()
+                on_progress(i, len(paths))
             if line in known:
                 continue
             try:
@@ -78,7 +78,7 @@ def decode_all(paths: Sequence[Path], folder: Path, size: int, growing: Path, te
     if refused:
         count = f"{len(refused):,} of {len(paths):,} images cannot be read; the others are decoded and kept:\n"
         raise ValueError(refused[0] if len(refused) == 1 else count + "\n".join(refused))
-    tell(len(paths), len(paths))
+    on_progress(len(paths), len(paths))
     pixels_NCHW = np.memmap(growing / "pixels", np.uint8, "r", shape=(len(known), 3, size, size))
     return Gathered(pixels_NCHW=pixels_NCHW, places_N=np.array([known[line] for line in lines]))
 

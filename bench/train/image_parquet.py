@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from ampbench.bench.plan.data_place import cache_folder
 from ampbench.bench.plan.image_parquet import Shards
+from ampbench.bench.train.growing import OnProgress
 from ampbench.bench.train.image_file import decode_pixels
 from ampbench.bench.train.image_store import Decoded, check_room
 
@@ -25,7 +26,7 @@ ROWS = 256
 """Read at a time."""
 
 
-def decode_shards(shards: Shards, size: int, tell: Callable[[int, int], None]) -> Decoded:
+def decode_shards(shards: Shards, size: int, on_progress: OnProgress) -> Decoded:
     """Decode all images to size x size.
 
     Raises:
@@ -49,7 +50,7 @@ def decode_shards(shards: Shards, size: int, tell: Callable[[int, int], None]) -
                 unreadable.append(f"row {row} of {path} ({e})")
             done += 1
             if done % ROWS == 0:
-                tell(done, total)
+                on_progress(done, total)
     if unreadable:
         more = f" and {len(unreadable) - MOST_NAMED:,} more" if len(unreadable) > MOST_NAMED else ""
         raise ValueError(f"no readable image in {', '.join(unreadable[:MOST_NAMED])}{more}; mend or remove these rows")

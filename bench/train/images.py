@@ -24,7 +24,7 @@ from ampbench.bench.plan.last_batch import NUM_TRAINING_IMAGES
 from ampbench.bench.plan.source import folder_path, listed_shards
 from ampbench.bench.store.image_cache import FACTS, Place, place_of
 from ampbench.bench.train.cifar import decode_cifar
-from ampbench.bench.train.growing import Gathered, Tell, decode_all
+from ampbench.bench.train.growing import Gathered, OnProgress, decode_all
 from ampbench.bench.train.image_parquet import decode_shards
 from ampbench.bench.train.image_store import ARRAYS, Decoded, check_room, write_images
 from ampbench.bench.train.statuses import DataTooLarge
@@ -101,7 +101,7 @@ def load_images(name: str, image_size: int) -> Images:
     return dataclasses.replace(images, num_left_out=place.listed.num_left_out, note=place.listed.note)
 
 
-def prepare_images(name: str, image_size: int, tell: Tell = lambda _done, _all: None) -> Place:
+def prepare_images(name: str, image_size: int, on_progress: OnProgress = lambda _done, _all: None) -> Place:
     """Decode a data set unless that is done, and return where it is in the cache.
 
     One process at a time decodes a source, under a lock. A folder is decoded again when a file in it changed, but for
@@ -110,7 +110,7 @@ def prepare_images(name: str, image_size: int, tell: Tell = lambda _done, _all: 
     Args:
         name: as in an experiment file.
         image_size: height and width to decode to.
-        tell: is called now and then with the images of a folder that are decoded, and their number.
+        on_progress: is called now and then with the images of a folder that are decoded, and their number.
 
     Raises:
         ValueError: the data is not there, cannot be fetched or kept, or is no image set; the message says what to do.
@@ -124,7 +124,7 @@ def prepare_images(name: str, image_size: int, tell: Tell = lambda _done, _all: 
         place.lock.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(place.lock):
             if not place.is_ready:
-                decoded = _decode(source, where, image_size, place, tell)
+                decoded = _decode(source, where, image_size, place, on_progress)
                 mean_std = (CIFAR_MEAN, CIFAR_STD) if source.startswith("cifar") else None
                 write_images(place.decoded, decoded, image_size, mean_std)
                 shutil.rmtree(place.growing, ignore_errors=True)
@@ -136,18 +136,18 @@ def prepare_images(name: str, image_size: int, tell: Tell = lambda _done, _all: 
     return place
 
 
-def _decode(source: str, where: str, image_size: int, place: Place, tell: Tell) -> Decoded:
+def _decode(source: str, where: str, image_size: int, place: Place, on_progress: OnProgress) -> Decoded:
     cache = place.lock.parent
     if source == "folder":
         folder = folder_path(where).resolve()
         shards = listed_shards(folder)
         if shards:
-            return decode_shards(shards, image_size, tell)
+            return decode_shards(shards, image_size, on_progress)
         listed = list_folder(folder)
         train, test = listed.train, listed.test
         num_train, paths = len(train.paths), [Path(path) for path in (*train.paths, *test.paths)]
         check_room(len(paths), image_size, cache)
-        both = decode_all(paths, folder, image_size, place.growing, tell)
+        both = decode_all(paths, folder, image_size, place.growing, on_progress)
         places = both.places_N[:num_train], both.places_N[num_train:]
         train_x, test_x = (Gathered(pixels_NCHW=both.pixels_NCHW, places_N=places_N) for places_N in places)
         return train_x, np.array(train.labels), test_x, np.array(test.labels), train.classes

@@ -48,7 +48,7 @@ def begin(cell: Cell, num_classes: int, device: torch.device, seed: int, start: 
     """Build a cell's network for a training, and seed all random generators, whatever the factory does to them.
 
     A factory may return the one network that it always does, which `NET = Net()` in its module holds: after a training
-    that network is a trained one. One made anew is held by nobody else.
+    that network is a trained one. A network made anew is held by nothing else.
 
     Args:
         cell: whose network it is.

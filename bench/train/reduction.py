@@ -1,4 +1,4 @@
-"""What a loss does with the images of a batch, a mean over them or a sum: told by trying it on parts.
+"""What a loss does with the images of a batch, a mean over them or a sum: found out by trying it on parts.
 
 Cross-entropy is a mean; a loss of a model's own may be anything. Two things rest on it: how the losses of a batch's
 parts add up to the batch's, and a loss on the test set that does not depend on how many images are evaluated at once.
@@ -24,7 +24,7 @@ CLOSE, CLOSE_16_BIT = 1e-5, 2e-2
 
 @torch.no_grad()
 def reduction_of(loss_fn: Callable[[Any, Tensor], Tensor], output: Any, y_N: Tensor) -> Reduction:
-    """Tell what a loss is, mean, sum or neither of them, by cutting a batch in two at several places.
+    """Find out what a loss is, mean, sum or neither of them, by cutting a batch in two at several places.
 
     Waits for the device.
     """

@@ -17,16 +17,17 @@ from ampbench.bench.train.clip import Clip, no_clip
 from ampbench.bench.train.compiler import compiled
 from ampbench.bench.train.criterion import Criterion
 from ampbench.bench.train.ema import Ema, NoEma
-from ampbench.bench.train.evaluation import Told, evaluate, evaluation_batch_size, explained, nobody
+from ampbench.bench.train.evaluation import OnProgress, evaluate, evaluation_batch_size, explained, ignore_progress
 from ampbench.bench.train.hits import Hits
 from ampbench.bench.train.images import Images
 from ampbench.bench.train.loss import loss_of
 from ampbench.bench.train.network import begin
 from ampbench.bench.train.optimizer import updates_of
 from ampbench.bench.train.orders import CountHits, Evaluate, GatherState, LoadState, OpenEpoch, TakeStep
-from ampbench.bench.train.precision import Scaler, cast_model, set_up_precision
+from ampbench.bench.train.precision import cast_model, set_up_precision
 from ampbench.bench.train.ranks import ALONE, Ranks
 from ampbench.bench.train.savepoint import Savepoint
+from ampbench.bench.train.scaler import Scaler
 from ampbench.bench.train.schedule import learning_rate
 from ampbench.bench.train.step import Clipping, Step, step_of
 from ampbench.bench.train.training_state import TrainingState
@@ -79,8 +80,8 @@ class Training:
         self.clip: Clipping = Clip(cell.grad_clip) if cell.grad_clip else no_clip
         self._step = step_of(cell.accumulation, self.criterion.weight_of)
         self.hits = Hits(device, images.num_classes, self.model)
-        self.told: Told = nobody
-        """Hears how far an evaluation is."""
+        self.on_progress: OnProgress = ignore_progress
+        """Called during an evaluation, with its share that has been queued."""
         self._batches = Batches(cell, self.images, device, self.normalize, ranks)
         self._state = TrainingState(
             model=self.model,
@@ -214,5 +215,5 @@ class Training:
                 batch_size=evaluation_batch_size(self.cell),
                 num_classes=self.images.num_classes,
                 ranks=self.ranks,
-                told=self.told,
+                on_progress=self.on_progress,
             )

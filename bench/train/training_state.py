@@ -15,10 +15,10 @@ from ampbench.bench.train.ema import Ema, NoEma
 from ampbench.bench.train.hits import Hits
 from ampbench.bench.train.master_weights import MasterWeights
 from ampbench.bench.train.model_state import load_model_state, model_state
-from ampbench.bench.train.precision import Scaler
 from ampbench.bench.train.random_state import read_generators, rewind_generators
 from ampbench.bench.train.ranks import Ranks
 from ampbench.bench.train.savepoint import Savepoint
+from ampbench.bench.train.scaler import Scaler
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

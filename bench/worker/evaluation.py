@@ -75,7 +75,7 @@ class Evaluations:
             return UNKNOWN
         begun = self._told_s = time.perf_counter()
         self.report(phase="evaluation", evaluated_share=0.0)
-        self.training.told = self._tell
+        self.training.on_progress = self._tell
         try:
             found = self.training.evaluate()
         except Diverged as e:  # the epoch before it stays known

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from ampbench.bench.measure.clock import Mark
-from ampbench.bench.train.precision import Scaler
+from ampbench.bench.train.scaler import Scaler
 from ampbench.bench.train.training import Training
 
 PHASES = ("data_ms", "forward_ms", "backward_ms", "update_ms")

@@ -28,7 +28,8 @@ from ampbench.bench.train.criterion import Criterion
 from ampbench.bench.train.master_weights import MasterWeights
 from ampbench.bench.train.network import build_model
 from ampbench.bench.train.optimizer import build_optimizer
-from ampbench.bench.train.precision import DTYPES, Scaler, cast_real
+from ampbench.bench.train.precision import DTYPES, cast_real
+from ampbench.bench.train.scaler import Scaler
 from ampbench.bench.train.step import step_of
 from ampbench.path import step_aside
 

@@ -13,7 +13,7 @@ from ampbench.bench.plan.loss_scale import LossScale
 from ampbench.bench.plan.recipe import RECIPES, Rounding
 from ampbench.bench.train.master_weights import MasterWeights, round_stochastically
 from ampbench.bench.train.optimizer import build_optimizer
-from ampbench.bench.train.precision import Scaler
+from ampbench.bench.train.scaler import Scaler
 
 CPU = torch.device("cpu")
 SMALL = 2.0**-12

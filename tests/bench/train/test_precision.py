@@ -13,7 +13,8 @@ from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.loss_scale import LossScale
 from ampbench.bench.plan.recipe import RECIPES
 from ampbench.bench.train.optimizer import require_working_fused
-from ampbench.bench.train.precision import Scaler, fp32_precision, set_fp32_precision, set_up_precision, wants_onednn
+from ampbench.bench.train.precision import fp32_precision, set_fp32_precision, set_up_precision, wants_onednn
+from ampbench.bench.train.scaler import Scaler
 from ampbench.bench.train.statuses import Unsupported
 from tests.bench.train.test_optimizer import optimizer_of, scaled_step
 

@@ -42,7 +42,7 @@ def test_what_a_kill_left_is_decoded_on_and_gives_the_same_images(
                 file.write(b"half an image")
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(growing, "TELL_EVERY_S", -1)
+    monkeypatch.setattr(growing, "PROGRESS_EVERY_S", -1)
     with pytest.raises(KeyboardInterrupt):
         prepare_images(f"folder:{folder}", 32, killed)
     assert len(decoded) == 7

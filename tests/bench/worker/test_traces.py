@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from ampbench.bench.plan.loss_scale import LossScale
-from ampbench.bench.train.precision import Scaler
+from ampbench.bench.train.scaler import Scaler
 from ampbench.bench.train.step import Step
 from ampbench.bench.worker.traces import StepTrace, scale_story
 
