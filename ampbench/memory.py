@@ -143,7 +143,7 @@ def _draw(found: Digest, name: str, out: Path) -> None:
 
     theme.use()
     fig, ax = plt.subplots(figsize=(9, 4), layout="constrained")
-    draw_levels(pd.DataFrame(found.timeline_rows).assign(recipe=name), ax)
+    draw_levels(pd.DataFrame(list(found.timeline)).assign(recipe=name), ax)
     try:
         fig.savefig(out, dpi=DPI)
     except (OSError, ValueError) as e:

@@ -38,10 +38,10 @@ def main(
     from ampbench.bench.worker.kept_weights import evaluate_kept, weights_path  # brings torch
 
     path = weights_path(found, run)
-    row = evaluate_kept(found, path, data=data, batch_size=batch_size)
-    elsewhere = ", trained on a GPU" if found.board.is_gpu and row["device"] == "cpu" else ""
-    print(f"{path} of epoch {row['epoch']}: {found.cell} on {data or found.cell.data}, {row['device']}{elsewhere}")
-    print(*final_lines(row), sep="\n")
+    kept = evaluate_kept(found, path, data=data, batch_size=batch_size)
+    elsewhere = ", trained on a GPU" if found.board.is_gpu and kept.device == "cpu" else ""
+    print(f"{path} of epoch {kept.epoch}: {found.cell} on {data or found.cell.data}, {kept.device}{elsewhere}")
+    print(*final_lines(kept.evaluation, kept.num_test_images), sep="\n")
     return 0
 
 

@@ -123,8 +123,8 @@ def test_a_known_address_beats_the_size() -> None:
 def test_where_addresses_are_not_known_it_is_said() -> None:
     memory, known = steps()
     snapshot = memory.snapshot()
-    assert {row["static_known"] for row in digest(snapshot, known=known).allocation_rows} == {True}
-    assert {row["static_known"] for row in digest(snapshot).allocation_rows} == {False}
+    assert {row.static_known for row in digest(snapshot, known=known).allocation_rows} == {True}
+    assert {row.static_known for row in digest(snapshot).allocation_rows} == {False}
     said = in_words(digest(snapshot), "", "x.pickle")
     assert "The addresses of weights, gradients and optimizer state are not known here" in said
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import typing
 from dataclasses import dataclass
+from typing import Any
 
 from ampbench.schema.board import BoardState, EnergyToAccuracy
+from ampbench.schema.column import values_of
 from ampbench.schema.identity import Ending, Start
 from ampbench.schema.learning import BestEpoch, Course, Evaluation, LastEpoch
 from ampbench.schema.memory import DataMemory, MemoryPeaks, MemoryTrace, StaticMemory
@@ -60,15 +62,10 @@ class CellRecord:
     measured: Measured = dataclasses.field(default_factory=Measured)
 
     @property
-    def groups(self) -> tuple[object, ...]:
-        """The groups of columns, in the order of the table."""
-        measured = (getattr(self.measured, f.name) for f in dataclasses.fields(self.measured))
-        return (self.ending, *measured, self.provenance, self.start)
-
-    @property
-    def values(self) -> dict[str, object]:
+    def values(self) -> dict[str, Any]:
         """Column -> value, as they are written."""
-        return {f.name: getattr(group, f.name) for group in self.groups for f in dataclasses.fields(group)}  # type: ignore[arg-type]
+        groups = (self.ending, *values_of(self.measured).values(), self.provenance, self.start)
+        return {name: value for group in groups for name, value in values_of(group).items()}
 
 
 MEASURED: tuple[type, ...] = tuple(typing.get_type_hints(Measured).values())

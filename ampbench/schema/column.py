@@ -13,7 +13,10 @@ import dataclasses
 import typing
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 WORDS = "column"
 """Key of a field's metadata."""
@@ -51,6 +54,11 @@ def given(unit: str, label: str, meaning: str, *, bits: int = 64) -> Any:
 def columns_of(*groups: type) -> tuple[Column, ...]:
     """Return the columns of dataclasses, in the order of their fields."""
     return tuple(_columns(groups))
+
+
+def values_of(row: DataclassInstance) -> dict[str, Any]:
+    """Return column -> value of a group or a row; `dataclasses.asdict` would copy every value."""
+    return {f.name: getattr(row, f.name) for f in dataclasses.fields(row)}
 
 
 def _columns(groups: Iterable[type]) -> Iterable[Column]:

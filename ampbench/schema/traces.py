@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
 import typing
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from ampbench.schema.board import BoardSample
+from ampbench.schema.column import values_of
 from ampbench.schema.epochs import EpochRow
 from ampbench.schema.layers import ExponentRow, LayerRow
 from ampbench.schema.memory_history import AllocationRow, MemoryRow
 from ampbench.schema.steps import BlockRow, StepRow
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 
 @dataclass(kw_only=True, slots=True)
@@ -27,9 +31,9 @@ class Traces:
     exponents: list[ExponentRow] = field(default_factory=list)
 
     @property
-    def tables(self) -> dict[str, list[object]]:
+    def tables(self) -> dict[str, list[DataclassInstance]]:
         """Table -> its rows."""
-        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return values_of(self)
 
 
 ROWS: dict[str, type] = {table: typing.get_args(hint)[0] for table, hint in typing.get_type_hints(Traces).items()}

@@ -23,7 +23,7 @@ from ampbench.bench.plan.packages import advice
 from ampbench.bench.store.run import Run
 from ampbench.path import ROOT, for_children
 
-PRELOAD = ["ampbench.bench.worker.cell", "pandas", __name__]
+PRELOAD = ["ampbench.bench.worker.entry", "pandas", __name__]
 """What the fork server imports; torch comes with it, and pandas is what Arrow imports at the first table that it makes.
 An ImportError there is swallowed, so `check_workers` asks."""
 
@@ -100,7 +100,7 @@ def server_pid() -> int | None:
     return pid
 
 
-_NEXT = f"To see why: cd {ROOT} && {sys.executable} -c 'import ampbench.bench.worker.cell'"
+_NEXT = f"To see why: cd {ROOT} && {sys.executable} -c 'import ampbench.bench.worker.entry'"
 
 
 def _last_words(error: Exception) -> str:
@@ -126,7 +126,7 @@ def _greet(messages: Connection) -> None:
     """Run in a worker: say what it could not load, or None."""
     said: str | None = None
     try:
-        import ampbench.bench.worker.cell  # noqa: F401
+        import ampbench.bench.worker.entry  # noqa: F401
     except Exception as e:
         said = f"{type(e).__name__}: {' '.join(str(e).split())}".rstrip(". ") + advice(e)
     with suppress(BrokenPipeError):  # whoever asked was interrupted
@@ -135,7 +135,7 @@ def _greet(messages: Connection) -> None:
 
 def _serve(run: Run, messages: Connection) -> None:
     """Run in the worker, where the import finds what the fork server has loaded; here it would load torch."""
-    from ampbench.bench.worker.cell import serve
+    from ampbench.bench.worker.entry import serve
 
     serve(run, messages)
 

@@ -22,8 +22,10 @@ from ampbench.bench.machine.provenance import provenance
 from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.store.record import write_run
 from ampbench.bench.store.run import Run
-from ampbench.bench.store.tables import TABLES
-from ampbench.schema.version import METHOD_VERSION
+from ampbench.schema.cells import CellRecord
+from ampbench.schema.identity import Ending, Start
+from ampbench.schema.statuses import Status
+from ampbench.schema.traces import Traces
 
 INTERRUPTIONS = (-signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP)
 PATIENCE_S = 0.5
@@ -105,7 +107,7 @@ def _free_team(num_gpus: int, boards: Sequence[Board], lanes: Iterable[Team]) ->
     return tuple(free[:wanted]) if len(free) >= wanted else None
 
 
-def _ending_of(run: Run, boards: Sequence[Board], oom_guard: OomGuard) -> tuple[str, str] | None:
+def _ending_of(run: Run, boards: Sequence[Board], oom_guard: OomGuard) -> tuple[Status, str] | None:
     """Return status and reason of a cell that is not worth a start; a record that is there stays."""
     if run.recorded_ns is not None and not run.again:
         return None
@@ -159,11 +161,13 @@ def _finish(worker: WorkerProcess, watcher: Watcher, oom_guard: OomGuard) -> flo
     return time.monotonic() - worker.started_s
 
 
-def _record_end(run: Run, status: str, because: str, watcher: Watcher) -> None:
+def _record_end(run: Run, status: Status, because: str, watcher: Watcher) -> None:
     """Write the row of a cell whose worker could not, or was never started."""
     run.save()
-    row = provenance(run.board, METHOD_VERSION) | {"status": status, "because": because, "order": run.order}
-    row |= {"command": run.command, "started_at": datetime.now(UTC)}
-    # Empty traces, too: those of an earlier run are not this row's.
-    write_run(run.folder, run.cell, row, {table: [] for table in TABLES if table != "cells"})
+    record = CellRecord(
+        ending=Ending(status=status, because=because),
+        start=Start(order=run.order, command=run.command, started_at=datetime.now(UTC)),
+        provenance=provenance(run.board),
+    )
+    write_run(run.folder, run.cell, record, Traces())  # no traces: those of an earlier run are not this row's
     watcher.ended(run, {"status": status, "because": because})

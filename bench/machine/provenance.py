@@ -14,10 +14,11 @@ import platform
 import subprocess
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from ampbench.bench.machine.board import Board
 from ampbench.path import ROOT
+from ampbench.schema.provenance import Provenance
+from ampbench.schema.version import METHOD_VERSION
 
 SWITCHES = (
     "CUBLAS_WORKSPACE_CONFIG",
@@ -81,20 +82,20 @@ def environment_id(machine: Machine, method_version: int) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def provenance(board: Board, method_version: int) -> dict[str, Any]:
-    """Return the columns that say on what a row was made, as far as is known without torch."""
+def provenance(board: Board) -> Provenance:
+    """Return on what a row is made, as far as is known without torch."""
     machine = machine_of(board.name, board.driver, simulated_boards=board.num_sharing)
     commit, dirty = git_state()
-    return {
+    return Provenance(
         **asdict(machine),
-        "board": board.board_id,
-        "power_cap_w": board.power_cap_w,
-        "environment_id": environment_id(machine, method_version),
-        "method_version": method_version,
-        "switches": json.dumps(switches(os.environ)),
-        "git_commit": commit,
-        "git_dirty": dirty,
-    }
+        board=board.board_id,
+        power_cap_w=board.power_cap_w,
+        environment_id=environment_id(machine, METHOD_VERSION),
+        method_version=METHOD_VERSION,
+        switches=json.dumps(switches(os.environ)),
+        git_commit=commit,
+        git_dirty=dirty,
+    )
 
 
 def switches(environ: os._Environ[str] | dict[str, str]) -> dict[str, str]:

@@ -13,6 +13,8 @@ from torch.nn.modules.conv import _ConvNd
 from torch.optim import Optimizer
 from torch.profiler import ProfilerActivity
 
+from ampbench.schema.memory import StaticMemory
+
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class AllocatorPeak:
@@ -65,24 +67,9 @@ def follow(changes: Iterable[tuple[int, int]]) -> AllocatorPeak:
     )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StaticSplit:
-    """What a training holds whatever its batch size. Buffers, those of BatchNorm say, are not among the weights."""
-
-    weights_bytes: int
-    """Of the model's parameters, in the dtype that they are kept in."""
-    gradients_bytes: int
-    """One for each parameter that the optimizer updates, of its size: there from backward to `zero_grad`."""
-    optimizer_bytes: int
-    """The optimizer's state, and what it updates that is not the model's: fp32 copies of 16-bit weights."""
-    buffers_bytes: int
-    autocast_cache_bytes: int
-    """See `cast_bytes`; held from forward to backward."""
-
-
-def static_split(
+def static_memory(
     model: nn.Module, optimizer: Optimizer, *, compute: torch.dtype, kept: Iterable[Tensor] = ()
-) -> StaticSplit:
+) -> StaticMemory:
     """Add up the tensors of a training; memory that several share counts once. On the meta device it costs nothing.
 
     Args:
@@ -95,7 +82,7 @@ def static_split(
     updated = [p for group in optimizer.param_groups for p in group["params"] if p.requires_grad]
     state = [x for entries in optimizer.state.values() for x in entries.values() if isinstance(x, Tensor)]
     own = _storages(weights)
-    return StaticSplit(
+    return StaticMemory(
         weights_bytes=sum(own.values()),
         gradients_bytes=sum(p.numel() * p.element_size() for p in updated),
         optimizer_bytes=sum(n for key, n in _storages([*updated, *state, *kept]).items() if key not in own),

@@ -8,10 +8,11 @@ belong to one dtype: a recipe at 40 % of the bf16 peak may be faster than one at
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+
+from ampbench.schema.work import Bound
 
 TERA = 1e12
 
@@ -138,16 +139,6 @@ def utilisation(flops: int, images_per_s: float, peak_tflops: float | None) -> f
     return flops * images_per_s / (peak_tflops * TERA) if peak_tflops else None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Bound:
-    """What a step waits for most."""
-
-    label: str
-    """input, launch, compute or memory."""
-    because: str
-    """The evidence."""
-
-
 def bound_of(*, data_share: float, idle_share: float | None, matmul_conv_share: float) -> Bound:
     """Say what a faster arithmetic would have to wait for.
 
@@ -157,9 +148,9 @@ def bound_of(*, data_share: float, idle_share: float | None, matmul_conv_share: 
         matmul_conv_share: of the time in kernels (operators on a CPU), spent in matrix products and convolutions.
     """
     if data_share >= INPUT_SHARE:
-        return Bound(label="input", because=f"the batch takes {data_share:.0%} of a step")
+        return Bound(bound="input", bound_because=f"the batch takes {data_share:.0%} of a step")
     if idle_share is not None and idle_share >= IDLE_SHARE:
-        return Bound(label="launch", because=f"the device is idle for {idle_share:.0%} of a step")
+        return Bound(bound="launch", bound_because=f"the device is idle for {idle_share:.0%} of a step")
     kernels = "operators" if idle_share is None else "kernels"
     because = f"{matmul_conv_share:.0%} of the time in {kernels} is matrix products and convolutions"
-    return Bound(label="compute" if matmul_conv_share >= MATMUL_CONV_SHARE else "memory", because=because)
+    return Bound(bound="compute" if matmul_conv_share >= MATMUL_CONV_SHARE else "memory", bound_because=because)

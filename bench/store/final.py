@@ -2,37 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ampbench.bench.store.atomic import RECORD
+from ampbench.schema.column import columns_of, values_of
+from ampbench.schema.learning import Evaluation
 
-MEASURED = {
-    "Mean loss": "test_loss",
-    "Accuracy": "test_accuracy",
-    "Macro precision": "macro_precision",
-    "Macro recall": "macro_recall",
-    "Macro F1": "macro_f1",
+WORDS = {
+    "test_loss": "Mean loss",
+    "test_accuracy": "Accuracy",
+    "macro_precision": "Macro precision",
+    "macro_recall": "Macro recall",
+    "macro_f1": "Macro F1",
 }
-"""What is said -> the column it is said of; shares in [0, 1]."""
+"""A column -> what is said of it; shares in [0, 1]."""
 
 
-def final_lines(found: Mapping[str, Any]) -> Iterator[str]:
-    """Say how many images were evaluated and what came of it, from the columns of a record, with 4 decimals."""
-    yield f"Total samples: {found['num_test_images']}"
-    for words, column in MEASURED.items():
-        yield f"{words}: {found[column]:.4f}"
+def final_lines(found: Evaluation, num_images: int | None) -> Iterator[str]:
+    """Say how many images were evaluated and what came of it, with 4 decimals."""
+    yield f"Total samples: {num_images}"
+    values = values_of(found)
+    for column, words in WORDS.items():
+        yield f"{words}: {values[column]:.4f}"
 
 
 def lines_of_run(folder: Path) -> list[str]:
     """Say that of the run in a folder; nothing of one that was only timed, or did not come to its end."""
+    names = [column.name for column in columns_of(Evaluation)]
     try:
-        row = pq.read_table(folder / RECORD, columns=["status", "num_test_images", *MEASURED.values()]).to_pylist()[0]
+        row = pq.read_table(folder / RECORD, columns=["status", "num_test_images", *names]).to_pylist()[0]
     except (OSError, pa.ArrowInvalid):
         return []
     known = row["status"] == "ok" and all(value is not None for value in row.values())
-    return list(final_lines(row)) if known else []
+    found = Evaluation(**{name: row[name] for name in names})
+    return list(final_lines(found, row["num_test_images"])) if known else []

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from ampbench.bench.plan.matrix import Plan
 from ampbench.bench.store.atomic import replacing, write_json
 from ampbench.bench.store.folder import SUMMARY, Folder
-from ampbench.bench.store.record import Damaged, cell_row, read_run
+from ampbench.bench.store.record import Damaged, excluded_table, read_run
 from ampbench.bench.store.stamp import STAMP, digest, sizes
 from ampbench.bench.store.tables import TABLES, schema
 
@@ -92,10 +92,7 @@ def _join_table(
     damaged: dict[str, str] = {}
     if table == "cells":
         rows += records.values()
-        excluded = [
-            cell_row(cell, status="excluded", because=because) | {"run_folder": None} for cell, because in plan.excluded
-        ]
-        rows.append(pa.Table.from_pylist(excluded, schema=columns))
+        rows.append(excluded_table(plan.excluded))
     else:
         for cell_id, record in done.items():
             path = record.with_name(f"{table}.parquet")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +19,10 @@ from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.store.atomic import RECORD, replacing
 from ampbench.bench.store.names import refuse_other_names, results_of
 from ampbench.bench.store.tables import schema
+from ampbench.schema.cells import CellRecord
+from ampbench.schema.column import values_of
+from ampbench.schema.identity import Ending, Identity
+from ampbench.schema.traces import Traces
 
 ROOM = ".room"
 """In the folder of a run that is going on: a file that gives its place to the record."""
@@ -43,20 +49,27 @@ def room_for_record(folder: Path) -> Iterator[None]:
         (folder / ROOM).unlink(missing_ok=True)
 
 
-def cell_row(cell: Cell, **measured: Any) -> dict[str, Any]:
-    """Return a row of `cells`: what the cell says of itself, and what was measured."""
-    return {
-        "cell_id": cell.cell_id,
-        "group_id": cell.group_id,
-        "global_batch_size": cell.global_batch_size,
-        "study_name": cell.study_name,
-        "run_folder": cell.run_folder,
-        "weights_dtype": cell.precision.weights,
-        "compute_dtype": cell.precision.compute,
-        "update": "master" if cell.precision.master_weights else cell.precision.rounding,
-        **cell.settings,
-        **measured,
-    }
+def identity_of(cell: Cell) -> Identity:
+    """Return what a row says of its cell besides the settings themselves."""
+    return Identity(
+        cell_id=cell.cell_id,
+        group_id=cell.group_id,
+        global_batch_size=cell.global_batch_size,
+        study_name=cell.study_name,
+        run_folder=cell.run_folder,
+        weights_dtype=cell.precision.weights,
+        compute_dtype=cell.precision.compute,
+        update="master" if cell.precision.master_weights else cell.precision.rounding,
+    )
+
+
+def excluded_table(cells: Sequence[tuple[Cell, str]]) -> pa.Table:
+    """Return the rows of cells that are not run, each with the reason."""
+    rows = []
+    for cell, because in cells:
+        identity = dataclasses.replace(identity_of(cell), run_folder=None)
+        rows.append(values_of(identity) | cell.settings | values_of(Ending(status="excluded", because=because)))
+    return pa.Table.from_pylist(rows, schema=schema("cells"))
 
 
 class Damaged(ValueError):
@@ -90,30 +103,46 @@ def read_run(path: Path, table: str, cell_id: str) -> pa.Table:
     return conformed
 
 
-def write_run(
-    folder: Path, cell: Cell, row: Mapping[str, Any], traces: Mapping[str, Sequence[Mapping[str, Any]]]
-) -> None:
-    """Write the traces (`epochs`, `steps`, `blocks`) of a run, and then its record.
+def write_run(folder: Path, cell: Cell, record: CellRecord, traces: Traces) -> None:
+    """Write the traces of a run, and then its record.
+
+    What was measured is not lost to a fault in what is written beside it: a column whose
+    values do not fit is null, and `passes_failed` says which and why.
 
     Raises:
-        ValueError: a row has a column that `schema` does not know.
         OSError: it cannot be written.
     """
     (folder / ROOM).unlink(missing_ok=True)
-    for table, rows in traces.items():
-        write_parquet(folder / f"{table}.parquet", table, [{"cell_id": cell.cell_id, **r} for r in rows])
-    write_parquet(folder / RECORD, "cells", [cell_row(cell, **row)])
+    failed: list[str] = []
+    for name, rows in traces.tables.items():
+        values = [{"cell_id": cell.cell_id, **values_of(row)} for row in rows]
+        write_table(folder / f"{name}.parquet", _conformed(name, values, failed))
+    row = values_of(identity_of(cell)) | cell.settings | record.values
+    table = _conformed("cells", [row], failed)
+    if failed:
+        print(*failed, sep="\n", file=sys.stderr)
+        row["passes_failed"] = "; ".join([*filter(None, [row["passes_failed"]]), *failed])
+        table = _conformed("cells", [row], [])
+    write_table(folder / RECORD, table)
 
 
-def write_parquet(path: Path, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write rows under a table's schema, through a temporary name; absent columns are null."""
-    columns = schema(table)
-    unknown = {key for row in rows[:1] for key in row} - set(columns.names)
-    if unknown:
-        raise ValueError(f"{path.name}: columns {sorted(unknown)} are not in ampbench/schema/; add them there")
-    arrays = {name: [_writable(row.get(name)) for row in rows] for name in columns.names}
+def write_table(path: Path, table: pa.Table) -> None:
+    """Write a table through a temporary name."""
     with replacing(path) as partial:
-        pq.write_table(pa.Table.from_pydict(arrays, schema=columns), partial, compression="zstd")
+        pq.write_table(table, partial, compression="zstd")
+
+
+def _conformed(name: str, rows: Sequence[Mapping[str, Any]], failed: list[str]) -> pa.Table:
+    """Return rows as a table of that name; a column whose values do not fit is null, and `failed` gets the reason."""
+    columns = schema(name)
+    arrays = {}
+    for column in columns:
+        try:
+            arrays[column.name] = pa.array([_writable(row[column.name]) for row in rows], column.type)
+        except Exception as e:
+            failed.append(f"no {column.name} in {name}: {type(e).__name__}: {e}")
+            arrays[column.name] = pa.nulls(len(rows), column.type)
+    return pa.table(arrays, schema=columns)
 
 
 def _writable(value: Any) -> Any:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ampbench.bench.store.disk import unwritable
 from ampbench.bench.store.run import Run
-from ampbench.bench.worker.cell import print_report, run_cell
+from ampbench.bench.worker.entry import print_report, run_cell
 from ampbench.path import step_aside
 from ampbench.terminal import show_everything
 

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from ampbench.bench.measure.clock import Block
 from ampbench.bench.train.checkpoint import load_checkpoint, save_checkpoint
+from ampbench.bench.train.training import Training
+from ampbench.bench.worker.outcome import Outcome
+from ampbench.schema.column import values_of
 
-LAYOUT = 2
+LAYOUT = 3
 """Of what is in a checkpoint; raised when a training of another version of ampbench could not take it."""
 
 
@@ -42,9 +47,20 @@ class Checkpoints:
             "num_threads": torch.get_num_threads(),
         }
 
-    def save(self, **state: Any) -> None:
-        """Write a checkpoint of tensors, numbers, words and rows."""
-        save_checkpoint(self.folder, {"made": self.made} | state)
+    def save(self, training: Training, outcome: Outcome, blocks: Sequence[Block], *, epoch: int) -> None:
+        """Write a checkpoint after `epoch` epochs.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        state = {
+            "made": self.made,
+            "epoch": epoch,
+            "training": training.state_dict(),
+            "outcome": outcome.state_dict(),
+            "blocks": [values_of(block) for block in blocks],
+        }
+        save_checkpoint(self.folder, state)
         self.last_s = time.perf_counter()
 
     def load(self) -> dict[str, Any] | None:
@@ -69,3 +85,16 @@ class Checkpoints:
                     f"checkpoint*.pt in {self.folder}"
                 )
         return saved
+
+
+class NoCheckpoints:
+    """Keeps nothing: an interrupted training starts over."""
+
+    folder = None
+    is_due = False
+
+    def save(self, training: Training, outcome: Outcome, blocks: Sequence[Block], *, epoch: int) -> None:
+        """Write nothing."""
+
+    def load(self) -> None:
+        """Return None: there is none."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from ampbench.bench.machine.provenance import refused_switch
 from ampbench.bench.measure.dtypes import DtypeCheck, errors_contradict, fp32_errors
@@ -17,52 +17,85 @@ from ampbench.bench.train.step import Step
 from ampbench.bench.train.training import Training
 from ampbench.bench.worker.log import say
 from ampbench.bench.worker.single_image import refused_single_images
+from ampbench.schema.precision import DtypesSeen
 
 MOST_KERNELS = 8
 """Kernels that a record names; a net has more, in few dtypes."""
 
 
-def check_fp32_products(training: Training, row: dict[str, Any]) -> None:
-    """Measure the error of fp32 products under the switches of a recipe that computes in fp32, before any clock runs.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FirstStep:
+    """The first step of a process, and in which dtypes it multiplied."""
+
+    step: Step
+    dtypes: DtypesSeen
+    contradiction: str | None
+    """How that is not what the recipe says; None if it is."""
+
+    def refuse(self) -> None:
+        """Refuse to go on in another dtype than the recipe says.
+
+        Raises:
+            RuntimeError: it does.
+        """
+        refuse(self.contradiction)
+
+
+def refuse(contradiction: str | None) -> None:
+    """Raise RuntimeError where dtypes contradict the recipe."""
+    if contradiction:
+        raise RuntimeError(f"dtype check: {contradiction}")
+
+
+def fp32_errors_of(training: Training) -> dict[str, float]:
+    """Measure the errors of fp32 matrix products and convolutions, before any clock runs, under a recipe's switches.
+
+    Empty for a recipe that computes in 16 bit; `refuse_fp32_errors` judges them.
 
     Raises:
-        RuntimeError: they are not what the recipe says.
-        Unsupported: the model, or what it imports, has set an environment variable under which they would not be.
+        Unsupported: the model, or what it imports, has set an environment variable that changes them.
     """
     if training.model_changed:
         say(f"the model, or what it imports, had set and we set back: {training.model_changed}")
     refused = refused_switch(os.environ)
     if refused:
         raise Unsupported(refused)
-    recipe = training.cell.precision
-    if recipe.compute != "fp32":
-        return
-    errors = fp32_errors(training.device)
-    row["fp32_errors"] = " ".join(f"{name}:{error:.1e}" for name, error in errors.items())
-    _refuse(errors_contradict(errors, tf32=recipe.tf32))
+    return fp32_errors(training.device) if training.cell.precision.compute == "fp32" else {}
 
 
-def check_first_step(training: Training, steps: Iterator[Step], row: dict[str, Any]) -> Step:
-    """Take a training's next step, look at the dtypes of its products, and write what was seen into `row`.
+def refuse_fp32_errors(errors: Mapping[str, float], recipe: Recipe) -> None:
+    """Raise RuntimeError where fp32 products are not computed as the recipe says: IEEE, or TF32."""
+    if errors:
+        refuse(errors_contradict(errors, tf32=recipe.tf32))
+
+
+def check_first_step(training: Training, steps: Iterator[Step], seen: DtypesSeen) -> FirstStep:
+    """Take a training's next step, and look at the dtypes of its matrix products and convolutions.
+
+    Args:
+        training: whose step it is.
+        steps: of the training.
+        seen: what is known of its dtypes before.
 
     Raises:
-        RuntimeError: products ran in another dtype than the recipe says.
         ValueError: the step brought a weight that no optimizer updates, or a later batch of one image could not be
             trained on.
     """
     own = read_settings()
-    with DtypeCheck(training.model) as proof, refused_single_images(training):
+    with DtypeCheck(training.model) as check, refused_single_images(training):
         step = next(steps)
-    row["dtype_check"] = str(proof)
     changed = [f"in its first step {what}" for what in restore_settings(own)]
-    row["model_changed"] = "; ".join(filter(None, [training.model_changed, *changed])) or None
-    _refuse_late_weights(training)
+    said = "; ".join(filter(None, [training.model_changed, *changed])) or None
     recipe = training.cell.precision
-    _refuse(proof.contradicts(DTYPES[recipe.compute], fp8=recipe.fp8))
-    return step
+    return FirstStep(
+        step=step,
+        dtypes=replace(seen, dtype_check=str(check), model_changed=said),
+        contradiction=check.contradicts(DTYPES[recipe.compute], fp8=recipe.fp8),
+    )
 
 
-def _refuse_late_weights(training: Training) -> None:
+def refuse_late_weights(training: Training) -> None:
+    """Raise ValueError if the first step brought a weight that no optimizer updates."""
     for name, weight in training.model.named_parameters():
         if weight.requires_grad and training.weights.get(name) is not weight:
             raise ValueError(
@@ -72,17 +105,17 @@ def _refuse_late_weights(training: Training) -> None:
             )
 
 
-def check_kernels(recipe: Recipe, kernels: Iterable[str], row: dict[str, Any]) -> None:
-    """Look at the names of the CUDA kernels of a step, and write those that multiplied into `row`.
-
-    Raises:
-        RuntimeError: a kernel ran in another dtype than the recipe says.
-    """
+def kernels_seen(kernels: Iterable[str]) -> str:
+    """Return the CUDA kernels of a step that multiplied, as `name:dtype; name:dtype`, one of each dtype first."""
     dtypes = kernel_dtypes(kernels)
     one_of_each = {dtype: name for name, dtype in dtypes.items()}.values()
     named = list(dict.fromkeys([*one_of_each, *dtypes]))[:MOST_KERNELS]
-    row["kernels"] = "; ".join(f"{_without_parameters(name)}:{dtypes[name]}" for name in named)
-    _refuse(kernels_contradict(dtypes, "tf32" if recipe.tf32 else recipe.compute, fp8=recipe.fp8))
+    return "; ".join(f"{_without_parameters(name)}:{dtypes[name]}" for name in named)
+
+
+def refuse_kernels(recipe: Recipe, kernels: Iterable[str]) -> None:
+    """Raise RuntimeError where a CUDA kernel of a step ran in another dtype than the recipe says."""
+    refuse(kernels_contradict(kernel_dtypes(kernels), "tf32" if recipe.tf32 else recipe.compute, fp8=recipe.fp8))
 
 
 def _without_parameters(kernel: str) -> str:
@@ -98,8 +131,3 @@ def _without_parameters(kernel: str) -> str:
         if depth == 0:
             return name[:i] or name
     return name
-
-
-def _refuse(contradiction: str | None) -> None:
-    if contradiction:
-        raise RuntimeError(f"dtype check: {contradiction}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +16,15 @@ from ampbench.bench.train.checkpoint import write_state
 from ampbench.bench.train.statuses import Diverged
 from ampbench.bench.train.training import Training
 from ampbench.bench.worker.timing import Report
-from ampbench.bench.worker.traces import Rows
+from ampbench.schema.epochs import EpochRow
 from ampbench.schema.learned import course_of
-from ampbench.schema.learning import Evaluation
+from ampbench.schema.learning import BestEpoch, Course, Evaluation
 
 BEST, FINAL = "best.pt", "model_final.pt"
 """In a run's folder, if asked for."""
 
 TOLD_EVERY_S = 0.5
 """Between two words about how far an evaluation is."""
-
-UNKNOWN = dict.fromkeys(column.name for column in fields(Evaluation))
 
 
 @dataclass
@@ -35,11 +33,9 @@ class Evaluations:
 
     training: Training
     protocol: MeasurementProtocol
-    epochs: Rows
+    epochs: list[EpochRow]
     folder: Path | None
     """Of the run; None: the best weights are not kept."""
-    evaluation_s: float = 0.0
-    """Of all evaluations."""
     report: Report = lambda **_: None
     """Hears how far an evaluation is."""
     last_s: float | None = field(init=False, default=None)
@@ -60,7 +56,7 @@ class Evaluations:
             return
         try:
             found = torch.load(path, map_location="cpu", mmap=True, weights_only=True) if self.epochs else {}
-            known = bool(self.epochs) and found["epoch"] <= self.epochs[-1]["epoch"]
+            known = bool(self.epochs) and found["epoch"] <= self.epochs[-1].epoch
             self.kept = float(found["test_accuracy"]) if known else self.kept
         except Exception as e:  # a damaged file, or one of another kind
             print(f"{path}: cannot be read ({type(e).__name__}: {e}); it is replaced", file=sys.stderr)
@@ -68,28 +64,27 @@ class Evaluations:
         if not known:
             path.unlink()
 
-    def evaluate(self, epoch: int) -> dict[str, Any]:
+    def evaluate(self, epoch: int) -> Evaluation:
         """Evaluate after an epoch, counted from 1, if it is one of those to be evaluated; else the values are None."""
         if epoch % self.protocol.evaluate_every and epoch != self.training.cell.epochs:
             self.last_s = None
-            return UNKNOWN
+            return Evaluation()
         begun = self._told_s = time.perf_counter()
         self.report(phase="evaluation", evaluated_share=0.0)
         self.training.on_progress = self._tell
         try:
-            found = self.training.evaluate()
+            found = Evaluation(**asdict(self.training.evaluate()))
         except Diverged as e:  # the epoch before it stays known
             self.broken = str(e)
-            return UNKNOWN
+            return Evaluation()
         finally:
             self.last_s = time.perf_counter() - begun
-            self.evaluation_s += self.last_s
-        accuracy = found.test_accuracy or 0.0  # never None of an evaluation that ended
-        if self.protocol.keep_best and self.folder and accuracy > self.kept:
+        accuracy = found.test_accuracy
+        if self.protocol.keep_best and self.folder and accuracy is not None and accuracy > self.kept:
             optimizer = self.training.optimizer.state_dict()
             is_there = self._keep(self.folder / BEST, epoch, accuracy, optimizer=optimizer)
             self.kept = accuracy if is_there else self.kept
-        return asdict(found)
+        return found
 
     def _tell(self, share: float) -> None:
         """Say which share of the test set has been queued. On a GPU the device is a little behind: nobody waits."""
@@ -98,31 +93,33 @@ class Evaluations:
             self._told_s = now
             self.report(phase="evaluation", evaluated_share=share)
 
-    def sum_up(self) -> dict[str, Any]:
-        """Return what the row says of the epochs so far, the last one's evaluation aside."""
-        known = [e for e in self.epochs if e["test_accuracy"] is not None]
-        best = max(known, key=lambda e: (e["test_accuracy"], -e["epoch"]), default={})
-        target = self.protocol.target_accuracy
-        reached = (e["train_s"] for e in known if target and e["test_accuracy"] >= target)
-        return {
-            "best_test_accuracy": best.get("test_accuracy"),
-            "best_epoch": best.get("epoch"),
-            "target_accuracy": target,
-            "time_to_accuracy_s": next(reached, None),
-        }
+    @property
+    def known(self) -> list[tuple[EpochRow, float]]:
+        """The epochs that were evaluated, each with its test accuracy."""
+        return [(row, row.test_accuracy) for row in self.epochs if row.test_accuracy is not None]
 
-    def judge(self) -> dict[str, Any]:
-        """Return what the row says of the whole course, once it is over: whether anything was learned, and stayed."""
-        known = [e for e in self.epochs if e["test_accuracy"] is not None]
+    def best(self) -> BestEpoch:
+        """Return the best of the epochs so far, and when the target was reached."""
+        best, accuracy = max(self.known, key=lambda known: (known[1], -known[0].epoch), default=(None, None))
+        target = self.protocol.target_accuracy
+        reached = (row.train_s for row, accuracy in self.known if target and accuracy >= target)
+        return BestEpoch(
+            best_test_accuracy=accuracy,
+            best_epoch=best.epoch if best else None,
+            target_accuracy=target,
+            time_to_accuracy_s=next(reached, None),
+        )
+
+    def course(self) -> Course:
+        """Judge the whole course, once it is over: whether anything was learned, and stayed."""
         images = self.training.images
-        course = course_of(
-            [e["test_accuracy"] for e in known],
-            [e["train_loss"] for e in self.epochs],
+        return course_of(
+            [accuracy for _, accuracy in self.known],
+            [row.train_loss for row in self.epochs if row.train_loss is not None],
             num_classes=images.num_classes,
             num_images=len(images.test_y_N),
-            macro_recall=known[-1]["macro_recall"] if known else None,
+            macro_recall=self.known[-1][0].macro_recall if self.known else None,
         )
-        return asdict(course) | {"weights_note": self.unkept}
 
     def keep_final(self, epoch: int, test_accuracy: float | None) -> None:
         """Keep what the training ended with, if that was asked for."""

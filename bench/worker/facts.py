@@ -1,8 +1,6 @@
-"""Columns of a record that are known before the first step: of the images, and of the training as it was built."""
+"""What is known of a cell before the first step: its images, and its network as it was built."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,31 +8,32 @@ from torch import Tensor
 from ampbench.bench.train.images import Images
 from ampbench.bench.train.precision import fp32_precision
 from ampbench.bench.train.training import Training
+from ampbench.schema.training import Data, Network
 
 
-def facts_of_images(images: Images) -> dict[str, Any]:
+def data_of(images: Images) -> Data:
     """Return what the record says of the data set."""
-    return {
-        "num_train_images": len(images.train_y_N),
-        "num_test_images": len(images.test_y_N),
-        "num_classes": images.num_classes,
-        "data_sha256": images.sha256,
-        "num_left_out": images.num_left_out,
-        "data_note": images.note,
-    }
+    return Data(
+        num_train_images=len(images.train_y_N),
+        num_test_images=len(images.test_y_N),
+        num_classes=images.num_classes,
+        data_sha256=images.sha256,
+        num_left_out=images.num_left_out,
+        data_note=images.note,
+    )
 
 
-def facts_of_training(training: Training) -> dict[str, Any]:
+def network_of(training: Training) -> Network:
     """Return what the record says of model, optimizer and torch's switches."""
     updated = sorted({str(p.dtype).removeprefix("torch.") for p in training.updated.values()})
-    return {
-        "num_parameters": training.num_parameters,
-        "model_note": note_of(training.model),
-        "optimizer_dtypes": " ".join(updated),
-        "fp32_precision": " ".join(f"{k}:{v}" for k, v in fp32_precision().items()),
-        "onednn_used": None if training.device.type == "cuda" else torch.backends.mkldnn.enabled,
-        "threads_used": torch.get_num_threads(),
-    }
+    return Network(
+        num_parameters=training.num_parameters,
+        model_note=note_of(training.model),
+        optimizer_dtypes=" ".join(updated),
+        fp32_precision=" ".join(f"{k}:{v}" for k, v in fp32_precision().items()),
+        onednn_used=None if training.device.type == "cuda" else torch.backends.mkldnn.enabled,
+        threads_used=torch.get_num_threads(),
+    )
 
 
 def note_of(model: object) -> str | None:

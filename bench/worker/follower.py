@@ -30,9 +30,10 @@ from ampbench.bench.train.ranks import ECHO_S, Ranks
 from ampbench.bench.train.statuses import Diverged
 from ampbench.bench.train.step import Step
 from ampbench.bench.train.training import Training
-from ampbench.bench.worker.dtype_check import check_first_step
+from ampbench.bench.worker.dtype_check import check_first_step, refuse_late_weights
 from ampbench.bench.worker.layout import is_misfit
 from ampbench.bench.worker.log import loaded_lines, say
+from ampbench.schema.precision import DtypesSeen
 
 PATIENCE_S = 3 * ECHO_S
 """A follower that fails waits so long before it says so: where rank 0 failed alike, its record says more."""
@@ -105,7 +106,9 @@ class Follower:
             next(self._steps)
             return
         try:
-            check_first_step(self.training, self._steps, row={})
+            first = check_first_step(self.training, self._steps, DtypesSeen())
+            refuse_late_weights(self.training)
+            first.refuse()
         except Exception as e:
             if not (self.training.cell.channels_last and is_misfit(e)):
                 raise

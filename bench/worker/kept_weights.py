@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from ampbench.bench.train.network import build_model
 from ampbench.bench.train.precision import cast_model, set_up_precision
 from ampbench.bench.train.statuses import Diverged, Unsupported
 from ampbench.bench.worker.evaluation import BEST, FINAL
+from ampbench.schema.learning import Evaluation
 
 Kept = dict[str, Any]
 """What such a file holds: epoch, test_accuracy, classes, model, and the statistics that pixels are normalised by."""
@@ -59,8 +60,20 @@ def _status_of(run: Run) -> str | None:
     return None
 
 
-def evaluate_kept(run: Run, path: Path, *, data: str | None = None, batch_size: int | None = None) -> dict[str, Any]:
-    """Evaluate weights in the run's own precision; return epoch, device, num_test_images and an evaluation's columns.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KeptEvaluation:
+    """What weights that a training left came to."""
+
+    epoch: int
+    """After which they were kept, from 1."""
+    device: str
+    """cuda or cpu: where they were evaluated."""
+    num_test_images: int
+    evaluation: Evaluation
+
+
+def evaluate_kept(run: Run, path: Path, *, data: str | None = None, batch_size: int | None = None) -> KeptEvaluation:
+    """Evaluate weights in the run's own precision.
 
     Args:
         run: that trained them.
@@ -97,7 +110,12 @@ def evaluate_kept(run: Run, path: Path, *, data: str | None = None, batch_size: 
         words = (str(e).strip() or type(e).__name__).splitlines()[0]
         hint = "; choose a smaller --batch-size" if "memory" in words else ""
         raise RequestError(f"{run.folder}: {words}{hint}") from e
-    return {"epoch": kept["epoch"], "device": device.type, "num_test_images": len(images.test_y_N)} | asdict(found)
+    return KeptEvaluation(
+        epoch=kept["epoch"],
+        device=device.type,
+        num_test_images=len(images.test_y_N),
+        evaluation=Evaluation(**asdict(found)),
+    )
 
 
 def _as_run(run: Run) -> Cell:

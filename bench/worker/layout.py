@@ -9,47 +9,60 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any
+from dataclasses import replace
 
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.train.savepoint import CannotRollBackError, Savepoint
 from ampbench.bench.train.step import Step
 from ampbench.bench.train.training import Training
-from ampbench.bench.worker.dtype_check import check_first_step
+from ampbench.bench.worker.dtype_check import check_first_step, refuse_late_weights
 from ampbench.bench.worker.failures import first_line
+from ampbench.bench.worker.outcome import Outcome
+from ampbench.schema.training import Layout
 
 MISFIT = re.compile(r"view size is not compatible|contiguous|stride|memory[ _]format|channels_last", re.IGNORECASE)
 """What torch says of a layout that an operator cannot do with."""
 
 
 def take_first_step(
-    training: Training, begin: Callable[[], Iterator[Step]], row: dict[str, Any], *, may_start_over: bool
+    training: Training, begin: Callable[[], Iterator[Step]], outcome: Outcome, *, may_start_over: bool
 ) -> tuple[Step, Iterator[Step]]:
-    """Take the first step of a process, under the eyes of the dtype check; return it and the steps after it.
+    """Take the first step of a process, under the dtype check; return it and the steps after it.
 
     Args:
         training: whose first step it is; started over in NCHW if its model cannot do with NHWC.
         begin: returns its steps from the first one on.
-        row: gets the layout that was used, and why it is not the cell's.
+        outcome: gets the layout that was used and why it is not the cell's, and the dtypes that were seen.
         may_start_over: it has not gone on from a checkpoint.
 
     Raises:
+        RuntimeError: matrix products or convolutions ran in another dtype than the recipe says.
         Exception: of whatever else the step raises.
     """
-    row["channels_last_used"] = training.cell.channels_last
+    outcome.measured.layout = replace(outcome.measured.layout, channels_last_used=training.cell.channels_last)
     outside = kept_outside(training) if may_start_over and training.cell.channels_last else None
     steps = begin()
     try:
-        return check_first_step(training, steps, row), steps
+        return _checked_step(training, steps, outcome), steps
     except Exception as e:
-        if not (may_start_over and note_misfit(training, e, row)):
+        layout = layout_after(training, e)
+        if not (may_start_over and layout):
             raise
+        outcome.measured.layout = layout
     del steps
     if outside:
         outside.roll_back()
     training.start_over(channels_last=False)
     steps = begin()
-    return check_first_step(training, steps, row), steps
+    return _checked_step(training, steps, outcome), steps
+
+
+def _checked_step(training: Training, steps: Iterator[Step], outcome: Outcome) -> Step:
+    first = check_first_step(training, steps, outcome.measured.dtypes)
+    outcome.measured.dtypes = first.dtypes
+    refuse_late_weights(training)
+    first.refuse()
+    return first.step
 
 
 def kept_outside(training: Training) -> Savepoint | None:
@@ -64,14 +77,13 @@ def kept_outside(training: Training) -> Savepoint | None:
         return None
 
 
-def note_misfit(training: Training, error: BaseException, row: dict[str, Any]) -> bool:
-    """Whether a training that has not stepped should start over in NCHW after an error; if so the row says why."""
+def layout_after(training: Training, error: BaseException) -> Layout | None:
+    """Return the layout in which a training that has not stepped should start over; None if it should not."""
     if not (training.cell.channels_last and is_misfit(error)):
-        return False
+        return None
     said = f"in NHWC the first step failed ({type(error).__name__}: {first_line(error)}), so it started over in NCHW"
     print(said, file=sys.stderr)
-    row |= {"channels_last_used": False, "layout_note": said}
-    return True
+    return Layout(channels_last_used=False, layout_note=said)
 
 
 def is_misfit(error: BaseException) -> bool:

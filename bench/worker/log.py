@@ -8,23 +8,26 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import psutil
 import torch
 
 from ampbench.bench.machine.provenance import machine_of
 from ampbench.bench.plan.cell import Cell
-from ampbench.bench.store.final import MEASURED, final_lines
+from ampbench.bench.store.final import final_lines
+from ampbench.bench.train.images import Images
 from ampbench.bench.train.schedule import learning_rate
+from ampbench.schema.cells import Measured
+from ampbench.schema.column import values_of
+from ampbench.schema.epochs import EpochRow
+from ampbench.schema.speed import WallTime
+from ampbench.schema.steps import StepRow
 
 EVERY = 100
 """Batches between two lines of an epoch."""
-
-Row = Mapping[str, Any]
 
 
 def open_log(folder: Path) -> int:
@@ -50,7 +53,7 @@ def say(*lines: str) -> None:
             print(*lines, sep="\n", flush=True)
 
 
-def start_line(cell: Cell, device: torch.device, row: Row) -> str:
+def start_line(cell: Cell, device: torch.device, images: Images, num_parameters: int) -> str:
     """Say what is trained on what: the machine with its memory, the model with its parameters, the images."""
     if device.type == "cuda":
         board = torch.cuda.get_device_properties(device)
@@ -59,8 +62,8 @@ def start_line(cell: Cell, device: torch.device, row: Row) -> str:
     else:
         machine, size = machine_of(None, None).machine, psutil.virtual_memory().total
     return (
-        f"[hardware] {machine}, {size / 2**30:,.0f} GiB [model] {cell.model}, {row['num_parameters']:,} parameters "
-        f"[data] {cell.data}, {row['num_train_images']:,} training and {row['num_test_images']:,} test images"
+        f"[hardware] {machine}, {size / 2**30:,.0f} GiB [model] {cell.model}, {num_parameters:,} parameters "
+        f"[data] {cell.data}, {len(images.train_y_N):,} training and {len(images.test_y_N):,} test images"
     )
 
 
@@ -70,7 +73,7 @@ def loaded_lines(rank: int, num_train: int, num_test: int) -> Iterator[str]:
     yield f"Rank {rank} loaded {num_test} samples (test)"
 
 
-def batch_lines(cell: Cell, rows: Sequence[Row], num_batches: int, num_images: int) -> Iterator[str]:
+def batch_lines(cell: Cell, rows: Sequence[StepRow], num_batches: int, num_images: int) -> Iterator[str]:
     """Say of every 100th batch of an epoch, and of its last: images seen, mean loss so far, learning rate.
 
     Args:
@@ -81,11 +84,11 @@ def batch_lines(cell: Cell, rows: Sequence[Row], num_batches: int, num_images: i
     """
     seen, losses, total = 0, 0.0, min(num_images, num_batches * cell.global_batch_size)
     for i, row in enumerate(rows, 1):
-        seen += row["num_images"]
-        losses += row["loss"]
+        seen += row.num_images
+        losses += row.loss
         if i % EVERY and i != len(rows):
             continue
-        epoch = row["epoch"]
+        epoch = row.epoch
         rate = learning_rate(cell, epoch=epoch - 1, step=i - 1, steps_per_epoch=num_batches)
         yield (
             f"Epoch {epoch}/{cell.epochs}, batch {i}/{num_batches}: {seen}/{max(seen, total)} "
@@ -93,31 +96,31 @@ def batch_lines(cell: Cell, rows: Sequence[Row], num_batches: int, num_images: i
         )
 
 
-def epoch_lines(cell: Cell, epoch: Row, num_test: int) -> Iterator[str]:
-    """Say what a finished epoch, a row of the table `epochs`, took and reached."""
-    words = f"Epoch {epoch['epoch']}/{cell.epochs}: training loss {epoch['train_loss']:.4f}"
-    if epoch["train_accuracy"] is not None:
-        words += f", training accuracy {100 * epoch['train_accuracy']:.2f}%"
-    words += f"; training {epoch['epoch_train_s']:.1f} s"
-    if epoch["test_accuracy"] is not None:
-        yield f"{words}, evaluation {epoch['epoch_evaluation_s']:.1f} s"
-        yield evaluation_line(epoch, num_test)
+def epoch_lines(cell: Cell, epoch: EpochRow, num_test: int) -> Iterator[str]:
+    """Say what a finished epoch took and reached."""
+    words = f"Epoch {epoch.epoch}/{cell.epochs}: training loss {epoch.train_loss:.4f}"
+    if epoch.train_accuracy is not None:
+        words += f", training accuracy {100 * epoch.train_accuracy:.2f}%"
+    words += f"; training {epoch.epoch_train_s:.1f} s"
+    if epoch.test_accuracy is not None and epoch.test_loss is not None:
+        yield f"{words}, evaluation {epoch.epoch_evaluation_s:.1f} s"
+        yield evaluation_line(epoch.test_loss, epoch.test_accuracy, num_test)
     else:
         yield f"{words}, no evaluation"
 
 
-def evaluation_line(found: Row, num_test: int) -> str:
+def evaluation_line(loss: float, accuracy: float, num_test: int) -> str:
     """Say what an evaluation found: `Test loss: 0.2718, Accuracy: 9123/10000: 91.23%`."""
-    accuracy = found["test_accuracy"]
-    return f"Test loss: {found['test_loss']:.4f}, Accuracy: {round(accuracy * num_test)}/{num_test}: {accuracy:.2%}"
+    return f"Test loss: {loss:.4f}, Accuracy: {round(accuracy * num_test)}/{num_test}: {accuracy:.2%}"
 
 
-def end_lines(row: Row) -> Iterator[str]:
-    """Say what a whole training reached, from its record."""
-    if all(row.get(column) is not None for column in MEASURED.values()):
-        yield from final_lines(row)
-    if row.get("best_epoch") is not None:
-        yield f"Best epoch: {row['best_epoch']}, best accuracy: {row['best_test_accuracy']:.2%}"
-    if row.get("learning_note"):
-        yield f"Note: {row['learning_note']}"
-    yield f"Training {row['train_s']:.1f} s, evaluation {row['evaluation_s']:.1f} s"
+def end_lines(measured: Measured, wall_time: WallTime) -> Iterator[str]:
+    """Say what a whole training reached."""
+    if None not in values_of(measured.evaluation).values():
+        yield from final_lines(measured.evaluation, measured.data.num_test_images)
+    best = measured.best_epoch
+    if best.best_epoch is not None:
+        yield f"Best epoch: {best.best_epoch}, best accuracy: {best.best_test_accuracy:.2%}"
+    if measured.course.learning_note:
+        yield f"Note: {measured.course.learning_note}"
+    yield f"Training {wall_time.train_s:.1f} s, evaluation {wall_time.evaluation_s:.1f} s"

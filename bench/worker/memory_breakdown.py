@@ -8,57 +8,77 @@ from __future__ import annotations
 
 import itertools
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from ampbench.bench.measure.allocator import allocation_retries, allocator_peak, cast_bytes, static_split
+from ampbench.bench.measure.allocator import allocation_retries, allocator_peak, cast_bytes, static_memory
 from ampbench.bench.measure.memory_history import Digest, addresses, digest, recording, reduced
 from ampbench.bench.measure.memory_history.purpose import BUFFERS, DATA, GRADIENTS, OPTIMIZER_STATE, WEIGHTS
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.train.images import Images
 from ampbench.bench.train.precision import DTYPES
 from ampbench.bench.train.training import Training
-from ampbench.bench.worker.traces import Traces
+from ampbench.schema.memory import DataMemory, StaticMemory
+from ampbench.schema.memory_history import AllocationRow, MemoryRow
 
 NUM_STEPS = 3
 """Recorded: the state of the optimizer is there from the second one on."""
 
 
-def split(training: Training, row: dict[str, Any]) -> None:
-    """Write the bytes that a training holds whatever its batch size into `row`. It must have stepped."""
-    images, compute = training.images, DTYPES[training.cell.precision.compute]
-    row |= asdict(static_split(training.model, training.optimizer, compute=compute, kept=_kept(training)))
-    row["data_bytes"] = sum(x.nbytes for x in _pixels_and_labels(images) if x.device.type == training.device.type)
-    row["allocation_retries"] = allocation_retries(training.device)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Allocations:
+    """What the allocations of a few steps came to."""
+
+    memory: list[MemoryRow]
+    """The level over time."""
+    holders: list[AllocationRow] = field(default_factory=list)
+    """Who held what when it was highest."""
+    allocator_peak_bytes: int | None = None
+    largest_free_block_bytes: int | None = None
+
+    @classmethod
+    def of(cls, found: Digest) -> Allocations:
+        """Return those that a GPU's history tells of."""
+        largest = found.largest_free_block_bytes
+        return cls(memory=list(found.timeline), holders=found.allocation_rows, largest_free_block_bytes=largest)
 
 
-def trace_memory(training: Training, row: dict[str, Any], traces: Traces, pickle_path: Path | None) -> None:
-    """Follow every allocation of a few steps, into `traces`; on a GPU, write torch's own history to `pickle_path` too.
+def static_memory_of(training: Training) -> StaticMemory:
+    """Return the bytes that a training holds whatever its batch size. It must have stepped."""
+    compute = DTYPES[training.cell.precision.compute]
+    return static_memory(training.model, training.optimizer, compute=compute, kept=_kept(training))
+
+
+def data_memory_of(training: Training) -> DataMemory:
+    """Return what the images take on the device, and how often its allocator ran short."""
+    tensors = _pixels_and_labels(training.images)
+    return DataMemory(
+        data_bytes=sum(x.nbytes for x in tensors if x.device.type == training.device.type),
+        allocation_retries=allocation_retries(training.device),
+    )
+
+
+def trace_memory(training: Training, pickle_path: Path | None) -> Allocations:
+    """Follow every allocation of a few steps; on a GPU, write torch's own history to `pickle_path` too.
 
     Raises:
         RuntimeError: memory does not suffice for it.
     """
     if training.device.type == "cuda":
-        found = _record(training, pickle_path)
-        row["largest_free_block_bytes"] = found.largest_free_block_bytes
-        _keep(found, traces)
-        return
+        return Allocations.of(_record(training, pickle_path))
     cell, images, device = training.cell, training.images, training.device
     peak = allocator_peak(lambda: _built_and_stepped(cell, images, device))
-    row["allocator_peak_bytes"] = peak.peak_bytes
-    traces.memory = [level._asdict() for level in reduced(peak.times_ms, peak.levels)]
+    return Allocations(memory=list(reduced(peak.times_ms, peak.levels)), allocator_peak_bytes=peak.peak_bytes)
 
 
-def trace_out_of_memory(cell: Cell, images: Images, device: torch.device, traces: Traces) -> None:
+def trace_out_of_memory(cell: Cell, images: Images, device: torch.device) -> Allocations | None:
     """Let a training on a GPU run out of memory once more, recorded. The one that did must have been let go."""
     with suppress(RuntimeError), recording(device) as history:
         _built_and_stepped(cell, images, device)
-    if history.snapshot:
-        _keep(digest(history.snapshot), traces)
+    return Allocations.of(digest(history.snapshot)) if history.snapshot else None
 
 
 def _record(training: Training, pickle_path: Path | None) -> Digest:
@@ -103,7 +123,3 @@ def _kept(training: Training) -> list[Tensor]:
 
 def _pixels_and_labels(images: Images) -> list[Tensor]:
     return [images.train_x_NCHW, images.train_y_N, images.test_x_NCHW, images.test_y_N]
-
-
-def _keep(found: Digest, traces: Traces) -> None:
-    traces.allocations, traces.memory = found.allocation_rows, found.timeline_rows

@@ -19,9 +19,7 @@ from torch.optim import Optimizer
 from ampbench.bench.measure.clock import Mark
 from ampbench.bench.train.scaler import Scaler
 from ampbench.bench.train.training import Training
-
-PHASES = ("data_ms", "forward_ms", "backward_ms", "update_ms")
-"""Until the batch is there; network and loss; gradients; unscaling, optimizer and the scaler's own update."""
+from ampbench.schema.work import StepPhases
 
 MOST_STEPS = 10
 LEAST_STEPS = 2
@@ -50,8 +48,8 @@ class MarkingScaler:
         return getattr(self.scaler, name)
 
 
-def time_phases(training: Training) -> dict[str, float]:
-    """Train for 2 to 10 steps, about a second, and return the median of each phase in ms, on the device's clock.
+def time_phases(training: Training) -> StepPhases:
+    """Train for 2 to 10 steps, about a second, and return the median of each phase, on the device's clock.
 
     Raises:
         ValueError: a batch is computed in parts, whose phases take turns.
@@ -74,8 +72,10 @@ def time_phases(training: Training) -> dict[str, float]:
         training.step(x_NCHW, y_N, MarkingScaler(training.precision.scaler, mark))  # type: ignore[arg-type]
         mark()
         taken.append(marks)
-    columns = zip(*(_durations_ms(step) for step in taken), strict=True)
-    return dict(zip(PHASES, map(statistics.median, columns), strict=True))
+    data_ms, forward_ms, backward_ms, update_ms = map(
+        statistics.median, zip(*(_durations_ms(step) for step in taken), strict=True)
+    )
+    return StepPhases(data_ms=data_ms, forward_ms=forward_ms, backward_ms=backward_ms, update_ms=update_ms)
 
 
 def device_seconds(work: Callable[[], object], device: torch.device) -> float:

@@ -25,14 +25,16 @@ from ampbench.bench.measure.memory import says_out_of_memory
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.store.record import write_run
 from ampbench.bench.store.run import Run
-from ampbench.bench.store.tables import TABLES
 from ampbench.bench.train.orders import Finish
 from ampbench.bench.train.ranks import Ranks
-from ampbench.bench.worker.cell import measure_cell, prepare_process
+from ampbench.bench.worker.cell import measure_cell
 from ampbench.bench.worker.follower import Orders, follow
+from ampbench.bench.worker.process import prepare_process
 from ampbench.bench.worker.timing import Report
 from ampbench.path import ROOT, step_aside
-from ampbench.schema.version import METHOD_VERSION
+from ampbench.schema.cells import CellRecord
+from ampbench.schema.identity import Ending, Start
+from ampbench.schema.traces import Traces
 
 MOST_MINUTES = 1e6
 """For a limit that a collective operation can take, where a cell has none."""
@@ -70,11 +72,11 @@ def run_ranks(run: Run, report: Report, waited_s: float) -> None:
             elastic_launch(config, run_rank)(run, report, waited_s, pipes, os.getpid())
         except ChildFailedError as e:
             if run.recorded_ns == before:
-                status, because = _ending(run.cell, *e.get_first_failure())
-                row = provenance(run.board, METHOD_VERSION) | {"status": status, "because": because}
-                row |= {"order": run.order, "command": run.command, "started_at": begun_at, "waited_s": waited_s}
-                write_run(run.folder, run.cell, row, {table: [] for table in TABLES if table != "cells"})
-                report(phase="done", status=status, because=because)
+                ending = _ending(run.cell, *e.get_first_failure())
+                start = Start(order=run.order, command=run.command, started_at=begun_at, waited_s=waited_s)
+                record = CellRecord(ending=ending, start=start, provenance=provenance(run.board))
+                write_run(run.folder, run.cell, record, Traces())
+                report(phase="done", status=ending.status, because=ending.because)
 
 
 @record
@@ -105,14 +107,17 @@ def _die_with(agent: int) -> None:
         os._exit(1)
 
 
-def _ending(cell: Cell, rank: int, failure: ProcessFailure) -> tuple[str, str]:
+def _ending(cell: Cell, rank: int, failure: ProcessFailure) -> Ending:
     """Say in a status and in words how a rank failed."""
     if failure.exitcode < 0:
         hint = "; the kernel does this when memory runs out" if failure.exitcode == -signal.SIGKILL else ""
-        return "crashed", f"rank {rank} was killed by {failure.signal_name()}{hint}; see log.txt"
+        because = f"rank {rank} was killed by {failure.signal_name()}{hint}; see log.txt"
+        return Ending(status="crashed", because=because)
     if not isinstance(failure.message, dict):
-        return "crashed", f"rank {rank} ended with exit code {failure.exitcode}; see log.txt"
+        because = f"rank {rank} ended with exit code {failure.exitcode}; see log.txt"
+        return Ending(status="crashed", because=because)
     raised = str(failure.message["message"]).splitlines()[0]  # the exception's class and words
     if says_out_of_memory(RuntimeError(raised)):
-        return "oom", f"out of memory at batch size {cell.batch_size} on rank {rank}: {raised}"
-    return "failed", f"rank {rank}: {raised}"
+        because = f"out of memory at batch size {cell.batch_size} on rank {rank}: {raised}"
+        return Ending(status="oom", because=because)
+    return Ending(status="failed", because=f"rank {rank}: {raised}")

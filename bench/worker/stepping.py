@@ -9,29 +9,31 @@ from dataclasses import dataclass
 from functools import partial
 
 from ampbench.bench.measure.clock import Mark
+from ampbench.bench.train.statuses import Diverged
 from ampbench.bench.train.step import Step
 from ampbench.bench.train.training import Training
-from ampbench.bench.worker.divergence import refuse_divergence
+from ampbench.bench.worker.divergence import divergence_of
 from ampbench.bench.worker.layout import take_first_step
 from ampbench.bench.worker.log import batch_lines, say
+from ampbench.bench.worker.outcome import Outcome
 from ampbench.bench.worker.timing import Timing
-from ampbench.bench.worker.traces import StepTrace, Traces
+from ampbench.bench.worker.traces import StepTrace
 
 
 @dataclass
 class Stepping:
-    """Takes the steps of one training in this process, with what comes before the first timed one: proof and compiler.
+    """Takes the steps of one training in this process, with what comes before the first timed one: check and compiler.
 
-    What they took goes into the row of `timing`, the steps into `traces`.
+    The steps and what they took go into `outcome`.
     """
 
     training: Training
     timing: Timing
-    traces: Traces
+    outcome: Outcome
     resumed: bool = False
     """Whether the training goes on from a checkpoint, and so in the layout that it began in."""
-    proved: bool = False
-    """Whether the first step of this process has been taken, under the eyes of the dtype check."""
+    checked: bool = False
+    """Whether the first step of this process has been taken, under the dtype check."""
     num_compiling: int = 0
     """Steps taken since, in which the compiler worked."""
 
@@ -40,18 +42,18 @@ class Stepping:
 
         Returns the loss of each step. Raises Diverged if one is not finite, or the loss scale collapsed.
         """
-        training, timing, row = self.training, self.timing, self.timing.row
+        training, timing, outcome = self.training, self.timing, self.outcome
         begin = partial(training.steps, epoch) if num_steps else training.endless_steps
-        trace, first = StepTrace(float(training.precision.scaler.num_skipped)), len(self.traces.steps) + 1
+        trace, first = StepTrace(float(training.precision.scaler.num_skipped)), len(outcome.traces.steps) + 1
         left: float = num_steps or math.inf
         begun, compiling_s = time.perf_counter(), 0.0
         try:
-            if self.proved:
+            if self.checked:
                 steps = begin()
             else:
-                step, steps = take_first_step(training, begin, row, may_start_over=not self.resumed)
+                step, steps = take_first_step(training, begin, outcome, may_start_over=not self.resumed)
                 trace.add(step)
-                self.proved = True
+                self.checked = True
                 left -= 1
             skipped = training.precision.scaler.num_skipped
             while self.num_compiling < training.cell.compiling_steps and left:
@@ -71,11 +73,13 @@ class Stepping:
             timing.clock.settle()
         finally:
             rows = trace.read(first, epoch)
-            row["train_s"] += time.perf_counter() - begun - compiling_s
-            self.traces.steps += rows
+            outcome.stopwatch.add(train_s=time.perf_counter() - begun - compiling_s)
+            outcome.traces.steps += rows
             say(*batch_lines(training.cell, rows, num_steps or len(rows), len(training.images.train_y_N)))
-        refuse_divergence(rows, row)
-        return [r["loss"] for r in rows]
+        if broken := divergence_of(rows):
+            outcome.measured.divergence, because = broken
+            raise Diverged(because)
+        return [row.loss for row in rows]
 
     def compile(self, steps: Iterator[Step]) -> tuple[Step, float]:
         """Take a step in which the compiler works; return it and how long it took. A clock of its own."""
@@ -86,8 +90,7 @@ class Stepping:
         step = next(steps)
         Mark.now(self.training.device).wait()
         compiling_s = time.perf_counter() - begun
-        row = self.timing.row
-        row["compile_s"] = row.get("compile_s", 0.0) + compiling_s
+        self.outcome.stopwatch.add(compile_s=compiling_s)
         self.num_compiling += 1
         self.timing.report(phase="warm-up")
         return step, compiling_s

@@ -1,31 +1,73 @@
-"""What a session says of its steps, once they are over, in whatever way they ended."""
+"""What a cell says of its steps, once they are over, in whatever way they ended."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 from ampbench.bench.train.training import Training
+from ampbench.bench.worker.outcome import Outcome
 from ampbench.bench.worker.timing import Timing
-from ampbench.bench.worker.traces import Traces, scale_story, speed
+from ampbench.bench.worker.traces import block_rows, loss_scaling, speed
+from ampbench.schema.board import BoardState, EnergyToAccuracy
+from ampbench.schema.memory import MemoryPeaks
+from ampbench.schema.precision import LossScaling
+from ampbench.schema.speed import Speed
 
 
-def sum_up(timing: Timing, training: Training, traces: Traces, since_s: float) -> None:
-    """Condense what was timed into the row of `timing`, and the board's samples into `traces`.
+@dataclass
+class Summary:
+    """Condenses blocks, steps and the board's samples into groups of columns, each of which may fail alone."""
 
-    Args:
-        timing: stops watching the board here.
-        training: whose steps are over.
-        traces: of every step.
-        since_s: when the session began, by `time.perf_counter`.
-    """
-    row, steps, cell = timing.row, traces.steps, training.cell
-    traces.board = timing.sum_up(since_s)
-    blocks = timing.clock.blocks
-    row |= {"num_steps": len(steps), "model_output": training.criterion.taken}
-    row |= speed(blocks, cell) | scale_story(steps, training.precision.scaler.factor)
-    if cell.gpus > 1:
-        row |= {"joules_per_image": None, "images_per_joule": None}  # one of the boards was sampled
-    elif row.get("time_to_accuracy_s") is not None and row.get("power_w") is not None:
-        row["energy_to_accuracy_j"] = row["power_w"] * row["time_to_accuracy_s"]
-    # In no block are those of the proofs, and those in which the compiler worked.
-    row["warmup_steps"] += len(steps) - sum(block.num_steps for block in blocks)
-    if cell.has_cuda_graphs and timing.device.type == "cuda":
-        row["steady_peak_bytes"] = None  # a replayed graph asks the allocator for nothing
+    training: Training
+    timing: Timing
+    outcome: Outcome
+
+    def write(self) -> None:
+        """Put all of it into `outcome`."""
+        measured, traces, attempt = self.outcome.measured, self.outcome.traces, self.outcome.attempt
+        attempt("last judgement of the blocks", self.timing.stop)
+        measured.stopping = self.timing.stopping
+        measured.memory_peaks = attempt("peaks of memory", self.memory_peaks) or self.timing.peaks
+        measured.speed = attempt("throughput", self.speed) or measured.speed
+        measured.loss_scaling = attempt("course of the loss scale", self.loss_scaling) or measured.loss_scaling
+        measured.board_state = attempt("state of the board", self.board_state) or measured.board_state
+        energy = attempt("energy to accuracy", self.energy_to_accuracy)
+        measured.energy_to_accuracy = energy or measured.energy_to_accuracy
+        measured.network = replace(measured.network, model_output=self.training.criterion.taken)
+        traces.blocks = attempt("blocks", lambda: block_rows(self.timing.clock.blocks)) or traces.blocks
+        since_s = self.outcome.stopwatch.started_s
+        traces.board = attempt("samples of the board", lambda: self.timing.board.rows(since_s)) or traces.board
+
+    def speed(self) -> Speed:
+        """Of the timed blocks."""
+        blocks = self.timing.clock.blocks
+        untimed = len(self.outcome.traces.steps) - sum(block.num_steps for block in blocks)
+        return speed(blocks, self.training.cell, num_untimed_steps=untimed)
+
+    def loss_scaling(self) -> LossScaling:
+        """Of all steps; the last scale is the final one only of what came to its end."""
+        factor = self.training.precision.scaler.factor
+        scaling = loss_scaling(self.outcome.traces.steps, self.timing.clock.blocks, factor)
+        return scaling if self.outcome.trained else replace(scaling, final_loss_scale=None)
+
+    def memory_peaks(self) -> MemoryPeaks:
+        """Of the steps; a CUDA graph that is replayed asks the allocator for nothing, so its steady peak is unknown."""
+        replayed = self.training.cell.has_cuda_graphs and self.timing.device.type == "cuda"
+        return replace(self.timing.peaks, steady_peak_bytes=None) if replayed else self.timing.peaks
+
+    def board_state(self) -> BoardState:
+        """Of the board that was sampled; what several drew together is not known."""
+        state = self.timing.board.columns(self.timing.clock.own_blocks)
+        if self.training.cell.gpus > 1:
+            return replace(state, joules_per_image=None, images_per_joule=None)
+        return state
+
+    def energy_to_accuracy(self) -> EnergyToAccuracy:
+        """Power times the training time until the target was reached."""
+        power_w, time_s = (
+            self.outcome.measured.board_state.power_w,
+            self.outcome.measured.best_epoch.time_to_accuracy_s,
+        )
+        if self.training.cell.gpus > 1 or power_w is None or time_s is None:
+            return EnergyToAccuracy()
+        return EnergyToAccuracy(energy_to_accuracy_j=power_w * time_s)

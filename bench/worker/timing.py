@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -18,6 +18,8 @@ from ampbench.bench.measure.stopping import is_flat, why_stop
 from ampbench.bench.plan.protocol import MeasurementProtocol
 from ampbench.bench.train.statuses import Throttled
 from ampbench.bench.worker.board_watch import BoardWatch
+from ampbench.schema.memory import MemoryPeaks
+from ampbench.schema.speed import Stopping
 
 Report = Callable[..., None]
 """Tells whoever watches, by keyword: phase, epoch, loss, num_correct, num_seen, learning_rate, images_per_s …"""
@@ -31,15 +33,16 @@ MAX_BLOCK_SHARE = 0.1
 
 @dataclass
 class Timing:
-    """The blocks of one cell and the memory peaks between their borders; what they say goes into `row`."""
+    """The blocks of one cell, and the peaks of memory between their borders."""
 
     protocol: MeasurementProtocol
     device: torch.device
     report: Report
-    row: dict[str, Any]
     board: BoardWatch = field(default_factory=BoardWatch)
     clock: BlockClock = field(init=False)
     memory: Memory = field(init=False)
+    peaks: MemoryPeaks = field(default_factory=MemoryPeaks)
+    stopping: Stopping = field(default_factory=Stopping)
     num_steps: int | None = None
     """Of the whole training; None where only the speed is asked for."""
     num_own_steps: int | None = None
@@ -54,6 +57,13 @@ class Timing:
     def __post_init__(self) -> None:
         self.clock = BlockClock(self.device, block_s=self.protocol.block_ms / 1e3)
         self.memory = memory_of(self.device)
+
+    def start(self) -> MemoryPeaks:
+        """Start watching the board, and return the memory before anything was loaded."""
+        self.board.start()
+        self.memory.reset_peak()
+        self.peaks = MemoryPeaks(memory_instrument=self.memory.instrument, baseline_bytes=self.memory.peak_bytes())
+        return self.peaks
 
     def expect(self, num_steps: int, steps_per_epoch: int) -> None:
         """Time a training of so many steps, to its end."""
@@ -79,8 +89,8 @@ class Timing:
         if self.clock.warming_up:
             self.look_at_warmup()
         elif self.num_steps is None:
-            self.row["timing_stop"] = self.why_stop()
-            return self.row["timing_stop"] is not None
+            self.stopping = replace(self.stopping, timing_stop=self.why_stop())
+            return self.stopping.timing_stop is not None
         return False
 
     def why_stop(self) -> str | None:
@@ -110,12 +120,10 @@ class Timing:
             return "capped"
         return because
 
-    def sum_up(self, since_s: float) -> list[dict[str, Any]]:
-        """Stop watching the board, judge the blocks by all of it, and return its samples as rows."""
+    def stop(self) -> None:
+        """Stop watching the board, and judge the blocks by all of it."""
         self.board.stop()
         self.judge()
-        self.row |= asdict(self.board.columns(self.clock.own_blocks))
-        return [asdict(sample) for sample in self.board.rows(since_s)]
 
     def judge(self, first: int = 0) -> None:
         """Mark the blocks of this process, from the `first` on, that the board spoilt."""
@@ -143,13 +151,17 @@ class Timing:
             self.keep_peak()
             self.memory.reset_peak()
             self.clock.warming_up = False
-            self.row["warmup_steady"] = steady
+            self.stopping = replace(self.stopping, warmup_steady=steady)
             self.report(phase="timing" if self.num_steps is None else "training")
 
     def keep_peak(self) -> None:
-        """Take the memory peak of the steps just run into the record."""
-        kind = "startup_peak_bytes" if self.clock.warming_up else "steady_peak_bytes"
-        self.row[kind] = max(self.row.get(kind, 0), self.memory.peak_bytes())
+        """Take in the memory peak of the steps just run."""
+        peak, peaks = self.memory.peak_bytes(), self.peaks
+        if self.clock.warming_up:
+            self.peaks = replace(peaks, startup_peak_bytes=max(peaks.startup_peak_bytes or 0, peak))
+        else:
+            self.peaks = replace(peaks, steady_peak_bytes=max(peaks.steady_peak_bytes or 0, peak))
         reserved = self.memory.reserved_bytes()
         if reserved is not None and not self.evaluated:
-            self.row["peak_reserved_bytes"] = max(self.row.get("peak_reserved_bytes", 0), reserved)
+            most = max(peaks.peak_reserved_bytes or 0, reserved)
+            self.peaks = replace(self.peaks, peak_reserved_bytes=most)

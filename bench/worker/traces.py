@@ -1,12 +1,11 @@
-"""What a session gathers on its way, as rows of tables; a checkpoint carries it, so that a resume lacks nothing."""
+"""From steps and blocks to rows and columns: losses and loss scales read back, and the speed that the blocks show."""
 
 from __future__ import annotations
 
 import itertools
 import statistics
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -15,25 +14,9 @@ from ampbench.bench.measure.clock import Block, samples
 from ampbench.bench.measure.stopping import ci_share, num_outliers
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.train.step import Step
-
-Rows = list[dict[str, Any]]
-
-
-@dataclass
-class Traces:
-    """Rows of a run's tables, by the table's name."""
-
-    epochs: Rows = field(default_factory=list)
-    steps: Rows = field(default_factory=list)
-    layers: Rows = field(default_factory=list)
-    exponents: Rows = field(default_factory=list)
-    board: Rows = field(default_factory=list)
-    allocations: Rows = field(default_factory=list)
-    memory: Rows = field(default_factory=list)
-
-    def state_dict(self) -> dict[str, Rows]:
-        """Return the tables, by name."""
-        return {f.name: getattr(self, f.name) for f in fields(self)}
+from ampbench.schema.precision import LossScaling
+from ampbench.schema.speed import Speed
+from ampbench.schema.steps import BlockRow, StepRow
 
 
 class StepTrace:
@@ -74,20 +57,27 @@ class StepTrace:
                 packed.append(torch.stack(loose))
                 loose.clear()
 
-    def read(self, first_step: int, epoch: int) -> Rows:
+    def read(self, first_step: int, epoch: int) -> list[StepRow]:
         """Return a row of `steps` for each, waiting for the device. Steps and epochs count from 1 in the rows."""
         self.pack()
         losses = torch.cat(self._packed_losses).tolist() if self._packed_losses else []
         tallies = torch.cat(self._packed_tallies).tolist() if self._packed_tallies else [(None, None)] * len(losses)
         accuracies = self._accuracies()
-        rows: Rows = []
-        for i, (loss, (scale, skipped)) in enumerate(zip(losses, tallies, strict=True)):
-            row = {"step": first_step + i, "epoch": epoch + 1, "loss": loss, "num_images": self._num_images[i]}
-            row |= {"train_accuracy": accuracies[i], "loss_scale_factor": scale, "skipped": None}
-            if skipped is not None:
-                row["skipped"] = skipped > self._skipped
-                self._skipped = skipped
-            rows.append(row)
+        rows = []
+        for i, (loss, (scale, num_skipped)) in enumerate(zip(losses, tallies, strict=True)):
+            skipped = None if num_skipped is None else num_skipped > self._skipped
+            self._skipped = self._skipped if num_skipped is None else num_skipped
+            rows.append(
+                StepRow(
+                    step=first_step + i,
+                    epoch=epoch + 1,
+                    loss=loss,
+                    train_accuracy=accuracies[i],
+                    num_images=self._num_images[i],
+                    loss_scale_factor=scale,
+                    skipped=skipped,
+                )
+            )
         return rows
 
     def _accuracies(self) -> list[float | None]:
@@ -105,27 +95,31 @@ class StepTrace:
         return shares
 
 
-def speed(blocks: Sequence[Block], cell: Cell) -> dict[str, Any]:
-    """Condense the blocks into columns of the record; without a sample the speed stays null."""
-    row: dict[str, Any] = {
-        "num_skipped": sum(block.num_skipped for block in blocks),
-        "warmup_steps": sum(block.num_steps for block in blocks if not block.steady),
-    }
+def speed(blocks: Sequence[Block], cell: Cell, *, num_untimed_steps: int = 0) -> Speed:
+    """Condense the blocks; without a sample the speed stays null.
+
+    Args:
+        blocks: of the whole training.
+        cell: that was trained.
+        num_untimed_steps: in no block, as those of the dtype check and those in which the compiler worked.
+    """
+    warmup_steps = num_untimed_steps + sum(block.num_steps for block in blocks if not block.steady)
     timed = samples(blocks)
     if not timed:
-        return row | ({"no_speed_because": why_no_speed(blocks)} if blocks else {})
+        return Speed(warmup_steps=warmup_steps, no_speed_because=why_no_speed(blocks) if blocks else None)
     rates = [block.images_per_s for block in timed]
     q1, median, q3 = statistics.quantiles(rates, n=4, method="inclusive") if len(rates) > 1 else rates * 3
-    return row | {
-        "images_per_s": median,
-        "images_per_s_q1": q1,
-        "images_per_s_q3": q3,
-        "num_blocks": len(timed),
-        "num_outliers": num_outliers(rates),
-        "step_ms": 1e3 * cell.global_batch_size / median,
-        "ci_share": ci_share(rates),
-        "gap_share": 1 - sum(b.device_s for b in timed) / sum(b.wall_s for b in timed),
-    }
+    return Speed(
+        images_per_s=median,
+        images_per_s_q1=q1,
+        images_per_s_q3=q3,
+        num_blocks=len(timed),
+        num_outliers=num_outliers(rates),
+        step_ms=1e3 * cell.global_batch_size / median,
+        ci_share=ci_share(rates),
+        warmup_steps=warmup_steps,
+        gap_share=1 - sum(b.device_s for b in timed) / sum(b.wall_s for b in timed),
+    )
 
 
 def why_no_speed(blocks: Sequence[Block]) -> str:
@@ -143,35 +137,46 @@ def why_no_speed(blocks: Sequence[Block]) -> str:
     return f"none of {len(steady)} blocks after warm-up counts, in the last one: {steady[-1].invalid}"
 
 
-def epoch_speed(blocks: Sequence[Block], epoch: int) -> dict[str, Any]:
-    """Return the speed columns of a row of `epochs`; no rate for an epoch that had only the first step."""
-    own = [block for block in blocks if block.epoch == epoch]
-    return {
-        "epoch": epoch + 1,
-        "wall_images_per_s": sum(b.num_images for b in own) / sum(b.wall_s for b in own) if own else None,
-        "num_skipped": sum(b.num_skipped for b in own),
-    }
+def wall_images_per_s(blocks: Sequence[Block]) -> float | None:
+    """Return the images of blocks over their wall time; None for an epoch that had only the first step."""
+    return sum(b.num_images for b in blocks) / sum(b.wall_s for b in blocks) if blocks else None
 
 
-def scale_story(steps: Rows, final_scale: float | None) -> dict[str, Any]:
-    """Condense the loss-scale trajectory into columns of the record; nulls without a scaler."""
-    scales = [row["loss_scale_factor"] for row in steps if row["loss_scale_factor"] is not None]
+def loss_scaling(steps: Sequence[StepRow], blocks: Sequence[Block], final_scale: float | None) -> LossScaling:
+    """Condense the trajectory of the loss scale; what is about the scale is null without a scaler."""
+    scaling = LossScaling(
+        num_steps=len(steps),
+        num_skipped=sum(block.num_skipped for block in blocks),
+        final_loss_scale=final_scale,
+    )
+    scales = [row.loss_scale_factor for row in steps if row.loss_scale_factor is not None]
     if not scales or final_scale is None:
-        return {}
+        return scaling
     changes = list(itertools.pairwise([*scales, final_scale]))
-    return {
-        "num_growths": sum(after > before for before, after in changes),
-        "num_backoffs": sum(after < before for before, after in changes),
-        "min_loss_scale": min(scales),
-        "max_loss_scale": max(scales),
-        "wasted_images": sum(row["num_images"] for row in steps if row["skipped"]),
-    }
+    return replace(
+        scaling,
+        num_growths=sum(after > before for before, after in changes),
+        num_backoffs=sum(after < before for before, after in changes),
+        min_loss_scale=min(scales),
+        max_loss_scale=max(scales),
+        wasted_images=sum(row.num_images for row in steps if row.skipped),
+    )
 
 
-def block_rows(blocks: Sequence[Block]) -> Rows:
+def block_rows(blocks: Sequence[Block]) -> list[BlockRow]:
     """Return the raw samples, warm-up included and marked."""
-    shown = ("num_steps", "num_images", "num_skipped", "device_s", "wall_s", "images_per_s", "steady", "invalid")
     return [
-        {"block": i, "epoch": block.epoch + 1} | {key: asdict(block)[key] for key in shown}
+        BlockRow(
+            block=i,
+            epoch=block.epoch + 1,
+            num_steps=block.num_steps,
+            num_images=block.num_images,
+            num_skipped=block.num_skipped,
+            device_s=block.device_s,
+            wall_s=block.wall_s,
+            images_per_s=block.images_per_s,
+            steady=block.steady,
+            invalid=block.invalid,
+        )
         for i, block in enumerate(blocks, 1)
     ]

@@ -26,6 +26,7 @@ from ampbench.visualize.show.summary import summary
 from ampbench.visualize.show.summary_text import summary_text
 from tests.conftest import ROOT
 from tests.fuzz.conftest import SEED, drawn
+from tests.support.measuring import record_of, traces_of
 from tests.support.results import plan_of
 
 PLAN = plan_of()
@@ -48,7 +49,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "torch": "2",
         }
         row |= {"method_version": 1, "steady_peak_bytes": 2**20, "memory_instrument": "rss", "num_test_images": 100}
-        write_run(folder.run_path(cell), cell, row, {"steps": steps, "blocks": blocks})
+        write_run(folder.run_path(cell), cell, record_of(row), traces_of({"steps": steps, "blocks": blocks}))
     folder.write_plan(PLAN, command="x", git_commit=None, git_dirty=None)
     join(PLAN, folder)
     return folder.path

@@ -21,7 +21,7 @@ from ampbench.bench.plan.field_check import FIELDS
 from ampbench.bench.plan.matrix import make_plan, narrow
 from ampbench.bench.plan.recipe import RECIPES
 from ampbench.bench.store.folder import Folder
-from ampbench.bench.store.record import cell_row, write_parquet
+from ampbench.bench.store.record import excluded_table, write_table
 from tests.conftest import ROOT
 from tests.fuzz.conftest import SEED, drawn
 
@@ -128,7 +128,8 @@ def judged(text: str, folder: Path) -> bool:
     assert all(len(cell.run_folder.encode()) <= 255 and "/" not in cell.run_folder for cell in cells)
     where = Folder.of(plan, folder)
     where.write_plan(plan, command="fuzz", git_commit=None, git_dirty=None)
-    write_parquet(folder / "rows.parquet", "cells", [cell_row(cell, status="ok") for cell in cells])
+    rows = excluded_table([(cell, "left aside") for cell in cells])
+    write_table(folder / "rows.parquet", rows)
     assert pq.read_metadata(folder / "rows.parquet").num_rows == len(cells)
     return True
 

@@ -31,6 +31,7 @@ from ampbench.bench.train.scaler import Scaler
 from ampbench.bench.train.training import Training
 from ampbench.bench.worker.measurement import Measurement
 from tests.conftest import ROOT
+from tests.support.measuring import plain, row_of
 
 pytestmark = pytest.mark.gpu
 
@@ -94,12 +95,19 @@ def test_every_recipe_trains_in_the_dtype_it_says(recipe: str, device: torch.dev
     )
     measurement.take()
     seen = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}[RECIPES[recipe].compute]
-    assert seen in measurement.row["dtype_check"]
-    assert ("float8" in measurement.row["dtype_check"]) is ("fp8" in measurement.row["kernels"]) is RECIPES[recipe].fp8
-    assert measurement.traces.epochs[-1]["train_loss"] < measurement.traces.epochs[0]["train_loss"]
-    assert ("tf32" in measurement.row["fp32_precision"]) is RECIPES[recipe].tf32
-    assert measurement.row["memory_instrument"] == "cuda_allocator"
-    assert measurement.row["images_per_s"] > 0
+    assert seen in row_of(measurement)["dtype_check"]
+    assert (
+        ("float8" in row_of(measurement)["dtype_check"])
+        is ("fp8" in row_of(measurement)["kernels"])
+        is RECIPES[recipe].fp8
+    )
+    assert (
+        plain(measurement.outcome.traces.epochs)[-1]["train_loss"]
+        < plain(measurement.outcome.traces.epochs)[0]["train_loss"]
+    )
+    assert ("tf32" in row_of(measurement)["fp32_precision"]) is RECIPES[recipe].tf32
+    assert row_of(measurement)["memory_instrument"] == "cuda_allocator"
+    assert row_of(measurement)["images_per_s"] > 0
 
 
 def relative_error(device: torch.device, compute: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> float:

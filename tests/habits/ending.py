@@ -12,9 +12,10 @@ from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.protocol import MeasurementProtocol
 from ampbench.bench.plan.recipe import RECIPES
 from ampbench.bench.train.statuses import Unsupported
-from ampbench.bench.worker.cell import _find_divergence, _measured
-from ampbench.bench.worker.checkpoints import Checkpoints
+from ampbench.bench.worker.cell import ending_of, find_divergence
+from ampbench.bench.worker.checkpoints import Checkpoints, NoCheckpoints
 from ampbench.bench.worker.measurement import Measurement
+from tests.support.measuring import plain, row_of
 
 CPU = torch.device("cpu")
 
@@ -45,7 +46,7 @@ def cell_of(model: type[nn.Module] | str, recipe: str = "fp32", **fields: Any) -
 
 
 def measurement_of(cell: Cell, folder: Path | None = None, **measure: Any) -> Measurement:
-    checkpoints = Checkpoints(folder, 1e9, "x", "y") if folder else None
+    checkpoints = Checkpoints(folder, 1e9, "x", "y") if folder else NoCheckpoints()
     return Measurement(cell, MeasurementProtocol(**{"passes": ()} | measure), CPU, lambda **_: None, checkpoints)
 
 
@@ -55,10 +56,15 @@ def end(
     """Return the row of a cell with its status, as a worker leaves it."""
     torch.backends.mkldnn.enabled = True
     measurement = measurement_of(cell_of(model, recipe, **fields), **measure or {})
-    status, because = _measured(measurement)
+    ending = ending_of(measurement)
+    status, because = ending.status, ending.because
     if status == "diverged":
-        because = f"{because}; {_find_divergence(measurement, 60)}"
+        because = f"{because}; {find_divergence(measurement, max_s=60)}"
     torch.backends.mkldnn.enabled = True
     if status == "unsupported" and "does not update" in str(because):
         raise Unsupported(because)  # of torch's optimizers, whatever the model: a skip (tests/conftest.py)
-    return measurement.row | {"status": status, "because": because, "epochs": measurement.traces.epochs}
+    return row_of(measurement) | {
+        "status": status,
+        "because": because,
+        "epochs": plain(measurement.outcome.traces.epochs),
+    }

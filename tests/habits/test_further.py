@@ -100,7 +100,7 @@ def test_looks_change_none_of_its_losses(model: Any) -> None:
     plain = end(name_of(model), "bf16_amp")
     further.num_steps = further.CountsOutside.calls = 0
     looked = end(name_of(model), "bf16_amp", {"numerics_samples": 2})
-    lost = {"compiled": "no looks at the layers: CannotRollBackError", "PenaltyOnGradient": "no count of operations"}
+    lost = {"compiled": "no samples of the layers: CannotRollBackError", "PenaltyOnGradient": "no count of operations"}
     assert (looked.get("passes_failed") or "").startswith(lost.get(model.__name__, "")), looked["passes_failed"]
     assert (looked.get("passes_failed") is None) == (model.__name__ not in lost), looked["passes_failed"]
     assert [looked[key] for key in ("train_loss", "test_loss")] == [plain[key] for key in ("train_loss", "test_loss")]

@@ -14,11 +14,12 @@ from ampbench.bench.worker.checkpoints import Checkpoints
 from ampbench.bench.worker.measurement import Measurement
 from tests.habits import layouts
 from tests.habits.ending import CPU, Net, cell_of, end, measurement_of
+from tests.support.measuring import plain, row_of
 
 
 def losses(measurement: Measurement) -> list[float]:
     measurement.take()
-    return [step["loss"] for step in measurement.traces.steps]
+    return [step["loss"] for step in plain(measurement.outcome.traces.steps)]
 
 
 @pytest.mark.parametrize("model", [layouts.Views, layouts.ViewsAfterDropout, layouts.AssertsLayout])
@@ -27,7 +28,7 @@ def test_a_model_that_cannot_do_with_nhwc_trains_as_if_nchw_had_been_asked_for(m
     asked = losses(measurement_of(cell_of(model, channels_last=False)))
     assert losses(measurement) == asked
     assert len(asked) == 22
-    row = measurement.row
+    row = row_of(measurement)
     assert row["channels_last_used"] is False
     assert row["layout_note"].startswith("in NHWC the first step failed (")
     assert row["test_accuracy"] > 0.7
@@ -36,16 +37,16 @@ def test_a_model_that_cannot_do_with_nhwc_trains_as_if_nchw_had_been_asked_for(m
 def test_a_look_before_the_first_step_finds_the_layout_that_the_step_would() -> None:
     looked, plain = (measurement_of(cell_of(layouts.ViewsAfterDropout), numerics_samples=n) for n in (2, 0))
     assert losses(looked) == losses(plain)
-    assert looked.row["channels_last_used"] is False
-    assert looked.row.get("passes_failed") is None
-    assert {row["epoch"] for row in looked.traces.layers} == {0, 1}
+    assert row_of(looked)["channels_last_used"] is False
+    assert row_of(looked).get("passes_failed") is None
+    assert {row["epoch"] for row in plain(looked.outcome.traces.layers)} == {0, 1}
 
 
 def test_a_model_that_can_keeps_nhwc_and_its_row_says_so() -> None:
     measurement = measurement_of(cell_of(Net))
     measurement.take()
-    assert measurement.row["channels_last_used"] is True
-    assert "layout_note" not in measurement.row
+    assert row_of(measurement)["channels_last_used"] is True
+    assert row_of(measurement)["layout_note"] is None
 
 
 def test_a_layout_that_only_evaluation_cannot_do_with_is_named() -> None:
@@ -83,8 +84,8 @@ def test_a_training_that_goes_on_from_a_checkpoint_keeps_the_layout_it_began_in(
     second = measurement_of(cell)
     second.checkpoints = Checkpoints(tmp_path, 0, "x", "y")
     assert losses(second) == whole
-    assert second.row["num_resumes"] == 1
-    assert second.row["channels_last_used"] is False
+    assert row_of(second)["num_resumes"] == 1
+    assert row_of(second)["channels_last_used"] is False
 
 
 @pytest.mark.parametrize("recipe", ["fp32", "bf16"])

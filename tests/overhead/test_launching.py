@@ -21,6 +21,7 @@ from ampbench.bench.store.folder import Folder
 from ampbench.bench.store.record import write_run
 from tests.conftest import ROOT
 from tests.overhead.interleave import seconds
+from tests.support.measuring import record_of, traces_of
 
 Note = Callable[[str, str, float, float], None]
 
@@ -99,7 +100,12 @@ def test_a_finished_matrix_of_a_thousand_cells_is_seen_to_be_finished(tmp_path: 
     folder = Folder.of(plan, tmp_path)
     for cell in plan.cells:
         folder.run_path(cell).mkdir(parents=True)
-        write_run(folder.run_path(cell), cell, {"status": "unsupported", "because": "made for a test"}, {})
+        write_run(
+            folder.run_path(cell),
+            cell,
+            record_of({"status": "unsupported", "because": "made for a test"}),
+            traces_of({}),
+        )
     again = command(str(path), "--results", str(tmp_path))
     subprocess.run(again, cwd=ROOT, check=True, capture_output=True)
     runs = [seconds(lambda: subprocess.run(again, cwd=ROOT, check=True, capture_output=True)) for _ in range(5)]

@@ -44,21 +44,19 @@ def harness(model: str, recipe: str, images: Images, *, num_samples: int = 0) ->
     """
     cell = Cell(model=model, data="synthetic", precision=RECIPES[recipe], batch_size=BATCH_SIZE, epochs=1)
     measurement = Measurement(cell, MeasurementProtocol(numerics_samples=num_samples), DEVICE, lambda **_: None)
-    measurement.row["train_s"] = 0.0
+    measurement.outcome.stopwatch.start_training()
     training = Training(cell, images, DEVICE)
     measurement.timing.expect(10**9, training.steps_per_epoch)  # a training that never comes to its end
-    stepping = Stepping(training, measurement.timing, measurement.traces)
+    stepping = Stepping(training, measurement.timing, measurement.outcome)
     stepping.run(0, num_steps=training.steps_per_epoch)
-    probe = NumericsProbe(
-        training, measurement.protocol, measurement.timing.memory, measurement.row, measurement.traces
-    )
+    probe = NumericsProbe(training, measurement.protocol, measurement.timing.memory, measurement.outcome)
 
     def run(num_steps: int) -> float:
         probe.take(epoch=0)
-        before: float = measurement.row["train_s"]
+        before = measurement.outcome.stopwatch.train_s
         for _ in range(num_steps // training.steps_per_epoch):
             stepping.run(0, num_steps=training.steps_per_epoch)
-        return float(measurement.row["train_s"]) - before
+        return measurement.outcome.stopwatch.train_s - before
 
     return run
 

@@ -17,6 +17,7 @@ from ampbench.bench.plan.recipe import RECIPES
 from ampbench.bench.worker.measurement import Measurement
 from ampbench.schema.learned import course_of, is_above_guessing, loss_rose, swing_of
 from tests.conftest import ROOT
+from tests.support.measuring import row_of
 
 S4 = [45.2, 38.9, 51.3, 33.1]
 TO_AND_FRO = [30.0, 9.7, 10.0, 10.0, 12.5, 35.3, 23.1, 10.3]
@@ -137,6 +138,6 @@ def test_the_record_says_whether_anything_was_learned(rate: float, learned: bool
                 learning_rate=rate or 1e-12, precision=RECIPES["fp32"])  # fmt: skip
     measurement = Measurement(cell, MeasurementProtocol(passes=()), torch.device("cpu"), lambda **_: None)
     measurement.take()
-    assert measurement.row["learned"] is learned
-    assert (measurement.row["learning_note"] or "").startswith("learned nothing") is not learned
-    assert measurement.row["loss_growth"] >= 1
+    assert row_of(measurement)["learned"] is learned
+    assert (row_of(measurement)["learning_note"] or "").startswith("learned nothing") is not learned
+    assert row_of(measurement)["loss_growth"] >= 1

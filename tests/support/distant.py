@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
 
 from rich.console import Console
 
@@ -18,6 +17,11 @@ from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.store.record import write_run
 from ampbench.bench.store.run import Run
+from ampbench.schema.cells import CellRecord
+from ampbench.schema.identity import Ending, Start
+from ampbench.schema.provenance import Provenance
+from ampbench.schema.statuses import Status
+from ampbench.schema.traces import Traces
 from ampbench.schema.version import METHOD_VERSION
 
 BOARD = Board(board_id="GPU-0000", name="Distant GPU", driver="1.0")
@@ -28,7 +32,7 @@ MACHINE = Machine(machine="Distant GPU", driver="1.0", torch="9.9", python="3.99
 class Distant:
     """Ends each cell as it is told to, by its seed; there is no process, no lock and no GPU."""
 
-    endings: Mapping[int, tuple[str, str | None]]
+    endings: Mapping[int, tuple[Status, str | None]]
     """Seed -> status and because."""
     machine: Machine = MACHINE
     refused: str | None = None
@@ -73,14 +77,19 @@ class Distant:
             placed.save()
             watcher.started(placed)
             status, because = self.endings[placed.cell.seed]
-            write_run(placed.folder, placed.cell, self._row(placed, status, because), {})
+            write_run(placed.folder, placed.cell, self._record(placed, status, because), Traces())
             watcher.ended(placed, {"status": status, "because": because})
         return True
 
-    def _row(self, run: Run, status: str, because: str | None) -> dict[str, Any]:
-        row: dict[str, Any] = {"environment_id": environment_id(self.machine, METHOD_VERSION), **asdict(self.machine)}
-        row |= {"board": run.board.board_id, "method_version": METHOD_VERSION}
-        return row | {"order": run.order, "command": run.command, "status": status, "because": because}
+    def _record(self, run: Run, status: Status, because: str | None) -> CellRecord:
+        origin = Provenance(
+            **asdict(self.machine),
+            board=run.board.board_id,
+            environment_id=environment_id(self.machine, METHOD_VERSION),
+            method_version=METHOD_VERSION,
+        )
+        start = Start(order=run.order, command=run.command)
+        return CellRecord(ending=Ending(status=status, because=because), start=start, provenance=origin)
 
 
 LAUNCHERS: tuple[Launcher, ...] = (Local(), Distant(endings={}))

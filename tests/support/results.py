@@ -11,6 +11,7 @@ from ampbench.bench.plan.experiment import parse_experiment
 from ampbench.bench.plan.matrix import Plan, make_plan
 from ampbench.bench.store.folder import Folder
 from ampbench.bench.store.record import write_run
+from tests.support.measuring import record_of, traces_of
 
 TEXT = """
 question = "Q?"
@@ -36,7 +37,7 @@ def finish(folder: Folder, plan: Plan, count: int) -> None:
     for cell in plan.cells[:count]:
         folder.run_path(cell).mkdir(parents=True, exist_ok=True)
         steps = [{"step": 1, "epoch": 1, "loss": 2.5}, {"step": 2, "epoch": 1, "loss": 2.0}]
-        write_run(folder.run_path(cell), cell, {"status": "ok", "cell_s": 3.0}, {"steps": steps})
+        write_run(folder.run_path(cell), cell, record_of({"status": "ok", "cell_s": 3.0}), traces_of({"steps": steps}))
 
 
 def spoil(path: Path, how: str) -> None:

@@ -17,16 +17,17 @@ from typing import Any, Self
 import pytest
 import torch
 
-from ampbench.bench.machine.board_state.sampling import PERIOD_S
+from ampbench.bench.machine.board_state import PERIOD_S, Sample
 from ampbench.bench.measure.memory import ResidentMemory
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.protocol import MeasurementProtocol
 from ampbench.bench.train.step import Step
 from ampbench.bench.train.training import Training
-from ampbench.bench.worker import measurement as session_file
+from ampbench.bench.worker import measurement as measurement_file
 from ampbench.bench.worker.board_watch import BoardWatch
+from ampbench.bench.worker.checkpoints import NoCheckpoints
 from ampbench.bench.worker.measurement import Measurement
-from ampbench.schema.board import BoardSample
+from ampbench.bench.worker.passes import Passes
 
 CUDA = torch.device("cuda", 0)
 BUSY_W, IDLE_W = 600.0, 100.0
@@ -73,8 +74,8 @@ class VirtualGpu:
         busy_s = done * self.step_s - max(0.0, self.begins[done - 1] + self.step_s - time_s) if done else 0.0
         return IDLE_W * time_s + (BUSY_W - IDLE_W) * busy_s
 
-    def sample(self, time_s: float) -> BoardSample:
-        return BoardSample(time_s=time_s, energy_j=self.energy_j(time_s), sm_clock_mhz=1980, clock_event_reasons=0)
+    def sample(self, time_s: float) -> Sample:
+        return Sample(time_s=time_s, energy_j=self.energy_j(time_s), sm_clock_mhz=1980, clock_event_reasons=0)
 
 
 class Event:
@@ -104,14 +105,14 @@ class Sampler:
 
     def start(self) -> None: ...
 
-    def drain(self) -> list[BoardSample]:
+    def drain(self) -> list[Sample]:
         samples = []
         while self.next_s <= self.gpu.now_s:
             samples.append(self.gpu.sample(self.next_s))
             self.next_s += PERIOD_S
         return samples
 
-    def stop(self) -> list[BoardSample]:
+    def stop(self) -> list[Sample]:
         self.gpu.sleep(PERIOD_S)
         return self.drain()
 
@@ -153,7 +154,7 @@ def measurement_on(
     kernels_ms: Mapping[str, float],
     monkeypatch: pytest.MonkeyPatch,
 ) -> Measurement:
-    """Return a session that is about to measure a cell on this GPU, whose steps launch these kernels."""
+    """Return a measurement that is about to measure a cell on this GPU, whose steps launch these kernels."""
     torch.utils._device._device_constructors()  # which torch.empty is one of; asked before another stands in its place
     unpinned = torch.empty
     monkeypatch.setattr(time, "perf_counter", gpu.perf_counter)
@@ -168,12 +169,12 @@ def measurement_on(
     monkeypatch.setattr(torch, "empty", lambda *size, pin_memory=False, **given: unpinned(*size, **given))
     monkeypatch.setattr(torch.profiler, "profile", lambda **_: Profile(kernels_ms))
     monkeypatch.setattr("ampbench.bench.worker.timing.memory_of", lambda _: ResidentMemory())
-    monkeypatch.setattr(session_file, "Training", partial(OnStream, gpu))
-    look = session_file.take_passes
+    monkeypatch.setattr(measurement_file, "Training", partial(OnStream, gpu))
+    passes = measurement_file.Passes
 
-    def look_on_gpu(training: Training, *arguments: Any) -> None:
+    def passes_on_gpu(training: Training, *arguments: Any) -> Passes:
         training.device = CUDA
-        look(training, *arguments)
+        return passes(training, *arguments)
 
-    monkeypatch.setattr(session_file, "take_passes", look_on_gpu)
-    return Measurement(cell, measure, CUDA, lambda **_: None, None, BoardWatch(Sampler(gpu)))  # type: ignore[arg-type]
+    monkeypatch.setattr(measurement_file, "Passes", passes_on_gpu)
+    return Measurement(cell, measure, CUDA, lambda **_: None, NoCheckpoints(), BoardWatch(Sampler(gpu)))  # type: ignore[arg-type]

@@ -7,12 +7,11 @@ digest(history.snapshot, known=addresses(…))    the same story in a few hundre
 """
 
 from ampbench.bench.measure.memory_history.record import Recording, addresses, read_snapshot, recording
-from ampbench.bench.measure.memory_history.replay import Digest, Holding, Level, Moment, digest, reduced
+from ampbench.bench.measure.memory_history.replay import Digest, Holding, Moment, digest, reduced
 
 __all__ = [
     "Digest",
     "Holding",
-    "Level",
     "Moment",
     "Recording",
     "addresses",

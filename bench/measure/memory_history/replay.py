@@ -16,32 +16,21 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from ampbench.bench.measure.memory_history.purpose import ACTIVATIONS, AUTOCAST_CACHE, Allocation, Purposes
+from ampbench.schema.memory_history import AllocationRow, MemoryRow
 
 Snapshot = dict[str, Any]
 """As the docstring of `torch.cuda.memory._snapshot` describes it."""
-Rows = list[dict[str, Any]]
 
 NUM_BUCKETS = 200
 """Of a time line."""
 MOST_HOLDINGS = 100
 """Call sites of a moment that have a row of their own."""
 PEAK, OOM = "peak", "oom"
-
-
-class Level(NamedTuple):
-    """A point of a time line."""
-
-    event: int
-    """Events that had happened."""
-    time_ms: float
-    """Since the first event, by the CPU's clock: the CPU runs ahead of the GPU; not a number before torch 2.2, which
-    wrote no times."""
-    allocated_bytes: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,7 +66,8 @@ class Digest:
     """A history in a few hundred rows."""
 
     num_events: int
-    timeline: tuple[Level, ...]
+    timeline: tuple[MemoryRow, ...]
+    """Its times are not a number before torch 2.2, which wrote none."""
     peak: Moment
     oom: Moment | None
     static_known: bool
@@ -86,16 +76,14 @@ class Digest:
     """That the allocator held and nobody used, when the snapshot was taken; 0 if there was none."""
 
     @property
-    def allocation_rows(self) -> Rows:
+    def allocation_rows(self) -> list[AllocationRow]:
         """Rows of allocations.parquet."""
         moments = (self.peak,) if self.oom is None else (self.peak, self.oom)
-        facts = {"static_known": self.static_known}
-        return [{"moment": moment.name} | asdict(held) | facts for moment in moments for held in moment.composition]
-
-    @property
-    def timeline_rows(self) -> Rows:
-        """Rows of memory.parquet."""
-        return [level._asdict() for level in self.timeline]
+        return [
+            AllocationRow(moment=moment.name, static_known=self.static_known, **asdict(held))
+            for moment in moments
+            for held in moment.composition
+        ]
 
 
 def digest(
@@ -132,7 +120,7 @@ def digest(
         raise ValueError(f"not in the format of torch's snapshots ({reason}): record it with torch >= 2.1") from e
 
 
-def reduced(times_ms: Any, levels: Any, num_buckets: int = NUM_BUCKETS) -> tuple[Level, ...]:
+def reduced(times_ms: Any, levels: Any, num_buckets: int = NUM_BUCKETS) -> tuple[MemoryRow, ...]:
     """Reduce a line to at most 2 * num_buckets + 2 points.
 
     Of each bucket, a run of as many events as the others, it keeps the first highest and the first lowest point, and
@@ -143,7 +131,7 @@ def reduced(times_ms: Any, levels: Any, num_buckets: int = NUM_BUCKETS) -> tuple
     for begin, end in itertools.pairwise(borders.tolist()):
         run = levels[begin:end]
         chosen |= {begin + int(np.argmax(run)), begin + int(np.argmin(run))}
-    return tuple(Level(k, float(times_ms[k]), int(levels[k])) for k in sorted(chosen))
+    return tuple(MemoryRow(event=k, time_ms=float(times_ms[k]), allocated_bytes=int(levels[k])) for k in sorted(chosen))
 
 
 def _blocks(snapshot: Snapshot, device: int) -> Iterator[dict[str, Any]]:

@@ -12,7 +12,8 @@ Then the training's state is put back, bit for bit, its random generators includ
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -23,6 +24,7 @@ from ampbench.bench.train.outputs import in_fp32, tensors_of
 from ampbench.bench.train.precision import DTYPES, set_fp32_precision
 from ampbench.bench.train.training import Training
 from ampbench.bench.worker.numerics_probe.fp32_reference import strict_fp32
+from ampbench.schema.layers import ExponentRow, LayerRow
 
 PROBE_SEED = 0
 """Of the choice of the batch: the same images for every recipe and seed of an experiment."""
@@ -31,15 +33,17 @@ GRADIENT, ACTIVATION, ACTIVATION_GRADIENT = "gradient", "activation", "activatio
 """What a row is about: a layer's weights' gradient, its output, or the gradient that reaches its output."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Sample:
     """What one look found."""
 
-    layers: list[dict[str, Any]]
-    """Rows of layers.parquet: depth, layer, tensor, quantity, value."""
-    exponents: list[dict[str, Any]]
-    """Rows of exponents.parquet: depth, layer, tensor, exponent, count."""
-    headroom_bits: float | None
+    step: int
+    """Steps taken before it."""
+    epoch: int
+    """Epochs finished before it."""
+    layers: list[LayerRow] = field(default_factory=list)
+    exponents: list[ExponentRow] = field(default_factory=list)
+    headroom_bits: float | None = None
     """The least of all layers: doublings of the loss scale until a gradient overflows."""
 
 
@@ -61,8 +65,8 @@ class LayerSampler:
             return False  # a look is taken by one rank, and such a BatchNorm waits for all
         return epoch in {round(i * epochs / max(1, num_samples - 1)) for i in range(num_samples)}
 
-    def sample(self, epoch: int) -> Sample:
-        """Look at the step that the training would take after `epoch` epochs, on the probe's batch.
+    def sample(self, epoch: int, step: int = 0) -> Sample:
+        """Look at the step that the training would take after `epoch` epochs and `step` steps, on a fixed batch.
 
         Raises:
             CannotRollBackError: the training holds what could not be put back; nothing has been touched.
@@ -83,7 +87,8 @@ class LayerSampler:
             training.precision.scaler.step(training.optimizer)
             training.precision.scaler.update()
             was_skipped = float(training.precision.scaler.num_skipped) > skipped
-            return self.compared(reference, gradients, before, inside, scale, was_skipped=was_skipped)
+            sample = Sample(step=step, epoch=epoch)
+            return self.compared(sample, reference, gradients, before, inside, scale, was_skipped=was_skipped)
         finally:
             torch.backends.cudnn.benchmark = training.cell.cudnn_benchmark
             del self.pixels_NCHW, self.y_N
@@ -143,6 +148,7 @@ class LayerSampler:
 
     def compared(
         self,
+        sample: Sample,
         reference: dict[str, Tensor],
         gradients: dict[str, Tensor],
         before: dict[str, Tensor],
@@ -155,7 +161,6 @@ class LayerSampler:
         training, recipe = self.training, self.training.cell.precision
         compute, kept = DTYPES[recipe.compute], DTYPES[recipe.weights]
         rate = training.optimizer.param_groups[0]["lr"]
-        sample = Sample([], [], None)
         headrooms: list[float] = []
         for depth, (layer, names) in enumerate(layers_of(training.weights).items()):
             true_P, seen_P = _flat(reference, names), _flat(gradients, names)
@@ -188,7 +193,7 @@ class LayerSampler:
                 "near_overflow_share": numerics.near_overflow_share(x, compute, here),
             }
             _add(sample, depth // 2, layer, kind, quantities, numerics.exponents(x))
-        return Sample(sample.layers, sample.exponents, min(headrooms, default=None))
+        return replace(sample, headroom_bits=min(headrooms, default=None))
 
 
 def layers_of(parameters: Iterable[str]) -> dict[str, list[str]]:
@@ -207,9 +212,10 @@ def _add(
     quantities: dict[str, float | None],
     counted: numerics.Exponents,
 ) -> None:
-    place = {"depth": depth, "layer": layer, "tensor": tensor}
-    sample.layers.extend({**place, "quantity": k, "value": v} for k, v in quantities.items() if v is not None)
-    sample.exponents.extend({**place, "exponent": e, "count": n} for e, n in counted.counts.items())
+    layer_row = partial(LayerRow, step=sample.step, epoch=sample.epoch, depth=depth, layer=layer, tensor=tensor)
+    exponent_row = partial(ExponentRow, step=sample.step, epoch=sample.epoch, depth=depth, layer=layer, tensor=tensor)
+    sample.layers.extend(layer_row(quantity=name, value=v) for name, v in quantities.items() if v is not None)
+    sample.exponents.extend(exponent_row(exponent=e, count=n) for e, n in counted.counts.items())
 
 
 def _flat(tensors: dict[str, Any], names: list[str]) -> Tensor:

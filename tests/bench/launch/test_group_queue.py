@@ -22,6 +22,7 @@ from ampbench.bench.plan.protocol import Budget, MeasurementProtocol
 from ampbench.bench.plan.recipe import RECIPES
 from ampbench.bench.store.record import write_run
 from ampbench.bench.store.run import Run
+from tests.support.measuring import record_of, traces_of
 
 
 class Heard:
@@ -67,7 +68,7 @@ def ended(run: Run, recorded_before_ns: int | None, exit_code: int = 0) -> Worke
 
 def finish(run: Run) -> None:
     steps = [{"step": 1, "epoch": 1, "loss": 2.5}]
-    write_run(run.folder, run.cell, {"status": "ok", "images_per_s": 7.0}, {"steps": steps})
+    write_run(run.folder, run.cell, record_of({"status": "ok", "images_per_s": 7.0}), traces_of({"steps": steps}))
 
 
 def test_a_record_that_another_launcher_wrote_is_kept(run: Run) -> None:

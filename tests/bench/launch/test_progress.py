@@ -18,6 +18,7 @@ from ampbench.bench.plan.protocol import Budget, MeasurementProtocol
 from ampbench.bench.plan.recipe import RECIPES
 from ampbench.bench.store.run import Run
 from ampbench.bench.worker.measurement import Measurement
+from tests.support.measuring import row_of
 
 CELL = Cell(
     model="tests.support.tiny:Net",
@@ -106,7 +107,7 @@ def test_a_session_tells_all_of_it_at_its_borders_and_in_its_evaluations() -> No
     assert all(0 <= f["num_correct"] <= f["num_seen"] for f in borders)
     last = [f for f in borders if f["epoch"] == 3][-1]
     assert last["num_seen"] == 22 * 64
-    assert last["num_correct"] / last["num_seen"] == pytest.approx(measurement.row["train_accuracy"])
+    assert last["num_correct"] / last["num_seen"] == pytest.approx(row_of(measurement)["train_accuracy"])
     assert sum(f.get("phase") == "evaluation" for f in told) >= 3
 
 

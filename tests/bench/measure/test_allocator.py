@@ -13,7 +13,7 @@ from ampbench.bench.measure.allocator import (
     allocator_peak,
     cast_bytes,
     follow,
-    static_split,
+    static_memory,
 )
 from tests.support.tiny import Net
 
@@ -89,7 +89,7 @@ def test_a_training_measured_whole_holds_what_arithmetic_says() -> None:
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
         model(torch.rand(4, 3, 8, 8)).sum().backward()
         optimizer.step()
-        kept.append(static_split(model, optimizer, compute=torch.float32))
+        kept.append(static_memory(model, optimizer, compute=torch.float32))
         return model, optimizer
 
     kept: list[StaticSplit] = []
@@ -117,14 +117,14 @@ def test_an_error_in_the_work_comes_through() -> None:
 
 
 def test_vgg19_holds_three_times_its_weights_and_half_as_much_in_16_bit_and_amp_adds_a_copy() -> None:
-    split = static_split(*vgg19(torch.float32), compute=torch.float32)
+    split = static_memory(*vgg19(torch.float32), compute=torch.float32)
     assert split.weights_bytes == split.gradients_bytes == split.optimizer_bytes == 4 * NUM_PARAMETERS
     assert round((split.weights_bytes + split.gradients_bytes + split.optimizer_bytes) / MIB, 1) == 229.3
     assert split.autocast_cache_bytes == 0
-    pure = static_split(*vgg19(torch.float16), compute=torch.float16)
+    pure = static_memory(*vgg19(torch.float16), compute=torch.float16)
     assert round((pure.weights_bytes + pure.gradients_bytes + pure.optimizer_bytes) / MIB, 1) == 114.7
     assert pure.autocast_cache_bytes == 0
-    amp = static_split(*vgg19(torch.float32), compute=torch.bfloat16)
+    amp = static_memory(*vgg19(torch.float32), compute=torch.bfloat16)
     assert round(amp.autocast_cache_bytes / MIB, 1) == 38.2
     assert amp.weights_bytes == split.weights_bytes
 
@@ -132,7 +132,7 @@ def test_vgg19_holds_three_times_its_weights_and_half_as_much_in_16_bit_and_amp_
 def test_shared_memory_counts_once() -> None:
     model = nn.Sequential(nn.Linear(10, 10, bias=False), nn.Linear(10, 10, bias=False))
     model[1].weight = model[0].weight
-    split = static_split(model, stepped(torch.optim.Adam(model.parameters())), compute=torch.bfloat16)
+    split = static_memory(model, stepped(torch.optim.Adam(model.parameters())), compute=torch.bfloat16)
     assert split.weights_bytes == split.gradients_bytes == 400
     assert split.optimizer_bytes == 2 * 400 + 4  # two moments and a counter
     assert split.autocast_cache_bytes == 200
@@ -143,7 +143,7 @@ def test_fp32_copies_of_16_bit_weights_are_the_optimizer_s_and_so_are_their_grad
     copies = [nn.Parameter(model.weight.detach().float())]
     lost = [torch.zeros_like(model.weight)]
     optimizer = stepped(torch.optim.SGD(copies, lr=0.1, momentum=0.9))
-    split = static_split(model, optimizer, compute=torch.float16, kept=lost)
+    split = static_memory(model, optimizer, compute=torch.float16, kept=lost)
     assert split.weights_bytes == 200
     assert split.gradients_bytes == 400
     assert split.optimizer_bytes == 400 + 400 + 200
@@ -151,7 +151,7 @@ def test_fp32_copies_of_16_bit_weights_are_the_optimizer_s_and_so_are_their_grad
 
 def test_buffers_are_no_weights() -> None:
     model = nn.BatchNorm2d(8)
-    split = static_split(model, torch.optim.SGD(model.parameters(), lr=0.1), compute=torch.bfloat16)
+    split = static_memory(model, torch.optim.SGD(model.parameters(), lr=0.1), compute=torch.bfloat16)
     assert split.weights_bytes == 2 * 8 * 4
     assert split.buffers_bytes == 2 * 8 * 4 + 8
     assert split.optimizer_bytes == 0

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pytest
 import torch
 
+from ampbench.bench.machine.board_state import Sample
 from ampbench.bench.measure import clock
 from ampbench.bench.measure.clock import Block, BlockClock
 from ampbench.bench.plan.cell import Cell
@@ -16,8 +17,7 @@ from ampbench.bench.plan.protocol import MeasurementProtocol
 from ampbench.bench.plan.recipe import RECIPES
 from ampbench.bench.worker.board_watch import BoardWatch
 from ampbench.bench.worker.timing import Timing
-from ampbench.bench.worker.traces import epoch_speed, speed
-from ampbench.schema.board import BoardSample
+from ampbench.bench.worker.traces import speed, wall_images_per_s
 
 POWER_W = 500.0
 BATCH = 256
@@ -123,15 +123,16 @@ def test_energy_and_gap_are_right_however_far_the_cpu_is_ahead(
     blocks, _ = timed(stream, device_s, cpu_s, num_ahead)
     times = [begun_s - 1 + 0.05 * i for i in range(int(20 * (stream.now_s - begun_s + 2)))]
     watch = BoardWatch()
-    watch.samples = [BoardSample(time_s=t, energy_j=POWER_W * (t - begun_s + 1), power_w=POWER_W) for t in times]
+    watch.samples = [Sample(time_s=t, energy_j=POWER_W * (t - begun_s + 1), power_w=POWER_W) for t in times]
     step_s = max(device_s, cpu_s)  # steps that take the CPU longer than the device last as long as the CPU takes
     columns = watch.columns(blocks)
-    assert columns.power_w == pytest.approx(POWER_W, rel=1e-3)
-    assert columns.joules_per_image == pytest.approx(POWER_W * step_s / BATCH, rel=0.01)
+    assert columns["power_w"] == pytest.approx(POWER_W, rel=1e-3)
+    assert columns["joules_per_image"] == pytest.approx(POWER_W * step_s / BATCH, rel=0.01)
     cell = Cell(model="VGG19", data="synthetic", precision=RECIPES["fp32"], batch_size=BATCH)
-    row = speed(blocks, cell)
-    assert 0 <= row["gap_share"] < 0.001
-    assert row["images_per_s"] == pytest.approx(BATCH / step_s, rel=0.01)
+    found = speed(blocks, cell)
+    assert found.gap_share is not None
+    assert 0 <= found.gap_share < 0.001
+    assert found.images_per_s == pytest.approx(BATCH / step_s, rel=0.01)
 
 
 def test_an_epoch_lasts_from_where_it_began_to_where_the_device_was_waited_for(stream: Stream) -> None:
@@ -146,11 +147,11 @@ def test_an_epoch_lasts_from_where_it_began_to_where_the_device_was_waited_for(s
         assert lasted_s == pytest.approx(60 * 0.05, rel=0.02)
         own = [block for block in blocks.blocks if block.epoch == epoch]
         assert sum(block.wall_s for block in own) == pytest.approx(lasted_s, rel=1e-4)
-        assert epoch_speed(blocks.blocks, epoch)["wall_images_per_s"] == pytest.approx(60 * BATCH / lasted_s, rel=1e-4)
+        assert wall_images_per_s(own) == pytest.approx(60 * BATCH / lasted_s, rel=1e-4)
 
 
 def test_a_timing_lasts_as_long_as_it_may_by_the_device_not_by_the_queue(stream: Stream) -> None:
-    timing = Timing(MeasurementProtocol(max_timing_s=10, target_ci=1e-9), torch.device("cpu"), lambda **_: None, {})
+    timing = Timing(MeasurementProtocol(max_timing_s=10, target_ci=1e-9), torch.device("cpu"), lambda **_: None)
     timing.clock = BlockClock(torch.device("cuda"), block_s=0.2)
     timing.clock.warming_up = False
     timing.clock.open(0)
@@ -160,5 +161,5 @@ def test_a_timing_lasts_as_long_as_it_may_by_the_device_not_by_the_queue(stream:
         stream.queue(0.05 + 0.02 * num_steps / 100 * (num_steps % 7))  # ever less even, or the timing would be precise
         if timing.clock.count(ZERO, BATCH, ZERO, steps_left=math.inf) and timing.at_border():
             break
-    assert timing.row["timing_stop"] == "capped"
+    assert timing.stopping.timing_stop == "capped"
     assert stream.now_s - begun_s == pytest.approx(10, rel=0.1)

@@ -86,7 +86,7 @@ def test_a_step_that_waits_for_its_batch_is_called_input_bound_whatever_its_kern
     """Fed by two PIL workers, every precision is as fast as the others."""
     for idle_share in (0.9, 0.0, None):
         bound = bound_of(data_share=0.9, idle_share=idle_share, matmul_conv_share=0.9)
-        assert (bound.label, bound.because) == ("input", "the batch takes 90% of a step")
+        assert (bound.bound, bound.bound_because) == ("input", "the batch takes 90% of a step")
 
 
 @pytest.mark.parametrize(
@@ -103,5 +103,5 @@ def test_a_step_is_bound_by_what_a_faster_arithmetic_would_wait_for(
     data_share: float, idle_share: float | None, matmul_conv_share: float, label: str
 ) -> None:
     bound = bound_of(data_share=data_share, idle_share=idle_share, matmul_conv_share=matmul_conv_share)
-    assert bound.label == label
-    assert "%" in bound.because
+    assert bound.bound == label
+    assert "%" in bound.bound_because

@@ -17,7 +17,7 @@ from ampbench.bench.measure.stopping import FIRST_CHECK, ci_share, is_flat, why_
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.protocol import MeasurementProtocol
 from ampbench.bench.plan.recipe import RECIPES
-from ampbench.bench.worker.cell import _measured
+from ampbench.bench.worker.cell import ending_of
 from ampbench.bench.worker.measurement import Measurement
 
 CPU = torch.device("cpu")
@@ -202,8 +202,9 @@ def test_a_convolution_without_an_engine_is_a_row_oom_near_the_end_of_the_memory
 ) -> None:
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda *_: (int(free_share * 2**37), 2**37))
     cell = Cell(model="tests.support.failing:NoEngine", data="synthetic", precision=RECIPES["fp32"], batch_size=32)
-    ending, because = _measured(Measurement(cell, MeasurementProtocol(), CPU, lambda **_: None))
-    assert ending == status
+    ending = ending_of(Measurement(cell, MeasurementProtocol(), CPU, lambda **_: None))
+    because = ending.because
+    assert ending.status == status
     assert "FIND was unable to find an engine" in str(because)
     assert ("out of memory at batch size 32" in str(because)) is (status == "oom")
 

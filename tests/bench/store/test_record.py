@@ -13,6 +13,7 @@ from ampbench.bench.store.folder import Folder
 from ampbench.bench.store.join import join
 from ampbench.bench.store.record import write_run
 from ampbench.bench.store.tables import TABLES
+from tests.support.measuring import record_of, traces_of
 from tests.support.results import finish, plan_of
 
 
@@ -27,10 +28,17 @@ def test_a_write_that_is_cut_short_leaves_no_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_unknown_column_is_refused(tmp_path: Path) -> None:
+def test_a_value_that_does_not_fit_its_column_costs_that_column_alone(tmp_path: Path) -> None:
     cell = plan_of().cells[0]
-    with pytest.raises(ValueError, match=r"'imagess'.* not in ampbench/schema/; add them there"):
-        write_run(tmp_path, cell, {"imagess": 1}, {})
+    record = record_of({"images_per_s": "fast", "num_steps": 7, "passes_failed": "no phases: said before"})
+    steps = [{"step": 1, "epoch": 1, "loss": 2.5, "skipped": "perhaps"}]
+    write_run(tmp_path, cell, record, traces_of({"steps": steps}))
+    [row] = pq.read_table(tmp_path / "record.parquet").to_pylist()
+    assert (row["status"], row["images_per_s"], row["num_steps"]) == ("ok", None, 7)
+    assert row["passes_failed"].startswith("no phases: said before; no skipped in steps: ArrowInvalid")
+    assert "no images_per_s in cells: ArrowInvalid" in row["passes_failed"]
+    [step] = pq.read_table(tmp_path / "steps.parquet").to_pylist()
+    assert (step["loss"], step["skipped"]) == (2.5, None)
 
 
 def test_unit_label_and_meaning_travel_with_every_column(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from ampbench.bench.train.hits import Hits
 from ampbench.bench.train.images import load_images
 from ampbench.bench.train.training import Training
 from ampbench.bench.worker.measurement import Measurement
+from tests.support.measuring import plain, row_of
 from tests.support.tiny import Net
 
 CPU = torch.device("cpu")
@@ -63,32 +64,32 @@ def measured(cell: Cell, **measure: Any) -> Measurement:
 def test_training_accuracy_is_that_of_the_images_as_they_were_met(recipe: str) -> None:
     cell = replace(CELL, precision=RECIPES[recipe])
     measurement, wanted = measured(cell), by_hand(cell)
-    found = [row["train_accuracy"] for row in measurement.traces.steps]
+    found = [row["train_accuracy"] for row in plain(measurement.outcome.traces.steps)]
     assert found == pytest.approx([accuracy for epoch in wanted for accuracy in epoch], abs=1e-6)
     means = [sum(epoch) / len(epoch) for epoch in wanted]  # all batches are alike: the last, smaller one is left out
-    assert [epoch["train_accuracy"] for epoch in measurement.traces.epochs] == pytest.approx(means)
-    assert measurement.row["train_accuracy"] == pytest.approx(means[-1])
-    assert measurement.row["train_loss"] == measurement.traces.epochs[-1]["train_loss"]
+    assert [epoch["train_accuracy"] for epoch in plain(measurement.outcome.traces.epochs)] == pytest.approx(means)
+    assert row_of(measurement)["train_accuracy"] == pytest.approx(means[-1])
+    assert row_of(measurement)["train_loss"] == plain(measurement.outcome.traces.epochs)[-1]["train_loss"]
 
 
 @pytest.mark.parametrize("change", [{"accumulation": 4}, {"ema_decay": 0.9}, {"drop_last": False}])
 def test_parts_averages_and_a_smaller_last_batch_are_counted_alike(change: dict[str, Any]) -> None:
     cell = replace(CELL, **change)
     measurement, wanted = measured(cell), by_hand(cell)
-    found = [row["train_accuracy"] for row in measurement.traces.steps]
+    found = [row["train_accuracy"] for row in plain(measurement.outcome.traces.steps)]
     assert found == pytest.approx([accuracy for epoch in wanted for accuracy in epoch], abs=1e-6)
     sizes = [200] * 7 + [37] * (not cell.drop_last)
     means = [sum(a * n for a, n in zip(epoch, sizes, strict=True)) / sum(sizes) for epoch in wanted]
-    assert [epoch["train_accuracy"] for epoch in measurement.traces.epochs] == pytest.approx(means)
+    assert [epoch["train_accuracy"] for epoch in plain(measurement.outcome.traces.epochs)] == pytest.approx(means)
 
 
 def test_a_timing_that_spans_epochs_counts_each_anew() -> None:
     cell = replace(CELL, epochs=0, batch_size=700)
     measurement = measured(cell, max_timing_s=0.5, max_warmup_s=0.2)
-    found = [row["train_accuracy"] for row in measurement.traces.steps]
+    found = [row["train_accuracy"] for row in plain(measurement.outcome.traces.steps)]
     assert len(found) > 4  # of two steps an epoch
     assert all(0 <= accuracy <= 1 for accuracy in found)
-    assert measurement.row.get("train_accuracy") is None
+    assert row_of(measurement).get("train_accuracy") is None
 
 
 def test_what_is_no_logits_is_not_counted() -> None:
@@ -105,9 +106,10 @@ def test_counting_changes_no_training(monkeypatch: pytest.MonkeyPatch) -> None:
     counted = measured(CELL)
     monkeypatch.setattr(Hits, "__call__", lambda self, logits_NK, y_N: setattr(self, "correct", None))
     uncounted = measured(CELL)
-    assert uncounted.row["train_accuracy"] is None
+    assert row_of(uncounted)["train_accuracy"] is None
     for losses in zip(
-        *([row["loss"] for row in measurement.traces.steps] for measurement in (counted, uncounted)), strict=True
+        *([row["loss"] for row in plain(measurement.outcome.traces.steps)] for measurement in (counted, uncounted)),
+        strict=True,
     ):
         assert losses[0] == losses[1]
 

@@ -121,7 +121,7 @@ def test_a_line_says_how_far_it_is_and_how_long_it_takes(monkeypatch: pytest.Mon
 
 def test_a_cells_time_begins_when_its_data_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """minutes_per_cell counts from the phase `start`."""
-    from ampbench.bench.worker import cell as worker
+    from ampbench.bench.worker import entry as worker
 
     order: list[object] = []
     monkeypatch.setattr(worker, "prepare_apart", lambda data, size: order.append((data, size)))

@@ -17,6 +17,7 @@ from ampbench.bench.train.savepoint import CannotRollBackError, Savepoint
 from ampbench.bench.train.settings import read_settings
 from ampbench.bench.worker.measurement import Measurement
 from tests.support import stateful
+from tests.support.measuring import plain, row_of
 
 CPU = torch.device("cpu")
 
@@ -31,8 +32,8 @@ def measured(model: str, *, looks: int, recipe: str = "fp32", **fields: Any) -> 
 
 
 def outcome(measurement: Measurement) -> list[Any]:
-    losses = [row["loss"] for row in measurement.traces.steps]
-    return [losses, [(row["test_accuracy"], row["test_loss"]) for row in measurement.traces.epochs]]
+    losses = [row["loss"] for row in plain(measurement.outcome.traces.steps)]
+    return [losses, [(row["test_accuracy"], row["test_loss"]) for row in plain(measurement.outcome.traces.epochs)]]
 
 
 @pytest.mark.parametrize("recipe", ["fp32", "bf16"])
@@ -41,16 +42,16 @@ def test_looks_change_no_bit_of_a_training_whatever_the_model_holds(model: str, 
     name = f"tests.support.stateful:{model}"
     without, looked_at = (measured(name, looks=looks, recipe=recipe) for looks in (0, 4))
     assert outcome(looked_at) == outcome(without)
-    assert "look" not in (looked_at.row.get("passes_failed") or "")
-    assert {row["epoch"] for row in looked_at.traces.layers} == {0, 1, 2, 3}
+    assert "sample" not in (row_of(looked_at).get("passes_failed") or "")
+    assert {row["epoch"] for row in plain(looked_at.outcome.traces.layers)} == {0, 1, 2, 3}
 
 
 def test_without_a_way_back_there_is_no_look_and_a_line_says_so() -> None:
     without, refused = (measured("tests.support.stateful:HalfUsedUp", looks=looks) for looks in (0, 4))
     assert outcome(refused) == outcome(without)
-    assert refused.traces.layers == []
+    assert plain(refused.outcome.traces.layers) == []
     said = "model.scales is a cycle: how far it has come cannot be put back"
-    assert refused.row["passes_failed"] == f"no looks at the layers: CannotRollBackError: {said}"
+    assert row_of(refused)["passes_failed"] == f"no samples of the layers: CannotRollBackError: {said}"
 
 
 def test_a_look_that_fails_half_way_leaves_the_training_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,7 +65,7 @@ def test_a_look_that_fails_half_way_leaves_the_training_alone(monkeypatch: pytes
     monkeypatch.setattr(LayerSampler, "compared", failing)
     failed = measured("tests.support.stateful:LateBuffer", looks=4)
     assert outcome(failed) == outcome(without)
-    assert "no look at the layers after epoch 2: KeyError" in failed.row["passes_failed"]
+    assert "no sample of the layers after epoch 2: KeyError" in row_of(failed)["passes_failed"]
 
 
 def test_objects_and_memory_stay_the_same_and_what_came_is_gone() -> None:
@@ -149,6 +150,6 @@ def test_a_reference_that_cannot_be_made_leaves_the_switches_as_they_are(monkeyp
     monkeypatch.setattr("ampbench.bench.worker.numerics_probe.sample.strict_fp32", failing)
     before = read_settings()
     measurement = measured("tests.support.stateful:Counting", looks=2)
-    assert "MemoryError" in measurement.row["passes_failed"]
+    assert "MemoryError" in row_of(measurement)["passes_failed"]
     changed = {name for name, value in read_settings().items() if value != before[name]}
     assert not [name for name in changed if "tf32" in name.lower() and read_settings()[name] is True]

@@ -17,6 +17,7 @@ from ampbench.bench.train.settings import SETTINGS, read_settings, restore_setti
 from ampbench.bench.train.statuses import Unsupported
 from ampbench.bench.worker.measurement import Measurement
 from tests.support import meddling
+from tests.support.measuring import plain, row_of
 
 CPU = torch.device("cpu")
 
@@ -37,7 +38,7 @@ def measured(model: str, recipe: str = "fp32", **fields: Any) -> Measurement:
 
 
 def losses(measurement: Measurement) -> list[float]:
-    return [row["loss"] for row in measurement.traces.steps]
+    return [row["loss"] for row in plain(measurement.outcome.traces.steps)]
 
 
 @pytest.mark.parametrize("recipe", ["fp32", "bf16", "bf16_amp"])
@@ -47,15 +48,15 @@ def test_a_factory_leaves_the_process_as_it_was_and_the_record_says_what_it_set(
     before = read_settings()
     changed = measured(f"tests.support.meddling:{factory}", recipe)
     assert read_settings() == before
-    assert plain.row["model_changed"] is None
+    assert row_of(plain)["model_changed"] is None
     expected = {"wide": "default dtype torch.float64", "narrow": "default dtype torch.bfloat16"}
-    assert expected.get(factory, "threads 3; gradients False") in changed.row["model_changed"]
-    assert changed.row.get("fp32_errors") == plain.row.get("fp32_errors")
-    assert changed.row["fp32_precision"] == plain.row["fp32_precision"]
+    assert expected.get(factory, "threads 3; gradients False") in row_of(changed)["model_changed"]
+    assert row_of(changed).get("fp32_errors") == row_of(plain).get("fp32_errors")
+    assert row_of(changed)["fp32_precision"] == row_of(plain)["fp32_precision"]
     if factory == "everything":
         assert losses(changed) == losses(plain)
         words = ("autocast on a CPU", "oneDNN", "flushing of denormals", "fp32 precision tf32", "NumPy's errors")
-        assert all(word in changed.row["model_changed"] for word in words)
+        assert all(word in row_of(changed)["model_changed"] for word in words)
 
 
 def test_every_setting_comes_back_from_whatever_it_is_set_to() -> None:
@@ -84,13 +85,13 @@ def test_our_witnesses_do_not_ask_what_the_default_dtype_is() -> None:
 
 def test_a_factory_that_seeds_gives_its_weights_and_no_more() -> None:
     first, second = (measured("tests.support.meddling:seeded", seed=seed) for seed in (0, 1))
-    assert first.row["model_changed"] == "torch's seed 1234"
+    assert row_of(first)["model_changed"] == "torch's seed 1234"
     assert losses(first) != losses(second), "order and dropout are the cell's"
 
 
 def test_what_a_forward_pass_sets_is_set_back_after_the_first_step() -> None:
     measurement = measured("tests.support.meddling:InForward")
-    assert measurement.row["model_changed"] == "in its first step default dtype torch.float64"
+    assert row_of(measurement)["model_changed"] == "in its first step default dtype torch.float64"
 
 
 def test_a_switch_that_a_factory_sets_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,8 +103,8 @@ def test_a_switch_that_a_factory_sets_is_refused(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize("recipe", ["fp32", "bf16"])
 def test_lazy_layers_have_their_shapes_before_the_optimizer_asks(recipe: str) -> None:
     lazy = measured("tests.support.meddling:Lazy", recipe, ema_decay=0.9)
-    assert lazy.row["num_parameters"] == measured("tests.support.tiny:Net", recipe).row["num_parameters"]
-    assert lazy.row["forward_flops"] == measured("tests.support.tiny:Net", recipe).row["forward_flops"]
+    assert row_of(lazy)["num_parameters"] == row_of(measured("tests.support.tiny:Net", recipe))["num_parameters"]
+    assert row_of(lazy)["forward_flops"] == row_of(measured("tests.support.tiny:Net", recipe))["forward_flops"]
     assert losses(lazy)[-1] < losses(lazy)[0]
 
 

@@ -23,6 +23,7 @@ from ampbench.bench.train.training import Training
 from ampbench.bench.worker.checkpoints import Checkpoints
 from ampbench.bench.worker.measurement import Measurement
 from tests.bench.train.test_checkpoint import ALL, CPU, cell
+from tests.support.measuring import plain, row_of
 from tests.support.tiny import Net
 
 
@@ -50,7 +51,7 @@ def test_a_session_killed_in_an_epoch_goes_on_with_all_it_had(
     evaluate = Training.evaluate
 
     def killing(training: Training) -> object:
-        if len(killed.traces.epochs) == 2:
+        if len(plain(killed.outcome.traces.epochs)) == 2:
             raise KilledError
         return evaluate(training)
 
@@ -61,17 +62,17 @@ def test_a_session_killed_in_an_epoch_goes_on_with_all_it_had(
 
     resumed = measurement(ALL[name], tmp_path / "killed")
     resumed.take()
-    assert resumed.row["num_resumes"] == 1
+    assert row_of(resumed)["num_resumes"] == 1
     timeless = ("step", "epoch", "loss", "loss_scale_factor", "skipped", "headroom_bits")
-    assert [[row.get(k) for k in timeless] for row in resumed.traces.steps] == [
-        [row.get(k) for k in timeless] for row in whole.traces.steps
+    assert [[row.get(k) for k in timeless] for row in plain(resumed.outcome.traces.steps)] == [
+        [row.get(k) for k in timeless] for row in plain(whole.outcome.traces.steps)
     ]
-    assert resumed.traces.layers == whole.traces.layers
-    assert resumed.traces.exponents == whole.traces.exponents
+    assert plain(resumed.outcome.traces.layers) == plain(whole.outcome.traces.layers)
+    assert plain(resumed.outcome.traces.exponents) == plain(whole.outcome.traces.exponents)
     for quality in ("test_accuracy", "test_loss", "best_test_accuracy", "num_skipped", "num_steps"):
-        assert resumed.row[quality] == whole.row[quality]
+        assert row_of(resumed)[quality] == row_of(whole)[quality]
     num_timed = sum(block.num_steps for block in resumed.timing.clock.blocks)
-    assert num_timed == whole.row["num_steps"] - 2  # two processes, two proofs
+    assert num_timed == row_of(whole)["num_steps"] - 2  # two processes, two proofs
 
 
 def test_another_number_of_threads_or_machine_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,7 +150,7 @@ class Extra(Diary):
 def test_what_cannot_be_in_a_checkpoint_costs_the_checkpoint_and_not_the_training(tmp_path: Path) -> None:
     without = measurement(RECIPES["fp32"], tmp_path, epochs=2, model="tests.bench.worker.test_checkpoints:Diary")
     without.take()
-    assert without.row["passes_failed"].startswith(
+    assert row_of(without)["passes_failed"].startswith(
         "no checkpoint after epoch 1: UnkeptError: _extra_state is a PosixPath"
     )
     assert not list(tmp_path.glob("*.pt"))

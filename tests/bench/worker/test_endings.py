@@ -74,7 +74,7 @@ def test_a_person_who_interrupts_leaves_no_row(tmp_path: Path, monkeypatch: pyte
     def interrupt(*_: object) -> None:
         raise Interrupted
 
-    monkeypatch.setattr("ampbench.bench.worker.measurement.take_passes", interrupt)
+    monkeypatch.setattr("ampbench.bench.worker.measurement.Passes.take", interrupt)
     run = run_of(tmp_path, "tests.support.tiny:Net")
     with pytest.raises(Interrupted):
         row_of(run)
@@ -135,7 +135,7 @@ def test_a_checkpoint_that_does_not_load_costs_a_line_and_no_checkpoint(
         raise ValueError("the checkpoint is of another model than this one")
 
     with monkeypatch.context() as patched:
-        patched.setattr("ampbench.bench.worker.measurement.take_passes", broken)
+        patched.setattr("ampbench.bench.worker.measurement.Passes.take", broken)
         patched.setattr("ampbench.bench.worker.cell.delete_checkpoints", lambda _: None)
         row_of(run)
     kept = {path.name: path.read_bytes() for path in tmp_path.glob("checkpoint*.pt")}

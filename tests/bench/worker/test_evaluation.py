@@ -20,6 +20,8 @@ from ampbench.bench.worker.checkpoints import Checkpoints
 from ampbench.bench.worker.evaluation import BEST, FINAL, Evaluations
 from ampbench.bench.worker.measurement import Measurement
 from ampbench.bench.worker.stepping import Stepping
+from ampbench.schema.epochs import EpochRow
+from tests.support.measuring import plain, row_of
 
 CELL = Cell(
     model="tests.support.tiny:Net",
@@ -44,15 +46,15 @@ def trained(cell: Cell, folder: Path, **measure: Any) -> Measurement:
 
 
 def accuracies(measurement: Measurement) -> list[float | None]:
-    return [epoch["test_accuracy"] for epoch in measurement.traces.epochs]
+    return [epoch["test_accuracy"] for epoch in plain(measurement.outcome.traces.epochs)]
 
 
 def test_the_best_epoch_is_the_first_with_the_highest_accuracy(tmp_path: Path) -> None:
     measurement = trained(CELL, tmp_path)
     found = accuracies(measurement)
-    assert measurement.row["best_test_accuracy"] == max(found)
-    assert measurement.row["best_epoch"] == found.index(max(found)) + 1
-    assert measurement.row["test_accuracy"] == found[-1]
+    assert row_of(measurement)["best_test_accuracy"] == max(found)
+    assert row_of(measurement)["best_epoch"] == found.index(max(found)) + 1
+    assert row_of(measurement)["test_accuracy"] == found[-1]
     assert not (tmp_path / BEST).exists()
 
 
@@ -60,8 +62,12 @@ def test_epochs_between_evaluations_have_none_and_train_alike(tmp_path: Path) ->
     every, some = trained(CELL, tmp_path), trained(CELL, tmp_path, evaluate_every=2)
     wanted = accuracies(every)
     assert accuracies(some) == [None, wanted[1], None, wanted[3], wanted[4]]
-    assert [e["train_loss"] for e in some.traces.epochs] == [e["train_loss"] for e in every.traces.epochs]
-    assert [e["learning_rate"] for e in some.traces.epochs] == pytest.approx([0.1, 0.1, 0.1, 0.01, 0.01], rel=0.3)
+    assert [e["train_loss"] for e in plain(some.outcome.traces.epochs)] == [
+        e["train_loss"] for e in plain(every.outcome.traces.epochs)
+    ]
+    assert [e["learning_rate"] for e in plain(some.outcome.traces.epochs)] == pytest.approx(
+        [0.1, 0.1, 0.1, 0.01, 0.01], rel=0.3
+    )
 
 
 def test_the_time_to_an_accuracy_is_that_of_the_first_epoch_that_has_it(tmp_path: Path) -> None:
@@ -69,10 +75,10 @@ def test_the_time_to_an_accuracy_is_that_of_the_first_epoch_that_has_it(tmp_path
     found = [a for a in accuracies(measurement) if a is not None]
     reached = next(i for i, accuracy in enumerate(found) if accuracy >= found[-1])
     again = trained(CELL, tmp_path, target_accuracy=found[-1])
-    assert again.row["time_to_accuracy_s"] == again.traces.epochs[reached]["train_s"]
-    assert 0 < again.row["time_to_accuracy_s"] <= again.row["train_s"]
+    assert row_of(again)["time_to_accuracy_s"] == plain(again.outcome.traces.epochs)[reached]["train_s"]
+    assert 0 < row_of(again)["time_to_accuracy_s"] <= row_of(again)["train_s"]
     beyond = trained(CELL, tmp_path, target_accuracy=1.0)
-    assert (beyond.row["target_accuracy"], beyond.row["time_to_accuracy_s"]) == (1.0, None)
+    assert (row_of(beyond)["target_accuracy"], row_of(beyond)["time_to_accuracy_s"]) == (1.0, None)
 
 
 @pytest.mark.parametrize("ema_decay", [0.0, 0.9])
@@ -83,8 +89,8 @@ def test_the_best_weights_are_kept_and_have_the_accuracy_that_they_are_kept_with
     measurement = trained(cell, tmp_path, keep_best=True)
     kept = torch.load(tmp_path / BEST, weights_only=True)
     assert (kept["epoch"], kept["test_accuracy"]) == (
-        measurement.row["best_epoch"],
-        measurement.row["best_test_accuracy"],
+        row_of(measurement)["best_epoch"],
+        row_of(measurement)["best_test_accuracy"],
     )
     assert kept["classes"] == [str(digit) for digit in range(10)]
     assert kept["optimizer"]["param_groups"][0]["momentum"] == cell.momentum
@@ -99,14 +105,14 @@ def test_the_final_weights_are_those_that_the_last_evaluation_saw(tmp_path: Path
     cell = replace(CELL, precision=RECIPES[recipe], ema_decay=0.5)
     measurement = trained(cell, tmp_path, keep_final=True, keep_best=True)
     kept = torch.load(tmp_path / FINAL, weights_only=True)
-    assert (kept["epoch"], kept["test_accuracy"]) == (5, measurement.row["test_accuracy"])
+    assert (kept["epoch"], kept["test_accuracy"]) == (5, row_of(measurement)["test_accuracy"])
     assert kept["stoi"] == {name: i for i, name in enumerate(kept["classes"])} == {str(i): i for i in range(10)}
     assert kept["stoi"] == torch.load(tmp_path / BEST, weights_only=True)["stoi"]
     assert "optimizer" not in kept
     assert kept["model"]["linear.weight"].dtype == (torch.bfloat16 if recipe == "bf16" else torch.float32)
     training = Training(replace(cell, ema_decay=0.0), load_images("digits", 8), CPU)
     training.model.load_state_dict(kept["model"])
-    assert training.evaluate().test_accuracy == measurement.row["test_accuracy"]
+    assert training.evaluate().test_accuracy == row_of(measurement)["test_accuracy"]
 
 
 def test_final_weights_are_kept_only_if_asked_for_and_those_of_another_attempt_are_let_go(tmp_path: Path) -> None:
@@ -122,7 +128,7 @@ def test_a_full_disk_costs_the_weights_and_not_the_training(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(torch, "save", full)
-    row = trained(CELL, tmp_path, keep_best=True).row
+    row = row_of(trained(CELL, tmp_path, keep_best=True))
     assert row["test_accuracy"] is not None
     assert "best.pt of epoch 1 is not kept: [Errno 28] No space left" in row["weights_note"]
     assert "best.pt of epoch 1 is not kept: [Errno 28] No space left" in capsys.readouterr().err
@@ -135,11 +141,11 @@ def test_the_best_of_another_attempt_is_let_go(tmp_path: Path) -> None:
     assert not (tmp_path / BEST).exists()
 
 
-def row_of(epoch: int, accuracy: float) -> dict[str, Any]:
-    return {"epoch": epoch, "test_accuracy": accuracy, "train_s": float(epoch)}
+def epoch_of(epoch: int, accuracy: float) -> EpochRow:
+    return EpochRow(epoch=epoch, test_accuracy=accuracy, train_s=float(epoch))
 
 
-def learning(folder: Path, *epochs: dict[str, Any], best: bool) -> Evaluations:
+def learning(folder: Path, *epochs: EpochRow, best: bool) -> Evaluations:
     training = Training(CELL, load_images("digits", 8), CPU)
     if best:
         torch.save({"epoch": 2, "test_accuracy": 0.3}, folder / BEST)
@@ -147,16 +153,16 @@ def learning(folder: Path, *epochs: dict[str, Any], best: bool) -> Evaluations:
 
 
 def test_a_resumed_training_lets_go_of_a_best_epoch_that_it_takes_again(tmp_path: Path) -> None:
-    assert learning(tmp_path, row_of(1, 0.2), row_of(2, 0.3), best=True).kept == 0.3
+    assert learning(tmp_path, epoch_of(1, 0.2), epoch_of(2, 0.3), best=True).kept == 0.3
     assert (tmp_path / BEST).exists()
-    assert learning(tmp_path, row_of(1, 0.2), best=True).kept < 0
+    assert learning(tmp_path, epoch_of(1, 0.2), best=True).kept < 0
     assert not (tmp_path / BEST).exists()
 
 
 def test_weights_asked_for_in_the_middle_are_the_best_from_there_on(tmp_path: Path) -> None:
-    later = learning(tmp_path, row_of(1, 0.99), best=False)
+    later = learning(tmp_path, epoch_of(1, 0.99), best=False)
     found = later.evaluate(2)
-    assert torch.load(tmp_path / BEST, weights_only=True)["test_accuracy"] == found["test_accuracy"] < 0.99
+    assert torch.load(tmp_path / BEST, weights_only=True)["test_accuracy"] == found.test_accuracy < 0.99
 
 
 def test_a_training_that_diverged_keeps_what_its_epochs_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,5 +179,5 @@ def test_a_training_that_diverged_keeps_what_its_epochs_said(tmp_path: Path, mon
     monkeypatch.setattr(Stepping, "run", breaking)
     with pytest.raises(Diverged):
         measurement.take()
-    assert measurement.row["best_test_accuracy"] == max(a for a in accuracies(measurement) if a is not None)
-    assert measurement.row["best_epoch"] in (1, 2)
+    assert row_of(measurement)["best_test_accuracy"] == max(a for a in accuracies(measurement) if a is not None)
+    assert row_of(measurement)["best_epoch"] in (1, 2)

@@ -31,6 +31,7 @@ from ampbench.bench.worker.evaluation import BEST, FINAL
 from ampbench.bench.worker.kept_weights import evaluate_kept, weights_path
 from ampbench.bench.worker.measurement import Measurement
 from tests.conftest import ROOT
+from tests.support.measuring import record_of, row_of, traces_of
 from tests.support.tiny import Net
 
 CELL = Cell(
@@ -64,8 +65,8 @@ def trained(tmp_path: Path) -> Trained:
         checkpoints = Checkpoints(run.folder, 1e9, "x", "y")
         measurement = Measurement(cell, run.protocol, torch.device("cpu"), lambda **_: None, checkpoints)
         measurement.take()
-        write_run(run.folder, cell, measurement.row | {"status": "ok"}, {})
-        return run, measurement.row
+        write_run(run.folder, cell, record_of(row_of(measurement) | {"status": "ok"}), traces_of({}))
+        return run, row_of(measurement)
 
     return train
 
@@ -74,8 +75,8 @@ def trained(tmp_path: Path) -> Trained:
 def test_the_best_weights_have_the_accuracy_that_was_recorded(trained: Trained, recipe: str) -> None:
     run, row = trained(replace(CELL, precision=RECIPES[recipe]), keep_best=True)
     found = evaluate_kept(run, weights_path(run))
-    assert found["test_accuracy"] == row["best_test_accuracy"]
-    assert (found["epoch"], found["num_test_images"]) == (row["best_epoch"], 360)
+    assert found.evaluation.test_accuracy == row["best_test_accuracy"]
+    assert (found.epoch, found.num_test_images) == (row["best_epoch"], 360)
 
 
 def test_the_last_weights_are_taken_where_there_are_no_best_ones(trained: Trained) -> None:
@@ -83,12 +84,12 @@ def test_the_last_weights_are_taken_where_there_are_no_best_ones(trained: Traine
     found = evaluate_kept(run, weights_path(run))
     assert weights_path(run).name == FINAL
     for column in ("test_loss", "test_accuracy", "macro_precision", "macro_recall", "macro_f1"):
-        assert found[column] == pytest.approx(row[column], rel=1e-6)
+        assert getattr(found.evaluation, column) == pytest.approx(row[column], rel=1e-6)
 
 
 def test_averaged_weights_are_those_that_are_kept(trained: Trained) -> None:
     run, row = trained(replace(CELL, ema_decay=0.9), keep_final=True)
-    assert evaluate_kept(run, weights_path(run))["test_accuracy"] == row["test_accuracy"]
+    assert evaluate_kept(run, weights_path(run)).evaluation.test_accuracy == row["test_accuracy"]
 
 
 class Late(Net):
@@ -106,14 +107,14 @@ class Late(Net):
 
 def test_a_buffer_that_appears_in_the_first_forward_comes_back(trained: Trained) -> None:
     run, row = trained(replace(CELL, model="tests.bench.worker.test_kept_weights:Late"), keep_best=True)
-    assert evaluate_kept(run, weights_path(run))["test_accuracy"] == row["best_test_accuracy"]
+    assert evaluate_kept(run, weights_path(run)).evaluation.test_accuracy == row["best_test_accuracy"]
 
 
 def test_the_size_of_a_batch_changes_nothing(trained: Trained) -> None:
     run, _ = trained(keep_best=True)
-    small, large = (evaluate_kept(run, weights_path(run), batch_size=n) for n in (7, 1000))
-    assert small["test_accuracy"] == large["test_accuracy"]
-    assert small["test_loss"] == pytest.approx(large["test_loss"], rel=1e-5)
+    small, large = (evaluate_kept(run, weights_path(run), batch_size=n).evaluation for n in (7, 1000))
+    assert small.test_accuracy == large.test_accuracy
+    assert small.test_loss == pytest.approx(large.test_loss, rel=1e-5)
 
 
 def test_another_test_set_is_normalised_as_the_training_was(trained: Trained, tmp_path: Path) -> None:
@@ -129,7 +130,7 @@ def test_another_test_set_is_normalised_as_the_training_was(trained: Trained, tm
             Image.fromarray(pixels).save(place / f"{i}.png")
     run, row = trained(keep_best=True)
     found = evaluate_kept(run, weights_path(run), data=f"folder:{tmp_path / 'data'}")
-    assert found["test_accuracy"] == row["best_test_accuracy"]
+    assert found.evaluation.test_accuracy == row["best_test_accuracy"]
 
 
 def said(*words: object) -> tuple[int, str]:
@@ -153,7 +154,8 @@ def test_it_says_samples_loss_accuracy_and_macro_numbers(trained: Trained) -> No
         f"Macro recall: {row['macro_recall']:.4f}",
         f"Macro F1: {row['macro_f1']:.4f}",
     ]
-    assert list(final_lines(row)) == lines_of_run(run.folder) == text.splitlines()[1:]
+    lines = list(final_lines(record_of(row).measured.evaluation, 360))
+    assert lines == lines_of_run(run.folder) == text.splitlines()[1:]
 
 
 def test_without_weights_the_line_says_how_they_are_kept(trained: Trained) -> None:
@@ -179,7 +181,7 @@ def test_a_record_of_no_rows_is_a_run_without_weights(trained: Trained) -> None:
 
 def test_a_training_that_broke_off_is_not_told_to_ask_for_weights(trained: Trained) -> None:
     run, row = trained()
-    write_run(run.folder, CELL, row | {"status": "diverged"}, {})
+    write_run(run.folder, CELL, record_of(row | {"status": "diverged"}), traces_of({}))
     with pytest.raises(RequestError, match="the training ended diverged before there were any"):
         weights_path(run)
 

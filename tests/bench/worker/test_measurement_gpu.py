@@ -10,7 +10,8 @@ from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.protocol import MeasurementProtocol
 from ampbench.bench.plan.recipe import RECIPES
 from ampbench.bench.train.statuses import Unsupported
-from ampbench.bench.worker.cell import _measured
+from ampbench.bench.worker.cell import ending_of
+from tests.support.measuring import row_of
 from tests.support.virtual_gpu import BUSY_W, IDLE_W, VirtualGpu, measurement_on
 
 BATCH = 64
@@ -46,10 +47,11 @@ def measured(
     named = kernels or ((FP32,) if recipe == "fp32" else (BF16,))
     measure = MeasurementProtocol(max_timing_s=max_timing_s, target_ci=1e-9, passes=passes)
     measurement = measurement_on(gpu, cell, measure, dict.fromkeys((*named, RELU), 2.0), monkeypatch)
-    status, because = _measured(measurement)
+    ending = ending_of(measurement)
+    status, because = ending.status, ending.because
     if "does not update" in str(because):
         raise Unsupported(because)  # of torch's optimizers on the CPU that computes here: a skip (tests/conftest.py)
-    return status, because, measurement.row
+    return status, because, row_of(measurement)
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,11 @@ from ampbench.bench.plan.recipe import RECIPES, Recipe
 from ampbench.bench.train.images import Images, load_images
 from ampbench.bench.train.statuses import Diverged
 from ampbench.bench.train.training import Training
+from ampbench.bench.worker.cell import find_divergence
 from ampbench.bench.worker.divergence.replay import first_non_finite
 from ampbench.bench.worker.measurement import Measurement
 from ampbench.bench.worker.numerics_probe.sample import LayerSampler, layers_of
+from tests.support.measuring import row_of
 from tests.support.tiny import SHARED
 
 CPU = torch.device("cpu")
@@ -39,7 +41,7 @@ def images() -> Images:
 
 def values(sample: object, quantity: str) -> dict[str, float]:
     rows = sample.layers  # type: ignore[attr-defined]
-    return {row["layer"]: row["value"] for row in rows if (row["quantity"], row["tensor"]) == (quantity, "gradient")}
+    return {row.layer: row.value for row in rows if (row.quantity, row.tensor) == (quantity, "gradient")}
 
 
 CASES = [(recipe, "sgd") for recipe in ALL] + [(recipe, "adam") for recipe in ("bf16", "bf16_amp_scaled", "bf16_kahan")]
@@ -98,10 +100,10 @@ def test_pure_bf16_loses_updates_that_a_kahan_term_keeps(images: Images) -> None
 
 def test_activations_are_looked_at_on_request(images: Images) -> None:
     sample = LayerSampler(training("bf16_amp", images), activations=True).sample(0)
-    kinds = {(row["layer"], row["tensor"]) for row in sample.exponents}
+    kinds = {(row.layer, row.tensor) for row in sample.exponents}
     assert {("conv", "gradient"), ("conv", "activation"), ("conv", "activation gradient")} <= kinds
     without = LayerSampler(training("bf16_amp", images), activations=False).sample(0)
-    assert {row["tensor"] for row in without.exponents} == {"gradient"}
+    assert {row.tensor for row in without.exponents} == {"gradient"}
 
 
 def test_a_net_without_gradients_has_rows_and_no_shares(images: Images) -> None:
@@ -164,8 +166,8 @@ def test_a_session_that_diverged_names_the_layer_of_a_shared_network(images: Ima
     measurement = Measurement(cell, MeasurementProtocol(passes=()), CPU, lambda **_: None)
     with pytest.raises(Diverged):
         measurement.take()
-    assert "conv went non-finite first: its output at step 6" in measurement.find_divergence(max_s=600)
-    assert (measurement.row["diverged_layer"], measurement.row["diverged_in"]) == ("conv", "forward")
+    assert "conv went non-finite first: its output at step 6" in find_divergence(measurement, max_s=600)
+    assert (row_of(measurement)["diverged_layer"], row_of(measurement)["diverged_in"]) == ("conv", "forward")
 
 
 def test_a_huge_learning_rate_breaks_in_the_forward_of_the_next_steps(images: Images) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from ampbench.bench.machine.board_state import Sample
 from ampbench.bench.measure.clock import Block, BlockClock
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.protocol import MeasurementProtocol
@@ -18,8 +19,8 @@ from ampbench.bench.train.statuses import Throttled
 from ampbench.bench.worker import board_watch
 from ampbench.bench.worker.board_watch import BoardWatch
 from ampbench.bench.worker.timing import Timing
-from ampbench.bench.worker.traces import speed
-from ampbench.schema.board import BoardSample
+from ampbench.bench.worker.traces import loss_scaling, speed
+from ampbench.schema.board import BoardState
 
 CPU = torch.device("cpu")
 CELL = Cell(model="LeNet", data="digits", precision=RECIPES["fp32"], batch_size=100)
@@ -55,14 +56,14 @@ def block(i: int, *, step_s: float = 0.01, **fields: Any) -> Block:
     return Block(**(values | {"calibrating": False, "steady": True} | fields))
 
 
-def seconds_of(clocks_mhz: Callable[[float], int], until_s: float, reasons: int = 0) -> list[BoardSample]:
+def seconds_of(clocks_mhz: Callable[[float], int], until_s: float, reasons: int = 0) -> list[Sample]:
     times = [0.05 * i for i in range(int(20 * until_s) + 1)]
-    return [BoardSample(time_s=t, sm_clock_mhz=clocks_mhz(t), clock_event_reasons=reasons) for t in times]
+    return [Sample(time_s=t, sm_clock_mhz=clocks_mhz(t), clock_event_reasons=reasons) for t in times]
 
 
 @pytest.fixture
 def timing() -> Timing:
-    timing = Timing(MeasurementProtocol(max_timing_s=10, target_ci=1e-9), CPU, lambda **_: None, {})
+    timing = Timing(MeasurementProtocol(max_timing_s=10, target_ci=1e-9), CPU, lambda **_: None)
     timing.memory = FakeMemory()
     timing.clock.warming_up = False
     return timing
@@ -71,9 +72,10 @@ def timing() -> Timing:
 def test_a_block_with_a_skipped_step_is_no_sample_of_speed() -> None:
     """A skipped update is a fast step."""
     fast = block(1, step_s=0.001, num_skipped=1)
-    row = speed([block(0), fast, block(2)], CELL)
-    assert row["images_per_s"] == pytest.approx(10_000)
-    assert (row["num_blocks"], row["num_skipped"]) == (2, 1)
+    found = speed([block(0), fast, block(2)], CELL)
+    assert found.images_per_s == pytest.approx(10_000)
+    assert found.num_blocks == 2
+    assert loss_scaling([], [block(0), fast, block(2)], None).num_skipped == 1
 
 
 def test_the_peak_of_warm_up_with_its_trials_is_not_the_steady_one(timing: Timing) -> None:
@@ -84,7 +86,7 @@ def test_the_peak_of_warm_up_with_its_trials_is_not_the_steady_one(timing: Timin
     assert not timing.clock.warming_up
     memory.peak = 300
     timing.keep_peak()
-    assert (timing.row["startup_peak_bytes"], timing.row["steady_peak_bytes"]) == (1450, 300)
+    assert (timing.peaks.startup_peak_bytes, timing.peaks.steady_peak_bytes) == (1450, 300)
 
 
 @pytest.mark.parametrize("disturbance", ["allocation", "skip", "drift", "clock"])
@@ -105,17 +107,18 @@ def test_warm_up_ends_only_on_undisturbed_flat_blocks(timing: Timing, disturbanc
     timing.board.samples = seconds_of(lambda _: 1600, 8)
     timing.at_border()
     assert not timing.clock.warming_up
-    assert timing.row["warmup_steady"]
+    assert timing.stopping.warmup_steady
 
 
 def test_a_block_that_the_board_spoilt_is_marked_and_no_sample(timing: Timing) -> None:
     timing.clock.blocks = [block(i, step_s=0.02 if i == 2 else 0.01) for i in range(5)]
     timing.board.samples = seconds_of(lambda t: 1200 if 2 <= t <= 3 else 1980, 5)
-    rows = timing.sum_up(since_s=0.0)
+    timing.stop()
+    rows = timing.board.rows(since_s=0.0)
     assert [bool(b.invalid) for b in timing.clock.blocks] == [False, False, True, False, False]
     assert "under 90 %" in str(timing.clock.blocks[2].invalid)
-    assert speed(timing.clock.blocks, CELL)["num_blocks"] == 4
-    assert timing.row["num_invalid_blocks"] == 1
+    assert speed(timing.clock.blocks, CELL).num_blocks == 4
+    assert timing.board.columns(timing.clock.own_blocks).num_invalid_blocks == 1
     assert len(rows) == 101
 
 
@@ -137,7 +140,7 @@ def test_what_a_short_throttle_spoilt_is_timed_again(timing: Timing) -> None:
     for i in range(12):  # seconds, of which the first two do not count
         timing.clock.blocks.append(block(i, step_s=0.01 + 0.001 * (i % 3)))
         assert timing.at_border() is (i == 11)
-    assert timing.row["timing_stop"] == "capped"
+    assert timing.stopping.timing_stop == "capped"
 
 
 def test_blocks_of_an_earlier_process_keep_their_judgement(timing: Timing) -> None:
@@ -165,8 +168,9 @@ def test_a_cpu_has_no_board_to_watch_and_no_column_of_it(timing: Timing) -> None
     timing.board.start()
     timing.board.rest()
     timing.clock.blocks = [block(0)]
-    assert timing.sum_up(since_s=0.0) == []
-    assert timing.row["power_w"] is timing.row["num_invalid_blocks"] is None
+    timing.stop()
+    assert timing.board.rows(since_s=0.0) == []
+    assert timing.board.columns(timing.clock.own_blocks) == BoardState()
 
 
 def test_a_clock_counts_from_the_machine_s_own_time() -> None:

@@ -8,7 +8,8 @@ from torch import nn
 from ampbench.bench.plan.loss_scale import LossScale
 from ampbench.bench.train.scaler import Scaler
 from ampbench.bench.train.step import Step
-from ampbench.bench.worker.traces import StepTrace, scale_story
+from ampbench.bench.worker.traces import StepTrace, loss_scaling
+from ampbench.schema.precision import LossScaling
 
 
 def trace_of(gradients: list[float], scale: str, *, skipped_before: float = 0.0) -> StepTrace:
@@ -30,25 +31,28 @@ def trace_of(gradients: list[float], scale: str, *, skipped_before: float = 0.0)
 def test_every_step_keeps_its_own_loss_its_scale_and_whether_it_was_skipped() -> None:
     inf = float("inf")
     rows = trace_of([1.0, inf, inf, 1.0, 1.0, 1.0], "dynamic:init=16,interval=2", skipped_before=3.0).read(7, epoch=1)
-    assert [row["step"] for row in rows] == [7, 8, 9, 10, 11, 12]
-    assert {row["epoch"] for row in rows} == {2}
-    assert [row["loss"] for row in rows] == [0, 1, 2, 3, 4, 5]
-    assert [row["loss_scale_factor"] for row in rows] == [16, 16, 8, 4, 4, 8]
-    assert [row["skipped"] for row in rows] == [False, True, True, False, False, False]
-    assert [row["num_images"] for row in rows] == [32, 31, 30, 29, 28, 27]
-    assert scale_story(rows, 16.0) == {
-        "num_growths": 2,
-        "num_backoffs": 2,
-        "min_loss_scale": 4,
-        "max_loss_scale": 16,
-        "wasted_images": 31 + 30,
-    }
+    assert [row.step for row in rows] == [7, 8, 9, 10, 11, 12]
+    assert {row.epoch for row in rows} == {2}
+    assert [row.loss for row in rows] == [0, 1, 2, 3, 4, 5]
+    assert [row.loss_scale_factor for row in rows] == [16, 16, 8, 4, 4, 8]
+    assert [row.skipped for row in rows] == [False, True, True, False, False, False]
+    assert [row.num_images for row in rows] == [32, 31, 30, 29, 28, 27]
+    assert loss_scaling(rows, [], 16.0) == LossScaling(
+        num_steps=6,
+        num_skipped=0,
+        final_loss_scale=16.0,
+        num_growths=2,
+        num_backoffs=2,
+        min_loss_scale=4,
+        max_loss_scale=16,
+        wasted_images=31 + 30,
+    )
 
 
 def test_without_a_scaler_there_is_no_story() -> None:
     rows = trace_of([1.0, 1.0], "none").read(1, epoch=0)
-    assert [(row["loss_scale_factor"], row["skipped"]) for row in rows] == [(None, None)] * 2
-    assert scale_story(rows, None) == {}
+    assert [(row.loss_scale_factor, row.skipped) for row in rows] == [(None, None)] * 2
+    assert loss_scaling(rows, [], None) == LossScaling(num_steps=2, num_skipped=0)
 
 
 def test_an_epoch_without_steps_reads_as_nothing() -> None:

@@ -11,8 +11,7 @@ import pytest
 
 from ampbench.bench.measure.memory_history import Moment, digest, purpose, reduced
 from ampbench.bench.measure.memory_history.replay import MOST_HOLDINGS, NUM_BUCKETS
-from ampbench.bench.store.tables import TABLES
-from ampbench.schema.memory_history import CATEGORIES
+from ampbench.schema.memory_history import CATEGORIES, MemoryRow
 from tests.support.snapshots import (
     ACTIVATION,
     CAST,
@@ -61,7 +60,7 @@ def test_the_line_and_its_peak_are_those_of_a_replay_by_brute_force(seed: int) -
     digested = digest(snapshot)
     assert digested.peak.allocated_bytes == max(levels)
     assert digested.peak.event == levels.index(max(levels))
-    for event, _, level in digested.timeline:
+    for event, level in ((row.event, row.allocated_bytes) for row in digested.timeline):
         assert level == levels[event]
 
 
@@ -82,7 +81,7 @@ def test_a_free_counts_once_and_when_it_is_completed() -> None:
     memory.complete(first, FORWARD)
     memory.release(second, FORWARD)
     digested = digest(memory.snapshot())
-    assert [level for *_, level in digested.timeline] == [0, 1000, 1000, 1100, 100, 100, 0]
+    assert [row.allocated_bytes for row in digested.timeline] == [0, 1000, 1000, 1100, 100, 100, 0]
 
 
 def test_what_lived_before_the_recording_is_counted_as_that() -> None:
@@ -101,7 +100,7 @@ def test_a_snapshot_without_events_is_all_from_before() -> None:
     memory.before(5000)
     digested = digest(memory.snapshot())
     assert by_category(digested.peak) == {"before recording": 5000}
-    assert digested.timeline_rows == [{"event": 0, "time_ms": 0.0, "allocated_bytes": 5000}]
+    assert digested.timeline == (MemoryRow(event=0, time_ms=0.0, allocated_bytes=5000),)
 
 
 def test_the_digest_of_an_oom_is_of_the_moment_that_it_happened() -> None:
@@ -112,7 +111,7 @@ def test_the_digest_of_an_oom_is_of_the_moment_that_it_happened() -> None:
     assert digested.oom.allocated_bytes == BASE + GRADIENT + ACTIVATION
     assert by_category(digested.oom)["activations"] == ACTIVATION
     assert digested.oom.event == next(i for i, e in enumerate(memory.trace) if e["action"] == "oom")
-    assert {row["moment"] for row in digested.allocation_rows} == {"peak", "oom"}
+    assert {row.moment for row in digested.allocation_rows} == {"peak", "oom"}
     assert digest(steps()[0].snapshot()).oom is None
 
 
@@ -154,10 +153,7 @@ def test_a_reduced_line_keeps_its_peak_its_ends_and_every_bucket_s_maximum_so_fa
         assert kept == levels[:border].max()
 
 
-def test_rows_have_the_columns_of_their_tables() -> None:
-    digested = digest(steps()[0].snapshot())
-    assert all({"cell_id", *row} == {c.name for c in TABLES["allocations"]} for row in digested.allocation_rows)
-    assert all({"cell_id", *row} == {c.name for c in TABLES["memory"]} for row in digested.timeline_rows)
+def test_every_category_has_a_meaning() -> None:
     named = {v for k, v in vars(purpose).items() if k.isupper() and isinstance(v, str)} - {purpose.AUTOGRAD_THREAD}
     assert named == CATEGORIES.keys()
 

@@ -1,0 +1,68 @@
+"""A worker's life: hold the run and the board, prepare the data, have the cell measured on one board or several."""
+
+from __future__ import annotations
+
+import os
+import sys
+from functools import partial
+from multiprocessing.connection import Connection
+from typing import Any
+
+from ampbench.bench.machine.locks import hold_boards, hold_run
+from ampbench.bench.store.disk import Lasting, unwritable
+from ampbench.bench.store.record import room_for_record
+from ampbench.bench.store.run import Run
+from ampbench.bench.train.compiler import cache_of_its_own
+from ampbench.bench.worker.cell import measure_cell
+from ampbench.bench.worker.log import open_log, silence_profiler
+from ampbench.bench.worker.preparation import die_with_parent, prepare_apart
+from ampbench.bench.worker.process import prepare_process
+from ampbench.bench.worker.timing import Report
+
+
+def serve(run: Run, messages: Connection) -> None:
+    """Entry of a forked worker: die with the launcher, write to log.txt, report through `messages`."""
+    os.setsid()
+    die_with_parent()
+    try:
+        log = open_log(run.folder)
+    except OSError:  # a full disk
+        log = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    sys.stdout, sys.stderr = Lasting(sys.stdout), Lasting(sys.stderr)
+    try:
+        run_cell(run, partial(_send, messages))
+    except OSError as e:
+        because = unwritable(e, run.folder)
+        if because:
+            messages.send({"unwritten": because})
+        raise
+
+
+def _send(messages: Connection, **facts: Any) -> None:
+    messages.send(facts)
+
+
+def run_cell(run: Run, report: Report) -> None:
+    """Run one cell to its record. A run that has one is left alone, unless it is to be run again."""
+    silence_profiler()
+    with hold_run(run.folder):
+        if run.record_path.exists() and not run.again:
+            return
+        owner = f"{run.cell} of {run.folder.parents[1].name}"
+        boards = hold_boards(run.boards, owner, lambda holder: report(phase="waiting", holder=holder))
+        with boards as waited_s, cache_of_its_own(run.folder), room_for_record(run.folder):
+            prepare_apart(run.cell.data, run.cell.image_size)
+            report(phase="start")
+            if run.cell.gpus == 1:
+                measure_cell(run, prepare_process(run), report, waited_s)
+            else:
+                from ampbench.bench.worker.ranks import run_ranks  # brings torch's launcher, which few cells need
+
+                run_ranks(run, report, waited_s)
+
+
+def print_report(**facts: Any) -> None:
+    """Tell a person at a terminal, for a worker started by hand."""
+    print(" ".join(f"{k}={v:,.0f}" if isinstance(v, float) else f"{k}={v}" for k, v in facts.items()), file=sys.stderr)

@@ -1,0 +1,45 @@
+"""What belongs to the process of a worker: the GPUs that it sees, its threads, a limit of memory, its interrupts."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+
+import torch
+
+from ampbench.bench.store.run import Run
+from ampbench.bench.train.statuses import Interrupted
+from ampbench.bench.worker.cuda import start_cuda
+
+
+def prepare_process(run: Run, rank: int = 0) -> torch.device:
+    """Set all of it, and return the device of a rank. CUDA is not touched before.
+
+    Ranks share the cores, and see each other's GPUs, as NCCL wants it.
+    """
+    _tell_interrupts_apart()
+    board, sharing = run.board, run.board.num_sharing * run.cell.gpus
+    cores = len(os.sched_getaffinity(0))
+    torch.set_num_threads(run.cell.num_threads or max(1, cores // sharing))
+    if board.is_gpu:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(board.board_id for board in run.boards)
+        if run.cell.gpus > 1:
+            start_cuda(torch.device("cuda"))
+        if rank:
+            torch.cuda.set_device(rank)
+        return torch.device("cuda", rank)
+    if run.budget.memory_gib_per_cell:
+        limit = int(run.budget.memory_gib_per_cell * 2**30 / run.cell.gpus)
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    return torch.device("cpu")
+
+
+def _tell_interrupts_apart() -> None:
+    """Let Ctrl-C end a worker that was started by hand; where the launcher answers it, SIGINT is ignored here."""
+
+    def interrupt(*_: object) -> None:
+        raise Interrupted
+
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, interrupt)
