@@ -28,24 +28,24 @@ STAGES: tuple[Stage, ...] = ("geometry", "colour", "erasing")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Setting:
-    """A number that an augmentation may be told."""
+    """A number that an augmentation takes."""
 
     default: float
-    """What it is where the text does not name it."""
+    """Its value where the text does not name it."""
     most: float
-    """What the text names is more than 0 and at most this."""
+    """A value that the text names is more than 0 and at most this."""
     whole: bool = False
-    """Whether it counts something."""
+    """Whether it is a whole number."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Kind:
-    """An augmentation that can be asked for."""
+    """An augmentation that a cell may name."""
 
     stage: Stage
     settings: dict[str, Setting] = field(default_factory=dict)
     alone: str = ""
-    """The settings that the bare name stands for, where they are not the defaults."""
+    """The settings of the name without any, where they are not the defaults."""
 
 
 KINDS: dict[str, Kind] = {

@@ -17,6 +17,10 @@ DATA_DIR = "AMPBENCH_DATA"
 """Environment variable that `--data-dir` sets, so that every worker sees it."""
 
 
+NUM_TRAINING_IMAGES = {"digits": 1437, "cifar10": 50_000, "cifar100": 50_000, "synthetic": 2048}
+"""Of the data sets that have a name, so that their size is known before they are loaded."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Archive:
     """A file as its authors offer it (Krizhevsky, 2009, https://www.cs.toronto.edu/~kriz/cifar.html)."""

@@ -6,9 +6,7 @@ An epoch's last batch is smaller where `drop_last = false`, and `accumulation` c
 from __future__ import annotations
 
 from ampbench.bench.plan.cell import Cell
-
-NUM_TRAINING_IMAGES = {"digits": 1437, "synthetic": 2048, "cifar10": 50_000, "cifar100": 50_000}
-"""Of the data whose size is known before it is loaded."""
+from ampbench.bench.plan.data_place import NUM_TRAINING_IMAGES
 
 
 def fewest_images(cell: Cell, num_images: int) -> int:

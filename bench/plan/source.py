@@ -9,14 +9,14 @@ import unicodedata
 from pathlib import Path
 
 from ampbench import models
-from ampbench.bench.plan.data_place import ARCHIVES
+from ampbench.bench.plan.data_place import ARCHIVES, NUM_TRAINING_IMAGES
 from ampbench.bench.plan.errors import RequestError, did_you_mean
 from ampbench.bench.plan.image_listing import check_splits, has_classes, list_folder
 from ampbench.bench.plan.image_parquet import Shards, find_shards
 from ampbench.models.hub import folder_of, is_hub_name
 from ampbench.terminal import printable
 
-DATA_NAMES = ("digits", "cifar10", "cifar100", "synthetic")
+DATA_NAMES = tuple(NUM_TRAINING_IMAGES)
 OTHER_DATA = "'digits' and 'synthetic' need no download, 'folder:PATH' reads train/ and test/ class folders"
 
 
@@ -92,7 +92,7 @@ def folder_path(where: str) -> Path:
     A name may be written in another of Unicode's normal forms than on the disk, as after a copy from a Mac.
 
     Raises:
-        RequestError: it begins with the home of a user whom nobody knows.
+        RequestError: it begins with the home of a user who does not exist here.
     """
     try:
         path = Path(where).expanduser()
@@ -107,7 +107,7 @@ def folder_path(where: str) -> Path:
 
 
 def _namesake(folder: Path, name: str) -> Path:
-    """Return the entry of a folder whose name reads the same, else the path as it was."""
+    """Return the entry of a folder with the same name in any of Unicode's normal forms, else the path as it was."""
     wanted = unicodedata.normalize("NFC", name)
     try:
         return next(path for path in folder.iterdir() if unicodedata.normalize("NFC", path.name) == wanted)

@@ -18,9 +18,8 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
-from ampbench.bench.plan.data_place import cache_folder
+from ampbench.bench.plan.data_place import NUM_TRAINING_IMAGES, cache_folder
 from ampbench.bench.plan.image_listing import list_folder
-from ampbench.bench.plan.last_batch import NUM_TRAINING_IMAGES
 from ampbench.bench.plan.source import folder_path, listed_shards
 from ampbench.bench.store.image_cache import FACTS, Place, place_of
 from ampbench.bench.train.cifar import decode_cifar
