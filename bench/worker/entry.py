@@ -8,6 +8,8 @@ from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
 
+import torch._dynamo  # noqa: F401  # as the first optimizer would, 900 modules: the fork server pays once for all cells
+
 from ampbench.bench.machine.locks import hold_boards, hold_run
 from ampbench.bench.store.disk import Lasting, unwritable
 from ampbench.bench.store.record import room_for_record
