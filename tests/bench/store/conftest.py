@@ -13,8 +13,9 @@ from ampbench.bench.plan.cell import Cell
 from ampbench.bench.store.convert import files_of
 from ampbench.bench.store.folder import Folder
 from ampbench.bench.store.join import join
-from ampbench.bench.store.record import write_parquet
+from ampbench.bench.store.record import write_run
 from ampbench.bench.store.run import Run
+from tests.support.measuring import record_of, traces_of
 from tests.support.results import plan_of
 
 PLAN = plan_of()
@@ -44,17 +45,13 @@ def results(tmp_path: Path) -> Path:
                 for name in ("loss_scale_factor", "norm")
             ],
         }
-        for table, traces in rows.items():
-            path = folder.run_path(cell) / f"{table}.parquet"
-            write_parquet(path, table, [{"cell_id": cell.cell_id, **row} for row in traces])
-        record = {
-            "cell_id": cell.cell_id, "group_id": cell.group_id, "run_folder": cell.run_folder, **cell.settings,
+        row = {
             "status": "ok", "cell_s": 3.0, "images_per_s": 100.0, "environment_id": "e", "machine": "m", "torch": "2",
             "method_version": 4, "steady_peak_bytes": 2**20, "memory_instrument": "rss", "num_test_images": 100,
             "dtype_check": "fp32 12", "matmul_conv_share": 0.5, "passes_s": 1.0, "numerics_probe_s": 2.0,
             "evaluation_s": 0.5,
         }  # fmt: skip
-        write_parquet(folder.run_path(cell) / "record.parquet", "cells", [record])
+        write_run(folder.run_path(cell), cell, record_of(row), traces_of(rows))
     folder.write_plan(PLAN, command="x", git_commit=None, git_dirty=None)
     join(PLAN, folder)
     return folder.path

@@ -86,7 +86,7 @@ def test_a_run_that_was_taken_out_of_its_folder_is_converted_alone(results: Path
     run = Path(shutil.copytree(results / "runs" / PLAN.cells[0].run_folder, tmp_path / "alone"))
     with pytest.raises(RequestError, match=f"^{run}: its columns"):
         load_run(run)
-    assert convert(run).num_converted == 6
+    assert convert(run).num_converted == len(list(files_of(run))) > 5
     assert load_run(run).cell == PLAN.cells[0]
 
 
