@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from multiprocessing import Pipe
+from types import SimpleNamespace
 from typing import Any, get_args
 
 import pytest
@@ -22,11 +23,11 @@ from ampbench.bench.train.statuses import Diverged
 from ampbench.bench.worker import follower as follower_file
 from ampbench.bench.worker.follower import Follower, Orders
 
-CHECK = "check_first_step"
+CHECK, LATE = "check_first_step", "refuse_late_weights"
 
 EXPECTED: dict[Order, list[str]] = {
     OpenEpoch(3): ["steps(3)"],
-    TakeStep(): [CHECK, "compile()"],
+    TakeStep(): [CHECK, LATE, "refuse()", "compile()"],
     Evaluate(): ["evaluate()"],
     CountHits(): ["count_hits()"],
     GatherState(): ["state_dict()"],
@@ -50,7 +51,12 @@ class Recording:
 
 @pytest.fixture
 def training(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr(follower_file, "check_first_step", lambda training, *_, **__: training.calls.append(CHECK))
+    def check(training: Recording, *_: object) -> Any:
+        training.calls.append(CHECK)
+        return SimpleNamespace(refuse=lambda: training.calls.append("refuse()"))
+
+    monkeypatch.setattr(follower_file, "check_first_step", check)
+    monkeypatch.setattr(follower_file, "refuse_late_weights", lambda training: training.calls.append(LATE))
     return Recording()
 
 
