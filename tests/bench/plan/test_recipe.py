@@ -39,36 +39,6 @@ def test_autocast_is_on_exactly_where_compute_differs_from_weights() -> None:
 
 
 @pytest.mark.parametrize(
-    ("recipe", "scale", "impl", "reason"),
-    [
-        (RECIPES["fp32"], "dynamic", "fused", "nothing to scale"),
-        (RECIPES["tf32"], "static:8", "fused", "nothing to scale"),
-        (RECIPES["bf16"], "static:8", "fused", "exponent range"),
-        (RECIPES["fp16"], "dynamic", "fused", "fp32 gradients"),
-        (RECIPES["fp16_scaled"], "static:1024", "foreach", "only fused optimizers"),
-        (Recipe(name="x", weights="fp16", compute="fp32"), "none", "fused", "not mixed precision"),
-        (Recipe(name="x", weights="bf16", compute="fp16"), "none", "fused", "not mixed precision"),
-        (Recipe(name="x", weights="fp16", compute="fp16", tf32=True), "none", "fused", "TF32 acts on fp32"),
-        (Recipe(name="x", compute="fp16", fp8=True), "none", "fused", "bf16 everywhere else, not with fp16"),
-        (Recipe(name="x", master_weights=True), "none", "fused", "fp32 weights need no master copy"),
-        (Recipe(name="x", rounding="kahan"), "none", "fused", "fp32 weights need no kahan rounding"),
-        (
-            Recipe(name="x", weights="bf16", compute="bf16", master_weights=True, rounding="kahan"),
-            *("none", "fused", "keep one of them"),
-        ),
-        (
-            Recipe(name="x", weights="fp16", compute="fp16", rounding="stochastic"),
-            *("none", "fused", "stochastic rounding is for bf16"),
-        ),
-    ],
-)
-def test_what_would_be_ignored_or_wrong_is_refused_with_its_reason(
-    recipe: Recipe, scale: str, impl: str, reason: str
-) -> None:
-    assert reason in str(why_no_recipe(recipe, scale, impl))
-
-
-@pytest.mark.parametrize(
     "text", ["", "on", "static", "static:", "static:-8", "static:1000", "static:65536", "static:0"]
 )
 def test_a_loss_scale_is_none_dynamic_or_a_power_of_two(text: str) -> None:
@@ -80,11 +50,6 @@ def test_a_static_scale_names_the_nearest_power_of_two() -> None:
     with pytest.raises(ValueError, match="nearest is 'static:1024'"):
         LossScale.parse("static:1000")
     assert LossScale.parse("static:32768").factor == 2**15
-
-
-def test_a_master_copy_makes_a_dynamic_scale_and_an_unfused_optimizer_legal_in_fp16() -> None:
-    recipe = Recipe(name="x", weights="fp16", compute="fp16", master_weights=True)
-    assert why_no_recipe(recipe, "dynamic", "foreach") is None
 
 
 def test_a_dynamic_scale_takes_its_four_settings() -> None:
