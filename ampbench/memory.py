@@ -6,7 +6,6 @@ The file is what `torch.cuda.memory._dump_snapshot` writes after `_record_memory
 from __future__ import annotations
 
 import math
-import shutil
 import sys
 import textwrap
 from collections import defaultdict
@@ -19,11 +18,9 @@ from ampbench.bench.measure.memory_history import Digest, Moment, digest, read_s
 from ampbench.bench.measure.memory_history.record import Snapshot
 from ampbench.bench.plan.errors import RequestError
 from ampbench.schema.memory import MIB
-from ampbench.terminal import printable
+from ampbench.terminal import WIDTH, printable, terminal_width
 from ampbench.visualize.show.text_table import draw
 
-WIDTH = 100
-"""Columns where there is no terminal."""
 LEFT = ("category", "call site")
 MOST_SITES = 15
 """Call sites that are printed of a moment."""
@@ -55,8 +52,8 @@ def main(
         raise RequestError(words if words.startswith(str(file)) else f"{file}: {words}") from None
     if out:
         _draw(found, f"{file.name}, device {index}", out)
-    width = min(max(shutil.get_terminal_size((WIDTH, 0)).columns, 20), 160)
-    sys.stdout.write(printable(in_words(found, _others(snapshot, index), f"{file}, device {index}", width)))
+    words = in_words(found, _others(snapshot, index), f"{file}, device {index}", terminal_width())
+    sys.stdout.write(printable(words))
     if out:
         print(f"Figure: {out}")
     return 0

@@ -6,6 +6,7 @@ import codecs
 import errno
 import io
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,11 @@ SPELLED = {
 }  # fmt: skip
 """Signs that our texts use -> how they are written in ASCII."""
 HANDLER = "spelled"
+
+WIDTH = 100
+"""Columns of summary.txt, and of what is printed where there is no terminal."""
+NARROWEST, WIDEST = 20, 160
+"""Columns that a text is written for; longer lines would be hard to read."""
 
 
 def spell(error: UnicodeError) -> tuple[str, int]:
@@ -60,6 +66,11 @@ def _open_all() -> None:
                 os.close(nowhere)
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", closefd=False))
+
+
+def terminal_width() -> int:
+    """Return the columns to write a text for."""
+    return min(max(shutil.get_terminal_size((WIDTH, 0)).columns, NARROWEST), WIDEST)
 
 
 def printable(text: str) -> str:

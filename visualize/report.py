@@ -14,7 +14,8 @@ from typing import Annotated
 
 import typer
 
-from ampbench.terminal import saying_unwritten, show_everything, unwritten
+from ampbench.schema.files import REPORT, summary_file
+from ampbench.terminal import WIDTH, saying_unwritten, show_everything, unwritten
 from ampbench.visualize.findings import failures, learned, numerics, work
 from ampbench.visualize.judge import recommendation, verdict
 from ampbench.visualize.judge.recommendation import Recommendation
@@ -26,7 +27,7 @@ from ampbench.visualize.show import learning, table
 from ampbench.visualize.show.page import HEADS, facts_of, page_row
 from ampbench.visualize.show.pictures import Picture, draw
 from ampbench.visualize.show.summary import SummaryRow, summary
-from ampbench.visualize.show.summary_text import WIDTH, summary_text
+from ampbench.visualize.show.summary_text import summary_text
 
 
 def write_report(
@@ -57,7 +58,7 @@ def write_report(
     rows = summary(results, verdicts)
     legend = table.legend(results, verdicts)
     to = save_dir or (folder / "selected" if only else folder)
-    page = to / "report.html"
+    page = to / REPORT
     (to / "figures").mkdir(parents=True, exist_ok=True)
     if not words_only:
         pictures = draw(results)
@@ -65,10 +66,9 @@ def write_report(
             if picture.png:
                 _write(to / "figures" / f"{picture.stem}.png", picture.png)
         _write(page, render(results, rows, legend, recommendations, pictures).encode())
-    for name, columns in {"summary.txt": WIDTH, f"summary-{width}.txt": width}.items():
-        if name == "summary.txt" or columns != WIDTH:
-            said = summary_text(results, rows, legend, recommendations, page, columns)
-            _write(to / name, said.encode(errors="replace"))
+    for columns in dict.fromkeys((WIDTH, width)):
+        said = summary_text(results, rows, legend, recommendations, page, columns)
+        _write(to / summary_file(columns), said.encode(errors="replace"))
     return page
 
 
@@ -139,7 +139,7 @@ def main(
         Path | None, typer.Option(help="Where the report is written; else DIR, or DIR/selected with --only.")
     ] = None,
     width: Annotated[
-        int, typer.Option(min=20, max=500, help="Columns; for others than 100 summary-WIDTH.txt is written too.")
+        int, typer.Option(min=20, max=500, help=f"Columns; for others than {WIDTH} summary-WIDTH.txt is written too.")
     ] = WIDTH,
     words_only: Annotated[
         bool, typer.Option("--words-only", help="Write the summary alone, and draw nothing.")

@@ -6,6 +6,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ampbench.schema.files import CELL_FILE
 from ampbench.schema.version import COLUMNS_VERSION
 
 if TYPE_CHECKING:
@@ -13,9 +14,6 @@ if TYPE_CHECKING:
 
 KEY = b"ampbench.columns"
 """In a file's own metadata: of which `COLUMNS_VERSION` its columns are. Files of version 1 lack it."""
-
-CELL_FILE = "cell.json"
-"""In a run's folder; what is in it was renamed too."""
 
 
 class Renamed(NamedTuple):

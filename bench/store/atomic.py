@@ -7,9 +7,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-RECORD = "record.parquet"
-"""In a run's folder: its existence means *done*."""
-
 MAGIC = b"PAR1"
 """First and last bytes of a Parquet file."""
 

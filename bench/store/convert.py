@@ -19,12 +19,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ampbench.bench.plan.errors import RequestError
-from ampbench.bench.store.atomic import RECORD, replacing, write_json
+from ampbench.bench.store.atomic import replacing, write_json
 from ampbench.bench.store.folder import Folder
-from ampbench.bench.store.names import RUNS
-from ampbench.bench.store.stamp import STAMP, digest, sizes
+from ampbench.bench.store.stamp import digest, sizes
 from ampbench.bench.store.tables import TABLES, schema
-from ampbench.schema.renames import CELL_FILE, KEY, columns_of_names, new_names, version_of, with_new_keys
+from ampbench.schema.files import CELL_FILE, CELLS, PLAN, RECORD, RUNS, STAMP, table_file
+from ampbench.schema.renames import KEY, columns_of_names, new_names, version_of, with_new_keys
 from ampbench.schema.version import COLUMNS_VERSION
 
 READ = (pa.ArrowException, OSError, ValueError, RecursionError)
@@ -50,7 +50,7 @@ def files_of(results: Path) -> Iterator[tuple[Path, str]]:
     """
     runs = sorted(path for path in (results / RUNS).glob("*") if path.is_dir())
     for run in (*runs, results):
-        names = {f"{table}.parquet": table for table in TABLES if table != "cells" or run == results}
+        names = {table_file(table): table for table in TABLES if table != "cells" or run == results}
         for name, table in (names | {CELL_FILE: CELL_FILE, RECORD: "cells"}).items():
             if (run / name).is_file():
                 yield run / name, table
@@ -155,7 +155,7 @@ def _is_current(results: Path) -> bool:
     """Whether the joined tables are of the records that are there, as an older version would find."""
     stamp = Folder(path=results).stamp()
     with suppress(*READ, KeyError, TypeError):
-        columns = pq.read_schema(results / "cells.parquet")
+        columns = pq.read_schema(results / CELLS)
         as_written = pa.schema([f.with_type(_as_named(f.type)) for f in columns], columns.metadata)
         return bool(stamp["tables"] == sizes(results, TABLES) and stamp["of"] == _digest(results, as_written))
     return False
@@ -164,7 +164,7 @@ def _is_current(results: Path) -> bool:
 def _renew_stamp(results: Path) -> None:
     """Let the next join know the tables again, if they are what it would write."""
     for table in TABLES:
-        found = pq.read_schema(results / f"{table}.parquet")
+        found = pq.read_schema(results / table_file(table))
         as_written = pa.schema([f.with_type(_as_named(f.type)) for f in found], found.metadata)
         if not as_written.equals(schema(table), check_metadata=True):
             return
@@ -174,8 +174,8 @@ def _renew_stamp(results: Path) -> None:
 
 def _digest(results: Path, columns: pa.Schema) -> str:
     """Return what `join` would write into the stamp for columns like these."""
-    plan: dict[str, Any] = json.loads((results / "plan.json").read_text())
+    plan: dict[str, Any] = json.loads((results / PLAN).read_text())
     paths = {cell["cell_id"]: results / RUNS / cell["run_folder"] / RECORD for cell in plan["cells"]}
     records = {cell_id: path for cell_id, path in paths.items() if path.exists()}
-    rows = pq.read_table(results / "cells.parquet", columns=["cell_id", "status", "because"]).to_pylist()
+    rows = pq.read_table(results / CELLS, columns=["cell_id", "status", "because"]).to_pylist()
     return digest(columns, records, ((r["cell_id"], r["because"]) for r in rows if r["status"] == "excluded"))

@@ -8,6 +8,7 @@ from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.plan.matrix import Plan
 from ampbench.bench.store.folder import Folder
 from ampbench.bench.store.run import Run
+from ampbench.schema.files import RECORD, RUNS
 
 NOTE = "# The last of several cells, each run from flags of its own; the others' stand in the column `command`.\n"
 
@@ -22,7 +23,7 @@ def with_earlier(plan: Plan, folder: Folder) -> Plan:
     """
     ours = {cell.cell_id for cell in plan.cells}
     found = []
-    for path in (folder.path / "runs").glob("*/record.parquet"):
+    for path in (folder.path / RUNS).glob(f"*/{RECORD}"):
         try:
             cell = Run.load(path.parent).cell
         except RequestError:

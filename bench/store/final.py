@@ -8,8 +8,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ampbench.bench.store.atomic import RECORD
 from ampbench.schema.column import columns_of, values_of
+from ampbench.schema.files import RECORD
 from ampbench.schema.learning import Evaluation
 
 WORDS = {

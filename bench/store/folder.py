@@ -14,13 +14,11 @@ from filelock import FileLock
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.plan.matrix import Plan
-from ampbench.bench.store.atomic import RECORD, looks_whole, write_json
+from ampbench.bench.store.atomic import looks_whole, write_json
 from ampbench.bench.store.stamp import read_stamp
 from ampbench.path import ROOT
+from ampbench.schema.files import PLAN, RECORD, RUNS
 from ampbench.terminal import printable
-
-SUMMARY = "summary.txt"
-"""What the report says of the joined tables; it goes when they change."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,7 +58,7 @@ class Folder:
 
     def run_path(self, cell: Cell) -> Path:
         """Return the folder of a cell's run."""
-        return self.path / "runs" / cell.run_folder
+        return self.path / RUNS / cell.run_folder
 
     def done(self, cells: Iterable[Cell]) -> dict[str, Path]:
         """Return cell id -> record of the cells that have one, whole as far as a quick look can tell."""
@@ -73,7 +71,7 @@ class Folder:
 
     def _records(self, cells: Iterable[Cell]) -> dict[str, Path]:
         try:
-            present = {entry.name for entry in os.scandir(self.path / "runs")}
+            present = {entry.name for entry in os.scandir(self.path / RUNS)}
         except (FileNotFoundError, NotADirectoryError):
             return {}
         paths = {c.cell_id: self.run_path(c) / RECORD for c in cells if c.run_folder in present}
@@ -83,7 +81,7 @@ class Folder:
         """Count runs on disk that the present plan does not hold."""
         ours = {cell.run_folder for cell in cells}
         try:
-            return sum(entry.name not in ours for entry in os.scandir(self.path / "runs") if entry.is_dir())
+            return sum(entry.name not in ours for entry in os.scandir(self.path / RUNS) if entry.is_dir())
         except (FileNotFoundError, NotADirectoryError):
             return 0
 
@@ -93,7 +91,7 @@ class Folder:
         self.path.mkdir(parents=True, exist_ok=True)
         cells = [{"cell_id": c.cell_id, "run_folder": c.run_folder, **c.settings} for c in plan.cells]
         write_json(
-            self.path / "plan.json",
+            self.path / PLAN,
             {
                 "question": experiment.question,
                 "source": _relative(experiment.path),
@@ -109,7 +107,7 @@ class Folder:
     def said_source(self) -> str | None:
         """Return the experiment file that the folder belongs to, or None for a new folder."""
         try:
-            plain: dict[str, Any] = json.loads((self.path / "plan.json").read_text())
+            plain: dict[str, Any] = json.loads((self.path / PLAN).read_text())
             return str(plain["source"])
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None

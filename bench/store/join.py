@@ -14,10 +14,11 @@ import pyarrow.parquet as pq
 
 from ampbench.bench.plan.matrix import Plan
 from ampbench.bench.store.atomic import replacing, write_json
-from ampbench.bench.store.folder import SUMMARY, Folder
+from ampbench.bench.store.folder import Folder
 from ampbench.bench.store.record import Damaged, excluded_table, read_run
-from ampbench.bench.store.stamp import STAMP, digest, sizes
+from ampbench.bench.store.stamp import digest, sizes
 from ampbench.bench.store.tables import TABLES, schema
+from ampbench.schema.files import CELLS, STAMP, SUMMARY, table_file
 
 SET_ASIDE = ".damaged"
 """Put after the name of a record that cannot be read."""
@@ -46,7 +47,7 @@ def join(plan: Plan, folder: Folder) -> bool:
         done = {cell_id: path for cell_id, path in done.items() if cell_id in records}
         reasons = {_named(path, folder): f"{reason}; its cell is run again" for path, reason in damaged.items()}
         for table in TABLES:
-            with replacing(folder.path / f"{table}.parquet") as partial:
+            with replacing(folder.path / table_file(table)) as partial:
                 reasons |= _join_table(table, plan, folder, done, records, partial)
         for summary in folder.path.glob(f"{Path(SUMMARY).stem}*.txt"):
             summary.unlink(missing_ok=True)  # it speaks of other rows
@@ -65,7 +66,7 @@ def damaged_files(folder: Folder) -> dict[str, str]:
 def why_not_whole(folder: Folder) -> str | None:
     """Return which joined table cannot be read, and why; None if all can."""
     for table in TABLES:
-        path = folder.path / f"{table}.parquet"
+        path = folder.path / table_file(table)
         try:
             pq.read_metadata(path)
         except (pa.ArrowException, OSError) as e:
@@ -75,7 +76,7 @@ def why_not_whole(folder: Folder) -> str | None:
 
 def joined_rows(folder: Folder, columns: list[str]) -> list[dict[str, Any]]:
     """Return rows of the joined cells.parquet; none before the first join."""
-    path = folder.path / "cells.parquet"
+    path = folder.path / CELLS
     if not path.exists():
         return []
     present = [name for name in columns if name in pq.read_schema(path).names]
@@ -95,7 +96,7 @@ def _join_table(
         rows.append(excluded_table(plan.excluded))
     else:
         for cell_id, record in done.items():
-            path = record.with_name(f"{table}.parquet")
+            path = record.with_name(table_file(table))
             try:
                 if path.exists():
                     rows.append(read_run(path, table, cell_id))

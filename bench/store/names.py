@@ -9,10 +9,8 @@ import pyarrow.parquet as pq
 
 from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.store.tables import TABLES
+from ampbench.schema.files import RUNS, table_file
 from ampbench.schema.renames import refusal
-
-RUNS = "runs"
-"""In an experiment's results folder: a folder for each run."""
 
 
 def results_of(run: Path) -> Path:
@@ -40,7 +38,7 @@ def refuse_other_tables(results: Path) -> None:
         RequestError: one of them has.
     """
     for table in TABLES:
-        path = results / f"{table}.parquet"
+        path = results / table_file(table)
         try:
             found = pq.read_metadata(path)
             columns = found.schema.to_arrow_schema()

@@ -16,11 +16,12 @@ import pyarrow.parquet as pq
 
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.errors import RequestError
-from ampbench.bench.store.atomic import RECORD, replacing
+from ampbench.bench.store.atomic import replacing
 from ampbench.bench.store.names import refuse_other_names, results_of
 from ampbench.bench.store.tables import schema
 from ampbench.schema.cells import CellRecord
 from ampbench.schema.column import values_of
+from ampbench.schema.files import RECORD, table_file
 from ampbench.schema.identity import Ending, Identity
 from ampbench.schema.traces import Traces
 
@@ -116,7 +117,7 @@ def write_run(folder: Path, cell: Cell, record: CellRecord, traces: Traces) -> N
     failed: list[str] = []
     for name, rows in traces.tables.items():
         values = [{"cell_id": cell.cell_id, **values_of(row)} for row in rows]
-        write_table(folder / f"{name}.parquet", _conformed(name, values, failed))
+        write_table(folder / table_file(name), _conformed(name, values, failed))
     row = values_of(identity_of(cell)) | cell.settings | record.values
     table = _conformed("cells", [row], failed)
     if failed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ampbench.bench.store.tables import TABLES, arrow_type
 from ampbench.path import ROOT
+from ampbench.schema.files import table_file
 
 HEAD = """# Results
 
@@ -20,7 +21,7 @@ def reference() -> str:
     """Return the column reference as Markdown: results/README.md."""
     lines = [HEAD]
     for table, columns in TABLES.items():
-        lines += [f"## {table}.parquet", "", "| column | type | unit | meaning |", "|---|---|---|---|"]
+        lines += [f"## {table_file(table)}", "", "| column | type | unit | meaning |", "|---|---|---|---|"]
         lines += [f"| `{c.name}` | {arrow_type(c)} | {c.unit} | {c.meaning} |" for c in columns]
         lines.append("")
     return "\n".join(lines)

@@ -10,9 +10,10 @@ from ampbench.bench.machine.board import Board
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.plan.protocol import Budget, MeasurementProtocol
-from ampbench.bench.store.atomic import RECORD, write_json
+from ampbench.bench.store.atomic import write_json
 from ampbench.bench.store.names import results_of
-from ampbench.schema.renames import CELL_FILE, old_names, with_new_keys
+from ampbench.schema.files import CELL_FILE, RECORD
+from ampbench.schema.renames import old_names, with_new_keys
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

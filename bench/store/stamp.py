@@ -8,11 +8,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ampbench.schema.files import STAMP, table_file
+
 if TYPE_CHECKING:  # a machine that only plans has no pyarrow
     import pyarrow as pa
-
-STAMP = ".joined.json"
-"""In an experiment's results folder, beside the tables."""
 
 
 def read_stamp(results: Path) -> dict[str, Any]:
@@ -48,6 +47,6 @@ def digest(columns: pa.Schema, records: Mapping[str, Path], excluded: Iterable[t
 
 def sizes(results: Path, tables: Iterable[str]) -> dict[str, list[int]]:
     """Return size and time of each joined table that is there, by which another file in its place is told."""
-    paths = {table: results / f"{table}.parquet" for table in tables}
+    paths = {table: results / table_file(table) for table in tables}
     stats = {table: path.stat() for table, path in paths.items() if path.is_file()}
     return {table: [stat.st_size, stat.st_mtime_ns] for table, stat in stats.items()}

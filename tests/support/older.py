@@ -12,9 +12,10 @@ import pyarrow.parquet as pq
 
 from ampbench.bench.store.convert import files_of
 from ampbench.bench.store.folder import Folder
-from ampbench.bench.store.stamp import STAMP, digest, sizes
+from ampbench.bench.store.stamp import digest, sizes
 from ampbench.bench.store.tables import TABLES
-from ampbench.schema.renames import CELL_FILE, KEY, RENAMED
+from ampbench.schema.files import CELL_FILE, STAMP
+from ampbench.schema.renames import KEY, RENAMED
 
 
 def age(path: Path, table: str) -> None:

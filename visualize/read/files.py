@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ampbench.schema.files import STAMP, table_file
 from ampbench.schema.renames import refusal
 
 # fmt: off
@@ -54,7 +55,7 @@ def read_table(folder: Path, name: str, *, only: str | None = None) -> pa.Table:
         ResultsError: the file is damaged, or lacks a column of `NEEDED`, or holds text in one of numbers; or its
             columns, with `cells` those of any file, have the names of another version.
     """
-    path = folder / f"{name}.parquet"
+    path = folder / table_file(name)
     for table in NEEDED if name == "cells" else (name,):
         _refuse_other_names(folder, table)
     if not path.exists():
@@ -91,7 +92,7 @@ def to_frame(table: pa.Table) -> pd.DataFrame:
 def read_labels(folder: Path) -> dict[str, tuple[str, str]]:
     """Return column -> label and unit over all files; where two have a column of one name, that of the cells counts."""
     labels = {}
-    for path in (folder / f"{name}.parquet" for name in reversed(NEEDED)):
+    for path in (folder / table_file(name) for name in reversed(NEEDED)):
         for f in _schema(path) if path.exists() else ():
             meta = f.metadata or {}
             labels[f.name] = (meta.get(b"label", f.name.encode()).decode(), meta.get(b"unit", b"").decode())
@@ -108,7 +109,7 @@ def missing(folder: Path, cell_ids: Collection[str], expected: Collection[str]) 
     """
     found = [f"{folder / file}: {reason}" for file, reason in _left_out(folder).items()]
     for name in (name for name in NEEDED if name != "cells"):
-        path = folder / f"{name}.parquet"
+        path = folder / table_file(name)
         if not path.exists():
             if name in expected:
                 found.append(f"{path}: is not there, so nothing is drawn from it; {REJOINS}")
@@ -128,7 +129,7 @@ def missing(folder: Path, cell_ids: Collection[str], expected: Collection[str]) 
 def _left_out(folder: Path) -> dict[str, str]:
     """Return the files of runs that were left out when the tables were joined, and why."""
     try:
-        said = json.loads((folder / ".joined.json").read_text(encoding="utf-8"))["damaged"]
+        said = json.loads((folder / STAMP).read_text(encoding="utf-8"))["damaged"]
         return {str(file): str(reason) for file, reason in said.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}
@@ -137,7 +138,7 @@ def _left_out(folder: Path) -> dict[str, str]:
 def _refuse_other_names(folder: Path, name: str) -> None:
     """Refuse a table whose columns have the names of another version; one that cannot be read is refused as such."""
     with suppress(pa.ArrowException, OSError):
-        because = refusal(folder, name, pq.read_schema(folder / f"{name}.parquet"))
+        because = refusal(folder, name, pq.read_schema(folder / table_file(name)))
         if because:
             raise ResultsError(because)
 

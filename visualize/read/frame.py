@@ -20,6 +20,7 @@ from typing import Any
 
 import pandas as pd
 
+from ampbench.schema.files import CELLS
 from ampbench.schema.version import METHOD_VERSION
 from ampbench.visualize.read.files import ResultsError, missing, read_labels, read_table, to_frame
 from ampbench.visualize.read.plan import Plan, read_plan
@@ -147,7 +148,7 @@ def read(folder: Path | str, *, mixed: bool = False, only: Sequence[str] = ()) -
     folder = Path(folder)
     if not os.path.isdir(folder):  # noqa: PTH112  # no name is too long for it
         raise ResultsError(f"{folder}: no such folder; name one below results/, as in results/demo")
-    if not (folder / "cells.parquet").exists():
+    if not (folder / CELLS).exists():
         raise ResultsError(f"{folder}: holds no cells.parquet; run python bench/run_matrix.py on its experiment first")
     everything = read_table(folder, "cells")
     table = selected(everything, only, [*settings(everything.schema), "status"])
@@ -166,13 +167,13 @@ def read(folder: Path | str, *, mixed: bool = False, only: Sequence[str] = ()) -
 
 def _check(cells: pd.DataFrame, folder: Path, mixed: bool) -> None:
     if cells.empty:
-        raise ResultsError(f"{folder / 'cells.parquet'}: holds no cells; run the experiment first")
+        raise ResultsError(f"{folder / CELLS}: holds no cells; run the experiment first")
     if cells["cell_id"].duplicated().any():
-        raise ResultsError(f"{folder / 'cells.parquet'}: holds a cell twice; run the experiment again to rejoin it")
+        raise ResultsError(f"{folder / CELLS}: holds a cell twice; run the experiment again to rejoin it")
     newest = cells["method_version"].max()
     if newest > METHOD_VERSION:
         raise ResultsError(
-            f"{folder / 'cells.parquet'}: numbers were taken by method {newest:.0f}, and this ampbench knows up to "
+            f"{folder / CELLS}: numbers were taken by method {newest:.0f}, and this ampbench knows up to "
             f"{METHOD_VERSION}; update ampbench to read it"
         )
     machines = cells[cells["status"] == "ok"].groupby("environment_id")[["machine", "torch"]].first()

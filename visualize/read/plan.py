@@ -8,6 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+from ampbench.schema.files import PLAN
 from ampbench.visualize.read.files import ResultsError
 
 
@@ -35,7 +36,7 @@ def read_plan(folder: Path) -> Plan:
     Raises:
         ResultsError: it is there and cannot be read.
     """
-    path = folder / "plan.json"
+    path = folder / PLAN
     try:
         said = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -6,6 +6,7 @@ import textwrap
 from functools import partial
 from pathlib import Path
 
+from ampbench.terminal import WIDTH
 from ampbench.visualize.findings import failures, learned, numerics, work
 from ampbench.visualize.judge.recommendation import Recommendation
 from ampbench.visualize.read.frame import Results
@@ -13,9 +14,6 @@ from ampbench.visualize.read.notes import notes as notes_of
 from ampbench.visualize.read.notes import provenance, reasons
 from ampbench.visualize.show import learning, table
 from ampbench.visualize.show.summary import SummaryRow
-
-WIDTH = 100
-"""Columns of summary.txt."""
 
 
 def summary_text(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from ampbench.schema.margins import MARGIN_POINTS
 from ampbench.schema.memory import INSTRUMENTS
+from ampbench.terminal import WIDTH
 from ampbench.visualize.judge.replicates import Replicates
 from ampbench.visualize.judge.verdict import Verdict
 from ampbench.visualize.read.frame import Results
@@ -82,7 +83,7 @@ def legend(results: Results, verdicts: Sequence[Verdict]) -> str:
     return "; ".join(parts) + "."
 
 
-def text(rows: Sequence[SummaryRow], width: int = 100) -> str:
+def text(rows: Sequence[SummaryRow], width: int = WIDTH) -> str:
     """Return the summary as plain text, one table a subject, in a terminal of `width` columns."""
     drawn = []
     for subject, own in itertools.groupby(rows, key=lambda row: row.subject):
@@ -94,7 +95,7 @@ def text(rows: Sequence[SummaryRow], width: int = 100) -> str:
     return "".join(drawn)
 
 
-def grid(title: str, names: list[str], lines: list[dict[str, str]], width: int = 100) -> str:
+def grid(title: str, names: list[str], lines: list[dict[str, str]], width: int = WIDTH) -> str:
     """Return columns of rows that begin with batch and recipe, as plain text."""
     batches = [line["batch"] for line in lines]
     ends = [i for i, pair in enumerate(zip(batches, [*batches[1:], None], strict=True)) if pair[0] != pair[1]]

@@ -7,10 +7,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from ampbench.bench.store.atomic import RECORD
 from ampbench.bench.store.folder import Folder
 from ampbench.bench.store.join import damaged_files, join, joined_rows, why_not_whole
 from ampbench.bench.store.tables import TABLES
+from ampbench.schema.files import RECORD
 from tests.support.results import DAMAGES, TEXT, finish, plan_of, spoil
 
 

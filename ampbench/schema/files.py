@@ -1,0 +1,42 @@
+"""The names of the files of results, which bench/ writes and visualize/ reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ampbench.terminal import WIDTH
+
+PLAN = "plan.json"
+"""In an experiment's results folder: all cells with their defaults, the experiment file's text, the commit."""
+
+STAMP = ".joined.json"
+"""In an experiment's results folder: what the joined tables were made of, and the files that were left out."""
+
+SUMMARY = "summary.txt"
+"""In an experiment's results folder: the report's table and verdict as text. It is deleted when the tables change."""
+
+REPORT = "report.html"
+"""In an experiment's results folder."""
+
+RUNS = "runs"
+"""In an experiment's results folder: a folder for each run."""
+
+CELL_FILE = "cell.json"
+"""In a run's folder: the cell and how it is to be measured."""
+
+RECORD = "record.parquet"
+"""In a run's folder: the run's row of `cells`. Its existence means *done*."""
+
+
+def table_file(table: str) -> str:
+    """Return the name of a table's file: of a joined one, and of one in a run's folder."""
+    return f"{table}.parquet"
+
+
+CELLS = table_file("cells")
+"""In an experiment's results folder: a row for each cell of its plan."""
+
+
+def summary_file(width: int) -> str:
+    """Return the name of the summary for a terminal of so many columns."""
+    return SUMMARY if width == WIDTH else f"{Path(SUMMARY).stem}-{width}.txt"
