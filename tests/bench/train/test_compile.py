@@ -18,7 +18,7 @@ from ampbench.bench.plan.recipe import RECIPES
 from ampbench.bench.train.compiler import CACHES, cache_of_its_own, compiled
 from ampbench.bench.train.statuses import Unsupported
 from ampbench.bench.worker.measurement import Measurement
-from tests.support.measuring import row_of
+from tests.support.measuring import plain, row_of
 
 CPU = torch.device("cpu")
 
@@ -38,17 +38,17 @@ def measurement_of(mode: str) -> Measurement:
 
 @pytest.mark.skipif(not shutil.which("g++"), reason="no C++ compiler")
 def test_a_compiled_training_is_the_same_within_rounding_and_its_compiler_is_off_the_clock(tmp_path: Path) -> None:
-    plain, fast = measurement_of("none"), measurement_of("default")
-    plain.take()
+    eager, fast = measurement_of("none"), measurement_of("default")
+    eager.take()
     with cache_of_its_own(tmp_path):
         fast.take()
-    losses = [[step["loss"] for step in plain(measurement.outcome.traces.steps)] for measurement in (plain, fast)]
+    losses = [[step["loss"] for step in plain(measurement.outcome.traces.steps)] for measurement in (eager, fast)]
     assert losses[1] == pytest.approx(losses[0], rel=1e-4)
     assert row_of(fast)["compile_s"] > 0
     assert row_of(fast)["train_s"] < row_of(fast)["compile_s"], "four steps of a toy take less than a compiler"
-    assert row_of(plain)["compile_s"] is None
+    assert row_of(eager)["compile_s"] is None
     assert row_of(fast)["warmup_steps"] + sum(b.num_steps for b in fast.timing.clock.blocks if b.steady) == 4
-    assert row_of(fast)["dtype_check"] == row_of(plain)["dtype_check"]
+    assert row_of(fast)["dtype_check"] == row_of(eager)["dtype_check"]
 
 
 def test_the_compiler_leaves_nothing_behind_and_finds_nothing_of_another_cell(

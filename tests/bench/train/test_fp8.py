@@ -114,6 +114,6 @@ def test_a_look_compares_with_strict_fp32_and_finds_fp8_farther_from_it_than_bf1
     for recipe in ("bf16_amp", "fp8"):
         sample = LayerSampler(training(recipe), activations=False).sample(0)
         (distances[recipe],) = (
-            row["value"] for row in sample.layers if (row["layer"], row["quantity"]) == ("hidden", "distance")
+            row.value for row in sample.layers if (row.layer, row.quantity) == ("hidden", "distance")
         )
     assert 0 < 2 * distances["bf16_amp"] < distances["fp8"] < 1
