@@ -1,4 +1,4 @@
-"""Files that a reader sees whole or not at all, even after a kill or a power cut."""
+"""Atomic writes: a reader finds a whole file or none, even after a kill or a power cut."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A disk that is full, read-only or not ours: said in one line with the next move, and survived by what only talks."""
+"""Errors of writing: one line with the next move where results cannot be written, ignored where only text is lost."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from ampbench.bench.plan.errors import RequestError
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 CLOSED = (errno.EROFS, errno.EACCES, errno.EPERM)
-"""Read-only, or of somebody else."""
+"""Read-only, or owned by another user."""
 NO_FOLDER = (errno.ENOTDIR, errno.EISDIR, errno.ENOENT, errno.ENAMETOOLONG, errno.ELOOP)
-"""A file where a folder should be or the other way round, a folder that cannot be made there, a name too long."""
+"""A file where a folder should be, a folder where a file should be, a folder that cannot be made, a name too long."""
 GONE = (errno.EPIPE, errno.EIO)
-"""A terminal that was closed, a pipe that nobody reads any more."""
+"""A terminal that was closed, or a pipe without a reader."""
 
 ELSEWHERE = "give --results DIR for another place"
-"""The next move that needs no mending of the disk."""
+"""The next move where the disk stays as it is."""
 
 
 def unwritable(error: OSError, place: Path, other: str = ELSEWHERE) -> str | None:
@@ -29,7 +29,7 @@ def unwritable(error: OSError, place: Path, other: str = ELSEWHERE) -> str | Non
     Args:
         error: of any call that writes.
         place: named where the error names no file.
-        other: the next move that needs no mending of the disk.
+        other: the next move where the disk stays as it is.
     """
     if error.errno not in (*FULL, *CLOSED, *NO_FOLDER) or (error.errno in NO_FOLDER and not _below(error, place)):
         return None
@@ -47,7 +47,7 @@ def _below(error: OSError, place: Path) -> bool:
 
 @contextmanager
 def saying_unwritable(place: Path, other: str = ELSEWHERE) -> Iterator[None]:
-    """Context in which a disk that cannot be written is a request that can be mended, and no traceback."""
+    """Context in which a disk that cannot be written raises RequestError, which is one line and no traceback."""
     try:
         yield
     except OSError as e:
@@ -58,9 +58,9 @@ def saying_unwritable(place: Path, other: str = ELSEWHERE) -> Iterator[None]:
 
 
 class Lasting:
-    """A text stream that outlives its reader or its disk: what cannot be written any more is lost, and nothing else.
+    """A text stream that ignores errors of writing: text that cannot be written is lost, and nothing else.
 
-    A terminal that is closed, `| head`, a log on a full disk: none of them ends a training.
+    A closed terminal, `| head` or a log on a full disk does not end a training.
     """
 
     def __init__(self, stream: Any) -> None:
@@ -87,7 +87,7 @@ class Lasting:
 
 
 def to_nowhere(stream: Any) -> None:
-    """Let whatever else goes to a stream vanish."""
+    """Discard whatever is written to a stream from now on."""
     with suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())

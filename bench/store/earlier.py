@@ -1,4 +1,4 @@
-"""The finished runs of a folder that a plan of one cell joins: all that run_one.py made share one table."""
+"""Finished runs that are in a folder already: run_one.py adds one cell at a time, and all of them share one table."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NOTE = "# The last of several cells, each run from flags of its own; the others'
 
 
 def with_earlier(plan: Plan, folder: Folder) -> Plan:
-    """Return the plan with the cells of all finished runs that lie in the folder before its own, oldest first.
+    """Return the plan with the cells of all finished runs of the folder put before its own, oldest first.
 
     A run that this version cannot read stays outside, and is counted with those of other plans.
 

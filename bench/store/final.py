@@ -1,4 +1,4 @@
-"""What a training, or weights that it left, came to on the test set: the few lines in which study S0 ends."""
+"""The result of a training, or of weights that it kept, on the test set: the lines that study S0 prints at its end."""
 
 from __future__ import annotations
 

@@ -123,6 +123,6 @@ class Folder:
 
 
 def _relative(path: Path) -> str:
-    """Name a file so that a moved checkout still knows it."""
+    """Name a file relative to the repository, so that a checkout may be moved."""
     absolute = path.resolve()
     return str(absolute.relative_to(ROOT)) if absolute.is_relative_to(ROOT) else str(absolute)

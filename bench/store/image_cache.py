@@ -1,4 +1,4 @@
-"""Where decoded images are kept between runs, and whether those of a data set are there. Imports no torch."""
+"""The cache of decoded images: its folders for a data set, and whether they are complete. Imports no torch."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The runs of a plan, joined: cells.parquet, epochs.parquet, steps.parquet, blocks.parquet.
+"""The joined tables of an experiment: cells.parquet, epochs.parquet, steps.parquet and so on, one for all runs.
 
-The joined tables hold exactly the cells of the present plan that have a record, and its excluded cells.
-Any number of launchers may join; the last to finish sees everything, so shards need no step of their own.
+They hold exactly the cells of the present plan that have a record, and its excluded cells. Several launchers may
+join at the same time; the last one to finish finds all records, so shards need no further command.
 """
 
 from __future__ import annotations

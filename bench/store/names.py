@@ -1,4 +1,4 @@
-"""Results under other names than today's: refused in one line, before a renamed column would be read as null."""
+"""The names of columns in files of results: those of another version are refused, not read as null."""
 
 from __future__ import annotations
 
