@@ -15,6 +15,7 @@ import pytest
 
 from ampbench.bench.launch import fork_server
 from ampbench.bench.launch.fork_server import check_workers, server_pid, start_fork_server, start_process
+from tests.support.experiments import QUICK
 from tests.whole.test_launch import records, rows_of, run, started, wait_until
 
 Write = Callable[..., Path]
@@ -24,9 +25,6 @@ pytestmark = pytest.mark.whole
 
 
 OURS = ("OPENBLAS_NUM_THREADS", "JE_ARROW_MALLOC_CONF", "PYTHONPATH")
-
-
-SHORT = "[measure]\nmax_timing_s = 1\n"
 
 
 def _look(messages: Any) -> None:
@@ -76,17 +74,7 @@ def test_a_server_that_is_killed_in_its_first_moment_is_replaced_too(monkeypatch
     assert seen(context)["torch"]
 
 
-ONE = """
-question = "Q?"
-[fixed]
-model = "LeNet"
-data = "synthetic"
-batch_size = 256
-precision = "fp32"
-num_threads = 1
-[matrix]
-seed = [0, 1, 2]
-"""
+ONE = QUICK + "[matrix]\nseed = [0, 1, 2]\n"
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,13 @@ import psutil
 import pytest
 from PIL import Image
 
-from tests.bench.launch.test_fork_server import ONE, SHORT, Write
+from tests.bench.launch.test_fork_server import ONE, Write
 from tests.bench.train.test_images import make_folder
 from tests.whole.test_launch import records, rows_of, run, started, wait_until
 
 pytestmark = pytest.mark.whole
+
+SHORT = "[measure]\nmax_timing_s = 1\n"
 
 
 def peaks(file: Path) -> dict[str, float]:
@@ -29,9 +31,7 @@ def test_the_first_run_on_an_empty_cache_takes_the_memory_of_the_second(
     experiment_file: Write, tmp_path: Path, data: str
 ) -> None:
     name = data if data == "digits" else f"folder:{make_folder(tmp_path / 'images', size=(500, 400))}"
-    text = (
-        ONE.replace("synthetic", name).replace("256", "8").replace("[0, 1, 2]", "[0]") + "[measure]\nmax_timing_s=1\n"
-    )
+    text = ONE.replace("synthetic", name).replace("256", "8").replace("[0, 1, 2]", "[0]") + SHORT
     found = []
     for i in range(2):
         file = experiment_file(text, f"run{i}.toml")
@@ -50,9 +50,7 @@ def test_bad_images_are_all_named_before_the_first_cell_and_once_mended_the_same
     whole = [path.read_bytes() for path in bad]
     for path in bad:
         path.write_bytes(b"no image")
-    file = experiment_file(
-        ONE.replace("synthetic", f"folder:{folder}").replace("256", "4") + "[measure]\nmax_timing_s=1\n"
-    )
+    file = experiment_file(ONE.replace("synthetic", f"folder:{folder}").replace("256", "4") + SHORT)
     refused = run(file)
     assert refused.returncode == 2
     for path in bad:

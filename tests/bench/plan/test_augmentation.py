@@ -13,6 +13,7 @@ from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.plan.experiment import parse_experiment
 from ampbench.bench.plan.recipe import RECIPES
+from tests.support.experiments import GOOD
 
 
 def test_settings_follow_a_name_and_a_lone_one_needs_no_key() -> None:
@@ -51,10 +52,7 @@ def test_a_text_that_means_nothing_is_refused_with_the_reason(text: str, reason:
 
 def test_colour_after_erasing_is_refused_in_one_line_of_the_experiment() -> None:
     def read(augment: str) -> tuple[str, ...]:
-        text = (
-            f'question = "Q?"\n[fixed]\nmodel = "LeNet"\ndata = "digits"\nprecision = "fp32"\nbatch_size = 8\n{augment}'
-        )
-        return parse_experiment(Path("trial.toml"), text).fixed["augment"]
+        return parse_experiment(Path("trial.toml"), GOOD + augment).fixed["augment"]
 
     assert read('augment = ["flip", "rotation:10", "jitter", "cutout"]') == ("flip", "rotation:10", "jitter", "cutout")
     with pytest.raises(RequestError, match=r"puts 'jitter' after 'cutout', but colour comes before erasing; swap them"):

@@ -14,12 +14,10 @@ from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.plan.experiment import read_experiment
 from ampbench.bench.plan.matrix import make_plan
 from tests.conftest import ROOT
+from tests.support.experiments import FIXED, GOOD, HEAD
 
 Write = Callable[..., Path]
 
-HEAD = 'question = "Q?"\n'
-FIXED = '[fixed]\nmodel = "LeNet"\ndata = "digits"\nbatch_size = 32\n'
-GOOD = HEAD + FIXED + 'precision = "fp32"\n'
 
 # What the file says -> what the one line must say of it: place, then value or reason, then the next move.
 WRONG: dict[str, tuple[str, str]] = {

@@ -20,25 +20,13 @@ from ampbench.bench.store import record
 from ampbench.bench.store.disk import Lasting, saying_unwritable, unwritable
 from ampbench.bench.store.record import ROOM, room_for_record
 from tests.conftest import ROOT
+from tests.support.experiments import QUICK
 from tests.whole.test_launch import rows_of, run
 
 Write = Callable[..., Path]
 
 
-ONE = """
-question = "Q?"
-[fixed]
-model = "LeNet"
-data = "synthetic"
-batch_size = 256
-precision = "fp32"
-num_threads = 1
-epochs = 3
-[budget]
-checkpoint_minutes = 0
-[measure]
-keep_best = true
-"""
+ONE = QUICK + "epochs = 3\n[budget]\ncheckpoint_minutes = 0\n[measure]\nkeep_best = true\n"
 
 
 @pytest.mark.parametrize(

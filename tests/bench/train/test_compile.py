@@ -18,6 +18,7 @@ from ampbench.bench.plan.recipe import RECIPES
 from ampbench.bench.train.compiler import CACHES, cache_of_its_own, compiled
 from ampbench.bench.train.statuses import Unsupported
 from ampbench.bench.worker.measurement import Measurement
+from tests.support.experiments import GOOD
 from tests.support.measuring import plain, row_of
 
 CPU = torch.device("cpu")
@@ -76,9 +77,8 @@ def test_the_compiler_leaves_nothing_behind_and_finds_nothing_of_another_cell(
     ],
 )
 def test_what_could_not_be_told_apart_is_refused(fields: str, reason: str) -> None:
-    text = 'question = "Q?"\n[fixed]\nmodel = "LeNet"\ndata = "digits"\nbatch_size = 32\nprecision = "fp32"\n'
     with pytest.raises(RequestError, match=reason):
-        make_plan(parse_experiment(Path("trial.toml"), text + fields))
+        make_plan(parse_experiment(Path("trial.toml"), GOOD + fields))
 
 
 def test_without_a_compiler_a_compiled_cell_is_unsupported(monkeypatch: pytest.MonkeyPatch) -> None:
