@@ -17,7 +17,7 @@ from typing import Any, Self
 import pytest
 import torch
 
-from ampbench.bench.machine.board_state import PERIOD_S, Sample
+from ampbench.bench.machine.board_state.sampling import PERIOD_S
 from ampbench.bench.measure.memory import ResidentMemory
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.protocol import MeasurementProtocol
@@ -28,6 +28,7 @@ from ampbench.bench.worker.board_watch import BoardWatch
 from ampbench.bench.worker.checkpoints import NoCheckpoints
 from ampbench.bench.worker.measurement import Measurement
 from ampbench.bench.worker.passes import Passes
+from ampbench.schema.board import BoardSample
 
 CUDA = torch.device("cuda", 0)
 BUSY_W, IDLE_W = 600.0, 100.0
@@ -74,8 +75,8 @@ class VirtualGpu:
         busy_s = done * self.step_s - max(0.0, self.begins[done - 1] + self.step_s - time_s) if done else 0.0
         return IDLE_W * time_s + (BUSY_W - IDLE_W) * busy_s
 
-    def sample(self, time_s: float) -> Sample:
-        return Sample(time_s=time_s, energy_j=self.energy_j(time_s), sm_clock_mhz=1980, clock_event_reasons=0)
+    def sample(self, time_s: float) -> BoardSample:
+        return BoardSample(time_s=time_s, energy_j=self.energy_j(time_s), sm_clock_mhz=1980, clock_event_reasons=0)
 
 
 class Event:
@@ -105,14 +106,14 @@ class Sampler:
 
     def start(self) -> None: ...
 
-    def drain(self) -> list[Sample]:
+    def drain(self) -> list[BoardSample]:
         samples = []
         while self.next_s <= self.gpu.now_s:
             samples.append(self.gpu.sample(self.next_s))
             self.next_s += PERIOD_S
         return samples
 
-    def stop(self) -> list[Sample]:
+    def stop(self) -> list[BoardSample]:
         self.gpu.sleep(PERIOD_S)
         return self.drain()
 

@@ -8,13 +8,13 @@ from torch import Tensor, nn
 
 from ampbench import models
 from ampbench.bench.measure.allocator import (
-    StaticSplit,
     allocation_retries,
     allocator_peak,
     cast_bytes,
     follow,
     static_memory,
 )
+from ampbench.schema.memory import StaticMemory
 from tests.support.tiny import Net
 
 MIB = 2**20
@@ -92,7 +92,7 @@ def test_a_training_measured_whole_holds_what_arithmetic_says() -> None:
         kept.append(static_memory(model, optimizer, compute=torch.float32))
         return model, optimizer
 
-    kept: list[StaticSplit] = []
+    kept: list[StaticMemory] = []
     peak = allocator_peak(work)
     (split,) = kept
     held = split.weights_bytes + split.gradients_bytes + split.optimizer_bytes + split.buffers_bytes

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-from ampbench.bench.machine.board_state import Sample
 from ampbench.bench.measure import clock
 from ampbench.bench.measure.clock import Block, BlockClock
 from ampbench.bench.plan.cell import Cell
@@ -18,6 +17,7 @@ from ampbench.bench.plan.recipe import RECIPES
 from ampbench.bench.worker.board_watch import BoardWatch
 from ampbench.bench.worker.timing import Timing
 from ampbench.bench.worker.traces import speed, wall_images_per_s
+from ampbench.schema.board import BoardSample
 
 POWER_W = 500.0
 BATCH = 256
@@ -123,11 +123,11 @@ def test_energy_and_gap_are_right_however_far_the_cpu_is_ahead(
     blocks, _ = timed(stream, device_s, cpu_s, num_ahead)
     times = [begun_s - 1 + 0.05 * i for i in range(int(20 * (stream.now_s - begun_s + 2)))]
     watch = BoardWatch()
-    watch.samples = [Sample(time_s=t, energy_j=POWER_W * (t - begun_s + 1), power_w=POWER_W) for t in times]
+    watch.samples = [BoardSample(time_s=t, energy_j=POWER_W * (t - begun_s + 1), power_w=POWER_W) for t in times]
     step_s = max(device_s, cpu_s)  # steps that take the CPU longer than the device last as long as the CPU takes
     columns = watch.columns(blocks)
-    assert columns["power_w"] == pytest.approx(POWER_W, rel=1e-3)
-    assert columns["joules_per_image"] == pytest.approx(POWER_W * step_s / BATCH, rel=0.01)
+    assert columns.power_w == pytest.approx(POWER_W, rel=1e-3)
+    assert columns.joules_per_image == pytest.approx(POWER_W * step_s / BATCH, rel=0.01)
     cell = Cell(model="VGG19", data="synthetic", precision=RECIPES["fp32"], batch_size=BATCH)
     found = speed(blocks, cell)
     assert found.gap_share is not None

@@ -5,13 +5,11 @@ The names are those of cuBLASLt 13, cuDNN 9, CUTLASS and torch, as profilers on 
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from ampbench.bench.measure.kernels import is_matmul_or_conv, kernel_dtypes, kernels_contradict
 from ampbench.bench.plan.recipe import RECIPES
-from ampbench.bench.worker.dtype_check import check_kernels
+from ampbench.bench.worker.dtype_check import kernels_seen, refuse_kernels
 
 SDPA = "cudnn_generated_fort_native_sdpa_sm90_flash_fprop_wgmma_f16_knob_7_64x128x128_4x1x1_kernel0_0"
 FLASH = (
@@ -165,13 +163,13 @@ def test_normalising_converting_and_moving_are_no_products_in_any_recipe(name: s
 
 @pytest.mark.parametrize("recipe", ["fp16", "fp16_amp_scaled", "bf16", "bf16_amp", "fp8"])
 def test_a_name_of_16_bits_contradicts_no_recipe_of_16_bits(recipe: str) -> None:
-    check_kernels(RECIPES[recipe], [SDPA], {})
+    refuse_kernels(RECIPES[recipe], [SDPA])
 
 
 @pytest.mark.parametrize("recipe", ["fp32", "tf32"])
 def test_a_name_of_16_bits_contradicts_a_recipe_of_32(recipe: str) -> None:
     with pytest.raises(RuntimeError, match=f"a kernel of 16 bit ran under a recipe of {recipe}: cudnn_generated"):
-        check_kernels(RECIPES[recipe], [SDPA], {})
+        refuse_kernels(RECIPES[recipe], [SDPA])
 
 
 @pytest.mark.parametrize(
@@ -188,21 +186,21 @@ def test_a_name_of_16_bits_contradicts_a_recipe_of_32(recipe: str) -> None:
 )
 def test_a_kernel_of_another_dtype_is_a_contradiction(recipe: str, name: str) -> None:
     with pytest.raises(RuntimeError, match="dtype check: a kernel of"):
-        check_kernels(RECIPES[recipe], [name], {})
+        refuse_kernels(RECIPES[recipe], [name])
 
 
 def test_what_ends_a_split_product_and_what_a_model_wants_in_fp64_contradict_nothing() -> None:
     parts = [name for name, dtype in PRODUCTS.items() if dtype in ("unknown", "fp64", "int8")]
     for recipe in RECIPES.values():
-        check_kernels(recipe, parts, {})
+        refuse_kernels(recipe, parts)
     assert kernels_contradict({"a": "16 bit", "b": "unknown"}, "bf16") is None
 
 
 def test_a_record_names_kernels_whole_and_one_of_each_dtype_first() -> None:
-    row: dict[str, Any] = {}
     many = [f"nvjet_sm90_tst_{n}x192_64x3_2x1_v_bz_NTN" for n in range(9)]
-    check_kernels(RECIPES["fp8"], [*many, DEPTHWISE.format("float"), "nvjet_sm90_qqtst_128x128_128x6_TNT"], row)
-    named = row["kernels"].split("; ")
+    names = [*many, DEPTHWISE.format("float"), "nvjet_sm90_qqtst_128x128_128x6_TNT"]
+    refuse_kernels(RECIPES["fp8"], names)
+    named = kernels_seen(names).split("; ")
     assert named[1] == "at::native::(anonymous namespace)::conv_depthwise2d_forward_kernel<3, float, int>:fp32"
     assert named[2] == "nvjet_sm90_qqtst_128x128_128x6_TNT:fp8"
     assert len(named) == 8
@@ -225,6 +223,4 @@ def test_a_record_names_kernels_whole_and_one_of_each_dtype_first() -> None:
     ],
 )
 def test_a_name_in_a_record_is_cut_at_its_parameters_alone(name: str, shown: str) -> None:
-    row: dict[str, Any] = {}
-    check_kernels(RECIPES["fp16"], [name], row)
-    assert row["kernels"].rpartition(":")[0] == shown
+    assert kernels_seen([name]).rpartition(":")[0] == shown

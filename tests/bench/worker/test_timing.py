@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import torch
 
-from ampbench.bench.machine.board_state import Sample
 from ampbench.bench.measure.clock import Block, BlockClock
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.protocol import MeasurementProtocol
@@ -20,7 +19,7 @@ from ampbench.bench.worker import board_watch
 from ampbench.bench.worker.board_watch import BoardWatch
 from ampbench.bench.worker.timing import Timing
 from ampbench.bench.worker.traces import loss_scaling, speed
-from ampbench.schema.board import BoardState
+from ampbench.schema.board import BoardSample, BoardState
 
 CPU = torch.device("cpu")
 CELL = Cell(model="LeNet", data="digits", precision=RECIPES["fp32"], batch_size=100)
@@ -56,9 +55,9 @@ def block(i: int, *, step_s: float = 0.01, **fields: Any) -> Block:
     return Block(**(values | {"calibrating": False, "steady": True} | fields))
 
 
-def seconds_of(clocks_mhz: Callable[[float], int], until_s: float, reasons: int = 0) -> list[Sample]:
+def seconds_of(clocks_mhz: Callable[[float], int], until_s: float, reasons: int = 0) -> list[BoardSample]:
     times = [0.05 * i for i in range(int(20 * until_s) + 1)]
-    return [Sample(time_s=t, sm_clock_mhz=clocks_mhz(t), clock_event_reasons=reasons) for t in times]
+    return [BoardSample(time_s=t, sm_clock_mhz=clocks_mhz(t), clock_event_reasons=reasons) for t in times]
 
 
 @pytest.fixture
