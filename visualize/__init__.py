@@ -1,7 +1,7 @@
-"""Everything that is done with results: Parquet goes in; statistics, verdicts, figures and a report come out.
+"""Read results (Parquet) and make statistics, verdicts, figures and a report from them.
 
-Its rooms, each of which imports only those before it: `read/` (files to tidy frames), `stats/` (arithmetic only),
-`judge/` (what may be said, and what not), `findings/` (what rows say besides) and `figures/` (one figure a file),
-`show/` (tables and the page); then the commands `report` and `compare`. Nothing here imports torch or `bench`: a
-folder of results is all it needs.
+Each folder imports only the folders before it: `read/` (files to tidy frames), `stats/` (arithmetic only), `judge/`
+(verdicts and recommendations), `findings/` (sentences about numerics, work, learning and failures) and `figures/`
+(one file per figure), `show/` (tables and the page). The commands `report` and `compare` use all of them. Nothing
+here imports torch or `bench`: a folder of results is enough.
 """

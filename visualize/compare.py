@@ -4,8 +4,8 @@
     python -m visualize.compare results/demo --a precision=fp32 --b precision=bf16_amp
 
 One row per cell that both sides ran: images/s of A and B, their ratio B / A with its interval, and the verdict on B:
-faster, slower, same or can't tell. Exit code 0; 1 if a --fail-on is established, by the interval and never by the
-point; 2 with a line on stderr if the request is wrong or no row has an interval.
+faster, slower, same or can't tell. Exit code 0; 1 if the whole interval is beyond the limit of a --fail-on (the
+estimate alone is not enough); 2 with a line on stderr if the request is wrong or no row has an interval.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from ampbench.visualize.show.formats import WIDTH, Format, notes, render
 
 
 def check(gates: Sequence[Gate], found: Sequence[Comparison]) -> int:
-    """Say on stderr what a gate establishes and what it leaves open; return 1 if anything is established, else 0."""
+    """Write to stderr where each limit is exceeded and where that is undecided; return 1 if one is exceeded, else 0."""
     failed = False
     for limit in gates:
         by_result = {result: [c for c in found if limit.breaks(c) is result] for result in (True, None)}
@@ -45,27 +45,27 @@ def check(gates: Sequence[Gate], found: Sequence[Comparison]) -> int:
 def main(
     folder_a: Annotated[Path, typer.Argument(metavar="A", help="Results of one experiment, as in results/demo.")],
     folder_b: Annotated[
-        Path | None, typer.Argument(metavar="B", help="Those to compare with A; left out, B is chosen from A too.")
+        Path | None, typer.Argument(metavar="B", help="Results to compare with A. Without it, B is chosen from A too.")
     ] = None,
     a: Annotated[
-        list[str] | None, typer.Option(help="For A only cells with this value, as in precision=fp32. Several narrow.")
+        list[str] | None,
+        typer.Option(help="Take for A only cells with this value, as in precision=fp32. Repeat to narrow."),
     ] = None,
-    b: Annotated[list[str] | None, typer.Option(help="Likewise for B, as in precision=bf16_amp.")] = None,
-    only: Annotated[list[str] | None, typer.Option(help="Likewise for both, as in batch_size=64,128.")] = None,
+    b: Annotated[list[str] | None, typer.Option(help="The same for B, as in precision=bf16_amp.")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="The same for both, as in batch_size=64,128.")] = None,
     fail_on: Annotated[
-        list[str] | None, typer.Option(help="Exit with 1 if established: slower>2%, memory>5%, accuracy<-0.5 (points).")
+        list[str] | None,
+        typer.Option(help="Exit with 1 if the interval shows it: slower>2%, memory>5%, accuracy<-0.5."),
     ] = None,
     form: Annotated[Format, typer.Option("--format", help="How to write the comparisons.")] = Format.TABLE,
-    mixed: Annotated[
-        bool, typer.Option("--mixed", help="Compare different machines or versions all the same.")
-    ] = False,
+    mixed: Annotated[bool, typer.Option("--mixed", help="Compare even if machines or versions differ.")] = False,
 ) -> None:
-    """Compare two folders of results, or two selections from one: speed, memory, accuracy, and what may be said."""
+    """Compare speed, memory and accuracy of two folders of results, or of two selections from one folder."""
     try:
         gates = [gate.parse(text) for text in fail_on or ()]
         if folder_b is None and not (a and b):
             raise ResultsError(
-                f"{folder_a}: one folder is no comparison; name a second one, or say what to compare in it, as in "
+                f"{folder_a}: one folder is not a comparison; name a second one, or select both sides from it, as in "
                 "--a precision=fp32 --b precision=bf16_amp"
             )
         results = frame.read(folder_a, mixed=mixed)
@@ -84,7 +84,7 @@ def main(
     code = check(gates, outcome.comparisons)
     if all(math.isnan(c.speed.low) for c in outcome.comparisons):
         print(
-            "nothing can be told: it takes two processes on each side; run more seeds or [measure] rounds",
+            "no verdict is possible: an interval needs two processes on each side; run more seeds or [measure] rounds",
             file=sys.stderr,
         )
         raise typer.Exit(2)

@@ -1,7 +1,8 @@
 """One page for one experiment: `python -m visualize.report results/quickstart`.
 
-Writes `report.html` (one file, no network), `figures/*.png` and `summary.txt` (the table and the verdict in plain
-text, for the terminal) into the folder, each whole or not at all. Exit code 0, or 2 with one line on stderr.
+Writes `report.html` (one file that needs no network), `figures/*.png` and `summary.txt` (the table and the verdict in
+plain text, for the terminal) into the folder. A file is written completely or not at all. Exit code 0, or 2 with one
+line on stderr.
 """
 
 from __future__ import annotations
@@ -45,12 +46,12 @@ def write_report(
         folder: of the results.
         mixed: allow several machines or versions.
         only: conditions that select cells, `column=value`.
-        save_dir: where all of it is written; else the folder itself, or `selected/` in it with conditions.
-        width: columns of a terminal; for another width than summary.txt has, `summary-WIDTH.txt` is written too.
-        words_only: leave page and figures as they are.
+        save_dir: where all of it is written; by default the folder itself, or its `selected/` if there are conditions.
+        width: columns of the terminal; if it is not the width of summary.txt, `summary-WIDTH.txt` is written too.
+        words_only: write only the summary, and leave page and figures as they are.
 
     Raises:
-        ResultsError: what is there cannot be read or compared.
+        ResultsError: the results cannot be read or compared.
     """
     results = frame.read(folder, mixed=mixed, only=only)
     verdicts = verdict.judge(results.cells)
@@ -119,7 +120,7 @@ def render(
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
+    """Write a file completely or not at all."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         partial.write_bytes(content)
@@ -130,20 +131,19 @@ def _write(path: Path, content: bytes) -> None:
 
 def main(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Results of one experiment, as in results/quickstart.")],
-    mixed: Annotated[bool, typer.Option("--mixed", help="Lay different machines or versions side by side.")] = False,
+    mixed: Annotated[bool, typer.Option("--mixed", help="Show different machines or versions side by side.")] = False,
     only: Annotated[
         list[str] | None,
-        typer.Option(help="Only cells with this value, as in batch_size=256,128. Several narrow further."),
+        typer.Option(help="Take only cells with this value, as in batch_size=256,128. Repeat to narrow."),
     ] = None,
     save_dir: Annotated[
-        Path | None, typer.Option(help="Where the report is written; else DIR, or DIR/selected with --only.")
+        Path | None, typer.Option(help="Where to write the report; by default DIR, or DIR/selected with --only.")
     ] = None,
     width: Annotated[
-        int, typer.Option(min=20, max=500, help=f"Columns; for others than {WIDTH} summary-WIDTH.txt is written too.")
+        int,
+        typer.Option(min=20, max=500, help=f"Columns of the text; if not {WIDTH}, summary-WIDTH.txt is written too."),
     ] = WIDTH,
-    words_only: Annotated[
-        bool, typer.Option("--words-only", help="Write the summary alone, and draw nothing.")
-    ] = False,
+    words_only: Annotated[bool, typer.Option("--words-only", help="Write only the summary, and draw nothing.")] = False,
 ) -> None:
     """Write report.html, figures/ and summary.txt into a folder of results."""
     import matplotlib

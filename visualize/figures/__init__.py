@@ -1,8 +1,9 @@
-"""One figure a file: `draw(results, ax) -> Axes`, `describe(results)`, the same in words, and `FIGURE`, what it is.
+"""One file per figure: `draw(results, ax) -> Axes`, `describe(results)` (the same in words) and `FIGURE` (its record).
 
-A figure takes the results of one subject (`results.where(subject=...)`), and of one batch size or recipe where its
-`FIGURE` says so; `FIGURE.panels(results)` divides them. Colours, markers and dashes are the recipe's own, from
-`theme`. A new figure is a file here and its line in `NAMES`; files without a `FIGURE` are what several figures share.
+A figure takes the results of one subject (`results.where(subject=...)`) and, where its `FIGURE` says so, of one batch
+size or one recipe; `FIGURE.panels(results)` divides the results. Each recipe has its own colour, marker and dashes,
+from `theme`. To add a figure, add a file here and its name to `NAMES`. Files without a `FIGURE` hold what several
+figures share.
 """
 
 from __future__ import annotations
@@ -31,6 +32,6 @@ NAMES = (
 
 
 def load(name: str) -> Figure:
-    """Return the figure of a file, whose drawing libraries are imported only now."""
+    """Return the figure of a file; only this imports the libraries that draw it."""
     figure: Figure = importlib.import_module(f"{__name__}.{name}").FIGURE
     return figure

@@ -1,4 +1,4 @@
-"""Test accuracy per epoch: one colour a recipe, the band from the worst to the best seed."""
+"""Test accuracy by epoch: one colour per recipe, with a band from the worst to the best seed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def draw(results: Results, ax: Axes) -> Axes:
     ids = curves.trained(results)
     rows = results.epochs[results.epochs["cell_id"].isin(ids)].dropna(subset=["test_accuracy"])
     if rows.empty:
-        reason = "nothing was trained to its end" if (results.cells["epochs"] > 0).any() else "epochs = 0 times only"
+        reason = "no training finished" if (results.cells["epochs"] > 0).any() else "epochs = 0 measures only speed"
         return bars.say(ax, f"No test accuracy: {reason}.")
     points = rows.assign(x=rows["epoch"], y=100 * rows["test_accuracy"])
     curves.draw_curves(ax, points, theme.styles_of(results))
@@ -43,8 +43,8 @@ FIGURE = Figure(
     name="accuracy",
     title="Accuracy",
     caption=(
-        "Line: mean over seeds. Band: from the lowest to the highest seed. Inset: the last fifth, around where most "
-        "recipes end. Runs that did not come to their end are left out and named."
+        "Line: mean over seeds. Band: from the lowest to the highest seed. Inset: the last fifth of the epochs, near "
+        "the values where most recipes end. Runs that did not finish are left out and named."
     ),
     draw=draw,
     describe=describe,

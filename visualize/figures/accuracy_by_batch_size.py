@@ -1,4 +1,4 @@
-"""Test accuracy by epoch: one line a batch size."""
+"""Test accuracy by epoch: one line per batch size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What throughput and memory share: bars in groups by batch size, one place per recipe, gaps that say why."""
+"""What the figures of throughput and memory share: bars grouped by batch size, or the reason why a bar is missing."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from ampbench.visualize.read.frame import Results
 from ampbench.visualize.read.recipes import in_order
 
 GROUP_WIDTH, WIDEST = 0.84, 0.16
-"""Of a group and, at most, of one bar in it; in distances between two batch sizes."""
+"""Width of a group, and largest width of a bar in it; the unit is the distance between two batch sizes."""
 ASIDE = (STARTUP, FLOOR) = ("start-up peak", "before data and model")
-"""What a legend says beside the recipes."""
+"""Entries of a legend that are not recipes."""
 MOST_NUMBERED = 30
-"""Bars; with more than these the numbers above them would touch."""
+"""Number of bars; with more, the numbers above them would overlap."""
 BESIDE: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.0), "borderaxespad": 0.0}
-"""Where a legend covers nothing of the axes."""
+"""A place for the legend where it covers nothing of the axes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Place:
-    """Where one recipe at one batch size stands."""
+    """The place of one recipe at one batch size."""
 
     x: float
     width: float
     recipe: str
     style: Style
     cells: pd.DataFrame
-    """All cells of the place, whatever became of them; empty if none was planned."""
+    """All cells of the place, of any status; empty if none was planned."""
 
     @property
     def ok(self) -> pd.DataFrame:
@@ -47,7 +47,7 @@ class Place:
 def places(results: Results) -> Iterator[Place]:
     """Yield a place for every recipe at every batch size, in the order of the legend."""
     recipes = results.recipes
-    looks = theme.styles_of(results)
+    styles = theme.styles_of(results)
     step = min(WIDEST, GROUP_WIDTH / len(recipes))
     for i, batch_size in enumerate(results.batch_sizes):
         cells = results.cells[results.cells["batch_size"] == batch_size]
@@ -56,13 +56,13 @@ def places(results: Results) -> Iterator[Place]:
                 x=i + (k - (len(recipes) - 1) / 2) * step,
                 width=0.92 * step,
                 recipe=recipe,
-                style=looks[recipe],
+                style=styles[recipe],
                 cells=cells[cells["recipe"] == recipe],
             )
 
 
 def bar(ax: Axes, place: Place, height: float, labelled: set[str]) -> None:
-    """Draw one bar; the first of a recipe carries its name into the legend."""
+    """Draw one bar; the first bar of a recipe adds its name to the legend."""
     label = place.recipe if place.recipe not in labelled else None
     labelled.add(place.recipe)
     ax.bar(
@@ -78,9 +78,9 @@ def bar(ax: Axes, place: Place, height: float, labelled: set[str]) -> None:
     )
 
 
-def number(ax: Axes, place: Place, height: float, words: str, crowd: int, *, inside: bool = False) -> None:
-    """Write a number above a bar or at its top, smaller the more bars there are, and none in a crowd."""
-    if crowd > MOST_NUMBERED:
+def number(ax: Axes, place: Place, height: float, words: str, num_bars: int, *, inside: bool = False) -> None:
+    """Write a number above a bar or inside its top: smaller if there are many bars, nothing above `MOST_NUMBERED`."""
+    if num_bars > MOST_NUMBERED:
         return
     box = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.85} if inside else None
     ax.annotate(
@@ -90,14 +90,14 @@ def number(ax: Axes, place: Place, height: float, words: str, crowd: int, *, ins
         textcoords="offset points",
         ha="center",
         va="top" if inside else "bottom",
-        fontsize=9 if crowd <= 12 else 7.5 if crowd <= 20 else 6.5,
+        fontsize=9 if num_bars <= 12 else 7.5 if num_bars <= 20 else 6.5,
         bbox=box,
         zorder=5,
     )
 
 
 def why_missing(ax: Axes, place: Place) -> None:
-    """Write the status where a bar would stand; nothing where no cell was planned."""
+    """Write the status in place of a bar; write nothing where no cell was planned."""
     if not place.cells.empty:
         status = place.cells["status"].mode().iloc[0]
         words = f"{place.recipe} {status if status != 'ok' else 'not measured'}"
@@ -115,7 +115,7 @@ def why_missing(ax: Axes, place: Place) -> None:
 
 
 def finish(ax: Axes, results: Results) -> None:
-    """Name the batch sizes, start the axis at zero, and leave room above."""
+    """Label the batch sizes, start the y axis at zero, and leave room above the bars."""
     sizes = results.batch_sizes
     ax.set_xticks(range(len(sizes)), [str(size) for size in sizes])
     ax.set_xlim(-0.5, len(sizes) - 0.5)
@@ -157,7 +157,7 @@ def legend_entries(*axes: Axes) -> dict[str, Artist]:
 
 
 def say(ax: Axes, sentence: str) -> Axes:
-    """Leave the axes empty but for a sentence."""
+    """Show only a sentence in the axes."""
     ax.set_axis_off()
     ax.text(0.5, 0.5, sentence, transform=ax.transAxes, ha="center", va="center", color=theme.MUTED, wrap=True)
     return ax

@@ -1,6 +1,6 @@
-"""What the figures by batch size share: a column of `epochs` by epoch, one line a batch size.
+"""What the figures by batch size share: a column of `epochs` by epoch, one line per batch size.
 
-Study S2's question, and its three plots: accuracy, loss and learning rate.
+They answer the question of study S2 with its three plots: accuracy, loss and learning rate.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ampbench.visualize.figures.figure import Figure
 from ampbench.visualize.read.frame import Results
 
 LIGHTEST = 0.88
-"""Along viridis, whose end is too light on white."""
+"""The last position used on the colour map viridis: its end is too light on white."""
 MARKERS = "osD^vPX<>h"
 
 
@@ -30,8 +30,8 @@ def figure(column: str, *, name: str, title: str) -> Figure:
         title=title,
         caption=(
             "Line: mean over the seeds of one batch size, from dark (the smallest) to light. Band: from the lowest to "
-            "the highest seed. An epoch of a larger batch has fewer steps. Runs that did not come to their end are "
-            "left out and named."
+            "the highest seed. An epoch with a larger batch has fewer steps. Runs that did not finish are left out "
+            "and named."
         ),
         draw=partial(draw, column=column),
         describe=partial(describe, column=column),
@@ -59,15 +59,15 @@ def draw(results: Results, ax: Axes, *, column: str) -> Axes:
     """
     rows = finished(results, column)
     if rows.empty:
-        return bars.say(ax, f"No {results.label(column)}: nothing was trained to its end.")
+        return bars.say(ax, f"No {results.label(column)}: no training finished.")
     sizes = sorted(rows["batch_size"].unique())
     colours = matplotlib.colormaps["viridis"](np.linspace(0, LIGHTEST, len(sizes)))
-    looks = {
+    styles = {
         f"batch {size}": theme.Style(colour=to_hex(colour), marker=marker)
         for size, colour, marker in zip(sizes, colours, itertools.cycle(MARKERS), strict=False)
     }
     points = pd.DataFrame({"recipe": "batch " + rows["batch_size"].astype(str), "x": rows["epoch"], "y": rows["y"]})
-    curves.draw_curves(ax, points, looks, zoomed=False, from_zero=column == "learning_rate")
+    curves.draw_curves(ax, points, styles, zoomed=False, from_zero=column == "learning_rate")
     note = left_out(results)
     ax.set_xlabel(results.label("epoch") + (f"\n{note}" if note else ""))
     ax.set_ylabel(results.label(column, "%") if column == "test_accuracy" else results.label(column))
@@ -83,10 +83,10 @@ def describe(results: Results, *, column: str) -> str:
 
 
 def finished(results: Results, column: str) -> pd.DataFrame:
-    """Return the epochs of the runs that came to their end, with the column as y.
+    """Return the epochs of the runs that finished, with the column as y.
 
     Raises:
-        ValueError: of several subjects or recipes.
+        ValueError: several subjects or recipes.
     """
     curves.one_of_each(results, "recipe")
     rows = results.epochs
@@ -96,7 +96,7 @@ def finished(results: Results, column: str) -> pd.DataFrame:
 
 
 def left_out(results: Results) -> str:
-    """Name the batch sizes that are not drawn, or the seeds of those that are, and how they ended; empty if none."""
+    """Name the batch sizes, and the seeds of drawn batch sizes, that did not finish, with status; empty if none."""
     bad = results.cells[results.cells["status"] != "ok"]
     lost = bad[~bad["batch_size"].isin(results.ok["batch_size"])]
     parts = [f"batch {_listed(own['batch_size'])} ({status})" for status, own in lost.groupby("status", sort=False)]

@@ -1,4 +1,4 @@
-"""What accuracy and loss share: one line a recipe over its seeds, a zoom on the end, a note on what is left out."""
+"""What the figures of accuracy and loss share: one line per recipe, the end enlarged, a note on missing runs."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from ampbench.visualize.read.frame import Results
 from ampbench.visualize.read.recipes import in_order
 
 ZOOMED = 0.2
-"""Share of the run in the inset: of 200 epochs the last 40, as of 100 the last 20."""
+"""Share of the run in the inset: the last 40 of 200 epochs."""
 FEWEST = 10
-"""Points along a curve below which its end needs no zoom."""
+"""With fewer points along a curve, its end is not enlarged."""
 
 
 def trained(results: Results) -> list[str]:
-    """Return the ids of the cells whose curves may be drawn: trained, and to their end.
+    """Return the ids of the cells whose curves may be drawn: those whose training finished.
 
     Raises:
-        ValueError: several subjects or batch sizes, which one axes cannot tell apart by colour.
+        ValueError: several subjects or batch sizes; the colours of one axes tell only recipes apart.
     """
     one_of_each(results)
     return list(results.ok.loc[results.ok["epochs"] > 0, "cell_id"])
@@ -35,14 +35,13 @@ def one_of_each(results: Results, second: Literal["batch_size", "recipe"] = "bat
     """Check that the results are of one subject, and of one batch size or recipe.
 
     Raises:
-        ValueError: of several, which one axes cannot tell apart by colour.
+        ValueError: there are several; the colours of one axes cannot tell them apart as well.
     """
     seconds = results.batch_sizes if second == "batch_size" else results.recipes
     for name, values in (("subject", results.subjects), (second, seconds)):
         if len(values) > 1:
             raise ValueError(
-                f"a curve is drawn for one {name}, and there are {len(values)}: "
-                f"say results.where({name}={values[0]!r}) first"
+                f"a curve is drawn for one {name}, and there are {len(values)}: use results.where({name}={values[0]!r})"
             )
 
 
@@ -54,19 +53,19 @@ def draw_curves(
     zoomed: bool = True,
     from_zero: bool = False,
 ) -> Axes:
-    """Draw mean and min-max band over the seeds of each recipe, and enlarge the end where the axes are emptiest.
+    """Draw mean and min-max band over the seeds of each recipe, and enlarge the end in the emptiest corner.
 
     Args:
         ax: drawn into, and returned.
-        points: columns recipe, x, y; one row a seed and x.
+        points: columns recipe, x, y; one row per seed and x.
         styles: of every recipe in the folder.
         zoomed: enlarge the end.
-        from_zero: let the axis of y begin there.
+        from_zero: start the y axis at zero.
     """
     frame = points.groupby(["recipe", "x"], observed=True)["y"].agg(["mean", "min", "max"]).reset_index()
     _lines(ax, frame, styles, marked=True)
     if from_zero:
-        ax.set_ylim(bottom=0)  # before the place of the inset is looked for
+        ax.set_ylim(bottom=0)  # before the inset: its place depends on the limits
     ends = frame[frame["x"] > frame["x"].max() * (1 - ZOOMED)]
     if zoomed and frame["x"].nunique() >= FEWEST and len(ends):
         zoom = ax.inset_axes(_emptiest(ax, frame))
@@ -87,18 +86,18 @@ def draw_curves(
 
 
 def whole_numbers(axis: Axis, most: int = 8) -> None:
-    """Number an axis of steps or epochs in whole numbers, at round ones."""
+    """Put the ticks of an axis of steps or epochs at round whole numbers."""
     axis.set_major_locator(MaxNLocator(most, integer=True, steps=[1, 2, 5, 10]))
 
 
 def x_label(results: Results, words: str) -> str:
-    """Return the label of the x axis, with the runs that are left out named beneath it."""
+    """Return the label of the x axis, with a line below it that names the runs that are left out."""
     note = left_out(results)
     return words + ("\n" + textwrap.fill(note, 90) if note else "")
 
 
 def left_out(results: Results) -> str:
-    """Name the recipes whose runs are not in the curves, and why; empty if all are."""
+    """Name the recipes whose runs are not in the curves, with their status; empty if all runs are drawn."""
     bad = results.cells[results.cells["status"] != "ok"]
     parts = []
     for recipe in in_order(bad["recipe"]):
@@ -112,12 +111,12 @@ def left_out(results: Results) -> str:
 
 def _lines(ax: Axes, frame: pd.DataFrame, styles: Mapping[str, theme.Style], *, marked: bool) -> None:
     present = set(frame["recipe"])
-    looks = {recipe: style for recipe, style in styles.items() if recipe in present}
-    for k, (recipe, style) in enumerate(looks.items()):
+    drawn = {recipe: style for recipe, style in styles.items() if recipe in present}
+    for k, (recipe, style) in enumerate(drawn.items()):
         own = frame[frame["recipe"] == recipe]
         every = max(1, len(own) // 7)
         ax.fill_between(
-            own["x"], own["min"], own["max"], color=style.colour, alpha=0.15 if len(looks) <= 4 else 0.08, linewidth=0
+            own["x"], own["min"], own["max"], color=style.colour, alpha=0.15 if len(drawn) <= 4 else 0.08, linewidth=0
         )
         ax.plot(
             own["x"],
@@ -129,13 +128,13 @@ def _lines(ax: Axes, frame: pd.DataFrame, styles: Mapping[str, theme.Style], *, 
             markersize=5,
             markeredgecolor="white",
             markeredgewidth=0.5,
-            markevery=((k * every) // max(1, len(looks)), every),
+            markevery=((k * every) // max(1, len(drawn)), every),
             label=recipe,
         )
 
 
 def _emptiest(ax: Axes, frame: pd.DataFrame) -> tuple[float, float, float, float]:
-    """Return the corner, as left, bottom, width and height in shares of the axes, that hides the fewest points."""
+    """Return the corner that hides the fewest points: left, bottom, width and height as shares of the axes."""
     corners = [(0.44, 0.11, 0.53, 0.48), (0.44, 0.50, 0.53, 0.42), (0.12, 0.50, 0.53, 0.42), (0.12, 0.11, 0.53, 0.48)]
     at = ax.transAxes.inverted().transform(ax.transData.transform(frame[["x", "mean"]].to_numpy()))
 
@@ -148,7 +147,7 @@ def _emptiest(ax: Axes, frame: pd.DataFrame) -> tuple[float, float, float, float
 
 
 def _cluster(ends: pd.DataFrame) -> tuple[float, float]:
-    """Return limits around where most recipes end: one that collapsed would flatten all the others."""
+    """Return y limits around the values where most recipes end: one that collapsed would flatten the other curves."""
     centre = ends.groupby("recipe", observed=True)["mean"].mean()
     distance = (centre - centre.median()).abs()
     near = centre[distance <= 6 * max(float(distance.median()), 1e-9)].index

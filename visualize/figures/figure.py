@@ -1,4 +1,4 @@
-"""What a figure is: drawn into axes, told in words, and with so many panels on a sheet."""
+"""What a figure is: how it is drawn, described in words and divided into panels."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:  # the list of figures is read without the libraries that draw
 
 
 def always(_: Results) -> bool:
-    """Return that the page has the figure; what could not be drawn is said there in a sentence."""
+    """Return True: the page always has this figure, or a sentence in its place if nothing can be drawn."""
     return True
 
 
@@ -22,21 +22,21 @@ class Figure:
     """A kind of figure. Each has a file of its own here that ends with `FIGURE = Figure(...)`."""
 
     name: str
-    """Of its picture: `figures/<name>.png` in a folder of results."""
+    """Name of its picture: `figures/<name>.png` in a folder of results."""
     title: str
-    """Above it on the page; " of " and the subject follow."""
+    """Heading on the page; " of " and the subject are added."""
     caption: str
     """What its lines, bars and colours mean."""
     draw: Callable[[Results, Axes], Axes]
-    """Draw one panel into axes and return them; say a sentence in them where there is nothing to draw."""
+    """Draw one panel into axes and return them; write a sentence into them if there is nothing to draw."""
     describe: Callable[[Results], str]
-    """Return what one panel shows, for those who do not see it."""
+    """Return in words what one panel shows, for readers who cannot see it."""
     by_batch_size: bool = False
-    """Whether a panel is of one batch size."""
+    """Whether each batch size has a panel of its own."""
     by_recipe: bool = False
-    """Whether a panel is of one recipe."""
+    """Whether each recipe has a panel of its own."""
     shown: Callable[[Results], bool] = always
-    """Return whether the page of these results has it."""
+    """Return whether the page of these results shows the figure."""
 
     def panels(self, results: Results) -> dict[str, Results]:
         """Return title -> results for the panels of one subject's sheet."""

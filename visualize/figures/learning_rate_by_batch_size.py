@@ -1,4 +1,4 @@
-"""Learning rate by epoch: one line a batch size."""
+"""Learning rate by epoch: one line per batch size."""
 
 from __future__ import annotations
 

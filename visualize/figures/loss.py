@@ -1,4 +1,4 @@
-"""Training loss over the steps, averaged over stretches of steps that the axis names."""
+"""Training loss by step: each point is the mean over a window of steps, whose length the axis label gives."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ampbench.visualize.figures.figure import Figure
 from ampbench.visualize.read.frame import Results
 
 MOST_POINTS = 150
-"""A curve's points; more would be noise over noise at the size of a page."""
+"""Most points of a curve; at the size of a page more points would show only noise."""
 
 
 def draw(results: Results, ax: Axes) -> Axes:
@@ -30,26 +30,26 @@ def draw(results: Results, ax: Axes) -> Axes:
     steps = results.steps if ids else pd.DataFrame({"cell_id": [], "loss": []})
     steps = steps[steps["cell_id"].isin(ids)]
     if steps["loss"].dropna().empty:
-        reason = "no loss was recorded" if ids else "nothing was trained to its end"
+        reason = "no loss was recorded" if ids else "no training finished"
         return bars.say(ax, f"No training loss: {reason}.")
-    points, stretch = stretches(steps)
+    points, length = windows(steps)
     curves.draw_curves(ax, points, theme.styles_of(results), from_zero=True)
-    words = results.label("step") + (f" (each point the mean of {stretch:,} steps)" if stretch > 1 else "")
+    words = results.label("step") + (f" (each point the mean of {length:,} steps)" if length > 1 else "")
     ax.set_xlabel(curves.x_label(results, words))
     ax.set_ylabel(results.label("loss"))
     return ax
 
 
-def stretches(steps: pd.DataFrame, most: int = MOST_POINTS) -> tuple[pd.DataFrame, int]:
-    """Average the loss over stretches of equal length.
+def windows(steps: pd.DataFrame, most: int = MOST_POINTS) -> tuple[pd.DataFrame, int]:
+    """Average the loss over windows of equal length, which do not overlap.
 
     Returns:
-        Columns recipe, x (last step of the stretch), y, one row a cell and stretch; and the stretch's length in steps.
+        Columns recipe, x (last step of the window), y, one row per cell and window; and the window's length in steps.
     """
     length = math.ceil(steps["step"].max() / most)
-    cells, stretch = steps["cell_id"].cat.codes.to_numpy(), (steps["step"].to_numpy() - 1) // length
-    width = int(stretch.max()) + 1
-    place = cells * np.int64(width) + stretch
+    cells, window = steps["cell_id"].cat.codes.to_numpy(), (steps["step"].to_numpy() - 1) // length
+    width = int(window.max()) + 1
+    place = cells * np.int64(width) + window
     size = width * len(steps["cell_id"].cat.categories)
     counts = np.bincount(place, minlength=size)
     filled = np.flatnonzero(counts)
@@ -70,8 +70,8 @@ FIGURE = Figure(
     name="loss",
     title="Loss",
     caption=(
-        "Point: mean loss over the stretch of steps that the axis names, each step counted once (no running mean). "
-        "Line and band: mean, lowest and highest seed."
+        "Point: mean loss over a window of steps, whose length the axis gives; windows do not overlap (no running "
+        "mean). Line: mean over seeds. Band: from the lowest to the highest seed."
     ),
     draw=draw,
     describe=describe,

@@ -1,4 +1,4 @@
-"""Training loss by epoch: one line a batch size."""
+"""Training loss by epoch: one line per batch size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The story of the loss scale: where it grew, where it backed off, which steps were lost to that."""
+"""The loss scale by step: where it grew, where it was reduced, and which steps were skipped."""
 
 from __future__ import annotations
 
@@ -74,9 +74,9 @@ FIGURE = Figure(
     name="loss_scale",
     title="Loss scale",
     caption=(
-        "Line: the factor on the loss of each step, one line a seed. Cross: a step that overflowed and was skipped. "
-        "Every fall halves the room that small gradients have above the end of fp16; every cross is a batch that "
-        "taught nothing."
+        "Line: the factor on the loss of each step, one line per seed. Cross: a step that overflowed and was skipped, "
+        "so that its batch did not update the weights. Each halving of the scale doubles the size below which "
+        "gradients underflow."
     ),
     draw=draw,
     describe=describe,

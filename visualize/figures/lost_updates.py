@@ -1,4 +1,4 @@
-"""Weights that no longer move: updates that the weights' own format rounds away."""
+"""Weights that no longer change, because their own format rounds the updates away."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def draw(results: Results, ax: Axes) -> Axes:
     ax.set_ylim(0, 1)
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     ax.set_xlabel("epochs finished")
-    ax.set_ylabel("weights with a gradient that a step left unmoved")
+    ax.set_ylabel("unmoved weights (of those with a gradient)")
     return ax
 
 
@@ -40,17 +40,18 @@ def describe(results: Results) -> str:
     if shares.empty:
         return layer_samples.NOTHING_IN_WORDS
     last = shares[shares["epoch"] == shares["epoch"].max()].groupby("recipe", observed=True)["share"].mean()
-    return "unmoved weights at the last look: " + ", ".join(f"{r} {100 * share:.0f} %" for r, share in last.items())
+    return "unmoved weights at the last sample: " + ", ".join(f"{r} {100 * share:.0f} %" for r, share in last.items())
 
 
 FIGURE = Figure(
     name="lost_updates",
     title="Lost updates",
     caption=(
-        "Line: share of what the optimizer updates, with a gradient, that a step left where it was; layers weighted by "
-        "their size, mean over seeds, with lowest and highest. A master copy or Kahan's term keeps it low; pure bf16 "
-        "has 8 digits and loses most updates late in a training. Rounded at random, a weight moves seldom and then "
-        "far, so that only its mean is right."
+        "Line: share of the weights with a nonzero gradient that a step left unchanged (of their fp32 copies, where "
+        "the optimizer updates these); layers weighted by their size, mean over seeds. Band: from the lowest to the "
+        "highest seed. An fp32 copy or Kahan summation keeps the share low. Pure bf16 has 8 significant bits and loses "
+        "most updates late in a training. With stochastic rounding a weight changes rarely and by more than its "
+        "update, so that only its mean is right."
     ),
     draw=draw,
     describe=describe,

@@ -1,4 +1,4 @@
-"""Memory by batch size: the bar is the peak of steady training, the outline the peak of the start-up."""
+"""Memory by batch size: a bar for the peak of steady training, an outline for the peak of the start-up."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def draw(results: Results, ax: Axes) -> Axes:
     """
     ok = results.ok
     if ok["steady_peak_bytes"].dropna().empty:
-        return bars.say(ax, "No cell ran to its end with its memory measured, so there is none to draw.")
+        return bars.say(ax, "No cell ran to its end with its memory measured, so there is nothing to draw.")
     labelled: set[str] = set()
     spots = list(bars.places(results))
     for place in spots:
@@ -70,8 +70,9 @@ FIGURE = Figure(
     name="memory",
     title="Memory",
     caption=(
-        "Bar: highest memory of the steady training steps, median of the processes. Outline: highest until warm-up "
-        "ended, trial workspaces included. Two instruments do not compare: the axis names the one that was used."
+        "Bar: peak memory of the steady training steps, median of the processes. Outline: peak memory until the end of "
+        "the warm-up, including workspaces of kernels that were only tried. The axis names the instrument; values of "
+        "different instruments cannot be compared."
     ),
     draw=draw,
     describe=describe,

@@ -1,4 +1,4 @@
-"""Where a recipe saves memory: what two of them hold at their peaks, category by category, and the difference."""
+"""Where a recipe saves memory: what two recipes hold at their peaks, by category, and the difference."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from ampbench.visualize.read.frame import Results
 from ampbench.visualize.read.recipes import in_order
 
 HEIGHT = 0.38
-"""Of a bar, in distances between two categories."""
+"""Height of a bar; the unit is the distance between two categories."""
 
 
 def draw_composition(frame: pd.DataFrame, ax: Axes, styles: Mapping[str, theme.Style] | None = None) -> Axes:
     """Draw two recipes' memory at the peak in MiB by category, from zero, with the difference beside the bars.
 
     Args:
-        frame: columns recipe, category, allocated_bytes; of two recipes, of each the rows of one cell's peak.
+        frame: columns recipe, category, allocated_bytes; for each of two recipes the rows of one cell's peak.
         ax: drawn into, and returned.
         styles: of every recipe in the folder; of those in the frame if not given.
 
@@ -31,7 +31,7 @@ def draw_composition(frame: pd.DataFrame, ax: Axes, styles: Mapping[str, theme.S
         ValueError: there are not two recipes.
     """
     if frame.empty:
-        return bars.say(ax, "No history of the memory was recorded, so there is none to compare.")
+        return bars.say(ax, "No history of the memory was recorded, so there is nothing to compare.")
     held = by_category(frame)
     first, second = held.columns
     looks = styles or theme.styles(held.columns)
@@ -66,7 +66,7 @@ def draw_composition(frame: pd.DataFrame, ax: Axes, styles: Mapping[str, theme.S
     bars.plain_numbers(ax.xaxis)
     total = held[second].sum() - held[first].sum()
     share = f", {total / held[first].sum():+.0%}".replace("-", "−") if held[first].sum() else ""
-    ax.set_xlabel(f"memory at the peak (MiB)\n{second} less {first}: {signed(total)} MiB{share}")
+    ax.set_xlabel(f"memory at the peak (MiB)\n{second} minus {first}: {signed(total)} MiB{share}")
     ax.legend(**bars.BESIDE)
     return ax
 
@@ -91,7 +91,7 @@ def by_category(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def signed(mib: float) -> str:
-    """Return a difference with its sign, in whole MiB from 10 on; 0 without one."""
+    """Return a difference with its sign, from 10 on in whole MiB; 0 without a sign."""
     if not round(abs(mib), 1):
         return "0"
     return (f"{mib:+,.0f}" if abs(mib) >= 10 else f"{mib:+.1f}").replace("-", "−")
@@ -105,7 +105,7 @@ def describe_composition(frame: pd.DataFrame) -> str:
     first, second = held.columns
     change = held[second] - held[first]
     parts = [f"{category} {signed(mib)}" for category, mib in change.items()]
-    return f"memory at the peak in MiB, {second} less {first}: {signed(change.sum())}; " + ", ".join(parts)
+    return f"memory at the peak in MiB, {second} minus {first}: {signed(change.sum())}; " + ", ".join(parts)
 
 
 def draw(results: Results, ax: Axes) -> Axes:
@@ -132,9 +132,9 @@ FIGURE = Figure(
     name="memory_at_the_peak",
     title="Memory at the peak",
     caption=(
-        "What was live when each recipe held the most memory, by what it was for; to the right the second recipe less "
-        "the first. Backward: gradients of activations and workspace of the backward pass. Before recording: nothing "
-        "but its age is known."
+        "Memory that was live when each recipe held the most, by purpose. Numbers: the second recipe minus the first. "
+        "Backward: gradients of activations and workspace of the backward pass. Before recording: allocated before the "
+        "recorded steps, so its purpose is unknown."
     ),
     draw=draw,
     describe=describe,

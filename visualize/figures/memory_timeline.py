@@ -1,4 +1,4 @@
-"""Allocated memory over a few training steps: one line a recipe, the highest point marked."""
+"""Allocated memory over a few training steps: one line per recipe, with its highest point marked."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from ampbench.visualize.read.recipes import in_order
 
 
 def draw_levels(frame: pd.DataFrame, ax: Axes, styles: Mapping[str, theme.Style] | None = None) -> Axes:
-    """Draw allocated memory in MiB over the recorded steps, from zero, one line a recipe.
+    """Draw allocated memory in MiB over the recorded steps, from zero, one line per recipe.
 
     Args:
-        frame: columns recipe, event, allocated_bytes; of each recipe the rows of one cell.
+        frame: columns recipe, event, allocated_bytes; for each recipe the rows of one cell.
         ax: drawn into, and returned.
         styles: of every recipe in the folder; of those in the frame if not given.
     """
     if frame.empty:
-        return bars.say(ax, "No history of the memory was recorded, so there is no line to draw.")
+        return bars.say(ax, "No history of the memory was recorded, so there is nothing to draw.")
     for recipe, style in (styles or theme.styles(frame["recipe"])).items():
         own = frame[frame["recipe"] == recipe].sort_values("event")
         if own.empty:
@@ -31,7 +31,7 @@ def draw_levels(frame: pd.DataFrame, ax: Axes, styles: Mapping[str, theme.Style]
         share = (own["event"] / max(1, own["event"].max())).to_numpy()
         level = (own["allocated_bytes"] / MIB).to_numpy()
         top = int(level.argmax())
-        # A tensor is there or not: between two events the level does not slope.
+        # Memory changes only at an event: between two events the level is constant.
         ax.plot(share, level, color=style.colour, linestyle=style.linestyle, linewidth=1.3, drawstyle="steps-post")
         ax.plot(
             share[top],
@@ -77,10 +77,10 @@ FIGURE = Figure(
     name="memory_over_steps",
     title="Memory over steps",
     caption=(
-        "Memory that tensors asked for over the same training steps, in an untimed pass after warm-up; the mark is the "
-        "peak. The horizontal axis is the share of the recorded allocations and frees, so that steps of two recipes "
-        "lie under each other however fast they run. The line is thinned: of each of 200 runs of events it keeps the "
-        "highest and the lowest point."
+        "Memory requested by tensors over the same training steps, in an untimed pass after warm-up. Mark: the peak. "
+        "Horizontal axis: share of the recorded allocations and frees, so that the same step of two recipes is at the "
+        "same place, however fast they run. The line is thinned: the events are divided into 200 groups, and each "
+        "group keeps its highest and its lowest point."
     ),
     draw=draw,
     describe=describe,

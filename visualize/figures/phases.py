@@ -1,4 +1,4 @@
-"""Where a step's time goes: one stacked bar a recipe, from the batch to the update."""
+"""How the time of a step is divided: one stacked bar per recipe, from the batch to the update."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from ampbench.visualize.read.recipes import in_order
 PHASES = columns_of(StepPhases)
 """In the order of a step."""
 SHADES = (0.25, 0.55, 0.85, 1.0)
-"""How much of the recipe's colour the part of each phase has."""
+"""Opacity of the recipe's colour in the part of each phase."""
 NARROW = 0.07
-"""Of the longest bar: a part below it has no room for its number."""
+"""A part shorter than this share of the longest bar has no room for its number."""
 
 
 def draw(results: Results, ax: Axes) -> Axes:
-    """Draw the milliseconds of a step's phases, stacked, one bar a recipe, from zero.
+    """Draw the milliseconds of a step's phases, stacked, one bar per recipe, from zero.
 
     Args:
         results: of one subject and batch size.
@@ -29,11 +29,11 @@ def draw(results: Results, ax: Axes) -> Axes:
     """
     spent = by_recipe(results)
     if spent.empty:
-        return bars.say(ax, "No phases were measured, so there are none to draw.")
-    looks = theme.styles_of(results)
+        return bars.say(ax, "No phases were measured, so there is nothing to draw.")
+    styles = theme.styles_of(results)
     longest = spent.sum(axis=1).max()
     for y, (recipe, row) in enumerate(spent.iterrows()):
-        style, begin = looks[str(recipe)], 0.0
+        style, begin = styles[str(recipe)], 0.0
         for phase, shade in zip(PHASES, SHADES, strict=True):
             ms = row[phase.name]
             ax.barh(y, ms, 0.7, left=begin, color=style.colour, alpha=shade, edgecolor="white", linewidth=0.8, zorder=2)
@@ -50,7 +50,7 @@ def draw(results: Results, ax: Axes) -> Axes:
 
 
 def by_recipe(results: Results) -> pd.DataFrame:
-    """Return ms of each phase, a column, by recipe, in the order of every legend."""
+    """Return ms with a column for each phase and a row for each recipe, in the order of every legend."""
     ok = results.ok
     spent = ok.groupby(ok["recipe"].astype(str))[[phase.name for phase in PHASES]].mean().dropna()
     return spent.reindex(in_order(spent.index))
@@ -62,16 +62,17 @@ def describe(results: Results) -> str:
         f"{recipe} " + ", ".join(f"{phase.label} {row[phase.name]:.3g}" for phase in PHASES)
         for recipe, row in by_recipe(results).iterrows()
     ]
-    return "Stacked bars of the ms of a step. " + "; ".join(parts) + "."
+    return "Stacked bars of the phases of a step, in ms. " + "; ".join(parts) + "."
 
 
 FIGURE = Figure(
     name="phases_of_a_step",
     title="Phases of a step",
     caption=(
-        "Median time of each phase over a few untimed steps, on the device's clock, mean of the processes; from left "
-        "to right, pale to full: data (until the batch is there), forward, backward, update (unscaling, optimizer, "
-        "scaler). Marks between the phases cost a little, so their sum is no step time."
+        "Median time of each phase over a few steps after the timed ones, on the device's clock; mean of the "
+        "processes. From left to right, pale to full colour: data (until the batch is ready), forward, backward, "
+        "update (unscaling, optimizer, scaler). Measuring between the phases takes some time itself, so their sum "
+        "is not the time of a step."
     ),
     draw=draw,
     describe=describe,

@@ -1,4 +1,4 @@
-"""One or several panels of the same figure on a sheet, with one legend."""
+"""One sheet: one or several panels of the same figure, with one legend."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ def sheet(draw: Callable[[Results, Axes], Axes], shown: dict[str, Results]) -> M
     """Draw every panel under its title.
 
     Args:
-        draw: of a figure.
+        draw: the `draw` of a figure.
         shown: title -> the results of that panel, as the figure's `panels` returns them.
     """
     columns = min(2, len(shown))
     lines = math.ceil(len(shown) / columns)
-    crowd = max(len(p.batch_sizes) * len(p.recipes) for p in shown.values())
-    width = min(13.0, max(8.6, 3.5 + 0.35 * crowd)) if columns == 1 else 13.0
+    num_places = max(len(p.batch_sizes) * len(p.recipes) for p in shown.values())
+    width = min(13.0, max(8.6, 3.5 + 0.35 * num_places)) if columns == 1 else 13.0
     fig, axes = plt.subplots(lines, columns, figsize=(width, 4.8 * lines), layout="constrained", squeeze=False)
     for ax, (title, results) in zip(axes.flat, shown.items(), strict=False):
         draw(results, ax)

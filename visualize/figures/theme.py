@@ -1,8 +1,8 @@
 """How every figure looks: one colour, marker, dash and hatch per recipe, the same everywhere.
 
-The colours say what a recipe is: neutral for fp32 and TF32, warm for fp16, cool for bf16. They are those of
-Okabe & Ito (2008, "Color Universal Design") with one wine of Tol's, told apart with any colour vision; the
-marker and the dashes say it a second time, for print in grey.
+The colours show the kind of recipe: neutral for fp32 and TF32, warm for fp16, cool for bf16. They are those of
+Okabe & Ito (2008, "Color Universal Design") and one dark red of Tol's, which can be distinguished with any colour
+vision. Marker and dashes repeat the information for prints in grey.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from ampbench.visualize.read.recipes import in_order
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Style:
-    """What a recipe looks like."""
+    """Colour, marker, dashes and hatch of a recipe."""
 
     colour: str
     marker: str
     dashes: tuple[float, ...] = ()
     """Lengths of line and gap in line widths; empty for a solid line."""
     hatch: str = ""
-    """Over the bars of recipes with a loss scale."""
+    """Of the bars of recipes with a loss scale."""
 
     @property
     def linestyle(self) -> tuple[float, tuple[float, ...]]:
@@ -54,14 +54,14 @@ FURTHER = (
     Style(colour="#117733", marker="8", dashes=(7, 1.5, 1.5, 1.5)),
     Style(colour="#6699cc", marker="H", dashes=(7, 1.5, 1.5, 1.5)),
 )
-"""For recipes of an experiment's own, taken in the order of their names."""
+"""For recipes that an experiment adds, in the order of their names."""
 
 MUTED = "#6b6b6b"
-"""Of notes, and of cells without a measurement."""
+"""Colour of notes, and of cells without a measurement."""
 
 
 def styles(recipes: Iterable[str]) -> dict[str, Style]:
-    """Return the style of each recipe, in their order. A seventh further recipe starts over with the first style."""
+    """Return the style of each recipe, in their order. A sixth added recipe has the style of the first added one."""
     names = in_order(recipes)
     further = [name for name in names if name not in BUILT_IN]
     return {name: BUILT_IN.get(name) or FURTHER[further.index(name) % len(FURTHER)] for name in names}
@@ -73,8 +73,8 @@ def styles_of(results: Results) -> dict[str, Style]:
 
 
 def use() -> None:
-    """Set the look of all figures drawn from now on."""
-    import seaborn  # here, because it takes a second or two, and a table needs none of it
+    """Set the style of all figures drawn from now on."""
+    import seaborn  # here: it takes one or two seconds, and tables do not need it
 
     seaborn.set_theme(
         context="notebook",

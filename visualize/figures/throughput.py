@@ -1,4 +1,4 @@
-"""Training speed by batch size: the height is the median of the processes, and every process is a dot."""
+"""Training speed by batch size: a bar for the median of the processes, a dot for each process."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def draw(results: Results, ax: Axes) -> Axes:
         ax: drawn into, and returned.
     """
     if results.ok["images_per_s"].dropna().empty:
-        return bars.say(ax, "No cell was timed to its end, so there is no speed to draw.")
+        return bars.say(ax, "No cell ran to its end with its speed measured, so there is nothing to draw.")
     labelled: set[str] = set()
     spots = list(bars.places(results))
     for place in spots:
@@ -72,8 +72,8 @@ FIGURE = Figure(
     title="Throughput",
     caption=(
         "Bar: median of the processes. Dot: one process. Line, from three processes on: 95 % interval of their "
-        "geometric mean. Number: speed-up over the reference in pairs, with a question mark where these pairs alone do "
-        "not tell it from 1. Comparisons rest on the pairs, not on these lines."
+        "geometric mean. Number: speed-up over the reference in pairs, with a question mark if the 95 % interval of "
+        "these pairs contains 1. Verdicts use the pairs, not the lines."
     ),
     draw=draw,
     describe=describe,

@@ -1,4 +1,4 @@
-"""Where gradients die: layer by step, the share of the gradient that a format flushes to zero."""
+"""Where gradients underflow: by layer and step, the share of gradient entries that a format flushes to zero."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from ampbench.visualize.read.frame import Results
 from ampbench.visualize.read.layers import flushed
 
 MOST_NAMED = 24
-"""Layers whose names fit beside a map; of more, every second, third … is named."""
+"""Names of layers that fit beside a heat map; with more layers every second, third … one is named."""
 
 SHARES = (0, 0.01, 0.05, 0.1, 0.2, 0.5, 1)
-"""Marked beside the map."""
+"""Ticks of the colour bar."""
 
 
 def draw(results: Results, ax: Axes) -> Axes:
-    """Draw the flushed share of gradients by layer and step, pale where nothing is lost.
+    """Draw the flushed share of gradients by layer and step, pale where nothing is flushed.
 
-    The scale is the same in every panel, and bent: the last tenths of a share would else hide the first.
+    The colour scale is the same in every panel. It is a power law, so that small shares are visible beside large ones.
 
     Args:
         results: of one subject, batch size and recipe.
         ax: drawn into, and returned.
 
     Raises:
-        ValueError: several recipes, which one map cannot hold.
+        ValueError: several recipes; one heat map shows one.
     """
     import seaborn
     from matplotlib.colors import PowerNorm
@@ -35,7 +35,7 @@ def draw(results: Results, ax: Axes) -> Axes:
     if shares["cell_id"].empty:
         return bars.say(ax, layer_samples.NOTHING)
     if shares["recipe"].nunique() > 1:
-        raise ValueError("a map is drawn for one recipe: say results.where(recipe=...) first")
+        raise ValueError("a heat map is drawn for one recipe: use results.where(recipe=...)")
     layers = shares.drop_duplicates("layer").sort_values("depth")["layer"].astype(str)
     grid = shares.astype({"layer": str}).pivot_table(index="layer", columns="step", values="value").reindex(layers)
     every = -(-len(grid) // MOST_NAMED)
@@ -73,7 +73,8 @@ FIGURE = Figure(
     title="Underflow",
     caption=(
         "Colour: share of the layer's nonzero gradient entries in strict fp32 that round to zero in the recipe's "
-        "compute dtype at its loss scale of that step; mean over seeds. Rows: layers, the input above. Columns: looks."
+        "compute dtype at the loss scale of that step; mean over seeds. Rows: layers, from the input down. Columns: "
+        "samples of the numerics probe."
     ),
     draw=draw,
     describe=describe,

@@ -1,1 +1,1 @@
-"""What rows say besides: of numbers, work, learning, failures. A sentence each."""
+"""Further findings, one sentence each: about numerics, work, learning and failures."""

@@ -1,4 +1,4 @@
-"""Failures that are known: recognised in the results, explained, and what to change."""
+"""Known failures: find them in the results, explain them, and say what to change."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ampbench.schema.learned import is_above_guessing
 from ampbench.visualize.read.frame import Results
 
 NEEDED = {"weights_dtype", "update", "num_classes", "num_test_images", "test_accuracy", "optimizer_impl"}
-"""Columns; the results of an older version may lack one."""
+"""Columns that are read; results of an older version may lack one."""
 
 
 def explanations(results: Results) -> list[str]:
@@ -23,9 +23,9 @@ def explanations(results: Results) -> list[str]:
 
 
 def _guessed(cell: pd.Series) -> bool:
-    """Whether a training learned nothing: by its record, and where an older one does not say by the same rule."""
-    if pd.notna(said := cell.get("learned")):
-        return not said
+    """Whether a training learned nothing, from its record; the rule is applied here to older records."""
+    if pd.notna(learned := cell.get("learned")):
+        return not learned
     known = [cell[name] for name in ("test_accuracy", "num_classes", "num_test_images")]
     if any(map(pd.isna, known)):
         return False
@@ -34,10 +34,10 @@ def _guessed(cell: pd.Series) -> bool:
 
 
 def _epsilon(cells: pd.DataFrame) -> list[str]:
-    """Pure fp16 with an Adam that is not fused, where fp32 does not fail as well."""
+    """Explain failures of pure fp16 with an Adam that is not fused, where fp32 does not fail too."""
     place = ["subject", "batch_size"]
-    beyond_help = cells.loc[cells["failed"] & (cells["precision"] == "fp32"), place].drop_duplicates()
-    cells = cells.merge(beyond_help, on=place, how="left", indicator="where").query("where == 'left_only'")
+    failed_in_fp32 = cells.loc[cells["failed"] & (cells["precision"] == "fp32"), place].drop_duplicates()
+    cells = cells.merge(failed_in_fp32, on=place, how="left", indicator="where").query("where == 'left_only'")
     pure = (cells["weights_dtype"] == "fp16") & (cells["update"] == "nearest")
     adam = cells[pure & cells["optimizer"].isin(["adam", "adamw"])]
     unfused, fused = (adam[adam["optimizer_impl"] == impl] for impl in ("foreach", "fused"))
@@ -46,13 +46,13 @@ def _epsilon(cells: pd.DataFrame) -> list[str]:
     words = (
         f"{unfused['failed'].sum()} of {len(unfused)} cells of pure fp16 with foreach Adam learn nothing: its eps "
         "of 1e-8 is 0 in fp16, whose smallest number is 6e-8, and where v = 0.001 g^2 is 0 too (|g| below 0.005) the "
-        "update divides by 0. Take optimizer_impl = 'fused', which computes it in fp32, or master_weights = true"
+        "update divides by 0. Use optimizer_impl = 'fused', which computes it in fp32, or master_weights = true"
     )
     return [words + (f"; fused, {fused['trained'].sum()} of {len(fused)} trained here." if len(fused) else ".")]
 
 
 def _small_batches(cells: pd.DataFrame) -> list[str]:
-    """One learning rate for batches small and large."""
+    """Explain failures of a learning rate with the smaller batch sizes only."""
     sentences = []
     for (model, _, rate), own in cells.groupby(["model", "data", "learning_rate"], sort=False):
         failing = {
@@ -63,12 +63,12 @@ def _small_batches(cells: pd.DataFrame) -> list[str]:
         }
         if failing:
             which = "; ".join(f"{recipe} at batch {_listed(sizes)}" for recipe, sizes in failing.items())
-            alike = " fp32 fails too, so precision is not the cause." if "fp32" in failing else ""
+            fp32_too = " fp32 fails too, so precision is not the cause." if "fp32" in failing else ""
             sentences.append(
-                f"{model} with a learning rate of {rate:g} learns nothing in {which}, and learns at every larger one. "
-                "The noise of an update grows with learning rate over batch size (Smith et al., 2018, \"Don't Decay "
-                'the Learning Rate, Increase the Batch Size", section 2): scale the learning rate with the batch.'
-                + alike
+                f"{model} with a learning rate of {rate:g} learns nothing in {which}, but learns at every larger "
+                "batch size. The noise of an update grows with learning rate over batch size (Smith et al., 2018, "
+                '"Don\'t Decay the Learning Rate, Increase the Batch Size", section 2): scale the learning rate with '
+                "the batch." + fp32_too
             )
     return sentences
 

@@ -1,4 +1,4 @@
-"""What the curves of a training say, in sentences: that it learned nothing, swings, or lost what it had."""
+"""Sentences about training curves: a training learned nothing, swings, or lost accuracy that it had."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from ampbench.visualize.read.frame import Results
 from ampbench.visualize.read.recipes import in_order
 
 MOST = 12
-"""Findings that are listed; a matrix that was set up wrongly has one for every row."""
+"""Most findings that are listed; a matrix with a wrong setting has one for every row."""
 
 
 def findings(results: Results) -> list[str]:
-    """Return a sentence for each recipe whose trainings learned nothing, swing or lost what they had.
+    """Return a sentence for each recipe whose trainings learned nothing, swing or lost accuracy that they had.
 
-    Taken from the records; of older ones, which do not say, told from their epochs by the same rule.
+    They come from the records. Older records have none, so the same rule is applied to their epochs.
     """
     ok = results.ok[results.ok["epochs"] > 0]
     notes = ok["learning_note"] if "learning_note" in ok else pd.Series(None, index=ok.index, dtype=object)
@@ -27,10 +27,14 @@ def findings(results: Results) -> list[str]:
         alike = ok[(ok["subject"] == subject) & (ok["batch_size"] == batch_size)]
         for recipe in in_order(own["recipe"]):
             here, every = own[own["recipe"] == recipe], int((alike["recipe"] == recipe).sum())
-            which = f", {len(here)} of {every} trainings, as seed {here['seed'].iloc[0]}" if every > 1 else ""
+            which = f", {len(here)} of {every} trainings, for example seed {here['seed'].iloc[0]}" if every > 1 else ""
             sentences.append(f"{subject} {recipe} at batch {batch_size}{which}: {here['note'].iloc[0]}.")
     more = len(sentences) - MOST
-    return sentences if more <= 1 else [*sentences[:MOST], f"{more} more rows: column learning_note of cells.parquet."]
+    return (
+        sentences
+        if more <= 1
+        else [*sentences[:MOST], f"{more} more rows: see the column learning_note of cells.parquet."]
+    )
 
 
 def _note(cell: pd.Series, results: Results) -> str | None:

@@ -1,4 +1,4 @@
-"""What the recipes' steps wait for and what they use of the board, in sentences."""
+"""Sentences about what limits the steps of each recipe, and how much of the board they use."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from ampbench.visualize.read.frame import Results
 from ampbench.visualize.read.recipes import in_order
 
 SHARE = re.compile(r"\d+%")
-"""The figure in a line of evidence."""
+"""The percentage in the evidence for a bound."""
 
 
 def findings(results: Results) -> list[str]:
-    """Return a sentence a subject and batch size; none where nothing of it was measured."""
+    """Return a sentence per subject and batch size; none where none of this was measured."""
     sentences = []
     for subject in results.subjects:
         for batch_size in results.where(subject=subject).batch_sizes:
@@ -29,7 +29,7 @@ def findings(results: Results) -> list[str]:
 
 
 def bounds(by_recipe: Mapping[str, pd.DataFrame]) -> list[str]:
-    """Say what bounds the steps of recipes; those with the same bound and kind of evidence share a clause."""
+    """Say what limits the steps of each recipe; recipes with the same bound and kind of evidence share a clause."""
     clauses: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for recipe, cells in by_recipe.items():
         labels = _known(cells, "bound")
@@ -40,14 +40,14 @@ def bounds(by_recipe: Mapping[str, pd.DataFrame]) -> list[str]:
             kind = SHARE.sub("{}", because, count=1)
             clauses.setdefault((label, kind), []).append((recipe, share.group() if share else ""))
     return [
-        f"{', '.join(recipe for recipe, _ in told)} {'is' if len(told) == 1 else 'are'} {label}-bound "
-        f"({kind.format(', '.join(share for _, share in told))})"
-        for (label, kind), told in clauses.items()
+        f"{', '.join(recipe for recipe, _ in own)} {'is' if len(own) == 1 else 'are'} {label}-bound "
+        f"({kind.format(', '.join(share for _, share in own))})"
+        for (label, kind), own in clauses.items()
     ]
 
 
 def use_of(cells: pd.DataFrame) -> str:
-    """Say a recipe's share of the peaks and its energy an image; empty if unknown."""
+    """Say a recipe's share of the peaks and its energy per image; empty if unknown."""
     parts = []
     for column, what in (("mfu_measured", "the measured"), ("mfu_vendor", "the vendor's")):
         share = _known(cells, column)
@@ -56,10 +56,10 @@ def use_of(cells: pd.DataFrame) -> str:
             parts.append(f"reaches {share.median():.0%} of {what} peak of {peak:,.3g} TFLOP/s")
     joules = _known(cells, "joules_per_image")
     if len(joules):
-        parts.append(f"takes {1e3 * joules.median():,.3g} mJ an image")
-    spoilt = _known(cells, "num_invalid_blocks").sum()
-    if spoilt:
-        parts.append(f"lost {spoilt:.0f} blocks to the board's slowdowns")
+        parts.append(f"takes {1e3 * joules.median():,.3g} mJ per image")
+    invalid = _known(cells, "num_invalid_blocks").sum()
+    if invalid:
+        parts.append(f"lost {invalid:.0f} blocks because the board slowed down")
     return ", ".join(parts)
 
 

@@ -1,7 +1,7 @@
 """The decision for one batch size: a recipe to use, the reference to keep, or what would decide between them.
 
-A recipe is recommended only if it is told to be faster than the reference, keeps the accuracy (equivalent or better,
-where accuracy was measured at all), and lost none of its replicates. Everything else is "keep" or "can't tell".
+A recipe is recommended only if its speed is judged faster than that of the reference, its accuracy is equivalent or
+better (where accuracy was measured), and none of its replicates failed. Everything else is "keep" or "can't tell".
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from ampbench.visualize.stats.effect import ALPHA, SAME
 
 Kind = Literal["use", "keep", "can't tell"]
 
-VOUCHING = ("fp32", "tf32")
-"""Recipes whose accuracy others may be compared with; among 16-bit ones alone all may have lost the same."""
+ACCURACY_REFERENCES = ("fp32", "tf32")
+"""Recipes that accuracies may be compared with: 16-bit recipes may all have lost the same accuracy."""
 
 LONE = "so there is nothing to compare it with"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Choice:
-    """The decision for one batch size; choices that say the same share a clause of the sentence."""
+    """The decision for one batch size; equal decisions share a clause of the sentence."""
 
     kind: Kind
     batch_size: int
     recipe: str = ""
     claim: str = ""
     evidence: str = ""
-    """The numbers behind the claim: what differs from batch size to batch size."""
+    """The numbers that support the claim; they differ between batch sizes."""
     tail: str = ""
-    """Caveats; `{more}` stands for how many more replicates would decide."""
+    """Caveats; `{more}` is replaced by the number of further replicates that would decide."""
     more: int = 0
 
 
@@ -56,8 +56,9 @@ def choose(batch_size: int, ok: pd.DataFrame, verdicts: list[Verdict]) -> Choice
         claim = f"only {reference} ran to its end, {LONE}"
         return Choice(kind="can't tell", batch_size=batch_size, claim=claim)
     fastest_first = sorted(verdicts, key=lambda v: -v.speed.estimate if v.speed.n else math.inf)
-    if reference not in VOUCHING and any(v.accuracy for v in verdicts):
-        claim = f"no {' or '.join(VOUCHING)} run ended well here, so {reference}'s accuracy cannot be compared with one"
+    if reference not in ACCURACY_REFERENCES and any(v.accuracy for v in verdicts):
+        missing = " or ".join(ACCURACY_REFERENCES)
+        claim = f"no {missing} run ended well here, so {reference}'s accuracy cannot be compared with one"
         nearest = fastest_first[0]
         return Choice(
             kind="can't tell", batch_size=batch_size, claim=claim, evidence=f"{nearest.recipe} {nearest.speed}"
@@ -71,20 +72,22 @@ def choose(batch_size: int, ok: pd.DataFrame, verdicts: list[Verdict]) -> Choice
     faster = [v for v in fastest_first if v.speed.verdict == "faster"]
     unsettled = [v for v in faster if v.why_open and not v.num_failed]
     winners = [v for v in faster if v.keeps_accuracy]
-    # Not told to be faster, but nothing excludes it either; NaN, an interval that there is not, excludes nothing.
-    blurred = [v for v in fastest_first if v.speed.verdict == "can't tell" and not math.log(v.speed.high or 1) <= SAME]
-    blurred.sort(key=lambda v: v.num_failed > 0)
+    # Not shown to be faster, but not excluded either. NaN means that there is no interval, which excludes nothing.
+    undecided = [
+        v for v in fastest_first if v.speed.verdict == "can't tell" and not math.log(v.speed.high or 1) <= SAME
+    ]
+    undecided.sort(key=lambda v: v.num_failed > 0)
     if winners:
         return _use(batch_size, ok, winners, unsettled)
     if unsettled:
         return _accuracy_open(batch_size, unsettled)
-    if blurred:
-        return _speed_open(batch_size, blurred)
+    if undecided:
+        return _speed_open(batch_size, undecided)
     return _keep(batch_size, reference, fastest_first, faster)
 
 
 def _learned_nothing(ok: pd.DataFrame, recipe: str) -> bool:
-    """Whether a training of a recipe is known to be no better than guessing; older rows do not say."""
+    """Whether a training of a recipe is known to be no better than guessing; older records do not say."""
     own = ok.loc[ok["precision"] == recipe]
     return "learned" in own and bool(own["learned"].isin([False]).any())
 
@@ -111,8 +114,8 @@ def _use(batch_size: int, ok: pd.DataFrame, winners: list[Verdict], unsettled: l
 
 
 def _accuracy_open(batch_size: int, unsettled: list[Verdict]) -> Choice:
-    hopeful = [v for v in unsettled if v.accuracy and v.accuracy.estimate >= -v.accuracy.margin]
-    best = (hopeful or unsettled)[0]
+    promising = [v for v in unsettled if v.accuracy and v.accuracy.estimate >= -v.accuracy.margin]
+    best = (promising or unsettled)[0]
     assert best.accuracy is not None, "accuracy that was not measured is not open"
     if best.too_coarse:
         tail = f": {best.why_open}"
@@ -131,8 +134,8 @@ def _accuracy_open(batch_size: int, unsettled: list[Verdict]) -> Choice:
     )
 
 
-def _speed_open(batch_size: int, blurred: list[Verdict]) -> Choice:
-    best = blurred[0]
+def _speed_open(batch_size: int, undecided: list[Verdict]) -> Choice:
+    best = undecided[0]
     n, more = best.speed.n, best.speed.more
     what = "seeds" if best.accuracy else "[measure] rounds"
     if n == 0:
@@ -148,7 +151,7 @@ def _speed_open(batch_size: int, blurred: list[Verdict]) -> Choice:
         kind="can't tell",
         batch_size=batch_size,
         recipe=best.recipe,
-        claim=f"{best.recipe} looks faster than {best.reference}"
+        claim=f"{best.recipe} may be faster than {best.reference}"
         if best.speed.estimate > 1
         else f"whether {best.recipe} is faster than {best.reference} is open",
         evidence=str(best.speed) + _blind(best),
@@ -164,16 +167,16 @@ def _keep(batch_size: int, reference: str, verdicts: list[Verdict], faster: list
         claim = f"no recipe that ran is faster, the nearest is {best.recipe}"
     elif best.num_failed:
         claim = f"{best.recipe} is faster, but not all of its runs ended well"
-        evidence += f", {best.num_failed} of {best.num_ok + best.num_failed} lost"
+        evidence += f", {best.num_failed} of {best.num_ok + best.num_failed} failed"
     else:
         claim = f"{best.recipe} is faster, but loses test accuracy"
         evidence += f", {best.accuracy}"
-    lean = [v for v in verdicts if v.speed.verdict == "same" and v.keeps_accuracy and v.memory_saved_share > 0.05]
+    smaller = [v for v in verdicts if v.speed.verdict == "same" and v.keeps_accuracy and v.memory_saved_share > 0.05]
     tail = _coarse(best) if not faster else ""
     if best.num_reference_failed:
-        tail += f"; {best.num_reference_failed} runs of {reference} itself were lost"
-    if lean:
-        least = max(lean, key=lambda v: v.memory_saved_share)
+        tail += f"; {best.num_reference_failed} runs of {reference} itself failed"
+    if smaller:
+        least = max(smaller, key=lambda v: v.memory_saved_share)
         tail += f"; {least.recipe} is as fast and takes less memory"
     return Choice(kind="keep", batch_size=batch_size, recipe=reference, claim=claim, evidence=evidence, tail=tail)
 
@@ -183,10 +186,10 @@ def _coarse(verdict: Verdict) -> str:
     if not verdict.too_coarse or verdict.accuracy is None or verdict.accuracy.verdict != "can't tell":
         return ""
     enough = images_that_decide(verdict.accuracy.margin)
-    return f"; on accuracy can't tell, equivalence takes {enough:,} test images or more"
+    return f"; can't tell for accuracy, as equivalence needs {enough:,} test images or more"
 
 
 def _blind(verdict: Verdict) -> str:
-    """Say how large a gain these pairs would have shown; empty where they show none at all."""
+    """Say how large a gain these pairs would have shown; empty where no gain up to 100 % would be visible."""
     gain = verdict.speed.detectable
     return f"; a gain of {gain:.0%} would have shown" if gain <= 1 else ""

@@ -1,7 +1,7 @@
-"""What may be said of B against A, for every cell that both sides ran.
+"""The comparison of B with A, for every cell that both sides ran.
 
-The sides go through `verdict.judge` as if A were the reference and B another recipe: pairs by seed and round, Welch's
-interval where fewer than two pair up, Holm over all rows.
+`verdict.judge` judges the sides as if A were the reference and B another recipe: pairs by seed and round, Welch's
+interval where there are fewer than two pairs, Holm over all rows.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ from ampbench.visualize.stats.statistics import Difference, Ratio
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Comparison:
-    """Cells of A against the cells of B that match them."""
+    """Cells of A compared with the cells of B that match them."""
 
     axes: dict[str, str]
     """Setting -> its value, or `fp32 → bf16_amp` where the sides differ in it."""
     a: Replicates
     b: Replicates
-    """What the cells of a side say together."""
+    """The cells of each side, combined."""
     speed: Ratio
     """Images/s of B over those of A."""
     memory: Ratio
-    """Steady peak of B over that of A; its word is meant for speeds, and unused."""
+    """Steady peak of B over that of A; its verdict is meant for speeds and is not used."""
     accuracy: Difference | None
-    """Final test accuracy of B minus that of A in points; None where no two seeds pair up, or one was only timed."""
+    """Final test accuracy of B minus that of A in points; None without a pair of seeds, or if a side was only timed."""
 
     @property
     def name(self) -> str:
@@ -48,7 +48,7 @@ class Comparison:
 
     @property
     def points(self) -> float:
-        """Mean accuracy of B minus that of A in points, over pairs where there are any; NaN if one was only timed."""
+        """Mean accuracy of B minus that of A in points, over pairs if there are any; NaN if a side was only timed."""
         if self.accuracy:
             return self.accuracy.estimate
         a, b = self.a.test_accuracy, self.b.test_accuracy
@@ -57,27 +57,27 @@ class Comparison:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
-    """All that two sides say."""
+    """The result of a comparison of two sides."""
 
     comparisons: list[Comparison]
     differs: list[str]
-    """What was not alike in how the sides were measured; empty unless one insisted."""
+    """What differed in how the sides were measured; empty unless `mixed` allows differences."""
     notes: list[str]
-    """What to know before using the numbers, a sentence each."""
+    """What to know before using the numbers, one sentence each."""
 
 
 def compare(a: Side, b: Side, *, mixed: bool = False) -> Outcome:
     """Compare every cell of A with those of B that match it, all as one family.
 
     Raises:
-        ResultsError: nothing matches, or the sides were not measured alike and `mixed` does not insist.
+        ResultsError: nothing matches, or the sides were not measured alike and `mixed` is not set.
     """
     matches, notes = match(a, b)
     differs = differences(a, matches)
     if differs and not mixed:
         raise ResultsError(
-            f"A and B were not measured alike: {'; '.join(differs)}; measure both in one environment, or say --mixed "
-            "to compare them all the same"
+            f"A and B were not measured alike: {'; '.join(differs)}; measure both in one environment, or use --mixed "
+            "to compare them anyway"
         )
     cells = pd.concat(
         [
@@ -91,7 +91,7 @@ def compare(a: Side, b: Side, *, mixed: bool = False) -> Outcome:
     effects = []
     for i in range(len(matches)):
         own = cells[(cells["subject"] == i) & (cells["status"] == "ok")]
-        own = own[:0] if own["memory_instrument"].nunique() > 1 else own  # two instruments, two meanings
+        own = own[:0] if own["memory_instrument"].nunique() > 1 else own  # values of two instruments cannot be compared
         effects.append(effect_of(own, "A", "B", "steady_peak_bytes", unpaired=True))
     alphas = statistics.holm([effect.p_difference for effect in effects])
     comparisons = [
@@ -109,7 +109,7 @@ def compare(a: Side, b: Side, *, mixed: bool = False) -> Outcome:
 
 
 def _as_recipe(cells: pd.DataFrame, name: str, number: int) -> pd.DataFrame:
-    """Return the cells as `judge` takes them: a side is a recipe, a row a subject, a seed what makes a pair."""
+    """Return the cells as `judge` takes them: the side as the recipe, the row as the subject, the seed as the group."""
     kept = cells[list(NEEDED["cells"])]
     return kept.assign(subject=number, recipe=name, batch_size=0, group_id=cells["seed"].astype(str))
 
@@ -126,9 +126,13 @@ def _notes(a: Side, b: Side, matches: Sequence[Match]) -> list[str]:
             found += [f"{side.results.folder}: {note}" for note in notes_of(side.results)]
     shared = len(set(a.cells["cell_id"]) & set(b.cells["cell_id"])) if same_folder else 0
     if shared:
-        found.append(f"{count(shared, 'cell is', 'cells are')} on both sides; compared with itself it says nothing.")
+        found.append(
+            f"{count(shared, 'cell is', 'cells are')} on both sides; comparing a cell with itself shows nothing."
+        )
     boards = [[values_of(own["board"]) for own in one.sides if "board" in own] for one in matches]
     apart = sum(len(set(pair)) > 1 for pair in boards)
     if apart:
-        found.append(f"{apart} of {len(matches)} compare different boards; two of one product differ in speed.")
+        found.append(
+            f"{apart} of {len(matches)} compare different boards; two boards of the same product can differ in speed."
+        )
     return found

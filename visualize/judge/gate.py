@@ -1,6 +1,6 @@
-"""When a comparison fails a build: `slower>2%`, `memory>5%`, `accuracy<-0.5`.
+"""Limits at which a comparison fails a build: `slower>2%`, `memory>5%`, `accuracy<-0.5`.
 
-A gate compares the end of the interval with its limit, never the point: it fails on what is established, not on noise.
+A gate compares the end of the interval with its limit, not the estimate, so that noise alone does not fail it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ampbench.visualize.read.files import ResultsError
 
 FORM = re.compile(r"\s*(?:(slower|memory)\s*>\s*(\d+(?:\.\d+)?)\s*%|(accuracy)\s*<\s*-\s*(\d+(?:\.\d+)?))\s*")
 LEAST = {"slower": 1.0, "memory": 0.0, "accuracy": MARGIN_POINTS}
-"""Speeds within 1 % and accuracies within the margin are the same by the rule of every verdict."""
+"""Smallest limits: all verdicts treat speeds within 1 %, and accuracies within the margin, as the same."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,7 +28,7 @@ class Gate:
     limit: float
 
     def breaks(self, comparison: Comparison) -> bool | None:
-        """Return whether B is beyond the limit; None where the interval leaves it open, or there is none."""
+        """Return whether B is beyond the limit; None where the interval does not decide, or there is none."""
         if self.quantity == "accuracy":
             found = comparison.accuracy
             if found is None or found.low >= -self.limit:
@@ -41,7 +41,7 @@ class Gate:
         return True if comparison.memory.low > edge else False if comparison.memory.high <= edge else None
 
     def why(self, comparison: Comparison) -> str:
-        """Return the comparison and the number that the gate is about."""
+        """Return the comparison and the number that the gate limits."""
         found = {"slower": comparison.speed, "memory": comparison.memory, "accuracy": comparison.accuracy}[
             self.quantity
         ]
@@ -49,10 +49,10 @@ class Gate:
 
 
 def parse(text: str) -> Gate:
-    """Read a gate: `slower>2%` is images/s of B below 98 % of A's, `memory>5%` its peak above 105 %.
+    """Read a gate: `slower>2%` means images/s of B below 98 % of A's, `memory>5%` a peak above 105 % of A's.
 
     Raises:
-        ResultsError: it is written otherwise, or its limit is none that a verdict can tell.
+        ResultsError: the text has another form, or the limit is smaller than a verdict can show.
     """
     match = FORM.fullmatch(text)
     if not match:

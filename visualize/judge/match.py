@@ -1,8 +1,8 @@
-"""Which cells of one side were asked for the same as which of the other, and in what else the two sides differ.
+"""Match the cells of two sides that have the same settings, and find in what else the sides differ.
 
-A cell of A and one of B match if they were asked for the same: every setting but seed and round, which tell the
-processes of one cell apart. A setting that a selection names, and of which the sides share no value, is what is
-compared; all others must be equal.
+A cell of A and a cell of B match if their settings are equal. Seed and round may differ: they tell the processes of
+one cell apart. A setting that a selection names, and of which the sides share no value, may also differ: it is what is
+compared.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from ampbench.visualize.read.tidy import REPLICATED
 from ampbench.visualize.read.words import words_of
 
 SHOWN = ("model", "data", "batch_size", "precision")
-"""Settings that every row names; others only where they tell rows apart."""
+"""Settings that every row names; other settings are named only where they tell rows apart."""
 PART_OF = {"precision": "loss_scale"}
-"""A setting -> another that belongs to it, and may differ where it does."""
+"""A setting -> a second one that belongs to it, and may differ where the first differs."""
 # fmt: off
 ENVIRONMENT = (
     "machine", "cpu", "num_cores", "power_cap_w", "driver", "cuda", "cudnn", "torch", "python", "switches",
     "method_version",
 )
 # fmt: on
-"""Columns in which two sides must agree, or a ratio says something of the machine."""
+"""Columns in which two sides must agree; otherwise their ratio also measures the difference of the machines."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Match:
-    """Cells of A and those of B that were asked for the same."""
+    """Cells of A and the cells of B with the same settings."""
 
     axes: dict[str, str]
     """Setting -> its value, or `fp32 → bf16_amp` where the sides differ in it."""
@@ -46,12 +46,12 @@ class Match:
 
     @property
     def ran(self) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """Those of each side that ran to their end."""
+        """The cells of each side that ran to their end."""
         return self.a[self.a["status"] == "ok"], self.b[self.b["status"] == "ok"]
 
 
 def match(a: Side, b: Side) -> tuple[list[Match], list[str]]:
-    """Return the matches, and a sentence for each side of which some cells match nothing.
+    """Return the matches, and a sentence for each side that has cells which match nothing.
 
     Raises:
         ResultsError: nothing in A matches anything in B.
@@ -59,7 +59,7 @@ def match(a: Side, b: Side) -> tuple[list[Match], list[str]]:
     known = dict.fromkeys((*SHOWN, *a.results.settings, *b.results.settings, "environment_id"))
     axes = [name for name in known if name not in REPLICATED]
     texts = [_texts(side, axes) for side in (a, b)]
-    # An older ampbench had fewer settings: a column that only one side has is no reason against a match.
+    # An older ampbench had fewer settings: a column that only one side has does not prevent a match.
     one_sided = {name for name in axes if (name in a.cells) != (name in b.cells)}
     may_differ = a.named | b.named | one_sided | {"environment_id"}
     free = [name for name in axes if name in may_differ and not set(texts[0][name]) & set(texts[1][name])]
@@ -83,15 +83,15 @@ def match(a: Side, b: Side) -> tuple[list[Match], list[str]]:
     ]
     notes = []
     for side, own, there in ((a, of_a, {i for i, _ in met}), (b, of_b, {j for _, j in met})):
-        lonely = [" ".join(key[fixed.index(n)] for n in SHOWN if n in fixed) for key in own if key not in there]
-        if lonely:
-            listed = ", ".join(dict.fromkeys(lonely[:3])) + (", ..." if len(lonely) > 3 else "")
-            notes.append(f"{len(lonely)} of {len(own)} of {side.name} match nothing on the other side: {listed}.")
+        unmatched = [" ".join(key[fixed.index(n)] for n in SHOWN if n in fixed) for key in own if key not in there]
+        if unmatched:
+            listed = ", ".join(dict.fromkeys(unmatched[:3])) + (", ..." if len(unmatched) > 3 else "")
+            notes.append(f"{len(unmatched)} of {len(own)} of {side.name} match nothing on the other side: {listed}.")
     return matches, notes
 
 
 def differences(a: Side, matches: Sequence[Match]) -> list[str]:
-    """Say in what the matched sides differ that no selection can name."""
+    """Say in what the matched sides differ that is not a setting: the environment and the data."""
     both = [one.ran for one in matches if not any(own.empty for own in one.ran)]
     if not both:
         return []
@@ -115,7 +115,7 @@ def values_of(column: pd.Series) -> str:
 def _texts(side: Side, axes: Sequence[str]) -> pd.DataFrame:
     texts = pd.DataFrame({n: words_of(side.cells[n]) if n in side.cells else "" for n in axes}, index=side.cells.index)
     environments = side.ok["environment_id"].dropna().unique()
-    if len(environments) == 1:  # a cell that never started has none, and belongs to the others all the same
+    if len(environments) == 1:  # a cell that never started has none; it belongs to the others
         texts["environment_id"] = str(environments[0])
     return texts
 
@@ -129,4 +129,4 @@ def _why_nothing(fixed: Sequence[str], of_a: list[tuple[str, ...]], of_b: list[t
     nearest = min(pairs, key=len)
     listed = ", ".join(f"{name} ({x} in A, {y} in B)" for name, x, y in nearest)
     options = " ".join(f"--{side} {d[0]}={d[i]}" for d in nearest for i, side in ((1, "a"), (2, "b")))
-    return f"nothing in A matches anything in B: the nearest differ in {listed}; to compare across it, say {options}"
+    return f"nothing in A matches anything in B: the nearest differ in {listed}; to compare these values, add {options}"

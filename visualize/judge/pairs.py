@@ -1,4 +1,4 @@
-"""Pairs of processes, which share everything but the precision, and what a recipe changes within them."""
+"""Pairs of processes that differ only in the precision, and the effect of a recipe within the pairs."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from ampbench.visualize.stats import effect
 from ampbench.visualize.stats.effect import Effect
 
 PAIRED = ["group_id", "round", "environment_id"]
-"""What two cells share to be a pair."""
+"""Columns in which the two cells of a pair are equal."""
 
 
 def effect_of(ok: pd.DataFrame, a: str, b: str, column: str = "images_per_s", *, unpaired: bool = False) -> Effect:
-    """Return the effect on log(b / a) of a column; over all processes where `unpaired` and fewer than two pair up."""
+    """Return the effect on log(b / a) of a column: over pairs, or all processes if `unpaired` and below 2 pairs."""
     ratios = log_ratios(ok, a, b, column)
     if not unpaired or len(ratios) > 1:
         return effect.paired(ratios)
@@ -23,13 +23,13 @@ def effect_of(ok: pd.DataFrame, a: str, b: str, column: str = "images_per_s", *,
 
 
 def log_ratios(ok: pd.DataFrame, a: str, b: str, column: str = "images_per_s") -> list[float]:
-    """Return log(b / a) of a column, the speed unless told otherwise, one per pair of processes."""
+    """Return log(b / a) of a column (by default the speed), one value per pair of processes."""
     pairs = _pairs(ok.loc[positive(ok[column]).index], column, a, b)
     return list(np.log(pairs[b] / pairs[a]))
 
 
 def positive(column: pd.Series) -> pd.Series:
-    """Return the values that a ratio can be made of: positive and finite."""
+    """Return the values that a ratio can be computed from: positive and finite."""
     return column[(column > 0) & (column < math.inf)]
 
 

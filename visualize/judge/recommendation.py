@@ -1,4 +1,4 @@
-"""From verdicts to one sentence a subject: which recipe to train in, on what evidence, or what would decide."""
+"""From verdicts to one sentence per subject: the recipe to train in and the evidence, or what would decide."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ampbench.visualize.judge.choice import LONE, Choice, Kind, choose
 from ampbench.visualize.judge.verdict import Verdict
 
 MANY = 3
-"""Subjects of one recipe each, as runs by flags are, that are told in one sentence."""
+"""From this number on, subjects with only one recipe each (such as runs of run_one.py) share one sentence."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,7 +25,7 @@ class Recommendation:
 
 
 def recommend(cells: pd.DataFrame, verdicts: Iterable[Verdict]) -> list[Recommendation]:
-    """Return one recommendation a subject; subjects that nothing was held against share one, where they are many.
+    """Return one recommendation per subject; `MANY` or more subjects with only one recipe share one.
 
     Args:
         cells: `Results.cells`.
@@ -48,7 +48,7 @@ def recommend(cells: pd.DataFrame, verdicts: Iterable[Verdict]) -> list[Recommen
         return found
     words = (
         f"Can't tell for {len(lone)} subjects of {len(found)}: of each only one recipe ran to its end, {LONE}; run one "
-        "of them in another recipe, all else alike."
+        "of them in another recipe, with all other settings equal."
     )
     shared = Recommendation(subject=found[lone[0]].subject, sentence=words, decided=False)
     return [one for i, one in enumerate(found) if i not in lone] + [shared]

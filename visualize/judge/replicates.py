@@ -1,4 +1,4 @@
-"""What the processes of one cell say together: a median speed and memory, a mean accuracy, or what went wrong."""
+"""The processes of one cell combined: median speed and memory, mean accuracy, or what went wrong."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from ampbench.schema.memory import MIB
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Replicates:
-    """Cells that were asked for the same but seed and round; None where nothing was measured."""
+    """Cells whose settings are equal except seed and round; None where nothing was measured."""
 
     status: str
-    """`ok`, or the commonest of what went wrong."""
+    """`ok`, or the most frequent of the other statuses."""
     because: str | None
-    """Of that status."""
+    """The reason for that status."""
     num_cells: int
     n: int
     """Processes that ran to their end."""
@@ -31,11 +31,11 @@ class Replicates:
     """Mean, as a share."""
     test_accuracy_sd: float | None
     chance: float | None
-    """Accuracy of guessing, where every cell diverged."""
+    """Mean accuracy if every cell diverged: that of guessing."""
 
 
 def replicates_of(cells: pd.DataFrame) -> Replicates:
-    """Return what cells of one recipe, batch size and subject have in common."""
+    """Combine the cells of one recipe, batch size and subject."""
     ok = cells[cells["status"] == "ok"]
     bad = cells[cells["status"] != "ok"]
     speed, accuracy = ok["images_per_s"].dropna(), ok.loc[ok["epochs"] > 0, "test_accuracy"].dropna()
@@ -57,5 +57,5 @@ def replicates_of(cells: pd.DataFrame) -> Replicates:
 
 
 def _known(number: float) -> float | None:
-    """Return a number; None for what a mean over nothing is."""
+    """Return a number; None for NaN, which is the mean over nothing."""
     return None if pd.isna(number) else float(number)

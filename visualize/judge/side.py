@@ -25,9 +25,9 @@ class Side:
     conditions: tuple[str, ...]
     """The `key=value[,value…]` that chose them."""
     named: frozenset[str]
-    """Settings that were named for this side alone."""
+    """Settings that were named for this side only."""
     cells: pd.DataFrame
-    """Those chosen, less the excluded ones."""
+    """The chosen cells, without the excluded ones."""
 
     @property
     def ok(self) -> pd.DataFrame:
@@ -68,9 +68,7 @@ def choose(name: str, results: Results, own: Sequence[str] = (), both: Sequence[
     side = Side(name=name, results=results, conditions=(*both, *own), named=named, cells=cells)
     if side.ok.empty:
         why = "; ".join(reasons(cells)) or "all are excluded"
-        raise ResultsError(
-            f"{name}: {side.source}: no cell ran to its end ({why}); mend that and run them with --again"
-        )
+        raise ResultsError(f"{name}: {side.source}: no cell ran to its end ({why}); fix that and run them with --again")
     if positive(side.ok["images_per_s"]).empty:
         raise ResultsError(f"{name}: {side.source}: no cell holds images/s above zero; run its experiment again")
     return side

@@ -1,8 +1,8 @@
-"""What the cells say about each recipe against the reference: speed, accuracy, memory, and why not if nothing.
+"""The verdict on each recipe against the reference: speed, accuracy and memory, or why there is none.
 
-Pairs share `group_id`, round and environment: the same everything but the precision, on the same machine. All
-comparisons of one folder are one family, so a matrix of many recipes has to show more than a single pair would.
-`visualize.compare` has its two sides judged here too, as if they were two recipes.
+The cells of a pair share `group_id`, round and environment: they differ only in the precision and ran on the same
+machine. All comparisons of one folder are one family, so a matrix of many recipes needs stronger evidence than a single
+comparison. `visualize.compare` judges its two sides here too, as if they were two recipes.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ class Verdict:
     """`fp32` if a cell of it ran to its end, else the first recipe with one."""
     speed: Ratio
     accuracy: Difference | None
-    """None where either of the two was only timed."""
+    """None if one of the two was only timed."""
     num_test_images: int | None
     num_ok: int
     """Cells of the recipe that ran to their end."""
     num_failed: int
-    """Cells of the recipe that were started and did not, a divergence above all."""
+    """Cells of the recipe that were started and did not run to their end, for example because they diverged."""
     num_reference_failed: int
     """Cells of the reference that were started and did not run to their end."""
     memory_saved_share: float
@@ -47,7 +47,7 @@ class Verdict:
 
     @property
     def too_coarse(self) -> bool:
-        """Whether a single test image is more than half the margin: no equivalence can be seen on such a set."""
+        """Whether one test image counts for more than half the margin: such a test set cannot show equivalence."""
         return (
             self.accuracy is not None
             and self.num_test_images is not None
@@ -56,20 +56,20 @@ class Verdict:
 
     @property
     def keeps_accuracy(self) -> bool:
-        """Whether nothing speaks against the recipe's accuracy, and no replicate was lost on the way."""
-        told = self.accuracy is None or self.accuracy.verdict in ("equivalent", "better")
-        return told and not self.num_failed
+        """Whether the accuracy is equivalent, better or not measured, and no replicate failed."""
+        kept = self.accuracy is None or self.accuracy.verdict in ("equivalent", "better")
+        return kept and not self.num_failed
 
     @property
     def why_open(self) -> str:
-        """Why the accuracy cannot be told, and what would decide; empty if it can, or was not measured."""
+        """Why the accuracy is undecided, and what would decide; empty if it is decided or was not measured."""
         d = self.accuracy
         if d is None or d.verdict != "can't tell":
             return ""
         if self.too_coarse and self.num_test_images:
             return (
-                f"one of {self.num_test_images:,} test images is {100 / self.num_test_images:.2f} points against a "
-                f"margin of {d.margin:g}, so that equivalence takes {images_that_decide(d.margin):,} images or more"
+                f"one of {self.num_test_images:,} test images counts for {100 / self.num_test_images:.2f} points, "
+                f"with a margin of {d.margin:g}, so equivalence needs {images_that_decide(d.margin):,} images or more"
             )
         more = f"about {d.more} more seeds" if d.more else "no affordable number of seeds"
         return f"{d} after {count(d.n, 'seed', 'seeds')}; {more} would decide"
@@ -80,7 +80,7 @@ def judge(cells: pd.DataFrame, *, unpaired: bool = False) -> list[Verdict]:
 
     Args:
         cells: `Results.cells`.
-        unpaired: compare the speeds of all processes where fewer than two pair up.
+        unpaired: compare the speeds of all processes where there are fewer than two pairs.
     """
     drafts: list[tuple[Verdict, Effect, list[float]]] = []
     for (subject, batch_size), rows in cells.groupby(["subject", "batch_size"], sort=True):
@@ -123,9 +123,9 @@ def judge(cells: pd.DataFrame, *, unpaired: bool = False) -> list[Verdict]:
                 resolution=grains[i],
             )
             verdict = dataclasses.replace(verdict, accuracy=accuracy)
-            # A coarse test set can show no equivalence, and no small difference; a collapse it shows well enough.
-            told = accuracy.verdict in ("better", "worse") and abs(accuracy.estimate) > accuracy.margin + 2 * grains[i]
-            if verdict.too_coarse and not told:
+            # A small test set cannot show equivalence or a small difference, but it can show a large one.
+            large = accuracy.verdict in ("better", "worse") and abs(accuracy.estimate) > accuracy.margin + 2 * grains[i]
+            if verdict.too_coarse and not large:
                 verdict = dataclasses.replace(
                     verdict, accuracy=dataclasses.replace(accuracy, verdict="can't tell", more=None)
                 )
@@ -139,7 +139,7 @@ def images_that_decide(margin: float) -> int:
 
 
 def reference_of(ok: pd.DataFrame) -> str:
-    """Return `fp32` if it is there, else the first recipe; empty if there is none."""
+    """Return `fp32` if a cell of it is there, else the first recipe; an empty string if there is none."""
     names = in_order(ok["recipe"])
     return REFERENCE if REFERENCE in names else next(iter(names), "")
 

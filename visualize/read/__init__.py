@@ -1,1 +1,1 @@
-"""Parquet to frames."""
+"""Read Parquet files into frames."""

@@ -1,4 +1,4 @@
-"""The files of a folder of results: each read, or refused in one line that ends with the next move."""
+"""Read the files of a folder of results, or raise an error of one line that ends with what to do next."""
 
 from __future__ import annotations
 
@@ -30,30 +30,30 @@ NEEDED: dict[str, tuple[str, ...]] = {
     "memory": ("cell_id", "event", "allocated_bytes"),
     "exponents": ("cell_id", "step", "epoch", "layer", "tensor", "exponent", "count"),
 }
-"""Columns without which nothing can be said."""
+"""Columns that each file must have."""
 WORDS = {
     "cell_id", "group_id", "status", "because", "model", "data", "precision", "loss_scale", "memory_instrument",
     "environment_id", "machine", "torch", "compute_dtype", "layer", "tensor", "quantity", "moment", "category",
     "call_site",
 }
-"""Those of them that hold text; the others hold numbers."""
+"""The columns of `NEEDED` that hold text; the others hold numbers."""
 # fmt: on
 
 
-REJOINS = "the experiment's own command rejoins it from runs/"
-"""The next move for a joined table that is not what it should be."""
+REJOINS = "run the experiment again to rejoin it from runs/"
+"""What to do about a joined table that is missing or does not match the cells."""
 
 
 class ResultsError(ValueError):
-    """The folder holds no results that can be read or compared; one line that ends with the next move."""
+    """The results cannot be read or compared. The message is one line that ends with what to do next."""
 
 
 def read_table(folder: Path, name: str, *, only: str | None = None) -> pa.Table:
-    """Read one file; an absent one other than cells.parquet is a table without rows.
+    """Read one file; a missing file gives a table without rows.
 
     Raises:
-        ResultsError: the file is damaged, or lacks a column of `NEEDED`, or holds text in one of numbers; or its
-            columns, with `cells` those of any file, have the names of another version.
+        ResultsError: the file is damaged, lacks a column of `NEEDED`, or holds text in a column of numbers; or its
+            columns have the names of another version (for `cells`, the columns of any file).
     """
     path = folder / table_file(name)
     for table in NEEDED if name == "cells" else (name,):
@@ -61,7 +61,7 @@ def read_table(folder: Path, name: str, *, only: str | None = None) -> pa.Table:
     if not path.exists():
         return pa.table({column: pa.array([], _empty_type(column)) for column in NEEDED[name]})
     schema = _schema(path)
-    # Ids repeat for every step of a run: read as a dictionary they cost one code a row instead of a string.
+    # Ids repeat for every step of a run: read as a dictionary, each row costs one code instead of a string.
     words = [] if name == "cells" else [f.name for f in schema if pa.types.is_string(f.type)]
     try:
         table = pq.read_table(path, columns=only and [only], read_dictionary=words, memory_map=True)
@@ -90,7 +90,7 @@ def to_frame(table: pa.Table) -> pd.DataFrame:
 
 
 def read_labels(folder: Path) -> dict[str, tuple[str, str]]:
-    """Return column -> label and unit over all files; where two have a column of one name, that of the cells counts."""
+    """Return column -> label and unit over all files; for a column in several, the cells count."""
     labels = {}
     for path in (folder / table_file(name) for name in reversed(NEEDED)):
         for f in _schema(path) if path.exists() else ():
@@ -100,19 +100,19 @@ def read_labels(folder: Path) -> dict[str, tuple[str, str]]:
 
 
 def missing(folder: Path, cell_ids: Collection[str], expected: Collection[str]) -> list[str]:
-    """Return what the tables lack of the cells' traces, a sentence each without its full stop.
+    """Return what is missing in the tables of the cells' traces, one sentence each, without its full stop.
 
     Args:
         folder: of results.
-        cell_ids: of cells.parquet.
-        expected: tables that cells like these leave rows in.
+        cell_ids: the ids in cells.parquet.
+        expected: tables in which these cells must have rows.
     """
     found = [f"{folder / file}: {reason}" for file, reason in _left_out(folder).items()]
     for name in (name for name in NEEDED if name != "cells"):
         path = folder / table_file(name)
         if not path.exists():
             if name in expected:
-                found.append(f"{path}: is not there, so nothing is drawn from it; {REJOINS}")
+                found.append(f"{path}: is missing, so nothing is drawn from it; {REJOINS}")
             continue
         try:
             ids = read_table(folder, name, only="cell_id")["cell_id"].unique().to_pylist()
@@ -136,7 +136,7 @@ def _left_out(folder: Path) -> dict[str, str]:
 
 
 def _refuse_other_names(folder: Path, name: str) -> None:
-    """Refuse a table whose columns have the names of another version; one that cannot be read is refused as such."""
+    """Raise if the columns of a table have the names of another version; a damaged file is not reported here."""
     with suppress(pa.ArrowException, OSError):
         because = refusal(folder, name, pq.read_schema(folder / table_file(name)))
         if because:
@@ -153,8 +153,8 @@ def _schema(path: Path) -> pa.Schema:
 def _damaged(path: Path, error: Exception) -> ResultsError:
     reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(". ")
     return ResultsError(
-        f"{path}: is damaged or no Parquet file ({reason}); delete it and run the experiment again, which rejoins it "
-        "from runs/"
+        f"{path}: is damaged or not a Parquet file ({reason}); delete it and run the experiment again, which rejoins "
+        "it from runs/"
     )
 
 

@@ -1,11 +1,11 @@
 """From a folder of results to tidy frames.
 
     results = read("results/quickstart")
-    results.cells      one row a cell, whatever became of it
-    results.epochs     one row an epoch, with subject, recipe, batch_size, seed and status of its cell
-    results.steps      likewise, read when first asked for; so are results.blocks, layers and exponents
+    results.cells      one row per cell, of any status
+    results.epochs     one row per epoch, with subject, recipe, batch_size, seed and status of its cell
+    results.steps      one row per step, the same; read when first used, as are results.blocks, layers and exponents
 
-What stands in them besides what was stored: see `tidy`.
+`tidy` describes the columns that are added to the stored ones.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from ampbench.visualize.read.selection import selected
 from ampbench.visualize.read.tidy import settings, tidy
 
 JOINED = ("subject", "recipe", "batch_size", "seed", "status")
-"""What a cell lends to the rows of its epochs, steps and blocks."""
+"""Columns of a cell that are added to the rows of its epochs, steps and blocks."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,7 @@ class Results:
     known_ids: frozenset[str] = dataclasses.field(repr=False)
     """Of all cells of the folder."""
     load: Callable[[str], pd.DataFrame] = dataclasses.field(repr=False)
-    """Table -> its rows for all cells of the folder; remembered."""
+    """Table -> its rows for all cells of the folder; each table is read once."""
 
     @property
     def question(self) -> str:
@@ -55,37 +55,37 @@ class Results:
 
     @functools.cached_property
     def epochs(self) -> pd.DataFrame:
-        """One row an epoch."""
+        """One row per epoch."""
         return self._of_cells("epochs")
 
     @functools.cached_property
     def steps(self) -> pd.DataFrame:
-        """One row a step."""
+        """One row per step."""
         return self._of_cells("steps")
 
     @functools.cached_property
     def blocks(self) -> pd.DataFrame:
-        """One row a block of timed steps."""
+        """One row per block of timed steps."""
         return self._of_cells("blocks")
 
     @functools.cached_property
     def layers(self) -> pd.DataFrame:
-        """One row a sample, layer and quantity of the numerics probe."""
+        """One row per sample, layer and quantity of the numerics probe."""
         return self._of_cells("layers")
 
     @functools.cached_property
     def exponents(self) -> pd.DataFrame:
-        """One row a sample, layer and exponent."""
+        """One row per sample, layer and exponent."""
         return self._of_cells("exponents")
 
     @functools.cached_property
     def missing(self) -> list[str]:
-        """What the tables lack, a sentence each."""
+        """What is missing in the tables, one sentence each."""
         expected = [*["steps", "blocks"] * (len(self.ok) > 0), *["epochs"] * bool((self.ok["epochs"] > 0).any())]
         return missing(self.folder, self.known_ids, expected)
 
     def of_one_cell_each(self, table: str) -> pd.DataFrame:
-        """Return the rows of a table that the first finished cell of each recipe left."""
+        """Return the rows of a table that belong to the first finished cell of each recipe."""
         first = self.ok.sort_values(["batch_size", "seed", "round"]).drop_duplicates("recipe")
         rows = self._of_cells(table)
         return rows[rows["cell_id"].isin(first["cell_id"])]
@@ -118,7 +118,7 @@ class Results:
         return dataclasses.replace(self, cells=cells)
 
     def label(self, name: str, unit: str | None = None) -> str:
-        """Return an axis label such as `throughput (images/s)`; `unit` stands in when a plot converts."""
+        """Return an axis label such as `throughput (images/s)`; `unit` replaces the stored unit if it is given."""
         label, stored = self.labels.get(name, (name, ""))
         unit = stored if unit is None else unit
         return f"{label} ({unit})" if unit else label
@@ -129,8 +129,8 @@ class Results:
         place = known.get_indexer(rows["cell_id"].cat.categories)[rows["cell_id"].cat.codes]
         if (place < 0).any():
             rows, place = rows[place >= 0], place[place >= 0]
-        lent: dict[str, Any] = {name: self.cells[name].astype("category").array.take(place) for name in JOINED}
-        joined: pd.DataFrame = rows.assign(**lent)
+        added: dict[str, Any] = {name: self.cells[name].astype("category").array.take(place) for name in JOINED}
+        joined: pd.DataFrame = rows.assign(**added)
         return joined
 
 
@@ -140,10 +140,10 @@ def read(folder: Path | str, *, mixed: bool = False, only: Sequence[str] = ()) -
     Args:
         folder: with `cells.parquet`, and the other tables and `plan.json` where there are any.
         mixed: allow cells of different machines or versions in one frame; they are still never paired.
-        only: conditions `column=value,…` on what cells were asked to do; the others are left aside.
+        only: conditions `column=value,…` on the settings of cells; the other cells are left out.
 
     Raises:
-        ResultsError: folder or file missing, damaged or foreign, or rows that must not be compared.
+        ResultsError: the folder or a file is missing, damaged or not ours, or holds rows that must not be compared.
     """
     folder = Path(folder)
     if not os.path.isdir(folder):  # noqa: PTH112  # no name is too long for it
@@ -173,13 +173,13 @@ def _check(cells: pd.DataFrame, folder: Path, mixed: bool) -> None:
     newest = cells["method_version"].max()
     if newest > METHOD_VERSION:
         raise ResultsError(
-            f"{folder / CELLS}: numbers were taken by method {newest:.0f}, and this ampbench knows up to "
+            f"{folder / CELLS}: numbers were measured by method {newest:.0f}, and this ampbench knows methods up to "
             f"{METHOD_VERSION}; update ampbench to read it"
         )
     machines = cells[cells["status"] == "ok"].groupby("environment_id")[["machine", "torch"]].first()
     if len(machines) > 1 and not mixed:
         listed = "; ".join(f"{m.machine} with torch {m.torch}" for m in machines.itertuples())
         raise ResultsError(
-            f"{folder}: cells come from {len(machines)} environments ({listed}), so their speeds do not compare; "
-            "say --mixed (mixed=True) to lay them side by side all the same"
+            f"{folder}: cells come from {len(machines)} environments ({listed}), so their speeds cannot be compared; "
+            "use --mixed (mixed=True) to show them side by side anyway"
         )

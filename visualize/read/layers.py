@@ -1,4 +1,4 @@
-"""What the numerics probe found layer by layer, as frames: which gradients underflow, which weights do not move."""
+"""What the numerics probe found layer by layer, as frames: which gradients underflow, which weights do not change."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def flushed(results: Results) -> pd.DataFrame:
 
 
 def unmoved(results: Results) -> pd.DataFrame:
-    """Return columns cell_id, recipe, epoch, share: over the layers of a sample, weighted by their size."""
+    """Return columns cell_id, recipe, epoch and share, the mean over the layers of a sample, weighted by their size."""
     layers = results.layers[results.layers["tensor"] == "gradient"]
     keys = ["cell_id", "recipe", "epoch"]
     wide = layers.pivot_table(index=[*keys, "layer"], columns="quantity", values="value", observed=True)

@@ -1,4 +1,4 @@
-"""What to know of a folder of results before using a number from it: how it was measured, and what was not."""
+"""What to know before using a number from a folder of results: how it was measured, and what was not measured."""
 
 from __future__ import annotations
 
@@ -12,17 +12,19 @@ from ampbench.visualize.read.words import count
 
 
 def notes(results: Results) -> list[str]:
-    """Return what a reader of a table should know before using it, a sentence each."""
+    """Return what a reader of a table should know before using it, one sentence each."""
     ok, found = results.ok, []
     planned = len(results.plan.cell_ids)
     found += [f"{sentence}." for sentence in results.missing]
     unrun = planned - len(results.cells)
     if unrun > 0:
-        found.append(f"{unrun} of {planned} planned cells have not run yet; the same command goes on with them.")
+        found.append(f"{unrun} of {planned} planned cells have not run yet; the same command continues with them.")
     if "warmup_steady" in ok and (unsteady := int(ok["warmup_steady"].eq(False).sum())):
         found.append(f"{unsteady} of {len(ok)} cells were not steady when their warm-up ended.")
     if ok["environment_id"].nunique() > 1:
-        found.append(f"{ok['environment_id'].nunique()} environments lie side by side; only cells of one are paired.")
+        found.append(
+            f"{ok['environment_id'].nunique()} environments are shown side by side; only cells of one are paired."
+        )
     if ok["memory_instrument"].nunique() > 1:
         found.append("Memory was measured with two instruments, whose numbers cannot be compared.")
     for column in ("model_note", "data_note", "memory_note"):
@@ -34,7 +36,7 @@ def notes(results: Results) -> list[str]:
 
 
 def reasons(cells: pd.DataFrame) -> list[str]:
-    """Return one line per status and reason, naming the cells it concerns: `fp16 at batch 64, 128: diverged, ...`."""
+    """Return one line per status and reason, which names the cells: `fp16 at batch 64, 128: diverged, ...`."""
     bad = cells[cells["status"] != "ok"]
     lines = []
     keys = ["subject", "status", "because"]
@@ -53,7 +55,7 @@ def _listed(rows: pd.DataFrame) -> str:
 
 
 def provenance(cells: pd.DataFrame) -> str:
-    """Return machine, versions and number of processes as a sentence without its full stop, for beside every number."""
+    """Return machine, versions and number of processes as a sentence without its full stop."""
     ok = cells[cells["status"] == "ok"]
     if ok.empty:
         return "No cell ran to its end"

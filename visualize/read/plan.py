@@ -1,4 +1,4 @@
-"""What an experiment planned, as `plan.json` beside its results says it."""
+"""The plan of an experiment, from the `plan.json` beside its results."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ampbench.visualize.read.files import ResultsError
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """The experiment; empty words and no cells where there is no plan.json."""
+    """The planned experiment; empty strings and no cells if there is no plan.json."""
 
     question: str = ""
     source: str = ""
@@ -23,7 +23,7 @@ class Plan:
     """The text of it."""
     command: str = ""
     cell_ids: tuple[str | None, ...] = ()
-    """Of the planned cells; None of one that does not say."""
+    """Ids of the planned cells; None for a cell without one."""
 
     def of(self, cell_ids: Collection[str]) -> Plan:
         """Return the plan of these cells alone."""
@@ -31,10 +31,10 @@ class Plan:
 
 
 def read_plan(folder: Path) -> Plan:
-    """Read `plan.json`; what it does not say is empty.
+    """Read `plan.json`; what it does not hold is empty.
 
     Raises:
-        ResultsError: it is there and cannot be read.
+        ResultsError: the file is there and cannot be read.
     """
     path = folder / PLAN
     try:

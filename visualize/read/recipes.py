@@ -9,7 +9,7 @@ from ampbench.schema.recipes import RECIPE_NAMES
 
 
 def in_order(recipes: Iterable[str]) -> list[str]:
-    """Return each recipe once: the built-in ones in their order, then the others by name, numbers in it by size."""
+    """Return each recipe once: the built-in ones in their order, then the others by name, numbers in names by size."""
     names = set(recipes)
     return [name for name in RECIPE_NAMES if name in names] + sorted(names.difference(RECIPE_NAMES), key=_naturally)
 

@@ -1,4 +1,4 @@
-"""Some cells of a folder by what they were asked to do: `--only model=VGG19 --only batch_size=256,128`."""
+"""Select cells of a folder by their settings: `--only model=VGG19 --only batch_size=256,128`."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ def selected(table: pa.Table, only: Sequence[str], known: Sequence[str]) -> pa.T
     Args:
         table: the cells.
         only: conditions `column=value,value…`, as the command line of run_matrix.py writes them.
-        known: the columns that may be asked for.
+        known: the columns that conditions may name.
 
     Raises:
-        ResultsError: a condition that is none, of an unknown column, or that no cell meets.
+        ResultsError: a condition has another form, names an unknown column, or is met by no cell.
     """
     for condition in only:
         name, equals, values = condition.partition("=")

@@ -1,8 +1,8 @@
-"""The cells as a tidy frame: three columns say of each what it is, in the words of every table and figure.
+"""The cells as a tidy frame with three more columns, which all tables and figures use.
 
 `recipe` is the precision, with the loss scale where one precision ran with several. `subject` is what was trained: the
-model, and every other axis but batch size, precision, seed and round; `family` is the same whatever the learning rate.
-Cells of one subject, batch size and recipe are replicates of each other; nothing else ever is.
+model, and every other axis but batch size, precision, seed and round. `family` is the subject without the learning
+rate. Cells of one subject, batch size and recipe are replicates of each other; no other cells are.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import pyarrow as pa
 from ampbench.visualize.read.recipes import in_order
 
 REPLICATED = ("seed", "round")
-"""Settings that tell the processes of one cell apart, and are never what is compared."""
+"""Settings that tell the processes of one cell apart; they are never compared."""
 
 
 def tidy(table: pa.Table) -> pd.DataFrame:
@@ -24,7 +24,7 @@ def tidy(table: pa.Table) -> pd.DataFrame:
     for f in table.schema:
         if pa.types.is_list(f.type):
             cells[f.name] = [", ".join(map(str, v)) if v is not None else None for v in cells[f.name]]
-    # One precision may run with several loss scales, an axis of its own: then they are recipes of their own.
+    # If one precision ran with several loss scales (an axis of its own), each of them is a recipe of its own.
     scales = cells.groupby("precision")["loss_scale"].transform("nunique")
     recipe = cells["precision"].where(scales <= 1, cells["precision"] + " (" + cells["loss_scale"].astype(str) + ")")
     cells["recipe"] = pd.Categorical(recipe, in_order(recipe), ordered=True)
@@ -35,12 +35,12 @@ def tidy(table: pa.Table) -> pd.DataFrame:
 
 
 def settings(schema: pa.Schema) -> list[str]:
-    """Return the columns that say what a cell was asked to do; their stored meaning says so."""
+    """Return the columns that are settings of a cell: their stored meaning begins with `Cell.`."""
     return [f.name for f in schema if (f.metadata or {}).get(b"meaning", b"").startswith(b"`Cell.")]
 
 
 def _subjects(cells: pd.DataFrame, axes: Sequence[str]) -> pd.Series:
-    """Name the model, and every axis that varies and does not merely move along with the batch size."""
+    """Name the model, and every axis that varies at a fixed batch size."""
     subject = cells["model"].astype(str)
     replicated = {"model", "batch_size", "precision", "loss_scale", *REPLICATED}
     for axis in (a for a in dict.fromkeys(["data", *axes]) if a not in replicated):
@@ -49,7 +49,7 @@ def _subjects(cells: pd.DataFrame, axes: Sequence[str]) -> pd.Series:
             words = cells[axis].astype(object).where(cells[axis].notna(), "none")
             subject = subject + f", {axis} " + words.astype(str)
     environments = cells.loc[cells["status"] == "ok", "environment_id"].dropna().unique()
-    if len(environments) > 1:  # --mixed: side by side, and neither paired nor averaged
+    if len(environments) > 1:  # --mixed: shown side by side, neither paired nor averaged
         where = ", " + cells["machine"].astype(str) + ", torch " + cells["torch"].astype(str)
         subject = subject + where.where(cells["environment_id"].notna(), "")
     return subject

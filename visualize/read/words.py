@@ -1,4 +1,4 @@
-"""Values of cells and numbers of things, as one writes them in a sentence."""
+"""Values of cells, and counts with their nouns, as text."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ def count(n: int, one: str, many: str) -> str:
 
 
 def words_of(column: pd.Series) -> pd.Series:
-    """Return values as one writes them in a selection: true, fp32, crop+flip; `none` for what is unset."""
+    """Return values as they are written in a selection: true, fp32, crop+flip; `none` for what is unset."""
     words = column.astype(object).where(column.notna(), "none").astype(str).str.replace(", ", "+")
     return words.str.lower() if column.dtype == bool else words

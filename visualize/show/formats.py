@@ -23,7 +23,7 @@ from ampbench.visualize.show.table import MISSING, images_or_status
 from ampbench.visualize.show.text_table import draw
 
 WIDTH = 160
-"""Columns of the table where no terminal says otherwise."""
+"""Width of the table in characters, if no terminal has another."""
 HEADS = {"batch_size": "batch"}
 """Setting -> the head of its column."""
 LEFT = ("speed", "accuracy", *(HEADS.get(name, name) for name in SHOWN))
@@ -67,7 +67,7 @@ def record(found: Comparison) -> dict[str, object]:
 
 
 def shown(found: Comparison) -> dict[str, str]:
-    """Return a comparison as the words of a table; what was not measured is a dash."""
+    """Return a comparison as the words of a table; a dash where nothing was measured."""
     speed, accuracy = found.speed, found.accuracy
     points = str(accuracy).replace(" points", "") if accuracy else f"{found.points:+.2f}"
     return {
@@ -90,21 +90,21 @@ def shown(found: Comparison) -> dict[str, str]:
 
 def legend(found: Sequence[Comparison]) -> str:
     """Return what the columns of the table mean, on one line."""
-    told = sum(c.speed.n > 1 for c in found)
-    widened = f", widened by Holm over {told} comparisons" if told > 1 else ""
+    num_judged = sum(c.speed.n > 1 for c in found)
+    widened = f", widened by Holm over {num_judged} comparisons" if num_judged > 1 else ""
     parts = [
-        "n: processes that pair up by seed and round, or A+B where they do not",
+        "n: pairs of processes, by seed and round, or processes of A+B where they do not pair up",
         f"B / A: ratio of images/s with its 95 % interval{widened}",
         "speed: of B against A",
         "detectable: the gain that would have shown with 80 % power",
         "memory: steady peak of B against A",
-        f"points: test accuracy of B less A's; accuracy: by TOST, margin {MARGIN_POINTS:g} points",
+        f"points: test accuracy of B minus A's; accuracy: by TOST, margin {MARGIN_POINTS:g} points",
     ]
     return "; ".join(parts[: None if any(not math.isnan(c.points) for c in found) else -1]) + "."
 
 
 def render(outcome: Outcome, sides: Sequence[Side], form: Format, width: int = WIDTH) -> str:
-    """Return the comparisons in one of the formats: what to know besides stands below, in CSV only what differs."""
+    """Return the comparisons in one of the formats, with notes below; CSV holds only what differs."""
     if form in (Format.CSV, Format.JSON):
         rows = pd.DataFrame([record(c) | {"differs": "; ".join(outcome.differs)} for c in outcome.comparisons])
         if form is Format.CSV:
@@ -121,7 +121,7 @@ def render(outcome: Outcome, sides: Sequence[Side], form: Format, width: int = W
 
 
 def grid(found: Sequence[Comparison], width: int = WIDTH, *, markdown: bool = False) -> str:
-    """Return the table alone, without a line end; in Markdown no row is folded."""
+    """Return only the table, without a line end; in Markdown no row is folded."""
     lines = [{HEADS.get(name, name): words for name, words in shown(c).items()} for c in found]
     trained = any(line["points"] != MISSING for line in lines)
     names = [name for name in lines[0] if trained or name not in ("points", "accuracy")]
@@ -139,7 +139,7 @@ def grid(found: Sequence[Comparison], width: int = WIDTH, *, markdown: bool = Fa
 
 
 def notes(outcome: Outcome) -> list[str]:
-    """Return what to know before using the numbers; first what was not measured alike."""
+    """Return what to know before using the numbers, beginning with what was not measured alike."""
     mixed = [f"A and B were not measured alike: {'; '.join(outcome.differs)}."] if outcome.differs else []
     return mixed + outcome.notes
 

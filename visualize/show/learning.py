@@ -1,7 +1,7 @@
 """What was learned and how long it took: two tables beside the comparison of speeds.
 
-A row of them is a batch size, a learning rate and a recipe of what was trained, so that a sweep over batch sizes with
-two rates is one table.
+A row is one batch size, learning rate and recipe of what was trained, so that a sweep over batch sizes with two
+learning rates is one table.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ LEARNED: dict[str, str] = {
     "R %": "macro_recall",
     "F1 %": "macro_f1",
 }
-"""Head of a column of `What was learned` -> the column that it shows."""
+"""Table `What was learned`: head of a column -> the column that it shows."""
 
 DURATIONS: dict[str, str] = {
     "batch": "batch_size",
@@ -44,7 +44,7 @@ DURATIONS: dict[str, str] = {
     "to accuracy s": "time_to_accuracy_s",
     "to accuracy J": "energy_to_accuracy_j",
 }
-"""Likewise, of `How long it took`."""
+"""Table `How long it took`: the same."""
 
 SHARES = ("test_accuracy", "best_test_accuracy", "train_accuracy", "macro_precision", "macro_recall", "macro_f1")
 MEANS = (*SHARES, "train_loss", "test_loss")
@@ -60,9 +60,9 @@ MEDIANS = (
 )
 
 LEGEND = (
-    "final %, final loss, P, R, F1: of the last epoch, macro averages over the classes; best %: chosen on the test "
-    "set, so no estimate of accuracy; train %: of the last epoch's training images, augmented, as they were met; "
-    "means over seeds, epochs and seconds their medians; all s: with start-up, numerics samples and passes"
+    "final %, final loss, P, R, F1: of the last epoch; P, R, F1: macro averages over the classes; best %: chosen on "
+    "the test set, so not an estimate of accuracy; train %: on the augmented images of the last epoch, during "
+    "training; means over seeds, but medians of epochs and seconds; all s: with start-up, numerics samples and passes"
 )
 
 
@@ -71,7 +71,7 @@ class WordTable(NamedTuple):
 
     title: str
     heads: list[str]
-    """Of the columns that are shown."""
+    """The columns that are shown."""
     lines: list[dict[str, str]]
     """Rows: head of a column -> words."""
 
@@ -79,8 +79,8 @@ class WordTable(NamedTuple):
 def rows_of(results: Results) -> pd.DataFrame:
     """Return one row per family, batch size, learning rate and recipe that was trained; what is unknown is NaN.
 
-    Columns: family (what was trained, whatever the rate), batch_size, learning_rate, recipe, status, n, num_cells,
-    `chance` (whether every cell diverged: test_accuracy is then that of guessing), those of MEANS and MEDIANS.
+    Columns: family (the subject without the learning rate), batch_size, learning_rate, recipe, status, n, num_cells,
+    `chance` (every cell diverged, so test_accuracy is that of guessing), and those of MEANS and MEDIANS.
     """
     cells = results.cells
     trained = cells[(cells["epochs"] > 0) & cells["status"].isin(["ok", "diverged"])]
@@ -101,7 +101,7 @@ def rows_of(results: Results) -> pd.DataFrame:
 
 
 def _with_final_losses(trained: pd.DataFrame, results: Results) -> pd.DataFrame:
-    """Return the cells with every column that is shown; an older record's training loss is its last epoch's."""
+    """Return the cells with every column that is shown; an older record takes its training loss from its last epoch."""
     missing = [column for column in (*MEANS, *MEDIANS) if column not in trained]
     trained = trained.assign(**dict.fromkeys(missing, math.nan))
     if trained["train_loss"].isna().any() and len(results.epochs):
@@ -122,7 +122,7 @@ def _measured(cells: pd.DataFrame) -> dict[str, object]:
 
 
 def tables(rows: pd.DataFrame) -> list[WordTable]:
-    """Return the tables, two for every family."""
+    """Return the tables, two per family."""
     found = []
     for family, own in rows.groupby("family", sort=False) if len(rows) else ():
         count = own["num_parameters"].dropna()
@@ -135,14 +135,14 @@ def tables(rows: pd.DataFrame) -> list[WordTable]:
 
 
 def _worth(head: str, rows: pd.DataFrame, lines: Sequence[Mapping[str, str]]) -> bool:
-    """Whether a column says something: a rate that varies, or is swept with the batch; anything that was measured."""
+    """Whether to show a column: a learning rate if rates or batch sizes vary, a measurement if a row has it."""
     if head == "rate":
         return rows["learning_rate"].nunique() > 1 or rows["batch_size"].nunique() > 1
     return head in ("batch", "precision", "final %") or any(line[head] != MISSING for line in lines)
 
 
 def shown(row: pd.Series, column: str) -> str:
-    """Return a value as the words of a table; a missing one is a dash, what diverged is marked."""
+    """Return a value as the words of a table; a missing one is a dash, a diverged one is marked."""
     value = row[column]
     if column == "recipe":
         return str(value)

@@ -1,4 +1,4 @@
-"""What the page's main table and its list of facts are made of."""
+"""The rows of the page's main table, and its list of facts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FACTS = (
     "fp32_precision", "switches", "git_commit", "git_dirty", "method_version", "environment_id",
 )
 # fmt: on
-"""Columns that say where and with what the numbers were taken."""
+"""Columns that say on which machine, and with which versions, the numbers were measured."""
 
 HEADS = {
     "subject": "subject",
@@ -28,7 +28,7 @@ HEADS = {
     "test %": "test_accuracy",
     "accuracy": "accuracy",
 }
-"""Head of a column -> the value it is sorted by."""
+"""Head of a column -> the column it is sorted by."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,9 +36,9 @@ class PageRow:
     """A row of the page's table."""
 
     words: dict[str, str]
-    """Head of a column -> what is shown."""
+    """Head of a column -> the text that is shown."""
     numbers: dict[str, object]
-    """Head of a column -> what it is sorted by; empty where nothing was measured."""
+    """Head of a column -> the value it is sorted by; empty where nothing was measured."""
     colour: str
     """Of the recipe."""
     status: str
@@ -47,7 +47,7 @@ class PageRow:
 
 
 def page_row(row: SummaryRow, colour: str, place: int) -> PageRow:
-    """Return a row of the page's table; recipes are sorted by their place."""
+    """Return a row of the page's table; `place` is the recipe's place in the order of recipes."""
     values = row.values
     numbers = {head: "" if values[column] is None else values[column] for head, column in HEADS.items()}
     return PageRow(
@@ -60,7 +60,7 @@ def page_row(row: SummaryRow, colour: str, place: int) -> PageRow:
 
 
 def facts_of(results: Results) -> dict[str, str]:
-    """Return label -> values of everything that says where and with what; unknown ones left out."""
+    """Return label -> values of the columns of `FACTS`, without unknown ones."""
     facts = {}
     for name in (name for name in FACTS if name in results.ok):
         values = results.ok[name].dropna().unique()

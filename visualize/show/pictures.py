@@ -1,4 +1,4 @@
-"""The figures of a report, each as a PNG of one subject; `visualize/figures` says which there are."""
+"""The figures of a report, each as a PNG of one subject; `visualize/figures` lists them."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ DPI = 150
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Picture:
-    """A figure of the page; without `png` there was nothing to draw, and `words` say why."""
+    """A figure of the page; if there was nothing to draw, `png` is empty and `words` say why."""
 
     stem: str
     title: str
     caption: str
     words: str
-    """The figure for those who do not see it."""
+    """The figure in words, for readers who cannot see it."""
     png: bytes
 
     @property
     def source(self) -> str:
-        """As an address that holds the picture itself."""
+        """A data URL that holds the picture."""
         return "data:image/png;base64," + base64.b64encode(self.png).decode()
 
 
@@ -67,7 +67,7 @@ def _picture(figure: Figure, results: Results, stem: str) -> Picture:
 
 
 def _stem(subject: str, taken: set[str]) -> str:
-    """Return a part of a file's name for a subject that no other has: two may differ in signs that no name holds."""
+    """Return a unique part of a file name: subjects may differ only in characters that are left out of the name."""
     plain = re.sub(r"[^A-Za-z0-9_.]+", "_", subject)[:120]
     names = itertools.chain([plain], (f"{plain}_{i}" for i in itertools.count(2)))
     found = next(name for name in names if name.lower() not in taken)

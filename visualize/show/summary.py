@@ -1,4 +1,4 @@
-"""The summary: one row per subject, batch size and recipe, with what was measured and what may be said of it."""
+"""The summary: one row per subject, batch size and recipe, with its measurements and verdicts."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ COLUMNS = [
     "test_accuracy_sd", "chance", "accuracy",
 ]
 # fmt: on
-"""Of the summary as a frame: those of `Replicates`, and those of the comparison with the reference."""
+"""Columns of the summary as a frame: those of `Replicates`, and those of the comparison with the reference."""
 
 REFERENCE = "reference"
-"""Stands where a verdict would, of the recipe that the others are compared with."""
+"""In place of a verdict, for the recipe that the others are compared with."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,7 +35,7 @@ class SummaryRow:
     recipe: str
     measured: Replicates
     verdict: Verdict | None
-    """Against the reference; None of the reference itself, and where it was compared with nothing."""
+    """Against the reference; None for the reference itself, and for a recipe without a comparison."""
     is_reference: bool
 
     @property
@@ -79,7 +79,7 @@ class SummaryRow:
 
 
 def summary(results: Results, verdicts: Sequence[Verdict]) -> list[SummaryRow]:
-    """Return a row for every subject, batch size and recipe, those included of which no cell ran to its end."""
+    """Return a row for every subject, batch size and recipe, even if no cell of it ran to its end."""
     judged = {(v.subject, v.batch_size, v.recipe): v for v in verdicts}
     references = {(v.subject, v.batch_size): v.reference for v in verdicts}
     return [
@@ -98,7 +98,7 @@ def summary(results: Results, verdicts: Sequence[Verdict]) -> list[SummaryRow]:
 
 
 def frame_of(rows: Iterable[SummaryRow]) -> pd.DataFrame:
-    """Return the summary as a tidy frame, to sort and to select from; what was not measured is NaN or None."""
+    """Return the summary as a tidy frame, to sort and select; NaN or None where nothing was measured."""
     return pd.DataFrame([row.values for row in rows], columns=COLUMNS)
 
 

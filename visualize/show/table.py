@@ -1,4 +1,4 @@
-"""The summary in words: its rows, its legend, and the whole as plain text for a terminal."""
+"""The summary in words: its rows, its legend, and all of it as plain text for a terminal."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from ampbench.visualize.show.text_table import draw
 from ampbench.visualize.stats.statistics import interval
 
 FIRST = ("batch", "rate", "precision")
-"""Columns that say what a row is of."""
+"""Columns that say what a row is about."""
 LEFT = ("precision", "speed", "accuracy")
 MISSING = "–"
-"""Stands where nothing was measured."""
+"""Shown where nothing was measured."""
 CHANCE = "*: diverged, the accuracy of guessing"
 
 
@@ -41,12 +41,12 @@ def shown(row: SummaryRow) -> dict[str, str]:
 
 
 def shown_number(n: int, num_cells: int) -> str:
-    """Return how many processes ran to their end, and of how many where not all did."""
+    """Return how many processes ran to their end, and out of how many if not all did."""
     return f"{n}" if n == num_cells else f"{n}/{num_cells}"
 
 
 def images_or_status(measured: Replicates) -> str:
-    """Return images/s as median ± half the range in per cent of it; where no cell ran to its end, its status."""
+    """Return images/s as median ± half the range in per cent of it; the status if no cell ran to its end."""
     if not measured.n:
         return measured.status
     speed, low, high = measured.images_per_s, measured.images_per_s_low, measured.images_per_s_high
@@ -64,12 +64,14 @@ def legend(results: Results, verdicts: Sequence[Verdict]) -> str:
     references = " or ".join(in_order(v.reference for v in verdicts)) or "the reference"
     instruments = [INSTRUMENTS.get(name, name) for name in results.ok["memory_instrument"].dropna().unique()]
     parts = ["n: processes that ran to their end", "images/s: median ± half the range over them"]
-    told = sum(v.speed.n > 1 for v in verdicts)
+    num_judged = sum(v.speed.n > 1 for v in verdicts)
     if verdicts:
-        widened = f", widened by Holm over {told} comparisons" if told > 1 else ""
-        interval = f", with its 95 % interval{widened}" if told else ", without an interval: there is one pair each"
+        widened = f", widened by Holm over {num_judged} comparisons" if num_judged > 1 else ""
+        interval = (
+            f", with its 95 % interval{widened}" if num_judged else ", without an interval: there is one pair each"
+        )
         parts.append(f"speed-up: over {references} in pairs{interval}")
-    if told:
+    if num_judged:
         gains = [v.speed.detectable for v in verdicts if v.speed.n > 1]
         least, most = (f"{gain:.1%}" if gain <= 1 else "over 100%" for gain in (min(gains), max(gains)))
         span = least if least == most else f"{least} to {most}"
@@ -84,7 +86,7 @@ def legend(results: Results, verdicts: Sequence[Verdict]) -> str:
 
 
 def text(rows: Sequence[SummaryRow], width: int = WIDTH) -> str:
-    """Return the summary as plain text, one table a subject, in a terminal of `width` columns."""
+    """Return the summary as plain text, one table per subject, for a terminal of `width` columns."""
     drawn = []
     for subject, own in itertools.groupby(rows, key=lambda row: row.subject):
         of_subject = list(own)
@@ -96,14 +98,14 @@ def text(rows: Sequence[SummaryRow], width: int = WIDTH) -> str:
 
 
 def grid(title: str, names: list[str], lines: list[dict[str, str]], width: int = WIDTH) -> str:
-    """Return columns of rows that begin with batch and recipe, as plain text."""
+    """Return one table as plain text; its rows begin with batch and recipe."""
     batches = [line["batch"] for line in lines]
     ends = [i for i, pair in enumerate(zip(batches, [*batches[1:], None], strict=True)) if pair[0] != pair[1]]
     return draw(lines, width, title=title, heads=names, keys=FIRST, left=LEFT, sections=ends)
 
 
 def _accuracy(measured: Replicates) -> str:
-    """Return the accuracy in percent; of what diverged that of guessing, marked, as study S2's table has it."""
+    """Return the accuracy in percent; if all diverged that of guessing, with a mark, as in the table of study S2."""
     if measured.test_accuracy is not None:
         spread = "" if measured.test_accuracy_sd is None else f" ± {100 * measured.test_accuracy_sd:.2f}"
         return f"{100 * measured.test_accuracy:.2f}{spread}"

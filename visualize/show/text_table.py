@@ -1,7 +1,7 @@
 """A table for a terminal of any width, in which no number is ever cut.
 
-What does not fit goes into a further table below, whose rows begin with the same keys; where the keys and one column do
-not fit either, they are folded between words, and where a word would be cut, each row is written down the page.
+Columns that do not fit go into a further table below, whose rows begin with the same keys. If the keys and one column
+do not fit either, they are folded between words. If a word would be cut, each row is written with one value per line.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from rich.console import Console
 from rich.table import Table
 
 APART = 2
-"""Columns of a terminal between two of the table."""
+"""Characters between two columns of the table."""
 TIGHT = 1
 EDGE = 1
-"""Columns of a terminal left of the table."""
+"""Characters to the left of the table."""
 MORE = ", continued"
 WORD = re.compile(r"\[[^\]]*\]|\S+ ± \S+|\S+")
 """What is never folded: a word, an interval in its brackets, a number with its spread."""
@@ -41,11 +41,11 @@ def draw(
     Args:
         rows: head of a column -> words; all rows have the same heads.
         width: columns of the terminal.
-        title: stands above.
-        heads: those of the rows that are shown, in their order; left out, all.
+        title: written above the table.
+        heads: the columns to show, in this order; by default all.
         keys: heads that say what a row is about; every further table begins with them.
-        left: heads whose columns are set to the left.
-        sections: numbers of the rows that a line follows.
+        left: heads of the columns that are aligned left.
+        sections: numbers of the rows that are followed by a line.
     """
     names = list(heads if heads is not None else rows[0])
     keys = [name for name in names if name in keys]
@@ -68,13 +68,13 @@ class Layout(NamedTuple):
     """How the columns of a table share a line."""
 
     widths: dict[str, int]
-    """Head -> columns of the terminal."""
+    """Head -> characters."""
     apart: int
-    """Columns of the terminal between two of the table."""
+    """Characters between two columns."""
 
 
 def _layout(names: Sequence[str], rows: Sequence[Mapping[str, str]], width: int) -> Layout | None:
-    """Return the loosest layout that fits and folds no more than heads; None if there is none."""
+    """Return the widest layout that fits and folds only heads; None if there is none."""
     whole = {name: max((cell_len(row[name]) for row in rows), default=0) for name in names}
     for apart, of_head in ((APART, cell_len), (TIGHT, cell_len), (APART, _longest_word)):
         widths = {name: max(whole[name], of_head(name)) for name in names}
@@ -84,13 +84,15 @@ def _layout(names: Sequence[str], rows: Sequence[Mapping[str, str]], width: int)
 
 
 def _folding(names: Sequence[str], rows: Sequence[Mapping[str, str]], width: int) -> Layout | None:
-    """Return a layout that folds between words, in as few columns as may be; None if a word would be cut."""
+    """Return a layout that folds as few columns as possible between words; None if a word would be cut."""
     words = {name: max(_longest_word(text) for text in (name, *(row[name] for row in rows))) for name in names}
     whole = {name: max(words[name], *(cell_len(row[name]) for row in rows)) for name in names}
     spare = width - EDGE - TIGHT * (len(names) - 1) - sum(words.values())
     if spare < 0:
         return None
-    for name in sorted(names, key=lambda name: whole[name] - words[name]):  # those first that need least to be whole
+    for name in sorted(
+        names, key=lambda name: whole[name] - words[name]
+    ):  # first the columns that need the fewest characters more
         if whole[name] - words[name] <= spare:
             spare -= whole[name] - words[name]
             words[name] = whole[name]

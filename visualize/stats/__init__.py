@@ -1,1 +1,1 @@
-"""Arithmetic of samples: intervals, tests, sample sizes."""
+"""Arithmetic on samples: intervals, tests, sample sizes."""

@@ -1,7 +1,7 @@
-"""A mean difference and how well it is known, of processes that pair up and of processes that do not.
+"""A mean difference and its uncertainty, for processes that form pairs and for processes that do not.
 
-Paired, d is one difference per pair (Student, 1908). Where processes do not pair up, the means of the two sides are
-compared, each with a spread of its own (Welch, 1947). Everything that is said of a speed rests on one of the two.
+With pairs, d is one difference per pair (Student, 1908). Without pairs, the means of the two sides are compared, each
+with its own spread (Welch, 1947). Every verdict on a speed uses one of the two.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import numpy as np
 from scipy.special import nctdtrinc, stdtr, stdtrit
 
 SAME = math.log(1.01)
-"""Speeds closer than 1 % are the same for any purpose we know."""
+"""Speeds that differ by less than 1 % count as the same."""
 ALPHA = 0.05
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Effect:
-    """What a t-test asks for, in the unit of the values: the log of a ratio, for a speed."""
+    """What a t-test needs, in the unit of the values; for a speed the values are logs of ratios."""
 
     mean: float
     """NaN without a value."""
@@ -29,7 +29,7 @@ class Effect:
     df: float
     """Degrees of freedom; a fraction under Welch."""
     n: int
-    """Pairs, else processes on the smaller side."""
+    """Number of pairs, or of processes on the smaller side."""
     paired: bool = True
 
     @property
@@ -47,8 +47,8 @@ class Effect:
     def detectable(self, alpha: float, power: float) -> float:
         """Return the mean that a two-sided test of this spread finds with `power`; NaN where there is no interval.
 
-        Solved from the noncentral t distribution; the far tail is left out, as it holds less than 1e-4 there. Under
-        Welch, whose degrees of freedom vary from sample to sample, three processes a side have 70 % rather than 80 %.
+        Solved from the noncentral t distribution, without the far tail, which holds less than 1e-4. With Welch, whose
+        degrees of freedom vary between samples, three processes per side have a power of 70 % instead of 80 %.
         """
         if self.n < 2 or math.isnan(self.se):
             return math.nan

@@ -1,4 +1,4 @@
-"""How many pairs a question takes, and how small a difference so many would show. Planning: no verdict rests on it."""
+"""How many pairs a question needs, and how small a difference they can show. For planning: no verdict uses it."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from ampbench.schema.margins import MARGIN_POINTS
 from ampbench.visualize.stats.effect import ALPHA, SAME, Effect
 
 POWER = 0.8
-"""With which an effect is called detectable, and a number of seeds enough."""
+"""Power with which an effect is called detectable, and a number of seeds enough."""
 SURE = 0.9
-"""With which a number of pairs of timings is called enough."""
+"""Power with which a number of pairs of timings is called enough."""
 UPPER = 0.8
-"""How sure to be that a spread is no larger than it is taken for, where a number of pairs is planned with it."""
+"""Confidence that a spread is not larger than assumed, where a number of pairs is planned with it."""
 MOST_PAIRS = 100
-"""More than this nobody will run: the answer to 'how many more' is then none."""
+"""Nobody will run more pairs than this; if more are needed, the answer to 'how many more' is None."""
 
 
 def detectable(sd: float, n: int, alpha: float = ALPHA, power: float = POWER) -> float:
@@ -28,7 +28,7 @@ def detectable(sd: float, n: int, alpha: float = ALPHA, power: float = POWER) ->
 
 
 def tost_power(n: int, sd: float, margin: float = MARGIN_POINTS, effect: float = 0.0, alpha: float = ALPHA) -> float:
-    """Return the chance that n pairs whose differences spread by `sd` around `effect` come out `equivalent`.
+    """Return the probability that n pairs whose differences spread by `sd` around `effect` are judged `equivalent`.
 
     The mean over the distribution of the sample's own spread (chi-squared, 400 quantiles) of the normal
     probability that the mean then lies far enough inside the margin.
@@ -52,7 +52,7 @@ def more_seeds(
     alpha_equivalence: float = ALPHA,
     alpha_difference: float = ALPHA,
 ) -> int | None:
-    """Return about how many more pairs would decide, if mean and spread stay what they are; None above 100 in all."""
+    """Return about how many more pairs would decide, if mean and spread stay the same; None above 100 in total."""
 
     def decides(total: int) -> bool:
         equivalent = tost_power(total, sd, margin, mean, alpha_equivalence) >= POWER
@@ -66,18 +66,19 @@ def pairs_for(gain: float, sd: float, n: int, alpha: float = ALPHA) -> int | Non
 
     Args:
         gain: as a share, as in 0.02 for 2 %.
-        sd: spread of the log-ratios over the n pairs that are there.
+        sd: spread of the log-ratios over the n pairs that were measured.
         n: pairs, at least 2.
         alpha: of the comparison.
 
-    A few pairs underestimate their own spread as often as not, and then too few would be asked for: planned is with
-    the upper 80 % confidence limit of it (Browne, 1995, "On the use of a pilot sample for sample size determination").
+    A few pairs underestimate their own spread in about half of the cases, and then too few would be planned. So the
+    upper 80 % confidence limit of the spread is used (Browne, 1995, "On the use of a pilot sample for sample size
+    determination").
     """
     return _first_beyond(n - 1, lambda total: _finds(math.log1p(gain), _upper(sd, n), total, alpha), 0)
 
 
 def more_pairs(mean: float, sd: float, n: int, alpha: float) -> int | None:
-    """Return about how many more pairs of timings would decide, if the mean stays what it is; None above 100 in all."""
+    """Return about how many more pairs of timings would decide, if the mean stays the same; None above 100 in total."""
     if n < 2:
         return 3 - n  # two pairs give an interval 12.7 standard errors wide, three one of 4.3
     upper = _upper(sd, n)
@@ -99,6 +100,6 @@ def _finds(mean: float, sd: float, n: int, alpha: float) -> bool:
 
 
 def _first_beyond(least: int, decides: Callable[[int], bool], n: int) -> int | None:
-    """Return the first number of pairs above `least` that decides, less n: by bisection, as more pairs never blur."""
+    """Return the first number of pairs above `least` that decides, minus n. Bisection: more pairs never decide less."""
     total = least + 1 + bisect.bisect_left(range(least + 1, MOST_PAIRS + 1), True, key=decides)
     return total - n if total <= MOST_PAIRS else None

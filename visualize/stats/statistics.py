@@ -1,7 +1,7 @@
-"""The arithmetic of a comparison. Numbers in, numbers and one of a few words out; no frame, no file.
+"""The arithmetic of a comparison: from numbers to an estimate, an interval and a verdict, without frames or files.
 
-The unit is the process. Two cells are compared by the differences of their pairs: processes that share
-everything but the precision. Blocks within a process are no replicates, and nothing here ever sees them.
+The unit is the process. Two cells are compared by the differences of their pairs: processes that differ only in the
+precision. Blocks within a process are not replicates and are not used here.
 
 *Speed.* d = log(B / A) per pair, and a t-interval on the mean of d; Welch's interval between folders whose
 processes do not pair up. `same` if it lies within +-log(1.01), else `faster` or `slower` if it excludes 0, else
@@ -12,7 +12,7 @@ is if the interval at 1 - 2 alpha lies within the margin; else `better` or `wors
 excludes 0; else `can't tell`.
 
 Over a family of comparisons `holm` (Holm, 1979) gives each its own alpha, which widens its interval. One pair has
-no interval, so it never tells anything.
+no interval, so its verdict is always `can't tell`.
 """
 
 from __future__ import annotations
@@ -46,13 +46,13 @@ class Ratio:
     high: float
     """Interval at `1 - alpha`; NaN with fewer than two pairs."""
     n: int
-    """Pairs of processes; where they do not pair up, processes on the smaller side."""
+    """Pairs of processes; without pairs, processes on the smaller side."""
     paired: bool = True
     alpha: float
     detectable: float
     """The smallest gain, as a share, that this n and this spread would show with 80 % power; NaN below two pairs."""
     more: int | None
-    """Further pairs that would decide, about; None if decided, or if it took over a hundred."""
+    """About how many more pairs would decide; None if decided, or if more than 100 pairs would be needed."""
 
     def __str__(self) -> str:
         if self.n == 0:
@@ -73,7 +73,7 @@ class Difference:
     """Pairs of seeds."""
     margin: float
     more: int | None
-    """Further seeds that would decide, about; likewise."""
+    """About how many more seeds would decide; None as above."""
 
     def __str__(self) -> str:
         if self.n == 0:
@@ -82,15 +82,15 @@ class Difference:
 
 
 def interval(low: float, high: float) -> str:
-    """Return the interval of a ratio in words; few pairs under a strict alpha leave it open to any height."""
+    """Return the interval of a ratio in words; its upper end, huge for few pairs and a small alpha, stops at 100."""
     return f"[{low:.2f}, {high:.2f}]" if high <= 100 else f"[{low:.2f}, >100]"
 
 
 def t_interval(d: ArrayLike, alpha: float = ALPHA, least_sd: float = 0.0) -> tuple[Floats, Floats, Floats]:
     """Return mean, lower and upper end of Student's interval at `1 - alpha` over the last axis of `d`.
 
-    With fewer than two values the ends are NaN. `least_sd` is the resolution of the values: where they are counts
-    of whole images, two equal ones by chance are no certainty.
+    With fewer than two values the ends are NaN. `least_sd`, the resolution of the values, is a lower limit of their SD:
+    accuracies count whole images, so two values may be equal by chance.
     """
     values = np.asarray(d, dtype=np.float64)
     n = values.shape[-1]
@@ -128,9 +128,9 @@ def _p_below(d: Sequence[float], bound: float, least_sd: float) -> float:
 def holm(p_values: Sequence[float], alpha: float = ALPHA) -> list[float]:
     """Return the alpha at which each member of a family is to be tested so that the whole holds `alpha`.
 
-    The k-th smallest of m p-values is tested at alpha / (m - k + 1). From the first that fails on, all keep that
-    one's alpha: none of them may be rejected, and at this alpha no interval of theirs excludes 0. A NaN (no
-    interval, so never a claim) is no member of the family.
+    The k-th smallest of m p-values is tested at alpha / (m - k + 1). The first that is not rejected, and all after it,
+    keep the alpha of that first one: none of them may be rejected, and at this alpha none of their intervals excludes
+    0. A NaN (no interval, so no claim) is not a member of the family.
     """
     real = [i for i, p in enumerate(p_values) if not math.isnan(p)]
     alphas = [alpha] * len(p_values)
@@ -192,7 +192,7 @@ def compare_accuracy(
         verdict = "better" if mean > 0 else "worse"
     more = None
     if verdict == "can't tell":
-        # Two differences show no spread worth planning with, and one none at all.
+        # The spread of two differences is too uncertain to plan with, and one difference has none.
         sd = float(np.std(points, ddof=1)) if n > 2 else RUN_SD_POINTS * math.sqrt(2)
         alphas = {"alpha_equivalence": alpha_equivalence, "alpha_difference": alpha_difference}
         more = more_seeds(0.0 if math.isnan(mean) else mean, sd, n, margin=margin, **alphas)

@@ -17,7 +17,7 @@ import matplotlib.pyplot as plt
 from matplotlib.colors import to_hex
 
 from ampbench.visualize.figures import accuracy, batch_sizes, curves, loss, memory, theme, throughput
-from ampbench.visualize.figures.loss import stretches
+from ampbench.visualize.figures.loss import windows
 from ampbench.visualize.figures.sheet import sheet
 from ampbench.visualize.read.frame import read
 
@@ -70,7 +70,7 @@ def test_a_timing_has_no_curves(matrix, ax, draw):
 @pytest.mark.parametrize("draw", DRAWN[2:])
 def test_a_curve_refuses_two_batch_sizes(matrix, ax, draw):
     with pytest.raises(
-        ValueError, match=r"drawn for one batch_size, and there are 2: say results.where\(batch_size=64"
+        ValueError, match=r"drawn for one batch_size, and there are 2: use results.where\(batch_size=64"
     ):
         draw(read(matrix(batch_sizes=(64, 128))), ax)
 
@@ -152,8 +152,8 @@ def test_a_collapsed_recipe_does_not_flatten_the_enlargement(folder, ax):
 
 def test_stretches_count_every_step_once(matrix):
     steps = read(matrix(recipes=("fp32", "bf16"), seeds=(0, 1))).steps
-    points, length = stretches(steps, most=30)
-    assert length == 7  # 200 steps in at most 30 stretches
+    points, length = windows(steps, most=30)
+    assert length == 7  # 200 steps in at most 30 windows
     first = steps[(steps["recipe"] == "fp32") & (steps["seed"] == 0) & (steps["step"] <= length)]
     fp32 = points[(points["recipe"] == "fp32") & (points["x"] == length)]
     assert len(fp32) == 2
@@ -217,7 +217,7 @@ def test_a_seed_that_diverged_at_a_batch_size_that_is_drawn_is_named(matrix, ax)
 
 
 def test_lines_by_batch_size_refuse_two_recipes(matrix, ax):
-    with pytest.raises(ValueError, match=r"say results.where\(recipe='fp32'\) first"):
+    with pytest.raises(ValueError, match=r"use results.where\(recipe='fp32'\)"):
         batch_sizes.draw(read(matrix()), ax, column="train_loss")
 
 

@@ -77,16 +77,16 @@ def test_a_row_out_of_order_changes_no_line(line, ax):
     assert list(first.get_ydata()) == [100, 500, 300, 100]
 
 
-def test_the_line_is_told_in_words(line):
+def test_the_line_is_described_in_words(line):
     assert describe_levels(line) == "peak in MiB: fp32 500, bf16_amp 300"
 
 
-def test_the_difference_is_the_second_less_the_first_by_category_and_altogether(held, ax):
+def test_the_difference_is_the_second_minus_the_first_by_category_and_in_total(held, ax):
     assert draw_composition(held, ax) is ax
     names = [tick.get_text() for tick in ax.get_yticklabels()]
     assert names == ["weights", "gradients", "optimizer state", "autocast cache", "activations", "other"]
     assert [text.get_text() for text in ax.texts] == ["0", "0", "0", "+38", "−190", "−1.0"]
-    assert ax.get_xlabel().endswith("bf16_amp less fp32: −153 MiB, −24%")
+    assert ax.get_xlabel().endswith("bf16_amp minus fp32: −153 MiB, −24%")
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["fp32: 629", "bf16_amp: 476"]
 
 
@@ -117,9 +117,9 @@ def test_a_category_of_a_column_read_from_parquet_is_no_row_of_its_own(held):
     assert list(by_category(chosen).index) == [c for c in CATEGORIES if c in set(chosen["category"])]
 
 
-def test_the_difference_is_told_in_words(held):
+def test_the_difference_is_described_in_words(held):
     words = describe_composition(held)
-    assert words.startswith("memory at the peak in MiB, bf16_amp less fp32: −153; ")
+    assert words.startswith("memory at the peak in MiB, bf16_amp minus fp32: −153; ")
     assert "autocast cache +38" in words
 
 

@@ -1,4 +1,4 @@
-"""The look of recipes: one of its own for each, and the same whatever stands beside it."""
+"""The style of recipes: each has its own, which does not depend on the others in a figure."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ def test_every_built_in_recipe_has_a_style_of_its_own():
 
 
 def test_no_two_recipes_look_alike():
-    looks = theme.styles([*RECIPE_NAMES, "a", "b", "c", "d", "e"])
-    assert len({look.colour for look in looks.values()}) == 15
-    assert len({look.marker for look in looks.values()}) == 15
+    styles = theme.styles([*RECIPE_NAMES, "a", "b", "c", "d", "e"])
+    assert len({style.colour for style in styles.values()}) == 15
+    assert len({style.marker for style in styles.values()}) == 15
 
 
 def test_a_built_in_recipe_keeps_its_colour_whatever_is_beside_it():

@@ -14,7 +14,7 @@ def test_a_training_that_learned_nothing_is_said_from_its_record(folder):
         folder.add(cell("fp16", seed=seed), **record(learned=False, learning_note="learned nothing: 10.28 % of …"))
     folder.add(cell("fp32"), **record())
     assert learned.findings(frame.read(folder.write())) == [
-        "VGG19 fp16 at batch 128, 2 of 2 trainings, as seed 0: learned nothing: 10.28 % of …."
+        "VGG19 fp16 at batch 128, 2 of 2 trainings, for example seed 0: learned nothing: 10.28 % of …."
     ]
 
 

@@ -1,4 +1,4 @@
-"""What is drawn and said of underflow, lost updates and loss scales."""
+"""Figures and sentences about underflow, lost updates and loss scales."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LAYERS = {"conv1": 100, "conv2": 300}
 FLUSHED = {"fp16_amp": {"conv1": 0.43, "conv2": 0.02}, "fp16_amp_scaled": {"conv1": 0.0, "conv2": 0.0}}
 UNMOVED = {"bf16": {"conv1": 0.2, "conv2": 0.8}}
 
-LOOKED = (underflow.draw, exponents.draw)
+OF_SAMPLES = (underflow.draw, exponents.draw)
 
 
 @pytest.fixture
@@ -34,8 +34,8 @@ def ax():
 
 
 @pytest.fixture
-def looked(folder):
-    """Results with looks at two layers after steps 0 and 100, and a loss scale that backs off once."""
+def sampled(folder):
+    """Results with samples of two layers after steps 0 and 100, and a loss scale that is halved once."""
     folder.rows |= {"layers": [], "exponents": []}
     for recipe in ("fp32", "bf16", "fp16_amp", "fp16_amp_scaled"):
         for seed in (0, 1):
@@ -61,67 +61,67 @@ def looked(folder):
     return read(folder.write())
 
 
-def test_findings_name_the_layers_that_underflow_and_the_recipes_that_spare_them(looked):
-    first, second = numerics.findings(looked)
+def test_findings_name_the_layers_that_underflow_and_the_recipes_without_any(sampled):
+    first, second = numerics.findings(sampled)
     assert first == (
         "VGG19 at batch 128: gradients underflow (5 % or more of a layer flushed to zero) with fp16_amp in conv1 "
         "(at worst 43 % of conv1); in no layer with fp32, bf16, fp16_amp_scaled."
     )
-    assert second.endswith("stay where they are with bf16 (65 %): the update rounds away.")
+    assert second.endswith("a gradient unchanged with bf16 (65 %): rounding removes the update.")
 
 
-def test_nothing_is_found_where_nobody_looked(matrix):
+def test_nothing_is_found_where_no_sample_was_taken(matrix):
     assert numerics.findings(read(matrix(seeds=(0,)))) == []
 
 
-def test_unmoved_weighs_layers_by_their_size(looked):
-    shares = unmoved(looked).query("epoch == 2").groupby("recipe", observed=True)["share"].mean()
+def test_unmoved_weighs_layers_by_their_size(sampled):
+    shares = unmoved(sampled).query("epoch == 2").groupby("recipe", observed=True)["share"].mean()
     assert shares["bf16"] == pytest.approx((100 * 0.2 + 300 * 0.8) / 400)
     assert shares["fp32"] == pytest.approx(0.01)
 
 
-def test_a_map_has_a_row_a_layer_and_a_column_a_look(looked, ax):
-    assert underflow.draw(looked.where(recipe="fp16_amp"), ax) is ax
+def test_a_map_has_a_row_a_layer_and_a_column_a_sample(sampled, ax):
+    assert underflow.draw(sampled.where(recipe="fp16_amp"), ax) is ax
     assert [t.get_text() for t in ax.get_yticklabels()] == ["conv1", "conv2"]
     assert ax.collections[0].get_array().shape == (2, 2)
     assert ax.collections[0].get_array().max() == pytest.approx(0.43)
 
 
-def test_a_map_refuses_two_recipes(looked, ax):
-    with pytest.raises(ValueError, match=r"say results.where\(recipe="):
-        underflow.draw(looked, ax)
+def test_a_map_refuses_two_recipes(sampled, ax):
+    with pytest.raises(ValueError, match=r"use results.where\(recipe="):
+        underflow.draw(sampled, ax)
 
 
-def test_the_window_of_fp16_moves_with_the_loss_scale(looked, ax):
-    exponents.draw(looked.where(recipe="fp16_amp"), ax)
+def test_the_window_of_fp16_moves_with_the_loss_scale(sampled, ax):
+    exponents.draw(sampled.where(recipe="fp16_amp"), ax)
     plain = ax.patches[-2].get_x()  # the span of the subnormal numbers starts where fp16 ends
     ax.clear()
-    exponents.draw(looked.where(recipe="fp16_amp_scaled"), ax)
+    exponents.draw(sampled.where(recipe="fp16_amp_scaled"), ax)
     assert plain - ax.patches[-2].get_x() == 10
 
 
-def test_a_skipped_step_is_a_cross_on_the_scale_it_used(looked, ax):
-    loss_scale.draw(looked, ax)
+def test_a_skipped_step_is_a_cross_on_the_scale_it_used(sampled, ax):
+    loss_scale.draw(sampled, ax)
     assert [line.get_label() for line in ax.lines][:1] == ["fp16_amp_scaled"]
     assert ax.collections[0].get_offsets().tolist() == [[3.0, 11.0]]
-    assert "1 of 20 steps skipped" not in loss_scale.describe(looked)
-    assert "2 of 40 steps skipped" in loss_scale.describe(looked)
+    assert "1 of 20 steps skipped" not in loss_scale.describe(sampled)
+    assert "2 of 40 steps skipped" in loss_scale.describe(sampled)
 
 
-def test_lost_updates_are_a_line_a_recipe(looked, ax):
-    lost_updates.draw(looked, ax)
+def test_lost_updates_are_a_line_a_recipe(sampled, ax):
+    lost_updates.draw(sampled, ax)
     assert [t.get_text() for t in ax.get_legend().get_texts()] == ["fp32", "bf16", "fp16_amp", "fp16_amp_scaled"]
 
 
-@pytest.mark.parametrize("draw", [*LOOKED, lost_updates.draw, loss_scale.draw])
-def test_without_looks_and_scales_a_figure_is_a_sentence(matrix, ax, draw):
+@pytest.mark.parametrize("draw", [*OF_SAMPLES, lost_updates.draw, loss_scale.draw])
+def test_without_samples_and_scales_a_figure_is_a_sentence(matrix, ax, draw):
     draw(read(matrix(("fp32",), seeds=(0,))), ax)
     assert not ax.axison
     assert ax.texts[0].get_text().startswith("No ")
 
 
-def test_every_figure_has_its_words(looked):
-    own = looked.where(recipe="fp16_amp")
+def test_every_figure_has_its_words(sampled):
+    own = sampled.where(recipe="fp16_amp")
     assert "43.0 %" in underflow.describe(own)
-    assert "lie below 2^" in exponents.describe(own)
-    assert "bf16 65 %" in lost_updates.describe(looked)
+    assert "are below 2^" in exponents.describe(own)
+    assert "bf16 65 %" in lost_updates.describe(sampled)

@@ -29,7 +29,7 @@ def test_a_recipe_s_work_is_told_in_a_sentence(matrix: Callable[..., Path]) -> N
     (sentence,) = work.findings(read(matrix(recipes=("bf16_amp",), seeds=(0,), over=FACTS)))
     assert sentence == (
         "VGG19 at batch 128: bf16_amp is launch-bound (the device is idle for 40% of a step); bf16_amp reaches 12% of "
-        "the measured peak of 700 TFLOP/s, takes 12.5 mJ an image, lost 3 blocks to the board's slowdowns."
+        "the measured peak of 700 TFLOP/s, takes 12.5 mJ per image, lost 3 blocks because the board slowed down."
     )
 
 
@@ -50,7 +50,7 @@ def test_recipes_with_the_same_bound_share_a_clause_each_with_its_own_figure() -
     ]
 
 
-def test_nothing_is_told_of_what_nobody_looked_at(matrix: Callable[..., Path]) -> None:
+def test_nothing_is_said_of_what_was_not_measured(matrix: Callable[..., Path]) -> None:
     results = read(matrix())
     assert work.findings(results) == []
     _, ax = plt.subplots()

@@ -85,7 +85,7 @@ def test_one_process_a_side_tells_nothing_and_ends_with_2(write, run):
     assert done.exit_code == 2
     assert "can't tell" in done.stdout
     assert "0.5" in done.stdout
-    assert done.stderr.splitlines()[-1].startswith("nothing can be told: it takes two processes on each side")
+    assert done.stderr.splitlines()[-1].startswith("no verdict is possible: an interval needs two processes")
 
 
 def test_every_format_holds_the_same_comparisons(write, run):

@@ -93,14 +93,14 @@ def test_a_row_of_which_one_side_failed_is_kept_and_open(write, run, folder):
     assert "batch 128 fp32 (no pair)" in done.stderr
 
 
-def test_the_same_cells_on_both_sides_are_told(write, run):
+def test_the_same_cells_on_both_sides_are_noted(write, run):
     path = write("a")
     done = run(path, path, "--format", "json")
     assert only(done)["speed"] == "same"
-    assert "5 cells are on both sides; compared with itself it says nothing." in json.loads(done.stdout)["notes"]
+    assert "5 cells are on both sides; comparing a cell with itself shows nothing." in json.loads(done.stdout)["notes"]
 
 
-def test_other_boards_of_one_product_are_told(write, run):
+def test_other_boards_of_one_product_are_noted(write, run):
     done = run(write("a"), write("b", board="GPU-2"), "--format", "json")
     assert any("1 of 1 compare different boards" in note for note in json.loads(done.stdout)["notes"])
 
@@ -135,7 +135,7 @@ def test_a_file_that_is_none_of_ours_is_one_sentence(write, run, tmp_path):
         place = whole.schema.get_field_index(name)
         return lambda path: pq.write_table(whole.set_column(place, name, values), path)
 
-    assert "is damaged or no Parquet file" in spoiled(lambda p: p.write_bytes(p.read_bytes()[:-100]))
+    assert "is damaged or not a Parquet file" in spoiled(lambda p: p.write_bytes(p.read_bytes()[:-100]))
     assert "lacks the column cell_id" in spoiled(lambda p: pq.write_table(pa.table({"x": [1]}), p))
     assert "by method 9, and this ampbench knows" in spoiled(with_column("method_version", pa.array([9] * 5)))
     assert "images_per_s holds string, not numbers" in spoiled(with_column("images_per_s", pa.array(["fast"] * 5)))
@@ -145,8 +145,8 @@ def test_a_file_that_is_none_of_ours_is_one_sentence(write, run, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "one folder is no comparison; name a second one"),
-        (["--a", "precision=fp32"], "one folder is no comparison"),
+        ([], "one folder is not a comparison; name a second one"),
+        (["--a", "precision=fp32"], "one folder is not a comparison"),
         (["--a", "fp32", "--b", "bf16_amp"], "fp32: write key=value"),
         (["--a", "precison=fp32", "--b", "precision=bf16_amp"], "did you mean precision?"),
         (["--a", "precision=fp32", "--b", "precision=bf17"], "has precision bf17; name one of fp32, bf16_amp"),

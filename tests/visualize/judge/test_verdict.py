@@ -102,7 +102,7 @@ def test_a_small_test_set_shows_no_equivalence_but_a_collapse(matrix):
     verdict = only(path, "bf16_amp")
     assert verdict.accuracy.verdict == "can't tell"
     assert verdict.too_coarse
-    assert "one of 360 test images is 0.28 points against a margin of 0.3" in verdict.why_open
+    assert "one of 360 test images counts for 0.28 points, with a margin of 0.3" in verdict.why_open
     assert "667 images or more" in sentence(path)
     assert only(path, "bf16").accuracy.verdict == "worse"
 
@@ -119,7 +119,7 @@ def test_a_recipe_that_lost_a_replicate_is_not_recommended(folder):
     verdict = only(path, "fp16_amp")
     assert (verdict.num_ok, verdict.num_failed, verdict.speed.n) == (9, 1, 9)
     assert "not all of its runs ended well" in sentence(path)
-    assert "1 of 10 lost" in sentence(path)
+    assert "1 of 10 failed" in sentence(path)
 
 
 def test_nothing_faster_keeps_the_reference(matrix, monkeypatch):
@@ -139,7 +139,7 @@ def test_a_slower_looking_recipe_that_nothing_tells_is_open_and_no_reason_to_kee
     assert said.startswith("Can't tell for VGG19 at batch 128: whether bf16_amp is faster than fp32 is open"), said
 
 
-def test_sixteen_bit_recipes_alone_vouch_for_nobodys_accuracy(matrix):
+def test_sixteen_bit_recipes_alone_are_no_reference_for_accuracy(matrix):
     said = sentence(matrix(recipes=("fp16", "bf16"), seeds=range(10)))
     assert said.startswith("Can't tell for VGG19 at batch 128: no fp32 or tf32 run ended well here")
 
@@ -158,7 +158,7 @@ def test_cells_are_paired_on_one_machine_only(folder):
     results = read(folder.write(), mixed=True)
     assert judge(results.cells) == []
     assert any("Other GPU" in subject for subject in results.subjects)
-    assert notes(results) == ["2 environments lie side by side; only cells of one are paired."]
+    assert notes(results) == ["2 environments are shown side by side; only cells of one are paired."]
 
 
 def test_without_fp32_the_first_recipe_is_the_reference(matrix):
@@ -227,4 +227,6 @@ def test_no_line_of_the_table_is_wider_than_the_terminal(matrix, width):
 def test_cells_that_have_not_run_yet_are_counted(folder):
     folder.add(cell("fp32"))
     folder.plan = {"cells": [{}, {}, {}]}
-    assert notes(read(folder.write())) == ["2 of 3 planned cells have not run yet; the same command goes on with them."]
+    assert notes(read(folder.write())) == [
+        "2 of 3 planned cells have not run yet; the same command continues with them."
+    ]

@@ -89,7 +89,7 @@ def test_a_folder_without_results_is_refused_with_the_next_move(tmp_path):
 def test_a_truncated_file_is_refused_by_name(matrix):
     path = matrix() / "cells.parquet"
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(ResultsError, match=r"cells\.parquet: is damaged or no Parquet file .*; delete it"):
+    with pytest.raises(ResultsError, match=r"cells\.parquet: is damaged or not a Parquet file .*; delete it"):
         read(path.parent)
 
 
@@ -169,7 +169,7 @@ def test_a_table_that_is_not_there_is_said(matrix, table):
     assert read(path).missing == []
     (path / f"{table}.parquet").unlink()
     [said] = read(path).missing
-    assert f"{table}.parquet: is not there, so nothing is drawn from it" in said
+    assert f"{table}.parquet: is missing, so nothing is drawn from it" in said
 
 
 def test_rows_of_other_cells_and_files_left_out_are_said(matrix, tmp_path):

@@ -109,7 +109,7 @@ def test_two_models_get_figures_of_their_own(folder, run):
     run(path := folder.write())
     names = sorted(p.name for p in (path / "figures").iterdir())
     assert names == ["memory-ResNet18.png", "memory-VGG19.png", "throughput-ResNet18.png", "throughput-VGG19.png"]
-    assert "No test accuracy: epochs = 0 times only." in (path / "report.html").read_text()
+    assert "No test accuracy: epochs = 0 measures only speed." in (path / "report.html").read_text()
 
 
 def test_a_wrong_request_is_one_line_and_exit_code_2(tmp_path, run):
