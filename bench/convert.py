@@ -35,8 +35,7 @@ def main(
             done = convert(folder.absolute())
         for path, because in done.damaged.items():
             print(f"{path}: {because}; it stays as it is", file=sys.stderr)
-        already = done.num_files - done.num_converted
-        had = f", {already} had today's names already" if already else ""
+        had = f", {done.num_current} had today's names already" if done.num_current else ""
         print(f"{folder}: {done.num_converted} file{'s' * (done.num_converted != 1)} converted{had}")
     return 0
 

@@ -35,8 +35,8 @@ READ = (pa.ArrowException, OSError, ValueError, RecursionError)
 class Conversion:
     """What became of a folder of results."""
 
-    num_files: int = 0
-    """Of results, converted or not."""
+    num_current: int = 0
+    """Files that had today's names already."""
     num_converted: int = 0
     damaged: dict[Path, str] = field(default_factory=dict)
     """Files that were left alone, and why."""
@@ -62,23 +62,12 @@ def convert(results: Path) -> Conversion:
     Raises:
         RequestError: a file has the names of a newer version; nothing was changed.
     """
-    done = Conversion()
-    old: list[tuple[Path, str, int]] = []
+    done, old = _look_through(results)
+    if not old:  # a committed folder stays without a lock in it
+        return done
     with Folder(path=results).lock():
-        for path, table in files_of(results):
-            try:
-                version = _version_in(path, table)
-            except READ as e:
-                done.damaged[path] = _unread(e)
-                continue
-            if version is None:
-                done.damaged[path] = "was not written by ampbench"
-            elif version > COLUMNS_VERSION:
-                raise RequestError(f"{path}: its columns have the names of a newer ampbench; update ampbench")
-            elif version < COLUMNS_VERSION:
-                old.append((path, table, version))
-            done.num_files += 1
-        is_current = bool(old) and _is_current(results)
+        done, old = _look_through(results)  # whoever held the lock may have joined the runs again
+        is_current = _is_current(results)
         for path, table, version in old:
             try:
                 _convert(path, table, version)
@@ -90,6 +79,27 @@ def convert(results: Path) -> Conversion:
         if is_current and not done.damaged:
             _renew_stamp(results)
     return done
+
+
+def _look_through(results: Path) -> tuple[Conversion, list[tuple[Path, str, int]]]:
+    """Return what needs no conversion, and the files that do: path, table and version."""
+    found = Conversion()
+    old: list[tuple[Path, str, int]] = []
+    for path, table in files_of(results):
+        try:
+            version = _version_in(path, table)
+        except READ as e:
+            found.damaged[path] = _unread(e)
+            continue
+        if version is None:
+            found.damaged[path] = "was not written by ampbench"
+        elif version > COLUMNS_VERSION:
+            raise RequestError(f"{path}: its columns have the names of a newer ampbench; update ampbench")
+        elif version < COLUMNS_VERSION:
+            old.append((path, table, version))
+        else:
+            found.num_current += 1
+    return found, old
 
 
 def _unread(error: Exception) -> str:

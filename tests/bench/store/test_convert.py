@@ -36,7 +36,7 @@ def test_what_is_converted_is_what_todays_version_would_have_written(results: Pa
     assert_same(results, before)
     assert {path: path.read_text() for path in cells} == cells
     again = convert(results)
-    assert (again.num_converted, again.num_files) == (0, done.num_files)
+    assert (again.num_converted, again.num_current) == (0, done.num_converted)
 
 
 @pytest.mark.parametrize("changed", ["nothing", "a record", "a run", "a table"])
@@ -178,3 +178,10 @@ def test_notes_of_ours_that_are_damaged_hinder_no_conversion(results: Path) -> N
     (results / ".joined.json").write_text("[]")
     assert convert(results).damaged == {}
     assert join(PLAN, Folder(path=results))
+
+
+def test_a_folder_that_needs_no_conversion_gets_no_file_more(results: Path) -> None:
+    (results / ".lock").unlink()
+    before = {path: path.stat().st_mtime_ns for path in results.rglob("*")}
+    assert convert(results).num_converted == 0
+    assert {path: path.stat().st_mtime_ns for path in results.rglob("*")} == before
