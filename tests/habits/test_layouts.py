@@ -34,12 +34,12 @@ def test_a_model_that_cannot_do_with_nhwc_trains_as_if_nchw_had_been_asked_for(m
     assert row["test_accuracy"] > 0.7
 
 
-def test_a_look_before_the_first_step_finds_the_layout_that_the_step_would() -> None:
-    looked, plain = (measurement_of(cell_of(layouts.ViewsAfterDropout), numerics_samples=n) for n in (2, 0))
-    assert losses(looked) == losses(plain)
-    assert row_of(looked)["channels_last_used"] is False
-    assert row_of(looked).get("passes_failed") is None
-    assert {row["epoch"] for row in plain(looked.outcome.traces.layers)} == {0, 1}
+def test_a_sample_before_the_first_step_finds_the_layout_that_the_step_would() -> None:
+    sampled, untouched = (measurement_of(cell_of(layouts.ViewsAfterDropout), numerics_samples=n) for n in (2, 0))
+    assert losses(sampled) == losses(untouched)
+    assert row_of(sampled)["channels_last_used"] is False
+    assert row_of(sampled).get("passes_failed") is None
+    assert {row["epoch"] for row in plain(sampled.outcome.traces.layers)} == {0, 1}
 
 
 def test_a_model_that_can_keeps_nhwc_and_its_row_says_so() -> None:
@@ -78,7 +78,7 @@ def test_a_training_that_goes_on_from_a_checkpoint_keeps_the_layout_it_began_in(
             raise Killed
 
     first = measurement_of(cell)
-    first.checkpoints, first.report = Checkpoints(tmp_path, 0, "x", "y"), stop
+    first.checkpoints, first.timing.report = Checkpoints(tmp_path, 0, "x", "y"), stop
     with pytest.raises(Killed):
         first.take()
     second = measurement_of(cell)

@@ -157,7 +157,7 @@ def test_a_checkpoint_of_another_version_is_kept_and_the_row_says_both_ways_on(
 
     run = run_of(tmp_path, "tests.support.tiny:Net")
     with monkeypatch.context() as patched:
-        patched.setattr("ampbench.bench.worker.measurement.take_passes", interrupt)
+        patched.setattr("ampbench.bench.worker.measurement.Passes.take", interrupt)
         patched.setattr("ampbench.bench.worker.checkpoints.LAYOUT", 1)
         with pytest.raises(Interrupted):
             row_of(run)
