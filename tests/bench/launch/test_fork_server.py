@@ -16,7 +16,7 @@ import pytest
 from ampbench.bench.launch import fork_server
 from ampbench.bench.launch.fork_server import check_workers, server_pid, start_fork_server, start_process
 from tests.support.experiments import QUICK
-from tests.whole.test_launch import records, rows_of, run, started, wait_until
+from tests.whole.line import records, rows_of, run, started, wait_until
 
 Write = Callable[..., Path]
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from tests.bench.launch.test_fork_server import ONE, Write
 from tests.bench.train.test_images import make_folder
-from tests.whole.test_launch import records, rows_of, run, started, wait_until
+from tests.whole.line import records, rows_of, run, started, wait_until
 
 pytestmark = pytest.mark.whole
 

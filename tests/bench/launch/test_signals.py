@@ -12,7 +12,7 @@ import pytest
 
 from tests.bench.launch.test_fork_server import ONE, Write
 from tests.conftest import ROOT
-from tests.whole.test_launch import command, rows_of, started, wait_until
+from tests.whole.line import command, rows_of, started, wait_until
 
 pytestmark = pytest.mark.whole
 

@@ -21,7 +21,7 @@ from ampbench.bench.store.disk import Lasting, saying_unwritable, unwritable
 from ampbench.bench.store.record import ROOM, room_for_record
 from tests.conftest import ROOT
 from tests.support.experiments import QUICK
-from tests.whole.test_launch import rows_of, run
+from tests.whole.line import rows_of, run
 
 Write = Callable[..., Path]
 

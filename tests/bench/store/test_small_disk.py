@@ -15,7 +15,7 @@ import pytest
 from ampbench.bench.store.record import ROOM
 from tests.bench.store.test_disk import ONE, Write
 from tests.conftest import ROOT
-from tests.whole.test_launch import records, rows_of, run, started, wait_until
+from tests.whole.line import records, rows_of, run, started, wait_until
 
 
 @pytest.fixture
