@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ampbench.bench.machine.clocks import tags, violation_share, why_each_invalid
 from ampbench.bench.machine.energy import energy_instrument, energy_of, mean_power_w
+from ampbench.bench.machine.throttling import tags, violation_share, why_each_invalid
 from ampbench.bench.machine.windows import Samples, Window, largest, median, spans, total_s, within_all
 from ampbench.schema.board import BoardState
 

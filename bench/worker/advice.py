@@ -7,7 +7,7 @@ import re
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.packages import advice
 from ampbench.bench.train.dtype_limits import own_line
-from ampbench.bench.worker.failures import first_line
+from ampbench.bench.worker.exception_text import first_line
 from ampbench.bench.worker.layout import layout_advice
 
 MOVES = {

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field, replace
 from ampbench.bench.machine.board import Board
 from ampbench.bench.machine.board_state.line import decoded
 from ampbench.bench.machine.board_state.sampling import sampling_command
-from ampbench.bench.machine.clocks import median_sm_clock, why_invalid
 from ampbench.bench.machine.energy import MIN_WINDOW_S
 from ampbench.bench.machine.process_tree import ancestor_pids
 from ampbench.bench.machine.sampler import NoSampler, Sampler
 from ampbench.bench.machine.summary import summary
+from ampbench.bench.machine.throttling import median_sm_clock, why_invalid
 from ampbench.bench.machine.windows import Window
 from ampbench.bench.measure.clock import Block
 from ampbench.bench.measure.stopping import STEADY_WINDOW, is_flat

@@ -1,11 +1,7 @@
-"""One cell measured, and its record, whatever comes of it short of a kill.
-
-The one `try` of the project that turns exceptions into statuses is in `ending_of`.
-"""
+"""One cell measured, and its record, whatever comes of it short of a kill."""
 
 from __future__ import annotations
 
-import os
 import time
 import traceback
 from dataclasses import replace
@@ -13,26 +9,23 @@ from datetime import UTC, datetime
 
 import torch
 
-from ampbench.bench.machine.provenance import provenance, refused_switch
-from ampbench.bench.measure.memory import is_out_of_memory
+from ampbench.bench.machine.provenance import provenance
 from ampbench.bench.store.record import write_run
 from ampbench.bench.store.run import Run
-from ampbench.bench.train.checkpoint import delete_checkpoints
-from ampbench.bench.train.dtype_limits import why_not_in_16_bits
-from ampbench.bench.train.ranks import ALONE, ECHO_S, Ranks
-from ampbench.bench.train.statuses import DataTooLarge, Diverged, Interrupted, Throttled, Unsupported
-from ampbench.bench.worker.advice import described
+from ampbench.bench.train.checkpoint_file import delete_checkpoints
+from ampbench.bench.train.ranks import ALONE, Ranks
+from ampbench.bench.train.statuses import Interrupted
 from ampbench.bench.worker.board_watch import BoardWatch
 from ampbench.bench.worker.checkpoints import Checkpoints
-from ampbench.bench.worker.cuda import NoCuda, start_cuda
 from ampbench.bench.worker.divergence import first_layer
-from ampbench.bench.worker.failures import first_line
+from ampbench.bench.worker.ending import ending_of
+from ampbench.bench.worker.exception_text import first_line
 from ampbench.bench.worker.measurement import Measurement
 from ampbench.bench.worker.memory_breakdown import trace_out_of_memory
 from ampbench.bench.worker.outcome import Outcome
 from ampbench.bench.worker.timing import Report
 from ampbench.schema.cells import CellRecord
-from ampbench.schema.identity import Ending, Start
+from ampbench.schema.identity import Start
 from ampbench.schema.provenance import Provenance
 from ampbench.schema.version import METHOD_VERSION
 
@@ -85,53 +78,6 @@ def provenance_of(run: Run) -> Provenance:
     if not run.board.is_gpu:
         return known
     return replace(known, cuda=torch.version.cuda, cudnn=str(torch.backends.cudnn.version()))
-
-
-def ending_of(measurement: Measurement) -> Ending:
-    """Measure, and return how it ended.
-
-    Raises:
-        Interrupted: a person wants the process to end.
-    """
-    try:
-        refused = refused_switch(os.environ)
-        if refused:
-            raise Unsupported(refused)
-        start_cuda(measurement.device)
-        measurement.take()
-    except Unsupported as e:
-        return Ending(status="unsupported", because=str(e))
-    except Diverged as e:
-        return Ending(status="diverged", because=str(e))
-    except Throttled as e:
-        return Ending(status="throttled", because=str(e))
-    except DataTooLarge as e:
-        return Ending(status="oom", because=str(e))
-    except NoCuda as e:
-        return Ending(status="failed", because=str(e))
-    except Interrupted:
-        raise
-    except BaseException as e:
-        traceback.print_exc()
-        if measurement.cell.gpus > 1:
-            time.sleep(ECHO_S)
-        return _failed(measurement, e)
-    return Ending(status="ok")
-
-
-def _failed(measurement: Measurement, error: BaseException) -> Ending:
-    """Say in a status and in words what an exception was that is no ending of its own."""
-    cell = measurement.cell
-    if isinstance(error, SystemExit):
-        because = f"SystemExit: the model, or what it imports, ended the process (exit code {error.code})"
-        return Ending(status="failed", because=because)
-    if isinstance(error, KeyboardInterrupt):
-        return Ending(status="failed", because="KeyboardInterrupt: raised by the model, or by what it imports")
-    if lacking := why_not_in_16_bits(error, cell.precision, measurement.device):
-        return Ending(status="unsupported", because=lacking)
-    if is_out_of_memory(error):
-        return Ending(status="oom", because=f"out of memory at batch size {cell.batch_size}: {first_line(error)}")
-    return Ending(status="failed", because=described(error, measurement.cell_as_run))
 
 
 def find_allocations(measurement: Measurement) -> None:

@@ -12,7 +12,7 @@ import torch
 
 from ampbench.bench.plan.protocol import MeasurementProtocol
 from ampbench.bench.store.atomic import replacing
-from ampbench.bench.train.checkpoint import write_state
+from ampbench.bench.train.checkpoint_file import write_state
 from ampbench.bench.train.statuses import Diverged
 from ampbench.bench.train.training import Training
 from ampbench.bench.worker.timing import Report

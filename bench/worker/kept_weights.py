@@ -18,7 +18,7 @@ from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.plan.source import check_data
 from ampbench.bench.store.run import Run
 from ampbench.bench.train.augment import NORMALIZATIONS, Normalize
-from ampbench.bench.train.checkpoint import read_checkpoint
+from ampbench.bench.train.checkpoint_file import read_checkpoint
 from ampbench.bench.train.evaluation import evaluate, evaluation_batch_size
 from ampbench.bench.train.images import Images, load_images
 from ampbench.bench.train.loss import loss_of

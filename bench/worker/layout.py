@@ -16,7 +16,7 @@ from ampbench.bench.train.savepoint import CannotRollBackError, Savepoint
 from ampbench.bench.train.step import Step
 from ampbench.bench.train.training import Training
 from ampbench.bench.worker.dtype_check import check_first_step, refuse_late_weights
-from ampbench.bench.worker.failures import first_line
+from ampbench.bench.worker.exception_text import first_line
 from ampbench.bench.worker.outcome import Outcome
 from ampbench.schema.training import Layout
 

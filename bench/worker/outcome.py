@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from ampbench.bench.train.statuses import Interrupted
-from ampbench.bench.worker.failures import first_line
+from ampbench.bench.worker.exception_text import first_line
 from ampbench.bench.worker.stopwatch import Stopwatch
 from ampbench.schema.cells import Measured
 from ampbench.schema.column import values_of

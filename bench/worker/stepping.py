@@ -16,8 +16,8 @@ from ampbench.bench.worker.divergence import divergence_of
 from ampbench.bench.worker.layout import take_first_step
 from ampbench.bench.worker.log import batch_lines, say
 from ampbench.bench.worker.outcome import Outcome
+from ampbench.bench.worker.step_trace import StepTrace
 from ampbench.bench.worker.timing import Timing
-from ampbench.bench.worker.traces import StepTrace
 
 
 @dataclass

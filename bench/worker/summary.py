@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ampbench.bench.train.training import Training
+from ampbench.bench.worker.loss_scaling import loss_scaling
 from ampbench.bench.worker.outcome import Outcome
+from ampbench.bench.worker.throughput import block_rows, speed
 from ampbench.bench.worker.timing import Timing
-from ampbench.bench.worker.traces import block_rows, loss_scaling, speed
 from ampbench.schema.board import BoardState, EnergyToAccuracy
 from ampbench.schema.memory import MemoryPeaks
 from ampbench.schema.precision import LossScaling

@@ -12,8 +12,9 @@ from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.protocol import MeasurementProtocol
 from ampbench.bench.plan.recipe import RECIPES
 from ampbench.bench.train.statuses import Unsupported
-from ampbench.bench.worker.cell import ending_of, find_divergence
+from ampbench.bench.worker.cell import find_divergence
 from ampbench.bench.worker.checkpoints import Checkpoints, NoCheckpoints
+from ampbench.bench.worker.ending import ending_of
 from ampbench.bench.worker.measurement import Measurement
 from tests.support.measuring import plain, row_of
 

@@ -17,7 +17,7 @@ from ampbench.bench.measure.stopping import FIRST_CHECK, ci_share, is_flat, why_
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.protocol import MeasurementProtocol
 from ampbench.bench.plan.recipe import RECIPES
-from ampbench.bench.worker.cell import ending_of
+from ampbench.bench.worker.ending import ending_of
 from ampbench.bench.worker.measurement import Measurement
 
 CPU = torch.device("cpu")

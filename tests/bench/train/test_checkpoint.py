@@ -10,7 +10,7 @@ import torch
 
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.recipe import RECIPES, Recipe
-from ampbench.bench.train.checkpoint import (
+from ampbench.bench.train.checkpoint_file import (
     NEWEST,
     PREVIOUS,
     load_checkpoint,

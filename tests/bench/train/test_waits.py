@@ -17,7 +17,7 @@ from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.recipe import RECIPES, Recipe
 from ampbench.bench.train.images import Images, load_images
 from ampbench.bench.train.training import Training
-from ampbench.bench.worker.traces import StepTrace
+from ampbench.bench.worker.step_trace import StepTrace
 
 CPU = torch.device("cpu")
 

@@ -10,7 +10,7 @@ import torch
 
 from ampbench.bench.plan.protocol import MeasurementProtocol
 from ampbench.bench.plan.recipe import RECIPES, Recipe
-from ampbench.bench.train.checkpoint import (
+from ampbench.bench.train.checkpoint_file import (
     DAMAGED,
     NEWEST,
     PREVIOUS,

@@ -15,7 +15,7 @@ from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.protocol import Budget, MeasurementProtocol
 from ampbench.bench.plan.recipe import RECIPES
 from ampbench.bench.store.run import Run
-from ampbench.bench.train.checkpoint import DAMAGED, NEWEST, PREVIOUS
+from ampbench.bench.train.checkpoint_file import DAMAGED, NEWEST, PREVIOUS
 from ampbench.bench.train.statuses import Interrupted
 from ampbench.bench.worker.cell import measure_cell
 from ampbench.bench.worker.stepping import Stepping

@@ -10,7 +10,7 @@ from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.protocol import MeasurementProtocol
 from ampbench.bench.plan.recipe import RECIPES
 from ampbench.bench.train.statuses import Unsupported
-from ampbench.bench.worker.cell import ending_of
+from ampbench.bench.worker.ending import ending_of
 from tests.support.measuring import row_of
 from tests.support.virtual_gpu import BUSY_W, IDLE_W, VirtualGpu, measurement_on
 

@@ -17,8 +17,9 @@ from ampbench.bench.plan.recipe import RECIPES
 from ampbench.bench.train.statuses import Throttled
 from ampbench.bench.worker import board_watch
 from ampbench.bench.worker.board_watch import BoardWatch
+from ampbench.bench.worker.loss_scaling import loss_scaling
+from ampbench.bench.worker.throughput import speed
 from ampbench.bench.worker.timing import Timing
-from ampbench.bench.worker.traces import loss_scaling, speed
 from ampbench.schema.board import BoardSample, BoardState
 
 CPU = torch.device("cpu")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pynvml
 import pytest
 
-from ampbench.bench.machine.clocks import (
+from ampbench.bench.machine.summary import summary
+from ampbench.bench.machine.throttling import (
     SLOWDOWNS,
     TAGS,
     median_sm_clock,
@@ -15,7 +16,6 @@ from ampbench.bench.machine.clocks import (
     why_each_invalid,
     why_invalid,
 )
-from ampbench.bench.machine.summary import summary
 from tests.support.replayed_nvml import NO_PERMISSION, NOT_SUPPORTED, board, changed, replay, throttled
 
 SECOND = 20

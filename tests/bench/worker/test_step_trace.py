@@ -8,7 +8,8 @@ from torch import nn
 from ampbench.bench.plan.loss_scale import LossScale
 from ampbench.bench.train.scaler import Scaler
 from ampbench.bench.train.step import Step
-from ampbench.bench.worker.traces import StepTrace, loss_scaling
+from ampbench.bench.worker.loss_scaling import loss_scaling
+from ampbench.bench.worker.step_trace import StepTrace
 from ampbench.schema.precision import LossScaling
 
 
