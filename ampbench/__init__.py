@@ -1,1 +1,1 @@
-"""The one name of all that this repository does: `python -m ampbench COMMAND`."""
+"""The one import name of everything in this repository; its commands are `python -m ampbench COMMAND`."""

@@ -17,28 +17,30 @@ from ampbench.terminal import show_everything
 
 
 class Command(NamedTuple):
-    """A module whose `main` is a typer command, imported when it is asked for."""
+    """A module whose `main` is a typer command; it is imported when the command is called."""
 
     module: str
     about: str
     flags: tuple[str, ...] = ()
-    """Put before what was typed."""
+    """Flags put before those of the user."""
 
 
 COMMANDS = {
     "run": Command("ampbench.bench.run_matrix", "Run every cell of an experiment file, then say what it shows."),
     "plan": Command("ampbench.bench.run_matrix", "Print what a file would run, and run nothing.", ("--plan",)),
     "one": Command("ampbench.bench.run_one", "Run one cell from flags."),
-    "evaluate": Command("ampbench.bench.evaluate", "Evaluate the weights that a training kept, in its precision."),
+    "evaluate": Command(
+        "ampbench.bench.evaluate", "Evaluate the weights that a training kept, in the precision of the training."
+    ),
     "report": Command("ampbench.visualize.report", "Draw the report of a folder of results again."),
     "compare": Command("ampbench.visualize.compare", "Is B faster than A? Two folders, or two selections from one."),
     "convert": Command("ampbench.bench.convert", "Rename the columns of results that an older version wrote."),
-    "memory": Command("ampbench.memory", "What a GPU's memory was full of, from torch's snapshot of it."),
+    "memory": Command("ampbench.memory", "Show what filled a GPU's memory, from a memory snapshot of torch."),
 }
 
 
 def make_app() -> typer.Typer:
-    """Return the commands; none is imported before it is called, so that --help takes no time."""
+    """Return the commands; none is imported before it is called, so that --help is fast."""
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, no_args_is_help=True)
     forwarded = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
     for name, command in COMMANDS.items():
@@ -62,7 +64,7 @@ def _call(name: str, command: Command) -> Callable[[typer.Context], None]:
 
 
 def main() -> None:
-    """Be the command `ampbench`, which an installation brings."""
+    """Run the command `ampbench` of an installation."""
     show_everything()
     make_app()(prog_name="ampbench")
 

@@ -1,6 +1,6 @@
-"""python -m ampbench memory FILE.pickle: what a GPU's memory was full of, from a snapshot that anybody recorded.
+"""python -m ampbench memory FILE.pickle: what filled a GPU's memory, from any snapshot that torch recorded.
 
-The file is what `torch.cuda.memory._dump_snapshot` writes after `_record_memory_history()`. Nothing in it can run.
+The file is what `torch.cuda.memory._dump_snapshot` writes after `_record_memory_history()`. No code in it is run.
 """
 
 from __future__ import annotations
@@ -23,22 +23,24 @@ from ampbench.visualize.show.text_table import draw
 
 LEFT = ("category", "call site")
 MOST_SITES = 15
-"""Call sites that are printed of a moment."""
+"""Call sites that are printed for a moment."""
 STACKS_ONLY = (
-    "The addresses of weights, gradients and optimizer state are not known here: they are told by Python stacks alone. "
-    "Of what has none (made before the recording, by autograd's own thread, or with stacks off) some stand under "
-    "'before recording', 'backward', 'activations' or 'other'."
+    "The addresses of weights, gradients and optimizer state are not known here: they are identified by Python stacks "
+    "alone. Some of those without a stack (made before the recording, by autograd's own thread or with stacks off) are "
+    "counted as 'before recording', 'backward', 'activations' or 'other'."
 )
 
 
 def main(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A snapshot; it may be packed by gzip.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A snapshot; gzip is read too.")],
     device: Annotated[
-        int | None, typer.Option(min=0, help="Index of the GPU; left out, the one with the most events.")
+        int | None, typer.Option(min=0, help="Index of the GPU; by default the one with the most events.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Draw the line over time into this file, as in memory.png.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Draw the memory over time into this file, such as memory.png.")
+    ] = None,
 ) -> int:
-    """Say what was live when a recorded training held the most memory, and when it ran out of it."""
+    """Say what was live when a recorded training held the most memory, and when an allocation failed."""
     try:
         snapshot = read_snapshot(file)
         index = _busiest(snapshot) if device is None else device
@@ -65,7 +67,7 @@ def in_words(found: Digest, others: str, name: str, width: int = WIDTH) -> str:
     over = "" if math.isnan(last.time_ms) else f" in {last.time_ms:,.1f} ms"
     parts = [f"{name}: {found.num_events:,} events{over}{others}"]
     if not found.num_events:
-        parts.append("No history was recorded before this snapshot: what follows is what was live when it was taken.")
+        parts.append("No history was recorded before this snapshot: below is what was live when it was taken.")
     parts += [_moment(moment, width) for moment in (found.peak, found.oom) if moment]
     parts.append(
         f"At the end: {_mib(last.allocated_bytes)} MiB. Largest free block of the allocator: "
@@ -76,12 +78,12 @@ def in_words(found: Digest, others: str, name: str, width: int = WIDTH) -> str:
 
 
 def _moment(moment: Moment, width: int) -> str:
-    head = f"Peak: {_mib(moment.allocated_bytes)} MiB that tensors asked for, after event {moment.event:,}"
+    head = f"Peak: {_mib(moment.allocated_bytes)} MiB requested by tensors, after event {moment.event:,}"
     if moment.name == "oom":
         asked = "an unknown size" if moment.requested_bytes is None else f"{_mib(moment.requested_bytes)} MiB"
         free = "" if moment.device_free_bytes is None else f", {_mib(moment.device_free_bytes)} MiB free on the GPU"
         held = f"{_mib(moment.allocated_bytes)} MiB held{free}"
-        head = f"Out of memory: {asked} could not be had at event {moment.event:,}, with {held}"
+        head = f"Out of memory: {asked} could not be allocated at event {moment.event:,}, with {held}"
     by_category: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     for holding in moment.composition:
         by_category[holding.category][0] += holding.allocated_bytes
@@ -102,19 +104,19 @@ def _moment(moment: Moment, width: int) -> str:
 
 
 def _mib(size_bytes: int) -> str:
-    """Return bytes in MiB, with three digits at least."""
+    """Return bytes in MiB, with at least three digits."""
     size = size_bytes / MIB
     return f"{size:,.1f}" if size >= 10 else f"{size:.3g}"
 
 
 def _busiest(snapshot: Snapshot) -> int:
-    """Return the device with the most events; where there are none, the first that holds memory."""
+    """Return the device with the most events; without events, the first that holds memory."""
     try:
         traces, segments = snapshot["device_traces"], snapshot["segments"]
         number, _, index = max((len(trace), -i, i) for i, trace in enumerate(traces))
         return index if number else min((s.get("device", 0) for s in segments), default=0)
     except (AttributeError, KeyError, TypeError, ValueError):
-        return 0  # what is wrong with it is said by `digest`
+        return 0  # `digest` says what is wrong with it
 
 
 def _others(snapshot: Snapshot, index: int) -> str:

@@ -1,19 +1,19 @@
-"""Where Python looks for modules: this repository gives it the name `ampbench` and nothing else."""
+"""Where Python finds modules: of this repository, only the name `ampbench`."""
 
 import os
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-"""Of the repository."""
+"""The repository."""
 
 
 def step_aside() -> None:
-    """Let modules of one's own, in the current folder, be found before what lies beside `ampbench` in the repository.
+    """Let Python find the user's modules in the current folder before the folders beside `ampbench` in the repository.
 
-    A project has a models/ as often as not, and ours is no module of that name to it. Standard modules and installed
-    packages still come first. For commands, and for processes that import a model of one's own; `ampbench` itself
-    is loaded by then, so that an ampbench.py of one's own is not in its way.
+    Many projects have a models/ of their own, which `import models` must find. Standard modules and installed packages
+    still come first. Commands and processes that import the user's model call this. `ampbench` itself is loaded by
+    then, so an ampbench.py of the user does not replace it.
     """
     here = str(Path.cwd())
     beside = {"", here, *(str(ROOT / name) for name in (".", "ampbench", "bench"))}
@@ -21,5 +21,5 @@ def step_aside() -> None:
 
 
 def for_children() -> str:
-    """Return PYTHONPATH for a process of ours: it finds `ampbench` here, and everything else as this one does."""
+    """Return PYTHONPATH for a child process: it finds `ampbench` here, and everything else as this process does."""
     return os.pathsep.join(dict.fromkeys([str(ROOT), *filter(None, sys.path)]))

@@ -1,4 +1,4 @@
-"""What a terminal can show: a verdict is never lost because a terminal has no sign for plus-minus."""
+"""What a terminal can show: a text is printed even where the terminal's encoding lacks a sign such as ±."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SPELLED = {
     "←": "<-", "…": "...", "≤": "<=", "≥": ">=", "≈": "~", "µ": "u", "μ": "u", "²": "^2", "·": "*", "•": "*",
     "‘": "'", "’": "'", "“": '"', "”": '"', "\N{NO-BREAK SPACE}": " ", "\N{NARROW NO-BREAK SPACE}": " ",
 }  # fmt: skip
-"""Signs that our texts use -> how they are written in ASCII."""
+"""Sign in our texts -> how it is written in ASCII."""
 HANDLER = "spelled"
 
 WIDTH = 100
@@ -26,10 +26,10 @@ NARROWEST, WIDEST = 20, 160
 
 
 def spell(error: UnicodeError) -> tuple[str, int]:
-    """Replace what an encoding lacks: by how it is spelled, else by a question mark; it is an error handler of codecs.
+    """Replace signs that an encoding lacks, by `SPELLED` or else by question marks: an error handler of codecs.
 
     Raises:
-        UnicodeError: `error` itself, where something is read and not written.
+        UnicodeError: `error` itself, when decoding.
     """
     if not isinstance(error, UnicodeEncodeError):
         raise error
@@ -40,8 +40,8 @@ def spell(error: UnicodeError) -> tuple[str, int]:
 def show_everything() -> None:
     """Let stdout and stderr take every text, in whatever encoding; called once, at the start of every command.
 
-    Processes that it starts write UTF-8: they write to logs and pipes, which no terminal shows. A stream that is closed
-    goes nowhere, and a width of 0, as some terminals say it, is not known.
+    Processes that the command starts write UTF-8: they write to logs and pipes, not to a terminal. A closed stream is
+    replaced by /dev/null, and a width of 0, which some terminals report, counts as unknown.
     """
     _open_all()
     if os.environ.get("COLUMNS", "").strip("0") == "":
@@ -54,7 +54,7 @@ def show_everything() -> None:
 
 
 def _open_all() -> None:
-    """Open stdin, stdout and stderr where they are closed: else the next file that is opened would be printed into."""
+    """Open stdin, stdout and stderr where they are closed: else the next opened file would get what is printed."""
     for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
         try:
             os.fstat(number)
@@ -74,12 +74,12 @@ def terminal_width() -> int:
 
 
 def printable(text: str) -> str:
-    """Return a text that UTF-8 can hold: a file's name may consist of bytes that are no UTF-8."""
+    """Return a text that UTF-8 can encode: a file's name may contain bytes that are not UTF-8."""
     return text.encode("utf-8", errors="replace").decode("utf-8")
 
 
 def unwritten(error: OSError, place: object) -> str:
-    """Say that something could not be written, why, and the next move."""
+    """Say that something could not be written, why, and what to do."""
     full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     in_the_way = error.errno in (errno.EISDIR, errno.ENOTDIR, errno.EEXIST)
     move = "free some space there" if full else "mend that path" if in_the_way else "mend its permissions"
@@ -88,7 +88,7 @@ def unwritten(error: OSError, place: object) -> str:
 
 @contextmanager
 def saying_unwritten() -> Iterator[None]:
-    """Context of a whole command: a stdout on a full disk is one line and exit code 2, a reader that has gone is 1."""
+    """Context of a whole command: a stdout on a full disk gives one line and exit code 2, a closed pipe exit code 1."""
     try:
         try:
             yield

@@ -134,7 +134,7 @@ def test_the_command_prints_peak_and_tables_and_draws_the_line(tmp_path: Path) -
     assert said.returncode == 0, said.stderr
     found = digest(read_snapshot(FIXTURE))
     assert f"after event {found.peak.event:,}" in said.stdout
-    assert "Out of memory: 1,024.0 MiB could not be had at event 55" in said.stdout
+    assert "Out of memory: 1,024.0 MiB could not be allocated at event 55" in said.stdout
     for holding in found.peak.composition:
         assert holding.category in said.stdout
         assert holding.call_site in said.stdout

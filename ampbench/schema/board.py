@@ -1,4 +1,4 @@
-"""What NVML saw of a GPU, the first of several, and the samples that it rests on. Null on a CPU."""
+"""What NVML measured of a GPU (the first, where a cell uses several), and its samples. Null on a CPU."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ class BoardState:
 
     sm_clock_mhz: float | None = column("MHz", "SM clock", "Median over the samples in the steady blocks")
     memory_clock_mhz: float | None = column("MHz", "memory clock", "Median over the same samples")
-    temperature_c: float | None = column("°C", "temperature", "Of the die, the highest in the steady blocks")
+    temperature_c: float | None = column("°C", "temperature", "Highest temperature of the die in the steady blocks")
     power_w: float | None = column(
         "W",
         "power",
-        "Of the board: energy over time, of the steady blocks that count; stretches under 1 s are left out",
+        "Mean over the valid steady blocks: energy of the board over time; stretches under 1 s are left out",
     )
     energy_instrument: str | None = column(
         "",
@@ -29,11 +29,12 @@ class BoardState:
         "energy per image",
         "Power times the blocks' wall time per image; null where several boards worked, since one was sampled",
     )
-    images_per_joule: float | None = column("images/J", "images per joule", "Its inverse")
+    images_per_joule: float | None = column("images/J", "images per joule", "Inverse of the energy per image")
     idle_share: float | None = column(
         "",
         "idle share",
-        "Of the energy, what the board would have drawn idle with a warm context; null where idle was not sampled",
+        "Share of the energy that the idle board would have drawn in the same time, CUDA's context open; null where "
+        "idle power was not sampled",
     )
     power_violation_share: float | None = column(
         "",
@@ -43,12 +44,12 @@ class BoardState:
     thermal_violation_share: float | None = column(
         "",
         "time at the thermal limit",
-        "Likewise, the limit on the die's temperature",
+        "Share of the steady blocks' wall time for which the limit on the die's temperature held the clocks down",
     )
     reliability_violation_share: float | None = column(
         "",
         "time at the voltage limit",
-        "Likewise, the limit on voltage",
+        "Share of the steady blocks' wall time for which the limit on voltage held the clocks down",
     )
     num_invalid_blocks: int | None = column(
         "",
@@ -63,23 +64,25 @@ class BoardState:
     foreign_processes: int | None = column(
         "",
         "foreign processes",
-        "Compute processes of others on the board, the most at any moment of the steady blocks; 0 if it was our own",
+        "Most compute processes of others on the board in any sample of the steady blocks; 0 if there was none",
     )
     nvml_process_bytes: int | None = column(
         "bytes",
         "process memory",
-        "On the board by NVML, CUDA's context included, the most in the steady blocks; null where it hides our pid",
+        "Most board memory of the worker in the steady blocks, by NVML, CUDA's context included; null where NVML does "
+        "not list the worker's pid",
     )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EnergyToAccuracy:
-    """What it cost to learn."""
+    """The energy that a training needed to reach its target."""
 
     energy_to_accuracy_j: float | None = column(
         "J",
         "energy to accuracy",
-        "Power times the training time until [measure] target_accuracy was first reached; null likewise",
+        "Power times the training time until [measure] target_accuracy was first reached; null where "
+        "power was not measured, several boards worked or the target was not reached",
     )
 
 
@@ -89,9 +92,11 @@ class BoardSample:
 
     time_s: float = given("s", "time", "Since the worker's start, on the worker's clock")
     energy_j: float | None = column("J", "energy", "The board's counter, since the driver was loaded")
-    power_w: float | None = column("W", "power", "Of the board; on most since Ampere the mean of the last second")
-    sm_clock_mhz: int | None = column("MHz", "SM clock", "At this moment")
-    memory_clock_mhz: int | None = column("MHz", "memory clock", "At this moment")
+    power_w: float | None = column(
+        "W", "power", "Of the board; on most boards since Ampere the mean of the last second"
+    )
+    sm_clock_mhz: int | None = column("MHz", "SM clock", "At the sample's time")
+    memory_clock_mhz: int | None = column("MHz", "memory clock", "At the sample's time")
     clock_event_reasons: int | None = column(
         "",
         "clock event reasons",
@@ -102,10 +107,18 @@ class BoardSample:
     power_violation_ns: int | None = column(
         "ns",
         "time at the power cap",
-        "For which the power cap held the clocks down, since the driver was loaded",
+        "Time for which the power cap held the clocks down, since the driver was loaded",
     )
-    thermal_violation_ns: int | None = column("ns", "time at the thermal limit", "Likewise, the limit on temperature")
-    reliability_violation_ns: int | None = column("ns", "time at the voltage limit", "Likewise, the limit on voltage")
-    used_bytes: int | None = column("bytes", "board memory", "In use by everybody, the driver's reserve included")
-    process_bytes: int | None = column("bytes", "process memory", "Of the worker, CUDA's context included")
+    thermal_violation_ns: int | None = column(
+        "ns", "time at the thermal limit", "The same, for the limit on temperature"
+    )
+    reliability_violation_ns: int | None = column(
+        "ns", "time at the voltage limit", "The same, for the limit on voltage"
+    )
+    used_bytes: int | None = column("bytes", "board memory", "In use by all processes, the driver's reserve included")
+    process_bytes: int | None = column(
+        "bytes",
+        "process memory",
+        "Of the worker, CUDA's context included; null where NVML does not list its pid, as in many containers",
+    )
     num_foreign: int | None = column("", "foreign processes", "Compute processes of others on the board")

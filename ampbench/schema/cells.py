@@ -22,7 +22,7 @@ from ampbench.schema.work import Bound, Operations, Peaks, StepPhases, Utilisati
 
 @dataclass(kw_only=True, slots=True)
 class Measured:
-    """What is known of a cell so far, group by group, so that an early end keeps what came before it."""
+    """What has been measured of a cell so far, group by group: a cell that ends early keeps it."""
 
     dtypes: DtypesSeen = DtypesSeen()
     layout: Layout = Layout()
@@ -54,7 +54,7 @@ class Measured:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CellRecord:
-    """All that a run says of its cell besides the cell's own settings; a row of cells.parquet."""
+    """All that a run records of its cell besides the cell's own settings; a row of cells.parquet."""
 
     ending: Ending
     start: Start = Start()

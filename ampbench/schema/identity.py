@@ -11,16 +11,18 @@ from ampbench.schema.statuses import STATUSES, Status
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Identity:
-    """Which cell a row is of, and what its settings come to; the settings themselves are columns of their own."""
+    """Which cell a row describes, and what follows from its settings, which are columns of their own."""
 
     cell_id: str = given("", "cell", "Hash of the cell's fields that differ from their default")
     group_id: str = given("", "group", "The same for cells that differ only in precision and round")
-    global_batch_size: int = given("", "global batch size", "Images a step, on all GPUs of the cell together")
+    global_batch_size: int = given("", "global batch size", "Images per step, over all GPUs of the cell")
     study_name: str = given("", "S3 name", "Name of the run in study S3")
     run_folder: str | None = column("", "folder", "Below runs/; null for an excluded cell")
     weights_dtype: str = given("", "weights", "Dtype that the recipe keeps the weights in")
-    compute_dtype: str = given("", "compute", "Dtype that the recipe's products run in")
-    update: str = given("", "update", "Of 16-bit weights: nearest, master (an fp32 copy), kahan or stochastic")
+    compute_dtype: str = given("", "compute", "Dtype of the recipe's matrix products and convolutions")
+    update: str = given(
+        "", "update", "How 16-bit weights are updated: nearest, master (an fp32 copy), kahan or stochastic"
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,7 +30,7 @@ class Ending:
     """How a cell ended."""
 
     status: Status = given("", "status", f"One of {' '.join(STATUSES)}")
-    because: str | None = column("", "because", "Why the status is not ok, in words; null when it is")
+    because: str | None = column("", "because", "Why the status is not ok, in words; null when it is ok")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,6 +38,6 @@ class Start:
     """When and by what a run was started."""
 
     order: int | None = column("", "order", "Place in the plan's order of execution")
-    command: str | None = column("", "command", "That started the run")
+    command: str | None = column("", "command", "Command that started the run")
     started_at: datetime | None = column("", "started", "When the worker began")
-    waited_s: float | None = column("s", "waited", "For the board, while another worker held it")
+    waited_s: float | None = column("s", "waited", "Time for which another worker held the board")

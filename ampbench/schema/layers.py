@@ -7,18 +7,19 @@ from dataclasses import dataclass
 from ampbench.schema.column import given
 
 QUANTITIES = {
-    "num_entries": "of the tensor",
-    "loss_scale_factor": "of this sample; 1 without a scaler",
-    "flushed_share": "of the nonzero entries in strict fp32, those that round to 0 in the compute dtype at this scale",
-    "died_share": "of the same, those that are 0 in the recipe's own gradient",
-    "near_overflow_share": "of all entries, those within 2 doublings of the largest finite number",
+    "num_entries": "entries of the tensor",
+    "loss_scale_factor": "loss scale of this sample; 1 without a scaler",
+    "flushed_share": "of the entries not 0 in strict fp32, the share that is 0 in the compute dtype at this loss scale",
+    "died_share": "of the entries not 0 in strict fp32, the share that is 0 in the recipe's own gradient",
+    "near_overflow_share": "of all entries, the share within 2 doublings of the largest finite number",
     "headroom_bits": "doublings of the loss scale until the largest entry overflows",
-    "norm": "Euclidean, in strict fp32",
-    "distance": "of the recipe's gradient from strict fp32, over the norm of the latter",
-    "lost_update_share": "of 16-bit weights with a gradient, those with |learning rate * gradient| < ulp / 2",
-    "unmoved_share": "of what the optimizer updates, with a gradient: left where it was by a step that was not skipped",
+    "norm": "Euclidean norm, in strict fp32",
+    "distance": "norm of the difference of the recipe's gradient from that in strict fp32, over the norm of the latter",
+    "lost_update_share": "of the 16-bit weights with a gradient, the share with |learning rate * gradient| < ulp / 2",
+    "unmoved_share": "of the numbers that are updated and have a gradient, the share that a step did not change; "
+    "no row where the step was skipped",
 }
-"""What layers.parquet may hold."""
+"""Quantity in layers.parquet -> its meaning."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,7 +40,7 @@ class LayerRow:
         "quantity",
         f"One of: {'; '.join(f'{name}: {meaning}' for name, meaning in QUANTITIES.items())}",
     )
-    value: float = given("", "value", "Of the quantity; a quantity that does not exist here has no row")
+    value: float = given("", "value", "Value of the quantity; a quantity that a tensor does not have has no row")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,4 +53,4 @@ class ExponentRow:
     layer: str = given("", "layer", "Name of the module")
     tensor: str = given("", "tensor", "As in layers")
     exponent: int = given("", "exponent", "e of the entries with 2^e <= |x| < 2^(e+1), in strict fp32")
-    count: int = given("", "entries", "With this exponent")
+    count: int = given("", "entries", "Number of entries with this exponent")

@@ -1,7 +1,7 @@
-"""Whether a training learned anything, and whether what it learned stayed: told from its curves alone, in words.
+"""Whether a training learned anything, and whether it kept what it learned: judged by its curves alone, in words.
 
-Known to the worker, which writes it into the record, and to the report, which tells it of older records too. Nothing of
-it is a verdict on a recipe, and no status depends on it: a training that swings ran to its end.
+The worker writes the judgement into the record; the report judges older records in the same way. It is not a verdict on
+a recipe, and no status depends on it: a training whose accuracy swings still ends as `ok`.
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ from collections.abc import Sequence
 from ampbench.schema.learning import Course
 
 Z_GUESSING = 3.0
-"""Standard deviations above guessing within which an accuracy may be luck: 1 in 700 guesses is beyond."""
+"""Standard deviations above guessing up to which an accuracy may be chance: 1 in 700 guesses lies above."""
 
 SWING = 0.04
-"""Of accuracy, lost on average from one evaluation to the next, from which on a training swings."""
+"""Accuracy lost on average from one evaluation to the next: the accuracy of a training that loses more swings."""
 
 Z_SWING = 2.0
-"""A swing is also more than so many standard deviations that a test set of this size leaves."""
+"""A swing is also larger than so many standard deviations of an accuracy measured on a test set of this size."""
 
 LEAST_EVALUATIONS = 3
-"""Before that, one fall is all there is."""
+"""With fewer evaluations, the mean is that of a single fall."""
 
 LATE = 4
-"""Evaluations that are looked at, or the later half of them if that is more: at first every accuracy jumps."""
+"""The last evaluations are judged, so many or the later half: early in a training every accuracy jumps."""
 
 REGAINED = 0.5
-"""Share of what the training loss had come down by, which it has risen again."""
+"""Share of its earlier decrease by which the training loss has risen again."""
 
 GREW = 1.1
-"""Times its first epoch's training loss."""
+"""Last training loss over that of the first epoch."""
 
 
 def course_of(
@@ -45,11 +45,11 @@ def course_of(
     """Judge a training by its curves.
 
     Args:
-        accuracies: shares of the test images, of each evaluation in turn.
+        accuracies: share of the test images classified correctly, of each evaluation in order.
         losses: mean training loss of each epoch.
-        num_classes: that guessing chooses from.
+        num_classes: among which a guess chooses.
         num_images: in the test set.
-        macro_recall: of the last evaluation; it stands in for the accuracy where classes differ in size.
+        macro_recall: of the last evaluation; used instead of the accuracy where classes differ in size.
     """
     learned = None
     if accuracies:
@@ -90,11 +90,11 @@ def guessing(num_classes: int, num_images: int) -> tuple[float, float]:
 
 
 def is_above_guessing(accuracy: float, num_classes: int, num_images: int) -> bool:
-    """Return whether an accuracy is more than guessing gets by luck.
+    """Return whether an accuracy is above what guessing reaches by chance.
 
-    Where classes differ in size, always naming the largest beats 1 in K without having learned: there it takes the
-    balanced accuracy, the mean recall over classes, which is 1 / K for every constant answer (Brodersen et al., 2010,
-    "The balanced accuracy and its posterior distribution", section 2).
+    Where classes differ in size, always answering with the largest gives more than 1 / K without any learning. Use the
+    balanced accuracy there, the mean recall over classes: it is 1 / K for every constant answer (Brodersen et al.,
+    2010, "The balanced accuracy and its posterior distribution", section 2).
     """
     chance, noise = guessing(num_classes, num_images)
     return accuracy > chance + Z_GUESSING * noise
@@ -103,7 +103,7 @@ def is_above_guessing(accuracy: float, num_classes: int, num_images: int) -> boo
 def swing_of(accuracies: Sequence[float]) -> float | None:
     """Return the accuracy lost from one evaluation to the next, mean over the later evaluations.
 
-    Only falls count: a curve that rises to its end has none, one that goes up and down or breaks down has many.
+    Only falls count: a curve that rises to its end has none, a curve that goes up and down has many.
     Study S4 names 45.2, 38.9, 51.3, 33.1 % as its example of a training that oscillates: 8.2 points.
     """
     if len(accuracies) < LEAST_EVALUATIONS:
@@ -113,7 +113,7 @@ def swing_of(accuracies: Sequence[float]) -> float | None:
 
 
 def least_swing(accuracies: Sequence[float], num_images: int) -> float:
-    """Return the swing from which on it is none of the test set's own noise, a binomial share's."""
+    """Return the swing above which the sampling noise of the test set, a binomial share's, does not explain it."""
     mean = sum(accuracies) / len(accuracies)
     return max(SWING, Z_SWING * math.sqrt(mean * (1 - mean) / num_images))
 
@@ -124,7 +124,7 @@ def growth_of(losses: Sequence[float]) -> float | None:
 
 
 def loss_rose(losses: Sequence[float]) -> bool:
-    """Return whether the loss ended well above where it began, or lost half of what it had come down by.
+    """Return whether the loss ended well above its first value, or rose again by half of its earlier decrease.
 
     Warm restarts of the learning rate raise it too, by less.
     """

@@ -9,12 +9,12 @@ from ampbench.schema.column import column
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Evaluation:
-    """One evaluation of the test set: of an epoch, or of the last one."""
+    """One evaluation on the test set: after an epoch, or after the final one."""
 
     test_accuracy: float | None = column(
         "",
         "test accuracy",
-        "Share of the test images after the final epoch; chance if the run diverged",
+        "Share of the test images classified correctly after the final epoch; chance if the run diverged",
     )
     test_loss: float | None = column(
         "",
@@ -26,8 +26,8 @@ class Evaluation:
         "macro precision",
         "Mean over classes after the final epoch, scikit-learn's zero_division=0",
     )
-    macro_recall: float | None = column("", "macro recall", "Likewise")
-    macro_f1: float | None = column("", "macro F1", "Likewise")
+    macro_recall: float | None = column("", "macro recall", "Mean over classes after the final epoch")
+    macro_f1: float | None = column("", "macro F1", "Mean over classes after the final epoch")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,7 +38,7 @@ class LastEpoch:
     train_accuracy: float | None = column(
         "",
         "training accuracy",
-        "Of the final epoch, over its training images augmented as they were met, as in epochs",
+        "Share of the augmented training images of the final epoch classified correctly in training, as in epochs",
     )
 
 
@@ -49,9 +49,9 @@ class BestEpoch:
     best_test_accuracy: float | None = column(
         "",
         "best test accuracy",
-        "Over the epochs: chosen on the test set, so no estimate of accuracy",
+        "Highest of all epochs; it is chosen on the test set, so it is not an estimate of accuracy",
     )
-    best_epoch: int | None = column("", "best epoch", "From 1; the first that had the best test accuracy")
+    best_epoch: int | None = column("", "best epoch", "First epoch with the best test accuracy, from 1")
     target_accuracy: float | None = column("", "target accuracy", "[measure] target_accuracy")
     time_to_accuracy_s: float | None = column(
         "s",
@@ -62,27 +62,27 @@ class BestEpoch:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Course:
-    """What the curves of one training say; `ampbench.schema.learned` judges them."""
+    """What the curves of one training show, as `ampbench.schema.learned` judges them."""
 
     learned: bool | None = column(
         "",
         "learned",
-        "Whether the final accuracy, or the mean recall where classes differ in size, is above guessing by "
-        "more than 3 of guessing's standard deviations; null if not evaluated, or if the training did not end",
+        "Whether the final accuracy, or the mean recall where classes differ in size, is above that of "
+        "guessing by more than 3 standard deviations; null if not evaluated, or if the training did not end",
     )
     accuracy_swing: float | None = column(
         "",
         "swing of the accuracy",
-        "Share of the test images lost from one evaluation to the next, mean over the last 4 or the later "
-        "half; null with fewer than 3",
+        "Accuracy lost from one evaluation to the next, mean over the last 4 evaluations or the later half; null "
+        "with fewer than 3",
     )
     loss_growth: float | None = column(
         "",
         "growth of the loss",
-        "Training loss of the final epoch over the lowest of any epoch",
+        "Training loss of the final epoch over the lowest of all epochs",
     )
     learning_note: str | None = column(
         "",
         "note on the learning",
-        "That nothing was learned, that the accuracy swings or the loss grew, in words; null if none of it",
+        "Says that nothing was learned, that the accuracy swings or that the loss grew; null if none is true",
     )

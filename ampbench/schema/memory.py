@@ -1,4 +1,4 @@
-"""Memory, in bytes, by a named instrument."""
+"""Memory in bytes, each number by a named instrument."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ INSTRUMENTS = {
     "cuda_allocator": "by torch's CUDA allocator",
     "rss": "of the process's resident set, libraries included",
 }
-"""`memory_instrument` -> how its numbers were taken, in words."""
+"""`memory_instrument` -> how its numbers are measured, in words."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MemoryPeaks:
-    """The most that was held at once."""
+    """The most memory that was in use at once."""
 
     memory_instrument: str | None = column(
         "",
@@ -28,30 +28,30 @@ class MemoryPeaks:
     baseline_bytes: int | None = column(
         "bytes",
         "baseline memory",
-        "By the same instrument before the data and the model came",
+        "By the same instrument, before the data and the model are loaded",
     )
     startup_peak_bytes: int | None = column(
         "bytes",
         "start-up peak memory",
-        "Peak until warm-up ended, trial workspaces included",
+        "Peak until the end of warm-up, workspaces of cuDNN's trials included",
     )
     steady_peak_bytes: int | None = column("bytes", "steady peak memory", "Peak over the training steps after warm-up")
     peak_reserved_bytes: int | None = column(
         "bytes",
         "peak reserved memory",
-        "Held by the CUDA caching allocator until the first evaluation; null on a CPU",
+        "Most that the CUDA caching allocator reserved until the first evaluation; null on a CPU",
     )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StaticMemory:
-    """What a training holds whatever its batch size, by arithmetic."""
+    """The memory of a training that does not depend on its batch size, by arithmetic."""
 
-    weights_bytes: int | None = column("bytes", "weights", "Of the model's parameters; shared memory counts once")
+    weights_bytes: int | None = column("bytes", "weights", "Of the model's parameters; shared storage counts once")
     gradients_bytes: int | None = column(
         "bytes",
         "gradients",
-        "One for each parameter that the optimizer updates, of its size; by arithmetic",
+        "As large as the parameters that the optimizer updates; by arithmetic",
     )
     optimizer_bytes: int | None = column(
         "bytes",
@@ -68,9 +68,9 @@ class StaticMemory:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DataMemory:
-    """What the images take, and how often the allocator ran short."""
+    """The memory of the images, and how often the allocator was short of memory."""
 
-    data_bytes: int | None = column("bytes", "data", "Of the images and labels that are on the device throughout")
+    data_bytes: int | None = column("bytes", "data", "Of the images and labels that stay on the device")
     allocation_retries: int | None = column(
         "",
         "allocation retries",
@@ -80,26 +80,27 @@ class DataMemory:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MemoryTrace:
-    """What the passes over the memory found."""
+    """What the passes that measure memory found."""
 
     allocator_peak_bytes: int | None = column(
         "bytes",
         "allocator peak",
-        "Of torch's CPU allocator from before the model was built, by the profiler's memory events; null on a GPU",
+        "Peak of torch's CPU allocator, model, optimizer and batch included, by the profiler's memory events; null on "
+        "a GPU",
     )
     largest_free_block_bytes: int | None = column(
         "bytes",
         "largest free block",
-        "Held by the CUDA allocator and unused when the snapshot was taken; null without one",
+        "Largest block that the CUDA allocator held unused when the snapshot was taken; null without a snapshot",
     )
     predicted_peak_bytes: int | None = column(
         "bytes",
         "predicted peak",
-        "Of two steps of fake tensors, without data, workspaces, rounding and the gradients on their way "
-        "between GPUs; null without the pass `memory`",
+        "Of two steps of fake tensors, without the data set, workspaces, rounding and the buffers of gradients "
+        "sent between GPUs; null without the pass `memory`",
     )
     memory_note: str | None = column(
         "",
         "note on the memory",
-        "What of a pass over the memory this device cannot do, and what is there instead; null if nothing",
+        "Which part of the pass `memory` this device does not support, and what is there instead; null if none",
     )

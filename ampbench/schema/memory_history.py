@@ -1,4 +1,4 @@
-"""What the history of the allocator leaves, in bytes."""
+"""The history of the allocator, condensed into rows; memory in bytes."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from ampbench.schema.column import given
 
 CATEGORIES = {
     "weights": "parameters of the model",
-    "gradients": "of weights",
+    "gradients": "gradients of weights",
     "optimizer state": "momentum, moments, fp32 copies of 16-bit weights",
     "autocast cache": "16-bit copies of fp32 weights",
     "activations": "made by the forward pass",
     "backward": "made by the backward pass: gradients of activations, and its workspace",
-    "workspace": "given back within one line of Python, or a temporary of the optimizer",
-    "cuBLAS workspace": "of a cuBLAS handle, kept to the end of the process",
-    "buffers": "of the model",
+    "workspace": "freed within one line of Python, or a temporary of the optimizer",
+    "cuBLAS workspace": "workspace of a cuBLAS handle, kept to the end of the process",
+    "buffers": "buffers of the model",
     "data": "images and labels on the device",
-    "before recording": "live before the recorded steps, and nothing else is known",
-    "other": "neither the stack nor the end of the allocation tells",
+    "before recording": "live before the recorded steps; nothing else is known of it",
+    "other": "neither the stack nor the end of the allocation tells its purpose",
 }
-"""What allocations.parquet may hold, from what arithmetic gives to what nothing tells, as it is drawn.
+"""Category in allocations.parquet -> its meaning, in the order in which they are drawn.
 
-Weights, buffers, data are known by address; the others may be guesses.
+Weights, buffers and data are known by their addresses; the other categories may be guesses.
 """
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AllocationRow:
-    """What a category and call site held at a moment."""
+    """The memory of one category and call site at one moment."""
 
     moment: str = given(
         "",
@@ -48,25 +48,25 @@ class AllocationRow:
     allocated_bytes: int = given(
         "bytes",
         "allocated memory",
-        "Asked for by tensors that were live at the moment; the rows of a moment sum to its level in memory",
+        "Requested by tensors that were live at the moment; the rows of a moment sum to its level in memory",
     )
-    num_allocations: int = given("", "allocations", "That the bytes are made of")
+    num_allocations: int = given("", "allocations", "Number of allocations that the bytes consist of")
     static_known: bool = given(
         "",
         "addresses known",
-        "Whether weights, gradients and optimizer state were told by their addresses; else, as in what ran "
-        "out of memory, by stacks alone, which leave some of them in other categories",
+        "Whether weights, gradients and optimizer state were identified by their addresses; else, as after an "
+        "out-of-memory error, by their stacks alone, which puts some of them into other categories",
     )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MemoryRow:
-    """The level of the memory after an event."""
+    """The allocated memory after an event."""
 
-    event: int = given("", "event", "Allocations, frees and other events of the allocator that had happened")
+    event: int = given("", "event", "Number of allocations, frees and other events of the allocator so far")
     time_ms: float = given("ms", "time", "Since the first event, by the CPU's clock, which runs ahead of a GPU")
     allocated_bytes: int = given(
         "bytes",
         "allocated memory",
-        "Asked for by tensors, before rounding; highest and lowest point of each of 200 runs of events, and the ends",
+        "Requested by tensors, before rounding; highest and lowest point of each of 200 runs of events, and both ends",
     )

@@ -1,4 +1,4 @@
-"""What did not work beside the measurement."""
+"""What failed beside the measurement."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from ampbench.schema.column import column
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Notes:
-    """A note each; null if nothing went wrong."""
+    """One note for each kind of failure; null if nothing failed."""
 
     passes_failed: str | None = column(
         "",
         "passes that failed",
-        "What is not the measurement, as a look at the layers, and did not work, each with its reason; null if all did",
+        "Parts beside the measurement, such as a sample of the layers, that failed, each with its reason; null if none",
     )
     checkpoint_note: str | None = column(
         "",
         "checkpoint not written",
-        "When a checkpoint could not be written first, where and why, as on a full disk; null if all could",
+        "The first checkpoint that could not be written, with the reason, such as a full disk; null if there is none",
     )
-    weights_note: str | None = column("", "weights not written", "Likewise of best.pt and model_final.pt")
+    weights_note: str | None = column("", "weights not written", "The same, of best.pt and model_final.pt")

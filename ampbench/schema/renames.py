@@ -1,4 +1,4 @@
-"""Columns that were renamed: what an older file calls them, and how a file says of which version its names are."""
+"""Columns that were renamed: their names in older files, and how a file states the version of its names."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 KEY = b"ampbench.columns"
-"""In a file's own metadata: of which `COLUMNS_VERSION` its columns are. Files of version 1 lack it."""
+"""Key of a file's own metadata: the `COLUMNS_VERSION` of its columns. Files of version 1 lack it."""
 
 
 class Renamed(NamedTuple):
@@ -25,7 +25,7 @@ class Renamed(NamedTuple):
     old: str
     new: str
     within: str | None = None
-    """The column that holds the name as a value; None: it is a column's own."""
+    """The column whose values include the name; None where the name is that of a column."""
 
 
 RENAMED = (
@@ -44,7 +44,7 @@ RENAMED = (
 
 
 def version_of(schema: pa.Schema) -> int | None:
-    """Return of which version the names in a file are; None of a file that ampbench did not write."""
+    """Return the version of the names in a file; None for a file that ampbench did not write."""
     said = (schema.metadata or {}).get(KEY, b"")
     if said.isdigit():
         return int(said)
@@ -52,7 +52,7 @@ def version_of(schema: pa.Schema) -> int | None:
 
 
 def new_names(table: str, version: int, within: str | None = None) -> dict[str, str]:
-    """Return old -> new name of all that was renamed in a table after a version: columns, or values of one column."""
+    """Return old -> new name for all that was renamed in a table after a version: columns, or values of one column."""
     return {r.old: r.new for r in RENAMED if r.table == table and r.since > version and r.within == within}
 
 
@@ -63,14 +63,14 @@ def columns_of_names(table: str, version: int) -> list[str]:
 
 
 def refusal(results: Path, table: str, schema: pa.Schema) -> str | None:
-    """Say in a line why a table cannot be read under today's names, and the next move; None if it can.
+    """Say in a line why a table cannot be read under today's names, and what to do; None if it can.
 
-    A reader that took it all the same would find null in every column that was renamed.
+    Without this, a reader would find null in every column that was renamed.
     """
     version = version_of(schema)
     if version is not None and version > COLUMNS_VERSION:
         return f"{results}: its columns have the names of a newer ampbench; update ampbench"
-    known = version or 1  # a file that was written by something else on the way has lost its metadata
+    known = version or 1  # another program that rewrote the file has lost its metadata
     named_otherwise = new_names(table, known).keys() & set(schema.names)
     return old_names(results) if named_otherwise or (version and columns_of_names(table, version)) else None
 
@@ -82,6 +82,6 @@ def old_names(results: Path) -> str:
 
 
 def with_new_keys(plain: dict[str, Any]) -> dict[str, Any]:
-    """Return what is in a cell.json under today's names."""
+    """Return the content of a cell.json under today's names."""
     names = new_names(CELL_FILE, 1)
     return {names.get(key, key): value for key, value in plain.items()}

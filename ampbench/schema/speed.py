@@ -1,4 +1,4 @@
-"""Time: the throughput and what it rests on, and every other clock apart."""
+"""Time: the throughput with its samples, and every other duration by itself."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ class Speed:
     no_speed_because: str | None = column(
         "",
         "why no throughput",
-        "In words, where every block had a skipped step, say; null where there is a throughput",
+        "Reason in words, such as a skipped step in every block; null where there is a throughput",
     )
-    images_per_s_q1: float | None = column("images/s", "throughput, lower quartile", "Of the same blocks")
-    images_per_s_q3: float | None = column("images/s", "throughput, upper quartile", "Of the same blocks")
-    num_blocks: int | None = column("", "timing samples", "Blocks the throughput rests on")
+    images_per_s_q1: float | None = column("images/s", "throughput, lower quartile", "Over the same blocks")
+    images_per_s_q3: float | None = column("images/s", "throughput, upper quartile", "Over the same blocks")
+    num_blocks: int | None = column("", "timing samples", "Blocks over which the throughput is the median")
     num_outliers: int | None = column(
         "",
         "outliers",
-        "Of these blocks, flagged and kept: modified z-score beyond 3.5 (Iglewicz & Hoaglin, 1993, section 3.3)",
+        "Of these blocks, counted but not removed: modified z-score beyond 3.5 (Iglewicz & Hoaglin, 1993, section 3.3)",
     )
     step_ms: float | None = column("ms", "step time", "Global batch size over throughput")
     ci_share: float | None = column(
         "",
         "95 % interval",
-        "Half-width over mean, of the block means within this process; it only stops timing",
+        "Half-width over mean, of the block means within this process; it only decides when timing stops",
     )
     warmup_steps: int | None = column("", "warm-up steps", "Steps before the first timing sample")
     gap_share: float | None = column(
         "",
         "gap",
-        "Share of the timed blocks' wall time beyond their device time, which spans idle gaps between "
-        "kernels; 0 where no block's end was waited for",
+        "Share of the timed blocks' wall time beyond their device time, which includes idle gaps "
+        "between kernels; 0 where the end of no block was waited for",
     )
 
 
@@ -51,18 +51,18 @@ class Stopping:
     timing_stop: str | None = column(
         "",
         "why timing stopped",
-        "precise, noisy_stable, capped, or training (the run went to its end)",
+        "precise, noisy_stable, capped, or training (the whole training was timed)",
     )
     warmup_steady: bool | None = column(
         "",
         "steady",
-        "Whether the speed was flat when warm-up ended; false when it ran into its cap",
+        "Whether the speed was steady when warm-up ended; false when warm-up reached its time limit",
     )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WallTime:
-    """Wall time of everything else that a cell takes, and its interruptions."""
+    """Wall time of all other parts of a cell, and its interruptions."""
 
     startup_s: float | None = column(
         "s",
@@ -76,12 +76,12 @@ class WallTime:
     )
     train_s: float | None = column("s", "training", "Wall time of all other steps, evaluation off the clock")
     evaluation_s: float | None = column("s", "evaluation", "Wall time of all evaluations")
-    numerics_probe_s: float | None = column("s", "looks at layers", "Wall time of all of them; null without any")
+    numerics_probe_s: float | None = column("s", "numerics probe", "Wall time of all its samples; null without any")
     passes_s: float | None = column(
         "s",
-        "looks afterwards",
+        "passes",
         "Wall time of the untimed passes after the last timed step",
     )
-    checkpoint_s: float | None = column("s", "checkpoints", "Wall time of writing them; null without any")
-    num_resumes: int | None = column("", "resumes", "Times that the training went on from a checkpoint")
+    checkpoint_s: float | None = column("s", "checkpoints", "Wall time of writing checkpoints; null without any")
+    num_resumes: int | None = column("", "resumes", "Number of times that the training was resumed from a checkpoint")
     cell_s: float | None = column("s", "cell", "From the worker's first line to its record, over all resumes")

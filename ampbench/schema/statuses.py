@@ -1,4 +1,4 @@
-"""How a cell may end. A cell that failed is a row like any other, with the reason beside it."""
+"""How a cell may end. A cell that failed has a row like any other cell, with the reason in `because`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One row a step, and one a block of steps."""
+"""The columns of `steps` and `blocks`: one row per step, and one per block of steps."""
 
 from __future__ import annotations
 
@@ -16,42 +16,44 @@ class StepRow:
     loss: float = given(
         "",
         "training loss",
-        "Of this step's batch, fp32; of several GPUs, the first one's share of it",
+        "Of this step's batch, fp32; with several GPUs, of the first one's part of the batch",
         bits=32,
     )
     train_accuracy: float | None = column(
         "",
         "training accuracy",
-        "Share of this step's batch that the network got right before the step, augmented; of several GPUs, "
-        "of the first one's share; null if its outputs are no logits",
+        "Share of this step's augmented batch that the network classified correctly before the update; with several "
+        "GPUs, of the first one's part of the batch; null if its outputs are not logits",
         bits=32,
     )
     num_images: int = given("", "images", "In this step's batch, of all GPUs")
-    loss_scale_factor: float | None = column("", "loss scale", "That this step used; null without a scaler", bits=32)
+    loss_scale_factor: float | None = column(
+        "", "loss scale", "Loss scale of this step; null without a scaler", bits=32
+    )
     skipped: bool | None = column("", "skipped", "Whether the scaler skipped the update; null without a scaler")
     headroom_bits: float | None = column(
         "bits",
         "headroom",
-        "Doublings of the scale until a gradient overflows, where layers were looked at after this step",
+        "Doublings of the loss scale until a gradient overflows, where the numerics probe sampled after this step",
         bits=32,
     )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BlockRow:
-    """A block of consecutive steps: the sample of every speed."""
+    """A block of consecutive steps: one timing sample."""
 
     block: int = given("", "block", "From 1")
     epoch: int = given("", "epoch", "From 1")
     num_steps: int = given("", "steps", "In the block")
     num_images: int = given("", "images", "In the block; the last batch of an epoch may be smaller")
-    num_skipped: int = given("", "skipped steps", "In the block; such a block is no timing sample")
+    num_skipped: int = given("", "skipped steps", "In the block; a block with a skipped step is not a timing sample")
     device_s: float = given("s", "device time", "CUDA events at the block's borders; perf_counter on a CPU")
-    wall_s: float = given("s", "wall time", "By perf_counter where its end was waited for, else by the device's clock")
-    images_per_s: float = given("images/s", "throughput", "Images of the block over its device time")
+    wall_s: float = given("s", "wall time", "By perf_counter where the end was waited for, else by the device's clock")
+    images_per_s: float = given("images/s", "throughput", "Images over device time")
     steady: bool = given("", "steady", "False during warm-up")
     invalid: str | None = column(
         "",
         "invalid",
-        "How the board held it back, so that it is no timing sample; else null",
+        "How the board slowed it down, so that it is not a timing sample; else null",
     )

@@ -1,4 +1,4 @@
-"""What a run leaves besides its record: rows of tables, each table in a file of its name."""
+"""What a run writes besides its record: rows of tables, each table in a file of its name."""
 
 from __future__ import annotations
 

@@ -18,12 +18,12 @@ class Data:
     num_left_out: int | None = column(
         "",
         "files left out",
-        "Of a folder's splits, because they are no image that Pillow reads",
+        "Files of an image folder that Pillow does not read as an image",
     )
     data_note: str | None = column(
         "",
         "note on the data",
-        "Which files were left out and why, what the test set is; or null",
+        "Which files were left out and why, and what the test set is; or null",
     )
 
 
@@ -35,23 +35,23 @@ class Network:
     model_note: str | None = column(
         "",
         "note on the model",
-        "What gave way in a pretrained one, as its head; else null",
+        "What was replaced in a pretrained model, such as its head; else null",
     )
     model_output: str | None = column(
         "",
         "output of the model",
-        "What it returned in step 1 and what was taken of it; null where that is a tensor of logits",
+        "What it returned in step 1 and which part of it was used; null where it returned a tensor of logits",
     )
-    optimizer_dtypes: str | None = column("", "optimizer dtypes", "Of the parameters that the optimizer updates")
+    optimizer_dtypes: str | None = column("", "optimizer dtypes", "Dtypes of the parameters that the optimizer updates")
     fp32_precision: str | None = column(
         "",
         "fp32 precision",
-        "Effective torch fp32_precision of CUDA matmul, conv, rnn and CPU products",
+        "Effective torch fp32_precision of CUDA matmul, conv and rnn, and of matrix products on the CPU",
     )
     onednn_used: bool | None = column(
         "",
         "oneDNN",
-        "Whether a CPU's convolutions and products were oneDNN's, not torch's own; null on a GPU",
+        "Whether oneDNN computed a CPU's convolutions and matrix products, not torch itself; null on a GPU",
     )
     threads_used: int | None = column("", "threads", "torch.get_num_threads() in the worker")
 
@@ -63,10 +63,10 @@ class Layout:
     channels_last_used: bool | None = column(
         "",
         "NHWC",
-        "Whether images and 4-d weights were laid out NHWC in memory: false, too, where the model could not do with it",
+        "Whether images and 4-d weights were laid out NHWC in memory; false also where the model does not support it",
     )
     layout_note: str | None = column(
         "",
         "why not NHWC",
-        "What the first step said to it; null where the cell's layout was used",
+        "Error of the first step in NHWC; null where the cell's layout was used",
     )

@@ -1,7 +1,7 @@
-"""The two versions of what is in a file of results."""
+"""The versions of the numbers and of the column names in a file of results."""
 
 METHOD_VERSION = 4
-"""Raised whenever a number is taken in another way: rows of different methods are not compared in silence."""
+"""Increased whenever a number is measured in another way: rows of different methods are not compared silently."""
 
 COLUMNS_VERSION = 2
-"""Raised whenever a column is renamed: a file of another one is refused, with the way to convert it."""
+"""Increased whenever a column is renamed: a file of another version is refused, with the command that converts it."""

@@ -1,4 +1,4 @@
-"""What a step was spent on: its phases, its operations, its share of the board."""
+"""How a step spends its time: its phases, its operations, its share of the board's peak."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ class StepPhases:
     data_ms: float | None = column(
         "ms",
         "data",
-        "Of a step, until the batch is there: gathered, augmented, normalised",
+        "Time of a step until the batch is ready: gathered, augmented, normalised",
     )
-    forward_ms: float | None = column("ms", "forward", "Of a step: network and loss")
-    backward_ms: float | None = column("ms", "backward", "Of a step: gradients")
-    update_ms: float | None = column("ms", "update", "Of a step: unscaling, optimizer and the scaler's own update")
+    forward_ms: float | None = column("ms", "forward", "Time of a step in the network and the loss")
+    backward_ms: float | None = column("ms", "backward", "Time of a step in the gradients")
+    update_ms: float | None = column(
+        "ms", "update", "Time of a step in unscaling, the optimizer and the scaler's own update"
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,15 +30,15 @@ class Bound:
     kernel_ms: float | None = column(
         "ms",
         "kernels",
-        "Of a step, sum over its CUDA kernels in the profiler, medians of three; null on a CPU",
+        "Time of a step in CUDA kernels, by the profiler: sum over its kernels, medians of three steps; null on a CPU",
     )
     matmul_conv_share: float | None = column(
         "",
-        "products",
-        "Of the time in kernels (operators on a CPU; medians of three steps), that of matrix products and convolutions",
+        "matmul and conv share",
+        "Share of the time in kernels (operators on a CPU; medians of three steps) in matrix products and convolutions",
     )
     bound: str | None = column("", "bound by", "What a step waits for most: input, launch, compute or memory")
-    bound_because: str | None = column("", "evidence", "For it, in words")
+    bound_because: str | None = column("", "evidence", "Numbers that `bound` follows from, in words")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,35 +48,38 @@ class Operations:
     forward_flops: int | None = column(
         "",
         "operations forward",
-        "Of the products for one image, counted, not measured",
+        "Of the matrix products and convolutions for one image, counted, not measured",
     )
-    backward_flops: int | None = column("", "operations backward", "Likewise; the image itself needs no gradient")
+    backward_flops: int | None = column(
+        "", "operations backward", "The same for the backward pass; the image itself needs no gradient"
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Peaks:
-    """The most operations a second that the board does, in the dtype of the recipe."""
+    """The most operations a second that the board reaches, in the dtype of the recipe."""
 
     vendor_peak_tflops: float | None = column(
         "TFLOP/s",
         "vendor's peak",
-        "Dense, of the board in the dtype that the recipe's products run in; null where none is known",
+        "Dense peak of the board in the dtype that the recipe multiplies in; null where it is not known",
     )
     measured_peak_tflops: float | None = column(
         "TFLOP/s",
         "measured peak",
-        "Of one large product or convolution of random numbers in that dtype, here; null without the pass `roofline`",
+        "Of one large matrix product or convolution of random numbers in that dtype, on this board; null without the "
+        "pass `roofline`",
     )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Utilisation:
-    """The share of it that a training uses."""
+    """The share of the peak that a training reaches."""
 
     tflops: float | None = column(
         "TFLOP/s",
         "operations a second",
-        "Counted operations of an image times the throughput, of one board",
+        "Counted operations per image times the throughput, on one board",
     )
     mfu_vendor: float | None = column("", "share of the vendor's peak", "Operations a second over the vendor's peak")
     mfu_measured: float | None = column("", "share of the measured peak", "Operations a second over the measured peak")

@@ -1,4 +1,4 @@
-"""This machine and its boards: which there are, who holds them, what they draw, what they did while a cell was timed.
+"""This machine and its boards: which it has, who holds them, what they draw, their state while a cell is timed.
 
 `nvml` is the only file that opens NVML. Nothing here imports torch.
 """

@@ -1,4 +1,4 @@
-"""A board: what runs one cell at a time. A GPU, or the CPU, which is a board too."""
+"""A board: a device that runs one cell at a time. A GPU, or the CPU, which is a board too."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Board:
     driver: str | None = None
     """Version of the NVIDIA driver; None for a CPU."""
     power_cap_w: float | None = None
-    """Enforced power limit; None where NVML does not say."""
+    """Enforced power limit; None where NVML does not report it."""
 
     @property
     def is_gpu(self) -> bool:
@@ -26,7 +26,7 @@ class Board:
 
     @property
     def num_sharing(self) -> int:
-        """Boards among which the CPU's cores are shared out; 1 unless simulated."""
+        """Number of boards that share the CPU's cores; 1 unless simulated."""
         simulated = re.fullmatch(r"cpu:\d+/(\d+)", self.board_id)
         return int(simulated[1]) if simulated else 1
 

@@ -17,15 +17,15 @@ from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.plan.packages import how_to_install
 
 NVIDIA_DEVICE = "/dev/nvidiactl"
-"""There where NVIDIA's driver is loaded."""
+"""Exists where NVIDIA's driver is loaded."""
 
 NO_GPU = ("", "-1", "NoDevFiles")
-"""Words of CUDA_VISIBLE_DEVICES that hide every GPU on purpose."""
+"""Values of CUDA_VISIBLE_DEVICES that hide every GPU on purpose."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Boards:
-    """The boards to use, all of one model, and those left aside."""
+    """The boards to use, all of one model, and those not used."""
 
     used: tuple[Board, ...]
     ignored: tuple[Board, ...] = ()
@@ -38,12 +38,12 @@ def find_boards(environ: Mapping[str, str], library: Any = None) -> tuple[Board,
     Args:
         environ: `CUDA_VISIBLE_DEVICES` (indices or UUIDs, or empty for none) selects GPUs;
             `AMPBENCH_CPU_BOARDS=n` makes a machine without GPUs pretend to have n boards that share its cores,
-            for trying out queues. Rows of simulated boards say so.
-        library: stands in for NVML's bindings in tests.
+            to try out queues. Rows of simulated boards say so.
+        library: replaces NVML's bindings in tests.
 
     Raises:
-        RequestError: CUDA_VISIBLE_DEVICES or AMPBENCH_CPU_BOARDS name what is not there, or this machine has GPUs and
-            would be measured without them, since NVML's bindings are not installed.
+        RequestError: CUDA_VISIBLE_DEVICES or AMPBENCH_CPU_BOARDS name boards that do not exist, or this machine has
+            GPUs that would not be used because NVML's bindings are not installed.
     """
     variable = environ.get("CUDA_VISIBLE_DEVICES")
     gpus, sliced = _gpus(library, variable)
@@ -104,7 +104,7 @@ def choose_boards(boards: Sequence[Board], gpus: str | None) -> Boards:
 
 
 def _gpus(library: Any, variable: str | None) -> tuple[tuple[Board, ...], set[str]]:
-    """All GPUs that NVML knows, in PCI order, and which of them are cut by MIG; none where there is no driver.
+    """Return all GPUs that NVML knows, in PCI order, and which of them MIG divides; none where there is no driver.
 
     Where `variable`, CUDA_VISIBLE_DEVICES, names MIG slices, those are the boards.
     """
@@ -126,7 +126,7 @@ def _gpus(library: Any, variable: str | None) -> tuple[tuple[Board, ...], set[st
 
 
 def _board(nvml: Nvml, handle: Any) -> Board:
-    """Return the board that NVML calls by a handle."""
+    """Return the board of an NVML handle."""
     power_cap_mw = nvml.ask_if_told("nvmlDeviceGetEnforcedPowerLimit", handle)
     return Board(
         board_id=nvml.ask("nvmlDeviceGetUUID", handle),
@@ -137,7 +137,7 @@ def _board(nvml: Nvml, handle: Any) -> Board:
 
 
 def _slice(nvml: Nvml, uuid: str) -> Any:
-    """Return what NVML calls a MIG slice by."""
+    """Return the NVML handle of a MIG slice."""
     try:
         return nvml.handle_of(uuid)
     except Silent:
@@ -145,13 +145,13 @@ def _slice(nvml: Nvml, uuid: str) -> Any:
 
 
 def _is_cut(nvml: Nvml, handle: Any) -> bool:
-    """Whether a board is cut into MIG slices now; one that knows no MIG is not."""
+    """Whether a board is divided into MIG slices now; False for a board without MIG."""
     modes = nvml.ask_if_told("nvmlDeviceGetMigMode", handle)  # now, and after a reset
     return modes is not None and bool(modes[0])
 
 
 def _visible(boards: tuple[Board, ...], variable: str | None) -> tuple[Board, ...]:
-    """Apply CUDA_VISIBLE_DEVICES: its order counts, and the first unknown entry hides itself and all after it."""
+    """Apply CUDA_VISIBLE_DEVICES: its order counts, and the first unknown entry and all after it are hidden."""
     if variable is None or not boards:
         return boards
     chosen: list[Board] = []

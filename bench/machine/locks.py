@@ -1,8 +1,8 @@
 """Locks between processes: one worker at a time on a board, and one in a run's folder.
 
 The CPU is a board too. A lock is a file that the kernel locks for a process, so it is released however that process
-ends. Beside the lock of a board lies a file that names its holder: for the message of whoever waits, and so that a
-launcher knows a worker of ours from somebody else.
+ends. Beside the lock of a board is a file that names its holder: for the message of a process that waits, and so that
+a launcher can tell our workers from other processes.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ def lock_folder() -> Path:
 
 @contextmanager
 def hold_run(folder: Path) -> Iterator[None]:
-    """Hold a run's folder while in the `with`.
+    """Hold the lock of a run's folder inside the `with`.
 
-    Waits without a limit for whoever holds it: a worker whose launcher was killed, and which is about to end.
+    Waits without a limit for the holder: a worker whose launcher was killed, and which is about to end.
     """
     with FileLock(folder / ".lock"):
         yield
 
 
 def holder_pids(board: Board) -> list[int]:
-    """Return the worker that holds a board, or held it last, and the ranks of its process group; empty if none did."""
+    """Return the pids of the worker that holds a board, or held it last, and of its ranks; empty if there was none."""
     try:
         holder = int(json.loads(_board_path(board).with_suffix(".holder").read_text())["pid"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
@@ -52,14 +52,14 @@ def holder_pids(board: Board) -> list[int]:
 
 @contextmanager
 def hold_board(board: Board, owner: str, waiting: Callable[[str], None]) -> Iterator[float]:
-    """Hold a board while in the `with`; yield the seconds waited for it.
+    """Hold the lock of a board inside the `with`; yield the seconds waited for it.
 
-    Two processes of two threads each on two cores run at a sixtieth of the speed of one, so the second waits.
+    Two processes of two threads each on two cores run at 1/60 of the speed of one, so the second waits.
 
     Args:
         board: the board.
-        owner: what works there, in words for whoever has to wait.
-        waiting: is called with the owner that holds the board, once, if there is one.
+        owner: what runs there, in words for a process that has to wait.
+        waiting: called once with the owner that holds the board, if there is one.
     """
     path = _board_path(board)
     holder = path.with_suffix(".holder")
@@ -79,21 +79,21 @@ def hold_board(board: Board, owner: str, waiting: Callable[[str], None]) -> Iter
 
 
 def try_board(board: Board) -> None:
-    """See that a board's lock could be taken, whoever has it now.
+    """Check that this process may take a board's lock, whoever holds it now.
 
     Raises:
         OSError: its file cannot be written here.
     """
     path = _board_path(board)
-    # Not with O_CREAT where it is there: in a folder with the sticky bit that is refused for another user's file.
+    # Without O_CREAT if it exists: in a folder with the sticky bit the kernel refuses that for another user's file.
     os.close(os.open(path, os.O_RDWR if path.exists() else os.O_RDWR | os.O_CREAT, 0o666))
 
 
 @contextmanager
 def hold_boards(boards: Sequence[Board], owner: str, waiting: Callable[[str], None]) -> Iterator[float]:
-    """Hold several boards while in the `with`, as `hold_board`; yield the seconds waited for all of them.
+    """Hold the locks of several boards inside the `with`, as `hold_board`; yield the seconds waited for all of them.
 
-    They are locked in the order of their ids, whatever the order given: no two cells can wait for each other.
+    They are locked in the order of their ids, whatever the given order, so no two cells can wait for each other.
     """
     with ExitStack() as held:
         ordered = sorted(boards, key=lambda board: board.board_id)
@@ -106,7 +106,7 @@ def _board_path(board: Board) -> Path:
 
 
 def _holder_text(holder: Path) -> str:
-    """Return what works on a board, from the file that says so."""
+    """Return what runs on a board, from the file beside its lock."""
     try:
         said = json.loads(holder.read_text())
         return f"{said['owner']} (process {said['pid']})"

@@ -1,11 +1,11 @@
-"""NVML, the library in NVIDIA's driver that tells of its boards. This is the only file that imports and opens it.
+"""NVML, the library of NVIDIA's driver that reports on its boards. Only this file imports and opens it.
 
     with Nvml() as nvml:
         board = nvml.handle_of("GPU-5f2a…")
         nvml.ask("nvmlDeviceGetPowerUsage", board)
 
-What a machine says without pynvml, without a driver, without that board or without that function is decided here, once:
-`Silent` where nothing can be asked, `Unanswered` where one question has no answer. NVML ignores CUDA_VISIBLE_DEVICES
+A machine may lack pynvml, the driver, the board or the function. This file alone decides what happens then: `Silent`
+where nothing can be asked, `Unanswered` where one question has no answer. NVML ignores CUDA_VISIBLE_DEVICES
 and creates no CUDA context.
 """
 
@@ -16,7 +16,7 @@ from contextlib import suppress
 from typing import Any, Self
 
 MODULE = "pynvml"
-"""Its bindings to Python, of the distribution nvidia-ml-py; imported only when NVML is opened."""
+"""The Python bindings, from the distribution nvidia-ml-py; imported only when NVML is opened."""
 
 # NVML API reference, nvmlReturn_t.
 FINAL = {
@@ -25,7 +25,7 @@ FINAL = {
     4: "NVML_ERROR_NO_PERMISSION",
     13: "NVML_ERROR_FUNCTION_NOT_FOUND",
 }
-"""Errors that will not change while the process lives. Any other may pass, and the question may be asked again."""
+"""Errors that will not change while the process lives. After any other error the question may be asked again."""
 
 
 class Silent(Exception):
@@ -33,25 +33,25 @@ class Silent(Exception):
 
 
 class NotInstalled(Silent):
-    """There is no pynvml; of the driver that says nothing."""
+    """pynvml is not installed; there may still be a driver."""
 
 
 class Unanswered(Exception):
-    """NVML did not answer one question; the message is its own."""
+    """NVML did not answer one question; the message is NVML's."""
 
     def __init__(self, error: Exception, *, is_final: bool) -> None:
         super().__init__(str(error))
         self.error = error
-        """As pynvml raised it."""
+        """The exception that pynvml raised."""
         self.is_final = is_final
-        """Whether asking again is of no use."""
+        """Whether asking again is useless."""
 
 
 class Nvml:
-    """NVML, open until `close` or the end of a `with`.
+    """An open NVML, until `close` or the end of a `with`.
 
     Args:
-        library: stands in for pynvml in tests.
+        library: replaces pynvml in tests.
 
     Raises:
         Silent: there is no driver; `NotInstalled` where pynvml is missing.
@@ -65,11 +65,11 @@ class Nvml:
             raise Silent(f"NVML does not start: {e}") from None
 
     def handles(self) -> list[Any]:
-        """Return what NVML calls each GPU by, in PCI order; a GPU that is cut into MIG slices is one of them."""
+        """Return the handle of each GPU, in PCI order; a GPU that is divided into MIG slices is one of them."""
         return [self.ask("nvmlDeviceGetHandleByIndex", i) for i in range(self.ask("nvmlDeviceGetCount"))]
 
     def handle_of(self, uuid: str) -> Any:
-        """Return what NVML calls the GPU or the MIG slice of this UUID by.
+        """Return the handle of the GPU or the MIG slice with this UUID.
 
         Raises:
             Silent: there is none.
@@ -109,7 +109,7 @@ class Nvml:
             return None
 
     def close(self) -> None:
-        """Let go of NVML."""
+        """Close NVML."""
         with suppress(self._library.NVMLError):
             self._library.nvmlShutdown()
 

@@ -1,6 +1,6 @@
-"""On what a number was taken: the machine, its versions, the environment variables that matter, the commit.
+"""Where a number was measured: the machine, its versions, the environment variables that matter, the commit.
 
-Two rows are compared only if they share their `environment_id`. No torch is imported, so a launcher can ask too.
+Two rows are compared only if they share their `environment_id`. No torch is imported, so a launcher can call this too.
 """
 
 from __future__ import annotations
@@ -37,22 +37,22 @@ SWITCHES = (
     "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE",
     "TORCH_CUDNN_V8_API_DISABLED",
 )
-"""Environment variables that change speed or numerics; set ones are recorded."""
+"""Environment variables that change speed or numerics; those that are set are recorded."""
 
 REFUSED = {
     "NVIDIA_TF32_OVERRIDE": "it switches TF32 for every recipe, whatever the recipe says",
     "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE": "it lets fp32 matrix products run in TF32",
     "ONEDNN_DEFAULT_FPMATH_MODE": "it lets fp32 run in bf16 or TF32 on the CPU",
 }
-"""Variables under which a recipe's name would not be true, and why."""
+"""Variables that make a recipe's name wrong -> the reason."""
 
 EXTENSIONS_16_BIT = ("amx_bf16", "amx_fp16", "avx512_bf16", "avx512_fp16")
-"""Of a CPU: they decide how fast matrix products and convolutions in 16 bits run on it."""
+"""Extensions of a CPU that decide how fast it runs matrix products and convolutions in 16 bits."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Machine:
-    """What two rows must share to be compared."""
+    """What must be equal in two rows for them to be compared."""
 
     machine: str
     driver: str | None
@@ -77,13 +77,13 @@ def machine_of(gpu: str | None, driver: str | None, *, simulated_boards: int = 1
 
 
 def environment_id(machine: Machine, method_version: int) -> str:
-    """Hash what two rows must share to be compared."""
+    """Return the hash of what must be equal in two rows for them to be compared."""
     text = json.dumps([asdict(machine), method_version], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def provenance(board: Board) -> Provenance:
-    """Return on what a row is made, as far as is known without torch."""
+    """Return where a row is measured, as far as is known without torch."""
     machine = machine_of(board.name, board.driver, simulated_boards=board.num_sharing)
     commit, dirty = git_state()
     return Provenance(
@@ -131,7 +131,7 @@ def cpu_name() -> str:
 def git_state() -> tuple[str | None, bool | None]:
     """Return ampbench's commit and whether tracked files differ from it.
 
-    Where there is no checkout, `AMPBENCH_GIT_COMMIT` and `AMPBENCH_GIT_DIRTY` (0 or 1) say it.
+    Without a checkout they come from `AMPBENCH_GIT_COMMIT` and `AMPBENCH_GIT_DIRTY` (0 or 1).
     """
     if not (ROOT / ".git").exists():
         dirty = os.environ.get("AMPBENCH_GIT_DIRTY")
@@ -139,7 +139,7 @@ def git_state() -> tuple[str | None, bool | None]:
     try:
         git = functools.partial(subprocess.run, cwd=ROOT, capture_output=True, text=True, timeout=10, check=True)
         commit = git(["git", "rev-parse", "HEAD"]).stdout.strip()
-        # Results that are committed change while they are made, and change no number.
+        # Committed results change while they are made, and affect no number.
         dirty = git(["git", "status", "--porcelain", "--untracked-files=no", "--", ".", ":!results"]).stdout.strip()
         return commit, bool(dirty)
     except (OSError, subprocess.SubprocessError):
@@ -147,7 +147,7 @@ def git_state() -> tuple[str | None, bool | None]:
 
 
 def _version(package: str) -> str:
-    """Return the version of an installed package; `none` without it, since a hash is made of it."""
+    """Return the version of an installed package; `none` if it is not installed, since the version goes into a hash."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""The worker's end of the pipe to a process that samples beside it, whatever it samples.
+"""The worker's end of the pipe to a sampling process, whatever that process samples.
 
     with Sampler(sampling_command(board_id, [os.getpid()]), decoded) as sampler:
         ...
@@ -6,8 +6,8 @@
         ...
         samples += sampler.stop()       # the rest
 
-The process ends when its standard input speaks, at `stop`, or closes, when the worker dies, however it dies. It writes
-a line of JSON per sample, or a string that says why it has none.
+The process ends when its standard input gets a line, at `stop`, or is closed, when the worker dies, however it dies. It
+writes a line of JSON per sample, or a string that says why it has none.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ S = TypeVar("S")
 
 
 MAX_STOP_S = 2.0
-"""Waited at most for the last samples; then the process is killed."""
+"""Longest wait for the last samples; then the process is killed."""
 
 
 class Sampler(Generic[S]):
-    """Starts a process that samples and collects what it says. Raises nothing: `why_silent` says what went wrong.
+    """Starts a sampling process and collects its samples. Raises nothing: `why_silent` says what failed.
 
     Args:
-        command: of the process, which runs in the repository's root.
-        decode: makes a sample of a line's JSON.
+        command: command line of the process, which runs in the repository's root.
+        decode: returns the sample of a line's JSON.
     """
 
     def __init__(self, command: Sequence[str], decode: Callable[[Any], S]) -> None:
         self.command = command
         self.decode = decode
         self.why_silent: str | None = None
-        """Why there are no samples, or no more."""
+        """Why there are no samples, or no further ones."""
         self._process: subprocess.Popen[bytes] | None = None
         self._partial = b""
 
@@ -58,17 +58,19 @@ class Sampler(Generic[S]):
             os.set_blocking(self._stdout(self._process), False)
 
     def drain(self) -> list[S]:
-        """Return the samples that have come since the last call. Never waits: it costs 2 us, and 10 us a sample."""
+        """Return the samples that have arrived since the last call. Never waits: costs 2 us, and 10 us per sample."""
         return self._read(self._process)[0] if self._process else []
 
     def stop(self) -> list[S]:
-        """End the process and return the rest: its last sample is later than this call. Waits `MAX_STOP_S` at most."""
+        """End the process and return the rest: the last sample is later than this call. Waits at most `MAX_STOP_S`."""
         process, self._process = self._process, None
         if process is None:
             return []
         assert process.stdin
         assert process.stdout
-        with suppress(OSError):  # it may be gone; closing would not do: what the worker forked may hold the pipe open
+        with suppress(
+            OSError
+        ):  # it may have ended; closing is not enough: a process that the worker forked may hold the pipe open
             process.stdin.write(b"\n")
         process.stdin.close()
         samples: list[S] = []
@@ -83,7 +85,7 @@ class Sampler(Generic[S]):
         try:
             status = process.wait(max(0.0, deadline_s - time.monotonic()))
         except subprocess.TimeoutExpired:
-            process.kill()  # and leave it: a process inside a driver that hangs dies when the driver lets it
+            process.kill()  # without a wait: a process inside a hanging driver dies only when the driver returns
             self.why_silent = self.why_silent or f"the sampler did not end in {MAX_STOP_S:.0f} s and was killed"
         else:
             if status:
@@ -98,7 +100,7 @@ class Sampler(Generic[S]):
         self.stop()
 
     def _read(self, process: subprocess.Popen[bytes]) -> tuple[list[S], bool]:
-        """Return the samples that have come, and whether there will be no more."""
+        """Return the samples that have arrived, and whether the pipe is at its end."""
         at_end = False
         with suppress(BlockingIOError):
             while chunk := os.read(self._stdout(process), 1 << 16):
@@ -124,7 +126,7 @@ class Sampler(Generic[S]):
 
 
 class NoSampler(Generic[S]):
-    """Where there is nothing to sample, as on a CPU: no samples, and nothing went wrong."""
+    """Used where there is nothing to sample, as on a CPU: it has no samples and no error."""
 
     why_silent: str | None = None
 

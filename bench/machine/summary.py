@@ -1,4 +1,4 @@
-"""A cell's samples, condensed into what its record says of the board."""
+"""A cell's samples, condensed into the columns of the board."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from ampbench.schema.board import BoardState
 def summary(
     samples: Samples, windows: Sequence[Window], num_images: Sequence[int], idle_window: Window | None = None
 ) -> BoardState:
-    """Return the board's state in a cell's steady blocks; a field is None where the samples do not tell it.
+    """Return the board's state in a cell's steady blocks; a field is None where the samples do not contain it.
 
-    Power and energy are over the blocks that count, the rest over all of them. Energy per image is mean power times
-    the blocks' time per image, so stretches too short for the instrument are taken at the mean.
+    Power and energy are over the valid blocks, the other fields over all of them. Energy per image is mean power
+    times the blocks' time per image, so stretches too short for the instrument get the mean power.
 
     Args:
-        samples: of the whole run, one at least before and one after the windows.
+        samples: of the whole run, at least one before and one after the windows.
         windows: of the steady blocks, in order.
         num_images: of each of these blocks.
-        idle_window: in which the board held the warm context and did nothing.
+        idle_window: in which the board was idle, with CUDA's context open.
     """
     inside = within_all(samples, windows)
     if not inside:

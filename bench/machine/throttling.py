@@ -1,7 +1,7 @@
 """What held a board's clocks down in windows of time, and which timing blocks therefore do not count.
 
-A block does not count where the board protected itself, or where its SM clock was well under that of the cell's other
-blocks. What else held the clocks down belongs to how the board runs under this load, and is only named.
+A block does not count if the board protected itself, or if its SM clock was well below that of the cell's other blocks.
+Other reasons for lower clocks are part of how the board runs under this load, and are only recorded.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ TAGS = {
     0x200: "board limit",
     0x400: "reliability",
 }
-"""These are how the board runs under this load, or was set up; a block keeps its place and the record names them. The
-remaining bit, 0x01, says idle: between two kernels too, so it says nothing."""
+"""These are part of how the board runs under this load, or of its settings: a block counts, and the record names them.
+The remaining bit, 0x01, means idle; it is also set between two kernels, so it is ignored."""
 
 Limit = Literal["power", "thermal", "reliability"]
-"""That of the power cap, of the die's temperature, or of the voltage."""
+"""The limit on power, on the die's temperature, or on voltage."""
 
 VIOLATIONS: dict[Limit, Quantity] = {
     "power": lambda sample: sample.power_violation_ns,
@@ -60,7 +60,7 @@ VIOLATIONS: dict[Limit, Quantity] = {
 def violation_ns(samples: Samples, limit: Limit, begin_s: float, end_s: float) -> float | None:
     """Return the time in a window, in ns, for which a limit held the clocks down.
 
-    nvmlDeviceGetViolationStatus's counter, its rise interpolated as energy is; None if it is absent or goes backwards.
+    The increase of nvmlDeviceGetViolationStatus's counter, interpolated like energy; None if it is absent or decreases.
     """
     return rise(points(samples, VIOLATIONS[limit], begin_s, end_s), begin_s, end_s)
 
@@ -94,7 +94,7 @@ def why_invalid(samples: Samples, begin_s: float, end_s: float, median_sm_clock_
 
 
 def why_each_invalid(samples: Samples, windows: Sequence[Window]) -> list[str | None]:
-    """Return `why_invalid` of each window, by the median SM clock of them all."""
+    """Return `why_invalid` of each window, by the median SM clock of all of them."""
     common_mhz = median_sm_clock(samples, windows)
     return [why_invalid(samples, begin_s, end_s, common_mhz) for begin_s, end_s in windows]
 

@@ -1,4 +1,4 @@
-"""Arithmetic on a board's samples in windows of time: interpolation, the rise of a counter, the area under a curve.
+"""Arithmetic on a board's samples in windows of time: interpolation, the increase of a counter, an integral.
 
 Samples are in order of time, and each field of them may be None. A window is (begin_s, end_s) on the samples' clock:
 that of a timing block. No NVML, no torch.
@@ -25,10 +25,10 @@ Points = list[tuple[float, float]]
 """(time_s, value)."""
 
 MAX_GAP_S = 0.5
-"""Between two samples: what happened in a longer gap is not known, and nothing is interpolated across it."""
+"""Longest time between two samples: a longer gap is unknown, and nothing is interpolated across it."""
 
 MIN_TOLD_SHARE = 0.5
-"""Of the windows' time: a mean over less of it is null."""
+"""Share of the windows' time: a mean over less of it is null."""
 
 
 def within(samples: Samples, begin_s: float, end_s: float) -> Samples:
@@ -38,12 +38,12 @@ def within(samples: Samples, begin_s: float, end_s: float) -> Samples:
 
 
 def within_all(samples: Samples, windows: Iterable[Window]) -> list[BoardSample]:
-    """Return the samples taken in windows; one on the border between two that touch comes once."""
+    """Return the samples taken in windows; a sample on the border between two adjacent windows is returned once."""
     return [sample for window in spans(windows) for sample in within(samples, *window)]
 
 
 def spans(windows: Iterable[Window]) -> list[Window]:
-    """Join windows that touch, to a millisecond: the blocks of an epoch, each of which may be short."""
+    """Join windows that are adjacent to within a millisecond: the blocks of an epoch, each of which may be short."""
     joined: list[Window] = []
     for begin_s, end_s in windows:
         if joined and begin_s - joined[-1][1] < 1e-3:
@@ -54,14 +54,14 @@ def spans(windows: Iterable[Window]) -> list[Window]:
 
 
 def total_s(windows: Iterable[Window]) -> float:
-    """Return how long windows are together."""
+    """Return the total length of windows."""
     return sum(end_s - begin_s for begin_s, end_s in windows)
 
 
 def sum_where_known(
     windows: Iterable[Window], measure: Callable[[float, float], float | None]
 ) -> tuple[float, float] | None:
-    """Add up a measure over the windows where it is known, those that touch taken as one; with it their seconds.
+    """Add up a measure over the windows where it is known, adjacent ones taken as one; return it and their seconds.
 
     None if it is known for less than `MIN_TOLD_SHARE` of their time.
     """
@@ -74,13 +74,13 @@ def sum_where_known(
 
 
 def points(samples: Samples, quantity: Quantity, begin_s: float, end_s: float) -> Points:
-    """Return when a quantity is known, and its value, from `MAX_GAP_S` before a window to as long after it."""
+    """Return where a quantity is known, from `MAX_GAP_S` before a window to `MAX_GAP_S` after it."""
     around = within(samples, begin_s - MAX_GAP_S, end_s + MAX_GAP_S)
     return [(sample.time_s, value) for sample in around if (value := quantity(sample)) is not None]
 
 
 def value_at(points: Points, time_s: float) -> float | None:
-    """Interpolate linearly; None beyond the first and the last point, and in a gap."""
+    """Interpolate linearly; None outside the first and the last point, and in a gap."""
     i = bisect_left(points, time_s, key=itemgetter(0))
     if i < len(points) and points[i][0] == time_s:
         return points[i][1]
@@ -91,7 +91,7 @@ def value_at(points: Points, time_s: float) -> float | None:
 
 
 def rise(counter: Points, begin_s: float, end_s: float) -> float | None:
-    """Return by how much a counter rose; None if it is not known at a border, or went backwards: it was reset."""
+    """Return the increase of a counter; None if it is not known at a border, or decreased because it was reset."""
     before, after = value_at(counter, begin_s), value_at(counter, end_s)
     if before is None or after is None or any(v1 < v0 for (_, v0), (_, v1) in itertools.pairwise(counter)):
         return None

@@ -1,1 +1,1 @@
-"""Instruments, one question a file. They do not know of one another; the worker composes them."""
+"""Instruments, each in its own file for one question. They do not import one another; the worker composes them."""

@@ -1,4 +1,4 @@
-"""What torch's CPU allocator handed out at most, and the part of a training's memory that is plain arithmetic."""
+"""The peak of torch's CPU allocator, and the part of a training's memory that arithmetic gives."""
 
 from __future__ import annotations
 
@@ -18,26 +18,27 @@ from ampbench.schema.memory import StaticMemory
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class AllocatorPeak:
-    """What a piece of work took from the CPU allocator, beside what was live when it began."""
+    """The memory that a piece of work took from the CPU allocator, without what was live before it."""
 
     peak_bytes: int
-    """Most of it that was live at once."""
+    """Most bytes of it that were live at once."""
     end_bytes: int
-    """What of it was live when the work was done, what it returned included."""
+    """Bytes of it that were live at the end of the work, its return value included."""
     times_ms: Any
-    """(K,) float64: of every allocation and free since the first, which is point 1; point 0 is before it."""
+    """(K,) float64: time of every allocation and free since the first, which is point 1; point 0 is before it."""
     levels: Any
-    """(K,) int64, bytes: what was live at those times."""
+    """(K,) int64: bytes that were live at those times."""
 
 
 def allocator_peak(work: Callable[[], object]) -> AllocatorPeak:
-    """Call `work` under torch's profiler and follow the bytes that the CPU allocator hands out and takes back.
+    """Call `work` under torch's profiler and follow the bytes that the CPU allocator allocates and frees.
 
     **What was live before is invisible, and so is its free** (torch warns of that). Work that builds the model, the
-    optimizer and the batch itself is measured whole; a step of a training that exists without its weights and state.
+    optimizer and the batch itself is measured completely; a step of an existing training is measured without its
+    weights and state.
 
-    The record is the profiler's raw one: `prof.events()` drops all but a few of its memory events, and the
-    `total_allocated` in them counts the whole process. It slows the work, so it is never on the clock.
+    This reads the profiler's raw events: `prof.events()` drops most of the memory events, and their
+    `total_allocated` counts the whole process. The profiler slows the work, so it is never used under the clock.
     """
     with torch.profiler.profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profile:
         result = work()
@@ -47,8 +48,9 @@ def allocator_peak(work: Callable[[], object]) -> AllocatorPeak:
         for event in events
         if event.name() == "[memory]" and event.device_type() == torch.autograd.DeviceType.CPU
     )
-    # It was alive until the profile ended, so that it counts as live at the end. torch forgets the size of a block only
-    # in a profile that sees its free: else whoever got the address next would, in a later profile, free as much again.
+    # The result was alive until the profile ended, so that it counts as live at the end. torch forgets the size of a
+    # block only in a profile that sees its free: else a later profile would count this size again when the next block at
+    # the address is freed.
     with torch.profiler.profile(activities=[ProfilerActivity.CPU], profile_memory=True):
         del result
     return peak
@@ -56,7 +58,7 @@ def allocator_peak(work: Callable[[], object]) -> AllocatorPeak:
 
 def follow(changes: Iterable[tuple[int, int]]) -> AllocatorPeak:
     """Add up (time in ns, bytes) in the order of time, from 0; a free has negative bytes."""
-    ordered = sorted(changes, key=lambda change: change[0])  # threads report one after another
+    ordered = sorted(changes, key=lambda change: change[0])  # each thread reports its events by itself
     times_ns = np.array([ns for ns, _ in ordered], np.int64)
     levels = np.concatenate(([0], np.cumsum([size for _, size in ordered], dtype=np.int64)))
     return AllocatorPeak(
@@ -74,9 +76,9 @@ def static_memory(
 
     Args:
         model: whose dtype is the weights'.
-        optimizer: over its parameters or their fp32 copies. It has its state only once it has stepped.
-        compute: dtype of the recipe's products; where it is not the weights', autocast casts.
-        kept: what else the update keeps, counted as the optimizer's: the remainders of Kahan's summation.
+        optimizer: over its parameters or their fp32 copies. It has its state only after its first step.
+        compute: dtype that the recipe multiplies in; if it is not the weights' dtype, autocast casts.
+        kept: further tensors of the update, counted as the optimizer's: the remainders of Kahan summation.
     """
     weights = list(model.parameters())
     updated = [p for group in optimizer.param_groups for p in group["params"] if p.requires_grad]
@@ -94,9 +96,9 @@ def static_memory(
 def cast_bytes(model: nn.Module, compute: torch.dtype) -> list[int]:
     """Return the size of each copy that autocast makes of a weight and keeps until the end of the forward pass.
 
-    Those are the fp32 parameters of convolutions and linear layers, attention's projections included, biases too: the
+    Those are the fp32 parameters of convolutions and linear layers, with attention's projections and with biases: the
     operators that autocast runs in 16 bit (torch.amp, "CUDA Ops that can autocast to float16"). The backward pass
-    holds on to them. None where autocast is off because the products run in fp32 or in the weights' own dtype.
+    keeps them alive. Empty where autocast is off because the recipe multiplies in fp32 or in the weights' dtype.
     """
     if compute.itemsize >= torch.float32.itemsize:
         return []
@@ -111,6 +113,6 @@ def allocation_retries(device: torch.device) -> int | None:
 
 
 def _storages(tensors: Iterable[Tensor]) -> dict[int, int]:
-    """Return storage -> bytes. Its identity is not its address, which is 0 for every tensor on the meta device."""
+    """Return storage -> bytes. The key is not the address, which is 0 for every tensor on the meta device."""
     own = [x.untyped_storage() for x in tensors]
     return {storage._cdata: storage.nbytes() for storage in own}

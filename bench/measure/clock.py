@@ -1,11 +1,11 @@
-"""How long a block of steps took: the sample of every speed.
+"""How long a block of steps took: one timing sample.
 
 A block is k consecutive steps, k chosen so that it lasts at least 200 ms. At its border the stream gets a CUDA
-event (the CPU reads perf_counter) and nobody waits: a block is read when the next one has been queued, so the
-GPU always has work. Only during warm-up, which is no sample, is each block read at once.
+event (the CPU reads perf_counter) and the process does not wait: a block is read after the next one has been queued, so
+the GPU always has work. Blocks of the warm-up are not samples; each of them is read at once.
 
-The CPU queues steps before the GPU takes them, so when a border was queued says nothing of when the GPU passed it.
-Wall time therefore starts at a border that was waited for, and goes on by the device's own seconds.
+The CPU queues steps before the GPU runs them, so the time at which a border was queued is not the time at which the GPU
+passed it. Wall time therefore starts at a border that was waited for, and continues by the device's own clock.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Mark:
     """A moment, in wall time and on the device's stream."""
 
     wall_s: float
-    """`time.perf_counter()` when it was queued; of one that was `passed`, when the device was known to have passed."""
+    """`time.perf_counter()` when it was queued; for a mark of `passed`, when the device was known to have passed it."""
     event: torch.cuda.Event | None
     waited: bool = False
 
@@ -43,13 +43,13 @@ class Mark:
             self.event.synchronize()
 
     def passed(self) -> Mark:
-        """Wait for it, and return it with the wall time at which that was over."""
+        """Wait for it, and return it with the wall time at which the wait ended."""
         self.wait()
         return replace(self, wall_s=time.perf_counter(), waited=True)
 
     @property
     def is_timed(self) -> bool:
-        """Whether `wall_s` is when the device passed it: a CPU is at a mark when it makes it."""
+        """Whether `wall_s` is when the device passed it: a CPU passes a mark when it makes it."""
         return self.waited or self.event is None
 
     def device_s_until(self, end: Mark) -> float:
@@ -69,34 +69,34 @@ class Block:
     num_images: int
     num_skipped: int
     began_s: float
-    """`time.perf_counter()` when the device passed its first border: of the whole machine on Linux, so a sampler's
-    clock is the same."""
+    """`time.perf_counter()` when the device passed its first border: on Linux one clock for the whole machine, so a
+    sampler's clock is the same."""
     device_s: float
     wall_s: float
     """From one border to the next: by perf_counter where the device was waited for, else by the device's own clock."""
     images_per_s: float
     last_loss: float
-    """Of the block's last step: a loss that is not finite ends the cell here, not at the end of an epoch."""
+    """Loss of the block's last step: a loss that is not finite ends the cell here, not at the end of an epoch."""
     calibrating: bool
     """Whether the block's length was still being sought."""
     steady: bool
-    """Whether warm-up was over: the window that proved to be flat is no sample, each of its blocks began on a device
-    that had run dry."""
+    """Whether warm-up was over. The blocks that showed that the speed was steady are not samples: each of them was
+    read at once, so the next one started on an idle GPU."""
     num_correct: int | None = None
-    """Images of the epoch up to its end that the network got right, of rank 0; None if not counted."""
+    """Images of the epoch, up to the block's end, that rank 0 classified correctly; None if not counted."""
     num_seen: int = 0
-    """Of so many."""
+    """Images of the epoch up to the block's end, of rank 0."""
     invalid: str | None = None
-    """Why the board spoilt it; None if it did not, or if nobody watched."""
+    """Why the state of the board makes it invalid; None if it does not, or if the board was not sampled."""
 
 
 def samples(blocks: Sequence[Block]) -> list[Block]:
-    """Return the blocks that are timing samples: after warm-up, without a skipped step, not spoilt by the board."""
+    """Return the blocks that are timing samples: after warm-up, without a skipped step, and valid."""
     return [block for block in blocks if block.steady and not block.num_skipped and not block.invalid]
 
 
 class BlockClock:
-    """Cuts a stream of steps into blocks. `open`, then `count` every step; finished blocks gather in `blocks`."""
+    """Cuts a stream of steps into blocks. `open`, then `count` every step; finished blocks are added to `blocks`."""
 
     def __init__(self, device: torch.device, *, block_s: float) -> None:
         self.device = device
@@ -105,7 +105,7 @@ class BlockClock:
         self.warming_up = True
         """Whether each block is read as soon as it ends."""
         self.max_steps: float = math.inf
-        """Of a block, even if it then lasts less than `block_s`."""
+        """Most steps of a block, even if it then lasts less than `block_s`."""
         self._steps_per_block: float = 1
         self._calibrating = True
         self._pending: tuple[Mark, Mark, Tensor, int, int, int, int] | None = None
@@ -116,7 +116,7 @@ class BlockClock:
 
     @property
     def own_blocks(self) -> list[Block]:
-        """Return those of this process."""
+        """Return the blocks of this process."""
         return self.blocks[self._num_resumed :]
 
     def resume(self, blocks: Sequence[Block], num_skipped: float) -> None:
@@ -126,7 +126,7 @@ class BlockClock:
         self._skipped = num_skipped
 
     def open(self, epoch: int) -> None:
-        """Start the clock: nothing before this moment is billed to the next block, nor what is still queued."""
+        """Start the clock: no earlier work, not even queued work, counts in the time of the next block."""
         self.settle()
         self._epoch = epoch
         self._num_steps = self._num_images = 0
@@ -150,8 +150,8 @@ class BlockClock:
             num_images: in this step's batch.
             num_skipped: scalar, steps skipped so far, on the device.
             steps_left: until the clock will be stopped; a remainder too short for a block joins the last one.
-            hits: scalar, images of the epoch so far that the network got right, on the device (None if not known), and
-                of how many.
+            hits: scalar, images of the epoch so far that were classified correctly, on the device (None if not known),
+                and the number of those images.
         """
         self._num_steps += 1
         self._num_images += num_images
@@ -161,11 +161,11 @@ class BlockClock:
         counted = num_skipped.new_full((), -1.0) if correct is None else correct.to(num_skipped.dtype)
         tally_3 = torch.stack((loss.float(), num_skipped, counted))
         if self.device.type == "cuda":
-            # To pinned memory, in stream order: valid once `end` has passed, and nobody waits for it.
+            # To pinned memory, in stream order: valid once the device has passed `end`, and without a wait.
             tally_3 = torch.empty(3, pin_memory=True).copy_(tally_3, non_blocking=True)
         end = Mark.now(self.device)
         if self.warming_up or not steps_left:
-            # Nothing follows that the wait could delay; without it the last steps would be in nobody's wall time.
+            # Nothing follows that the wait could delay; without it no wall time would include the last steps.
             end = end.passed()
         self.settle()
         self._pending = (self._start, end, tally_3, self._num_steps, self._num_images, self._epoch, num_seen)
@@ -175,13 +175,13 @@ class BlockClock:
         return True
 
     def settle(self) -> None:
-        """Read the block that was queued last, waiting for the device if it is still at it."""
+        """Read the block that was queued last; wait for the device if it has not finished it."""
         if self._pending is None:
             return
         start, end, tally_3, num_steps, num_images, epoch, num_seen = self._pending
         self._pending = None
         device_s = start.device_s_until(end)
-        # Two clocks: a wall time below the device's own is one of them being read a little later.
+        # Two clocks: a wall time below the device time comes from reading one of them a little later.
         wall_s = max(device_s, end.wall_s - self._passed_s) if end.is_timed else device_s
         last_loss, skipped, correct = tally_3.tolist()
         self.blocks.append(
@@ -210,6 +210,6 @@ class BlockClock:
         if device_s >= self.block_s or num_steps >= self.max_steps:
             self._calibrating = False
         else:
-            # At most fourfold: the first steps also allocate and tune, and say little of the later ones.
+            # At most four times: the first steps also allocate and tune, so their time predicts the later ones badly.
             wanted = math.ceil(num_steps * min(4.0, 1.1 * self.block_s / device_s))
             self._steps_per_block = min(self.max_steps, max(num_steps + 1, wanted))

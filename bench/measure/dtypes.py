@@ -1,13 +1,13 @@
-"""Which dtypes the products and convolutions really ran in: a proof, not a label.
+"""The dtypes in which matrix products and convolutions really ran: checked, not taken from the recipe's name.
 
-Four witnesses, because each is blind somewhere:
+Four checks, because each misses something:
 
-    operators   a dispatch mode sees every operator below autocast, with the inputs that the kernel gets; it is blind
-                to other threads
-    layers      a hook on every layer that multiplies sees the dtype of its output, in whichever thread it runs; of a
-                recurrent one, whose output says less, the dtype that autocast has there for its weights
-    errors      the rounding error of a product and a convolution tells TF32 (2^-11) from IEEE fp32 (2^-24), whatever
-                the switches say
+    operators   a dispatch mode sees every operator below autocast, with the inputs that the kernel gets; it does not
+                see other threads
+    layers      a hook on every layer that multiplies sees the dtype of its output, in whichever thread it runs; for a
+                recurrent layer, whose output shows less, the dtype to which autocast casts its weights there
+    errors      the rounding error of a matrix product and a convolution distinguishes TF32 (2^-11) from IEEE fp32
+                (2^-24), whatever the switches say
     kernels     on CUDA, the names of the kernels that ran (bench/measure/kernels.py)
 """
 
@@ -28,36 +28,40 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 OPERATORS = (
     *("convolution", "mm", "addmm", "bmm", "baddbmm", "_scaled_dot_product", "_scaled_mm"),
-    *("mkldnn_rnn_layer", "_cudnn_rnn", "miopen_rnn"),  # a whole recurrent layer in one; others are made of the above
+    *(
+        "mkldnn_rnn_layer",
+        "_cudnn_rnn",
+        "miopen_rnn",
+    ),  # a whole recurrent layer in one operator; others consist of the above
 )
 """Names, or beginnings of names, of aten operators that multiply matrices."""
 
 RECURRENT = (nn.RNNBase, nn.RNNCellBase)
-"""Layers whose output may be fp32 where their products are not: a hidden state that begins in fp32 stays in it."""
+"""Layers whose output may be fp32 where their matrix products are not: a hidden state that starts in fp32 stays so."""
 
 MULTIPLYING = (_ConvNd, nn.Linear, nn.Bilinear, nn.MultiheadAttention, *RECURRENT)
-"""Layers that multiply, whatever operators they do it by."""
+"""Layers that multiply, with whatever operators."""
 
 BESIDE = {"float32", "float64", "complex64", "complex128"}
-"""Dtypes that autocast casts from fp32 alone or not at all: a product in one of them is the model's own will."""
+"""Dtypes that autocast casts from fp32 alone or not at all: the model itself chose a product in one of them."""
 
 IEEE_ERROR = 2.0**-16
-"""Between the error of a product in fp32, some 2^-22, and in TF32, some 2^-11, or in bf16, some 2^-8."""
+"""Between the error of a matrix product in fp32, about 2^-22, and in TF32, about 2^-11, or in bf16, about 2^-8."""
 
 
 class DtypeCheck:
-    """Context around one training step that sees the dtypes of products and convolutions."""
+    """Context around one training step that records the dtypes of matrix products and convolutions."""
 
     def __init__(self, model: nn.Module) -> None:
         self.model = model
         self.operators: Counter[tuple[str, str]] = Counter()
         """(operator, dtype of its inputs) -> calls."""
         self.layers: dict[str, str] = {}
-        """Layer that multiplies -> dtype of its output, or of a recurrent one's products."""
+        """Layer that multiplies -> dtype of its output, or of a recurrent layer's matrix products."""
         self.recurrent: set[str] = set()
         """Those of them that are recurrent."""
         self.in_threads: set[str] = set()
-        """Those of them that ran in a thread of the model's, where autocast is off unless it is entered there too."""
+        """Those that ran in a thread of the model's, where autocast is off unless it is entered there too."""
         self._mode = _Recorder(self.operators)
         self._handles: list[Any] = []
 
@@ -86,15 +90,15 @@ class DtypeCheck:
         return " ".join(seen)
 
     def contradicts(self, compute: torch.dtype, *, fp8: bool = False) -> str | None:
-        """Return in words how what ran differs from what the recipe says, or None.
+        """Return in words how the dtypes that ran contradict the recipe, or None.
 
-        With `fp8` some of the products must have run in it, with numbers of 8 bits on both sides.
+        With `fp8` some of the matrix products must have run in fp8, with 8-bit numbers on both sides.
 
-        fp32 beside the recipe's dtype is none: autocast keeps some operators there by its policy (a product of
-        attention, say), a loss may, and a model may disable it for a region on purpose. Nor are float64 and complex
-        numbers, which no recipe casts: they are the model's own will. That none of the products
-        ran in the recipe's dtype is one, and a 16-bit dtype that the recipe does not name, and fp32 in a thread
-        of the model's, where autocast was not disabled but lost.
+        These are contradictions: no matrix product or convolution ran in the recipe's dtype; one ran in a 16-bit dtype
+        that the recipe does not name; one ran in fp32 in a thread that the model started, where autocast was not
+        disabled but lost. Other fp32 is allowed: autocast keeps some operators in fp32 by its policy (a product of
+        attention, for example), and a loss or a model may disable autocast for a region on purpose. float64 and complex
+        numbers are allowed too: no recipe casts to them, so the model itself chose them.
         """
         wanted = _short(compute)
         lost = [name for name in sorted(self.in_threads) if self.layers[name] not in {wanted, *(BESIDE - {"float32"})}]
@@ -144,9 +148,9 @@ class _Recorder(TorchDispatchMode):
 
 
 def fp32_errors(device: torch.device) -> dict[str, float]:
-    """Measure the relative error of a product and of a convolution of fp32 random numbers, against float64.
+    """Measure the relative error of a matrix product and of a convolution of fp32 random numbers, against float64.
 
-    The error is the largest one over the largest result. It leaves torch's own random state alone.
+    The error is the largest difference over the largest result. torch's own random state is not changed.
     """
     drawn = partial(torch.randn, generator=torch.Generator().manual_seed(0), dtype=torch.float32, device="cpu")
     a, b = drawn(2, 256, 256)
@@ -158,9 +162,9 @@ def fp32_errors(device: torch.device) -> dict[str, float]:
 
 
 def errors_contradict(errors: Mapping[str, float], *, tf32: bool) -> str | None:
-    """Return in words how the errors of fp32 products contradict a recipe that computes in fp32 or TF32, or None.
+    """Return in words how the errors contradict a recipe that computes in fp32 or TF32, or None.
 
-    A small product may run in IEEE fp32 where TF32 is allowed, so only the reverse is a contradiction.
+    A small product may run in IEEE fp32 where TF32 is allowed, so only large errors under fp32 are a contradiction.
     """
     wrong = [f"{name} {error:.1e}" for name, error in errors.items() if error > IEEE_ERROR]
     if tf32 or not wrong:
@@ -173,12 +177,12 @@ def _error(result: Tensor, exact: Tensor) -> float:
 
 
 def _stored(x: Tensor) -> torch.dtype:
-    """Return the dtype of the numbers that a product gets: torchao's fp8 tensors pass for the dtype they came from."""
+    """Return the dtype of the numbers that a product gets: torchao's fp8 tensors report another one."""
     return getattr(x, "_data", x).dtype
 
 
 def _autocast_dtype(weight: Tensor) -> torch.dtype:
-    """Return the dtype that products with a weight run in, in this thread."""
+    """Return the dtype in which matrix products with a weight run in this thread."""
     kind = weight.device.type
     cast = weight.dtype in (torch.float32, torch.float16, torch.bfloat16) and torch.is_autocast_enabled(kind)
     return torch.get_autocast_dtype(kind) if cast else weight.dtype

@@ -1,7 +1,7 @@
-"""How many floating-point operations a training step is, by the shapes of its products: a count, not a measurement.
+"""How many floating-point operations a training step has: counted by the shapes of its products, not measured.
 
-A multiply-add is two operations; what is no product counts nothing (Chowdhery et al., 2022, "PaLM", appendix B, count
-so for the model FLOPs utilisation). Nothing is computed: the network is built on torch's meta device.
+A multiply-add is two operations; only matrix products and convolutions count (as in Chowdhery et al., 2022, "PaLM",
+appendix B, for the model FLOPs utilisation). Nothing is computed: the network is built on torch's meta device.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Flops:
 
     @property
     def step(self) -> int:
-        """Of forward and backward together; the update is no product."""
+        """Forward and backward together; the update multiplies no matrices."""
         return self.forward + self.backward
 
 
@@ -44,8 +44,8 @@ def count_flops(
 ) -> Flops:
     """Count the operations of forward and backward for one image.
 
-    Attention is counted under the MATH backend, whose products the counter sees; it misses those of a CPU's flash
-    attention. The second pass is counted, for the first may set weights by what it sees.
+    Attention is counted under the MATH backend, whose matrix products the counter sees; it misses those of a CPU's
+    flash attention. The second pass is counted, because the first may set weights by its input.
 
     Args:
         build: returns the network in fp32; called under the device.
@@ -54,14 +54,14 @@ def count_flops(
         device: of the network and its images; `meta`, unless a mode makes them fake.
 
     Raises:
-        RuntimeError, NotImplementedError: the network looks at values, of which there are none, or computes in threads
-            of its own, whose operations no counter sees.
+        RuntimeError, NotImplementedError: the network reads values, which do not exist here, or computes in threads of
+            its own, whose operations the counter does not see.
     """
     with torch.device(device), sdpa_kernel(SDPBackend.MATH), _one_thread():
         model = build()
-        model.train()  # a model's own may return nothing
+        model.train()  # a model's own loss may return nothing
         x_NCHW, y_N = torch.empty(BATCH_SIZE, *image_shape), torch.zeros(BATCH_SIZE, dtype=torch.int64)
-        model(x_NCHW.detach())  # which may write over it, or want its gradient
+        model(x_NCHW.detach())  # the network may overwrite it, or need its gradient
         with FlopCounterMode(display=False, custom_mapping=BACKWARD) as counter:
             loss = loss_of(model)(model(x_NCHW.detach()), y_N)
             forward = counter.get_total_flops()
@@ -72,7 +72,7 @@ def count_flops(
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Context in which a layer that runs in another thread raises: the counter would miss it without a word."""
+    """Context in which a layer that runs in another thread raises: the counter would miss it silently."""
     own = threading.get_ident()
 
     def refuse(module: nn.Module, _inputs: Any) -> None:
@@ -101,7 +101,7 @@ def _convolution_backward(
     output_mask: Sequence[bool],
     **_: Any,
 ) -> int:
-    """Return the operations of the gradients that are asked for: each takes as many as the forward pass.
+    """Return the operations of the requested gradients: each needs as many as the forward pass.
 
     torch's own formula counts the weights' gradient as if all channels met: 32 times too much in ResNeXt29_32x4d.
     """

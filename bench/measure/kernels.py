@@ -1,7 +1,7 @@
-"""What the name of a kernel or an operator tells: whether it multiplies matrices or convolves, and in which dtype.
+"""What the name of a kernel or an operator shows: whether it multiplies matrices or convolves, and in which dtype.
 
-Read from cuBLASLt 13 and cuDNN 9, whose libraries hold the names, and from public logs of torch on Ampere to Blackwell.
-A name of a 16-bit family may say no more than `16 bit`, and many say nothing: a mute name is no witness.
+The names are from the libraries cuBLASLt 13 and cuDNN 9, and from public logs of torch on Ampere to Blackwell.
+A name may show only `16 bit`, and many names show no dtype: those are never taken as evidence.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ PARTS = re.compile(
     r"split_?k_?reduc|::split_k_kernel|segment_k_reduction|cublasLt::epilogue|fft[12]d_|fusion::(\w*_dq|compute_dot|fmha_)",
     re.IGNORECASE,
 )
-"""Kernels that begin or end a product that others compute: their types need not be those of its factors."""
+"""Kernels that prepare or finish a product that other kernels compute: their types may differ from its factors'."""
 
 KERNEL_DTYPES = (
-    ("fp32", r"bf16x9|fmha_cutlass[FB]_f32"),  # put together from products of fewer bits, as exact as fp32
+    ("fp32", r"bf16x9|fmha_cutlass[FB]_f32"),  # composed of products of fewer bits, as exact as fp32
     ("fp8", r"e4m3|e5m2|fp8|_f8"),
     ("int8", r"_i8|_[su]8(_|$)|int8"),
     ("tf32", r"tf32|tfloat32"),
@@ -32,31 +32,31 @@ KERNEL_DTYPES = (
     ("fp64", r"f64|double|[dz]gemm|[dz]884"),
     ("fp32", r"sgemm|scudnn|f32f32_f32|simt|ffma|float"),
 )
-"""Dtype of the factors -> what the names of NVIDIA's kernels, or their template arguments, say of it; the first that
-fits counts. `16 bit` is fp16 or bf16, whichever. Read from cuBLASLt 13 and cuDNN 9, whose libraries hold the names."""
+"""Dtype of the factors -> pattern of the names of NVIDIA's kernels, or of their template arguments; the first match
+counts. `16 bit` is fp16 or bf16. The names are from the libraries cuBLASLt 13 and cuDNN 9."""
 
 PRODUCTS = re.compile(
     r"(?<!fb)gemm|gemv|conv(?!ert|ers)|fprop|dgrad|wgrad|cutlass|nvjet|xmma|winograd|cudnn_|[hsdi]\d*cudnn|matmul|sdpa"
     r"|flash|fmha|grouped_direct|c1_k1|RNN_(block)?Persist|lstm_(tile|cta|bp)|" + PARTS.pattern,
     re.IGNORECASE,
 )
-"""What the name of a kernel that multiplies holds, its template arguments aside."""
+"""Pattern of the name of a kernel that multiplies, without its template arguments."""
 
 NO_PRODUCTS = re.compile(
     r"(batch|layer|rms|instance|group)_?norm(?!::kernel_matmul)|native_bn_|Gemm(Bias|Ptrs)|compute\w*Offsets",
     re.IGNORECASE,
 )
-"""What such a name holds if the kernel normalises instead, or only prepares."""
+"""Pattern of such a name if the kernel normalises instead, or only prepares."""
 
 ATEN_PRODUCTS = re.compile(
     r"(aten|mkldnn)::_?(mkldnn_|slow_|thnn_|scaled_|grouped_)?"
     r"(conv(?!ert)|(add|badd)?b?(mm|mv)(_?$|_activation)|linear|dot_product|rnn_layer)"
 )
-"""An operator's name, as the profiler of a CPU says it, if it multiplies."""
+"""Pattern of the name of an operator that multiplies, as the profiler of a CPU prints it."""
 
 
 def kernel_dtypes(names: Iterable[str]) -> dict[str, str]:
-    """Return kernel -> dtype of its factors, for NVIDIA's kernels that multiply; `unknown` where the name is mute."""
+    """Return kernel -> dtype of its factors, for NVIDIA's kernels that multiply; `unknown` where the name has none."""
     return {name: _dtype_of(name) for name in names if is_matmul_or_conv(name)}
 
 
@@ -64,7 +64,7 @@ def is_matmul_or_conv(name: str) -> bool:
     """Whether a CUDA kernel, or an operator of the form `aten::mm`, multiplies matrices or convolves, or helps to."""
     if name.startswith(("aten::", "mkldnn::")):
         return bool(ATEN_PRODUCTS.match(name))
-    if name.startswith("triton_"):  # named by all that is fused in it; only a template multiplies
+    if name.startswith("triton_"):  # its name lists all fused operators; only a template multiplies
         return name.startswith("triton_tem_")
     called = _called(name)
     return bool(PRODUCTS.search(called)) and not NO_PRODUCTS.search(called)
@@ -75,8 +75,8 @@ def kernels_contradict(dtypes: Mapping[str, str], wanted: str, *, fp8: bool = Fa
 
     With `fp8` kernels of fp8 are allowed beside it.
 
-    A kernel of a mute name is no witness, fp32 ones are autocast's policy or too small a product for TF32, and those
-    of fp64 and int8 are a model's own wish: no recipe is made of them.
+    Other kernels are no contradiction: a name may show no dtype; fp32 may be autocast's policy, or a product too small
+    for TF32; and fp64 and int8 are the model's own choice, because no recipe uses them.
     """
     allowed = {wanted, "fp32", "fp64", "int8", "unknown"}
     allowed |= ({"fp8"} if fp8 else set()) | ({"16 bit"} if wanted in ("fp16", "bf16") else set())
@@ -96,7 +96,7 @@ def _dtype_of(product: str) -> str:
 
 
 def _called(kernel: str) -> str:
-    """Return a C++ name without template arguments and parameters, which name much that the kernel does not do."""
+    """Return a C++ name without template arguments and parameters, which do not describe the kernel."""
     name = kernel.replace("(anonymous namespace)", "")
     while (shorter := re.sub(r"<[^<>]*>", "", name)) != name:
         name = shorter

@@ -1,4 +1,4 @@
-"""How much memory, by which instrument: peaks that can be reset between warm-up and steady state."""
+"""How much memory was used, by which instrument: peaks that can be reset between warm-up and steady state."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ class Memory(Protocol):
     """Recorded beside every number: two instruments are never compared."""
 
     def reset_peak(self) -> None:
-        """Begin a new high-water mark at the present level."""
+        """Reset the high-water mark to the present level."""
 
     def peak_bytes(self) -> int:
         """Return the high-water mark since the last reset."""
 
     def reserved_bytes(self) -> int | None:
-        """Return the most that the allocator held since the last reset; None where there is no such thing."""
+        """Return the most that the allocator reserved since the last reset; None where there is no such allocator."""
 
     def num_allocations(self) -> int:
-        """Return how often the allocator has asked the device for memory; 0 where there is no such thing."""
+        """Return how often the allocator has asked the device for memory; 0 where there is no such allocator."""
 
     def release(self) -> None:
-        """Give back what the allocator holds and nobody uses, and begin new high-water marks."""
+        """Release what the allocator holds unused, and reset the high-water marks."""
 
 
 class CudaMemory:
-    """torch's caching allocator: what tensors occupied, without CUDA's own context."""
+    """torch's caching allocator: the memory of tensors, without CUDA's own context."""
 
     instrument = "cuda_allocator"
 
@@ -42,7 +42,7 @@ class CudaMemory:
         self.device = device
 
     def reset_peak(self) -> None:
-        """Begin a new high-water mark. Torch itself asks an allocator here that may not have been initialised."""
+        """Reset the high-water mark. torch needs an initialised allocator for it."""
         torch.cuda.init()
         torch.cuda.reset_peak_memory_stats(self.device)
 
@@ -55,7 +55,7 @@ class CudaMemory:
         return torch.cuda.max_memory_reserved(self.device)
 
     def num_allocations(self) -> int:
-        """Return the segments that the caching allocator ever took: each is a cudaMalloc, and waits for the device."""
+        """Return the number of segments allocated so far: each is a cudaMalloc, which waits for the device."""
         return int(torch.cuda.memory_stats(self.device).get("segment.all.allocated", 0))
 
     def release(self) -> None:
@@ -70,7 +70,7 @@ class ResidentMemory:
     instrument = "rss"
 
     def reset_peak(self) -> None:
-        """Begin a new high-water mark (proc(5), clear_refs, value 5); some sandboxes do not allow it."""
+        """Reset the high-water mark (proc(5), clear_refs, value 5); some sandboxes do not allow it."""
         with suppress(OSError):
             Path("/proc/self/clear_refs").write_text("5")
 
@@ -81,15 +81,15 @@ class ResidentMemory:
         return int(found[1]) * 1024
 
     def reserved_bytes(self) -> int | None:
-        """Return None: the C library does not say what it holds."""
+        """Return None: the C library does not report what it holds."""
         return None
 
     def num_allocations(self) -> int:
-        """Return 0: the C library does not say."""
+        """Return 0: the C library does not report it."""
         return 0
 
     def release(self) -> None:
-        """Ask the C library to give back its free heap, where it is one that can (malloc_trim(3) of glibc)."""
+        """Ask the C library to release its free heap, where it supports that (malloc_trim(3) of glibc)."""
         with suppress(AttributeError, OSError):
             ctypes.CDLL(None).malloc_trim(0)
         self.reset_peak()
@@ -127,24 +127,24 @@ NO_ROOM_TO_WORK = (
     "CUSOLVER_STATUS_ALLOC_FAILED",
     "CUSPARSE_STATUS_ALLOC_FAILED",
 )
-"""What CUDA's libraries say where they could not have memory of their own, but for other reasons too."""
+"""Messages of CUDA's libraries when they get no memory of their own, but for other reasons too."""
 
 LOW_SHARE = 0.1
-"""Of a GPU's memory: with less of it free, a library that cannot begin lacked room: a workspace is a few GiB."""
+"""Share of a GPU's memory: with less of it free, such a message means a lack of memory: a workspace is a few GiB."""
 
 
 def says_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception says in its own words that memory ran out: on a CPU torch raises a plain RuntimeError."""
+    """Whether an exception's message says that memory ran out: on a CPU torch raises a plain RuntimeError."""
     if isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)):
         return True
     return isinstance(error, RuntimeError) and any(text in str(error) for text in OUT_OF_MEMORY)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception comes of a lack of memory; to be asked while it still holds the training that raised it.
+    """Whether an exception comes from a lack of memory; call it while the exception still holds its training alive.
 
-    Near the end of a GPU's memory none of cuDNN's engines finds room for its workspace, and what is raised says that
-    there is no engine; the memory that is free tells that from a true lack of one.
+    When a GPU's memory is nearly full, no cuDNN engine gets its workspace, and the message says that there is no
+    engine; the free memory distinguishes this from a real lack of one.
     """
     if says_out_of_memory(error):
         return True
@@ -154,6 +154,6 @@ def is_out_of_memory(error: BaseException) -> bool:
 def _is_low() -> bool:
     try:
         free_bytes, all_bytes = torch.cuda.mem_get_info()
-    except (RuntimeError, AssertionError):  # no CUDA here, or none that still answers
+    except (RuntimeError, AssertionError):  # no CUDA here, or it no longer answers
         return False
     return free_bytes < LOW_SHARE * all_bytes

@@ -1,9 +1,9 @@
-"""Where numbers die in 16 bit: exponents, underflow, overflow, lost updates, distance from fp32.
+"""Where 16 bits lose numbers: exponents, underflow, overflow, lost updates, distance from fp32.
 
-Arithmetic only: every function takes fp32 tensors as they would be without rounding, and says what a format would
-do to them. `bench/worker/numerics_probe/sample.py` brings the tensors.
+Arithmetic only: every function takes fp32 tensors, which stand for the values without rounding, and returns what a
+format would do to them. `bench/worker/numerics_probe/sample.py` brings the tensors.
 
-A floating-point number is m * 2^e with 1 <= |m| < 2; e is what is called its exponent here. fp16 reaches from
+A floating-point number is m * 2^e with 1 <= |m| < 2; here e is called its exponent. fp16 reaches from
 2^-24 (its smallest subnormal) to 65504, bf16 from 2^-133 to 3.4e38, like fp32. Both round to nearest, ties to even.
 """
 
@@ -21,10 +21,10 @@ NEAR_OVERFLOW_BITS = 2
 
 @dataclass(frozen=True, slots=True)
 class Exponents:
-    """How many entries of a tensor have which exponent."""
+    """The number of entries of a tensor per exponent."""
 
     counts: dict[int, int]
-    """Exponent e -> number of entries with 2^e <= |x| < 2^(e + 1); empty ones left out."""
+    """Exponent e -> number of entries with 2^e <= |x| < 2^(e + 1); without exponents that no entry has."""
     num_zero: int
     num_not_finite: int
 
@@ -61,7 +61,7 @@ def flushed_share(x: Tensor, dtype: torch.dtype, scale: float = 1.0) -> float | 
 
 
 def died_share(true: Tensor, seen: Tensor) -> float | None:
-    """Share of the nonzero entries of `true` that are 0 in `seen`, wherever on their way they were lost."""
+    """Share of the nonzero entries of `true` that are 0 in `seen`, in whichever operator they were lost."""
     nonzero = true != 0
     if not bool(nonzero.any()):
         return None
@@ -73,7 +73,7 @@ def near_overflow_share(
 ) -> float | None:
     """Share of the entries of `x` whose multiple by `scale` is at or above max / 2^bits in `dtype`, infinite ones too.
 
-    None for an empty tensor. NaN counts: what it was is lost.
+    None for an empty tensor. NaN counts too, because its value is lost.
     """
     if not x.numel():
         return None
@@ -105,7 +105,7 @@ def ulp(x: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def lost_update_share(weight: Tensor, update: Tensor, dtype: torch.dtype) -> float | None:
-    """Share of the weights with a nonzero update below half their ulp: nearest rounding takes it back.
+    """Share of the weights with a nonzero update below half their ulp: rounding to nearest undoes it.
 
     Args:
         weight: numbers of `dtype`, any shape.
@@ -123,7 +123,7 @@ def lost_update_share(weight: Tensor, update: Tensor, dtype: torch.dtype) -> flo
 
 
 def unmoved_share(before: Tensor, after: Tensor, gradient: Tensor) -> float | None:
-    """Share of the weights with a nonzero gradient that a step left where they were; None where there is none."""
+    """Share of the weights with a nonzero gradient that a step did not change; None where there is none."""
     moving = gradient != 0
     if not bool(moving.any()):
         return None

@@ -1,8 +1,8 @@
-"""How much of the board a training uses: its operations a second over a peak, and what it waits for.
+"""How much of the board a training uses: its operations per second over a peak, and what a step waits for.
 
-Model FLOPs utilisation (Chowdhery et al., 2022, "PaLM", appendix B) needs a peak, and there are two: what the vendor
-prints, and what this board does here and now on one large product or convolution. They are never mixed, and both
-belong to one dtype: a recipe at 40 % of the bf16 peak may be faster than one at 80 % of the fp32 peak.
+Model FLOPs utilisation (Chowdhery et al., 2022, "PaLM", appendix B) needs a peak, and there are two: the vendor's
+peak, and the peak that this board reaches in one large matrix product or convolution. They are never mixed, and each
+belongs to one dtype: a recipe at 40 % of the bf16 peak may be faster than one at 80 % of the fp32 peak.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ampbench.schema.work import Bound
 TERA = 1e12
 
 Stopwatch = Callable[[Callable[[], object]], float]
-"""Runs what it is given and returns the seconds that it took."""
+"""Calls its argument and returns the seconds that it took."""
 
 A100 = {"fp32": 19.5, "tf32": 156.0, "fp16": 312.0, "bf16": 312.0}
 V100_SXM2, V100_PCIE = {"fp32": 15.7, "fp16": 125.0}, {"fp32": 14.0, "fp16": 112.0}
@@ -56,20 +56,20 @@ VENDOR_PEAKS: dict[str, dict[str, float]] = {
 """Product name as NVML says it, without its maker -> dense peaks. A slice of a board (MIG) has none."""
 
 LARGEST_SIDE = 8192
-"""Of the square product that the peak is measured with; larger ones run no faster on any board tried."""
+"""Largest side of the square matrix product that measures the peak; larger ones were no faster on any board tried."""
 LONGEST_PRODUCT_S = 0.05
 RISE = 1.05
 """A larger product is tried as long as it brings at least 5 %."""
 
 CONVOLUTION_FLOPS = 2 * 32 * 32 * 256 * 256 * 9
-"""Of the convolution, for one image; its edges count as if nothing were padded."""
+"""Operations of the convolution for one image; padding at the edges counts like pixels."""
 
 INPUT_SHARE = 0.25
-"""Of a step's time: if the batch takes so much of it, no precision can help with that quarter."""
+"""Share of a step's time: if the batch takes this much, no precision can make that part faster."""
 IDLE_SHARE = 0.25
-"""Of a step's time: if the device has nothing to run for so long, its kernels come too slowly."""
+"""Share of a step's time: if the GPU is idle for this long, its kernels are launched too slowly."""
 MATMUL_CONV_SHARE = 0.5
-"""Of the time in kernels: which kind has the larger half."""
+"""Share of the time in kernels: which kind takes more than half."""
 
 
 def vendor_peak_tflops(gpu: str | None, dtype: str) -> float | None:
@@ -84,15 +84,16 @@ def vendor_peak_tflops(gpu: str | None, dtype: str) -> float | None:
 
 
 def measured_peak_tflops(device: torch.device, dtype: torch.dtype, seconds: Stopwatch) -> float:
-    """Return the most that a matrix product or a convolution does here, in TFLOP/s, under the switches of this process.
+    """Return the highest rate of a matrix product or convolution here, in TFLOP/s, under this process's switches.
 
-    Both, since a CPU may have them from two libraries: on an AMD EPYC convolutions (oneDNN) ran at 2.4 times the speed
-    of products (MKL) in fp32. Random numbers, never zeros: on an H200 zeros run 13 % faster, as they draw less power.
+    Both are measured, since a CPU may use two libraries: on an AMD EPYC convolutions (oneDNN) ran at 2.4 times the
+    speed of matrix products (MKL) in fp32. The numbers are random, never zeros: on an H200 zeros are 13 % faster,
+    because they draw less power.
 
     Args:
-        device: that multiplies.
+        device: the board to measure.
         dtype: of both factors.
-        seconds: runs what it is given and returns how long the device took.
+        seconds: calls its argument and returns how long the device took.
     """
     product = product_tflops(device, dtype, seconds)
     num_images = min(64, max(1, int(LONGEST_PRODUCT_S * product * TERA / CONVOLUTION_FLOPS)))
@@ -100,7 +101,7 @@ def measured_peak_tflops(device: torch.device, dtype: torch.dtype, seconds: Stop
 
 
 def convolution_tflops(device: torch.device, dtype: torch.dtype, seconds: Stopwatch, *, num_images: int) -> float:
-    """Return what one 3x3 convolution of 256 channels does on 32x32 places, in TFLOP/s: the fastest of 5."""
+    """Return the rate of one 3x3 convolution of 256 channels on 32x32 pixels, in TFLOP/s: the fastest of 5."""
     layout = torch.channels_last
     x_NCHW = torch.randn(num_images, 256, 32, 32, device=device).to(dtype, memory_format=layout)
     w_OIHW = torch.randn(256, 256, 3, 3, device=device).to(dtype, memory_format=layout)
@@ -110,9 +111,9 @@ def convolution_tflops(device: torch.device, dtype: torch.dtype, seconds: Stopwa
 
 
 def product_tflops(device: torch.device, dtype: torch.dtype, seconds: Stopwatch) -> float:
-    """Return the most that one square matrix product does, in TFLOP/s.
+    """Return the highest rate of one square matrix product, in TFLOP/s.
 
-    The side doubles until that brings less than 5 %; of each size the fastest of 5 counts, after one that is not timed.
+    The side doubles until that gains less than 5 %; for each size the fastest of 5 counts, after one that is not timed.
     """
     best, side = 0.0, 256
     while side <= LARGEST_SIDE:
@@ -129,23 +130,23 @@ def product_tflops(device: torch.device, dtype: torch.dtype, seconds: Stopwatch)
 
 
 def utilisation(flops: int, images_per_s: float, peak_tflops: float | None) -> float | None:
-    """Return the share of a peak that a training's products reach.
+    """Return the share of a peak that a training reaches.
 
     Args:
         flops: for one image, forward and backward.
         images_per_s: of the training.
-        peak_tflops: of the dtype that it multiplies in.
+        peak_tflops: of the dtype that the training multiplies in.
     """
     return flops * images_per_s / (peak_tflops * TERA) if peak_tflops else None
 
 
 def bound_of(*, data_share: float, idle_share: float | None, matmul_conv_share: float) -> Bound:
-    """Say what a faster arithmetic would have to wait for.
+    """Return what limits a step: what faster arithmetic would still have to wait for.
 
     Args:
-        data_share: of a step's phases, until the batch is there.
-        idle_share: of a timed step, in which the device ran no kernel; None where it cannot idle, as a CPU.
-        matmul_conv_share: of the time in kernels (operators on a CPU), spent in matrix products and convolutions.
+        data_share: share of a step's phases until the batch is ready.
+        idle_share: share of a timed step in which the device ran no kernel; None on a CPU.
+        matmul_conv_share: share of the time in kernels (operators on a CPU) spent in matrix products and convolutions.
     """
     if data_share >= INPUT_SHARE:
         return Bound(bound="input", bound_because=f"the batch takes {data_share:.0%} of a step")

@@ -1,8 +1,8 @@
-"""A network of shapes alone that has seen its first images: for counts and predictions, which compute nothing.
+"""A network of fake tensors that has seen its first images: for counts and predictions, which compute nothing.
 
-Some networks set weights or statistics by the first images that they see, and a flag that they have; to look at a value
-is what fake tensors cannot. So the network is built for real and sees two images; then its weights are made fake, but
-for its flags: numbers that are alone and do not train.
+Some networks set weights or statistics by the first images that they see, and a flag that says so; fake tensors have no
+values to read. So the network is built with real tensors and sees two images; then its weights are made fake, except
+its flags: single numbers that are not trained.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from torch.utils._pytree import tree_leaves
 def on_shapes(
     build: Callable[[], nn.Module], see: Callable[[nn.Module], object]
 ) -> Iterator[tuple[nn.Module, FakeTensorMode]]:
-    """Context in which tensors are fake, with a network whose weights are, in training mode.
+    """Context in which tensors are fake; it yields a network in training mode, whose weights are fake too.
 
     Args:
-        build: returns it, on the CPU.
+        build: returns the network, on the CPU.
         see: lets it see its first images.
     """
     with torch.random.fork_rng(devices=[]):
@@ -44,7 +44,7 @@ def on_shapes(
                 register[name] = made.setdefault(id(x), _fake(mode, x))
         with mode, _FlagsAreReal():
             yield model, mode
-    finally:  # a factory may return the one network that it always does
+    finally:  # a factory may return the same network at every call
         for register, name, x in real:
             register[name] = x
 
@@ -56,7 +56,7 @@ def _fake(mode: FakeTensorMode, x: Tensor) -> Tensor:
 
 
 class _FlagsAreReal(TorchDispatchMode):
-    """Computes for real what has to do with flags alone."""
+    """Computes operators on flags alone with real values."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}

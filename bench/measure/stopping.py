@@ -12,13 +12,13 @@ import statistics
 from collections.abc import Sequence
 
 STEADY_WINDOW = 4
-"""Blocks that must lie flat together."""
+"""Blocks over which the speed must be steady."""
 
 STEADY_DRIFT = 0.02
-"""A drift over the window up to this share of the mean counts as flat."""
+"""A drift over the window up to this share of the mean counts as steady."""
 
 FIRST_CHECK = 8
-"""Samples at the first look at the interval; later looks come at twice as many (fewer looks, less peeking)."""
+"""Samples at the first check of the interval; each later check comes at twice as many, so that checks are few."""
 
 OUTLIER = 3.5
 """Modified z-score: 0.6745 distances from the median, in median absolute deviations."""
@@ -44,7 +44,7 @@ def ci_share(samples: Sequence[float]) -> float | None:
 def num_outliers(samples: Sequence[float]) -> int:
     """Return how many samples have a modified z-score beyond 3.5 (Iglewicz & Hoaglin, 1993, section 3.3).
 
-    They are flagged, never dropped. Without a spread, as where more than half are equal, none is.
+    They are counted, never dropped. Without a spread, as where more than half are equal, none is counted.
     """
     median = statistics.median(samples)
     mad = statistics.median(abs(x - median) for x in samples)
@@ -54,8 +54,8 @@ def num_outliers(samples: Sequence[float]) -> int:
 def is_flat(samples: Sequence[float]) -> bool:
     """Whether the last `STEADY_WINDOW` samples show no drift.
 
-    Flat is a least-squares slope that moves the mean by at most `STEADY_DRIFT` over the window, or, on a noisy
-    machine, one within two of its standard errors while the samples spread less than 50 %.
+    There is no drift if the least-squares slope changes the mean by at most `STEADY_DRIFT` over the window, or, on a
+    noisy machine, if it is within two of its standard errors while the samples spread less than 50 %.
     """
     window = samples[-STEADY_WINDOW:]
     n = len(window)
@@ -75,8 +75,8 @@ def why_stop(samples: Sequence[float], *, target_ci: float, timed_s: float, max_
     """Return why timing may stop now, or None to go on.
 
     `precise`: the interval is within the target. `noisy_stable`: it is not, but the spread has stopped changing
-    (within 10 % since half as many samples, at least 32 of them), so waiting will only help as the square root.
-    `capped`: the time is up. The first two are looked at with `FIRST_CHECK` samples, then at doubling sizes.
+    (within 10 % since half as many samples, at least 32 of them), so more samples help only by their square root.
+    `capped`: the time limit is reached. The first two are checked with `FIRST_CHECK` samples, then at doubling sizes.
     """
     n = len(samples)
     doublings = math.log2(n / FIRST_CHECK) if n >= FIRST_CHECK else -1

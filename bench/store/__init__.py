@@ -1,1 +1,1 @@
-"""Records become Parquet, atomically, in columns that carry their unit and meaning. No torch."""
+"""Records are written to Parquet, atomically, in columns that carry their unit and meaning. No torch."""

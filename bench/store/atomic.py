@@ -27,7 +27,7 @@ class replacing:
             return
         try:
             with self.partial.open("rb") as file:
-                os.fsync(file.fileno())  # where a disk may say at last that it is full
+                os.fsync(file.fileno())  # a full disk may be reported only here
             self.partial.replace(self.path)
         except OSError:
             self.partial.unlink(missing_ok=True)
@@ -46,7 +46,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def looks_whole(record: Path) -> bool:
-    """Whether a record begins and ends as Parquet does: a quick look, which a file cut short does not pass."""
+    """Whether a record begins and ends like a Parquet file: a quick check, which a truncated file fails."""
     try:
         with record.open("rb") as file:
             start = file.read(len(MAGIC))

@@ -1,7 +1,7 @@
-"""Results of an older version under today's names: the joined tables and the files of every run, rewritten in place.
+"""Give results of an older version today's names: the joined tables and the files of every run, rewritten in place.
 
-A file is replaced whole, and keeps the time at which it was written. Where this is interrupted, the same command
-converts the rest.
+A file is replaced as a whole and keeps its modification time. After an interruption the same command converts the
+rest.
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ from ampbench.schema.renames import KEY, columns_of_names, new_names, version_of
 from ampbench.schema.version import COLUMNS_VERSION
 
 READ = (pa.ArrowException, OSError, ValueError, RecursionError)
-"""Errors of a file that cannot be read; of JSON, a ValueError."""
+"""Errors of a file that cannot be read; JSON raises a ValueError."""
 
 
 @dataclass(kw_only=True, slots=True)
 class Conversion:
-    """What became of a folder of results."""
+    """What was done to a folder of results."""
 
     num_current: int = 0
     """Files that had today's names already."""
     num_converted: int = 0
     damaged: dict[Path, str] = field(default_factory=dict)
-    """Files that were left alone, and why."""
+    """Files that were not changed, and why."""
 
 
 def files_of(results: Path) -> Iterator[tuple[Path, str]]:
-    """Yield the files of results in a folder and the table of each, a run's record after the rest of it.
+    """Yield the files of results in a folder and the table of each, a run's record after its other files.
 
     Args:
-        results: folder of an experiment; the folder of a run that was taken out of one has its own files only.
+        results: folder of an experiment, or of a single run that was moved out of one.
     """
     runs = sorted(path for path in (results / RUNS).glob("*") if path.is_dir())
     for run in (*runs, results):
@@ -60,7 +60,7 @@ def convert(results: Path) -> Conversion:
     """Give every file of results today's names.
 
     Raises:
-        RequestError: a file has the names of a newer version; nothing was changed.
+        RequestError: a file has the names of a newer version; no file was changed.
     """
     done, old = _look_through(results)
     if not old:  # a committed folder stays without a lock in it
@@ -72,8 +72,8 @@ def convert(results: Path) -> Conversion:
             try:
                 _convert(path, table, version)
                 done.num_converted += 1
-            except READ as e:  # its end can be read, what comes before it cannot
-                if isinstance(e, OSError) and e.errno:  # a full disk; of a damaged file Arrow says no number
+            except READ as e:  # its footer can be read, its columns cannot
+                if isinstance(e, OSError) and e.errno:  # a full disk; for a damaged file Arrow gives no errno
                     raise
                 done.damaged[path] = _unread(e)
         if is_current and not done.damaged:
@@ -116,7 +116,7 @@ def _version_in(path: Path, table: str) -> int | None:
 
 
 def _convert(path: Path, table: str, version: int) -> None:
-    """Rewrite a file; its times stay, by which a joined table's sources and the order of runs are known."""
+    """Rewrite a file and keep its times, which tell a joined table's sources and the order of runs."""
     times = path.stat()
     with replacing(path) as partial:
         if table == CELL_FILE:
@@ -127,7 +127,7 @@ def _convert(path: Path, table: str, version: int) -> None:
 
 
 def _rewrite(path: Path, to: Path, table: str, version: int) -> None:
-    """Write a table under today's names, a group of rows at a time: the steps of many runs need no memory at once."""
+    """Write a table under today's names, one row group at a time: the steps of many runs need not fit into memory."""
     names, within = new_names(table, version), columns_of_names(table, version)
     with pq.ParquetFile(path) as file:
         found = file.schema_arrow
@@ -143,7 +143,7 @@ def _rewrite(path: Path, to: Path, table: str, version: int) -> None:
 
 
 def _today(table: str, found: pa.Schema, columns: list[str]) -> pa.Schema:
-    """Return the columns of a file in today's order and words; those that are no more stay at its end."""
+    """Return the columns of a file in today's order and words; columns that no longer exist stay at the end."""
     kinds = dict(zip(columns, found, strict=True))
     known = [f.with_type(_as_named(kinds[f.name].type)) for f in schema(table) if f.name in kinds]
     others = [f.with_name(name) for name, f in kinds.items() if name not in schema(table).names]
@@ -157,12 +157,12 @@ def _renamed_values(column: pa.ChunkedArray, names: dict[str, str]) -> pa.Chunke
 
 
 def _as_named(kind: pa.DataType) -> pa.DataType:
-    """Return a type as `schema` names it: what Parquet's lists hold is called otherwise in the file."""
+    """Return a type as `schema` writes it: Parquet names the items of a list differently."""
     return pa.list_(kind.value_type) if pa.types.is_list(kind) else kind
 
 
 def _is_current(results: Path) -> bool:
-    """Whether the joined tables are of the records that are there, as an older version would find."""
+    """Whether the joined tables were made of the present records, as the older version would judge."""
     stamp = Folder(path=results).stamp()
     with suppress(*READ, KeyError, TypeError):
         columns = pq.read_schema(results / CELLS)
@@ -172,7 +172,7 @@ def _is_current(results: Path) -> bool:
 
 
 def _renew_stamp(results: Path) -> None:
-    """Let the next join know the tables again, if they are what it would write."""
+    """Renew the stamp if the tables are what the next join would write, so that it does not write them again."""
     for table in TABLES:
         found = pq.read_schema(results / table_file(table))
         as_written = pa.schema([f.with_type(_as_named(f.type)) for f in found], found.metadata)

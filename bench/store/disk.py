@@ -35,12 +35,12 @@ def unwritable(error: OSError, place: Path, other: str = ELSEWHERE) -> str | Non
         return None
     mend = "free some space there" if error.errno in FULL else "make it writable"
     mend = "mend that path" if error.errno in NO_FOLDER else mend
-    named = error.filename2 or error.filename or place  # where something is renamed, it is the new name
+    named = error.filename2 or error.filename or place  # the new name, for a rename
     return f"{named}: cannot be written ({os.strerror(error.errno)}); {mend}, or {other}"
 
 
 def _below(error: OSError, place: Path) -> bool:
-    """Whether the file that an error names is `place`, in it, or a folder above it: else the fault is another one."""
+    """Whether the file that an error names is `place`, in it, or a folder above it: else it has another cause."""
     named = Path(os.fsdecode(error.filename)) if isinstance(error.filename, (str, bytes)) else None
     return named is not None and (named.is_relative_to(place) or place.is_relative_to(named))
 
@@ -79,7 +79,7 @@ class Lasting:
         try:
             call(*arguments)
         except OSError as e:
-            if e.errno in GONE:  # for good; what is in its buffer, too, has to go somewhere at the end
+            if e.errno in GONE:  # for ever; its buffer, too, must be flushed to somewhere at the end
                 to_nowhere(self._stream)
 
     def __getattr__(self, name: str) -> Any:

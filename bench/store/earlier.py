@@ -10,13 +10,13 @@ from ampbench.bench.store.folder import Folder
 from ampbench.bench.store.run import Run
 from ampbench.schema.files import RECORD, RUNS
 
-NOTE = "# The last of several cells, each run from flags of its own; the others' stand in the column `command`.\n"
+NOTE = "# The last of several cells, each run from its own flags; those of the others are in the column `command`.\n"
 
 
 def with_earlier(plan: Plan, folder: Folder) -> Plan:
     """Return the plan with the cells of all finished runs of the folder put before its own, oldest first.
 
-    A run that this version cannot read stays outside, and is counted with those of other plans.
+    A run that this version cannot read is left out, and counts as a run of another plan.
 
     Raises:
         RequestError: a run was written by an older version, and can be converted.

@@ -19,11 +19,11 @@ WORDS = {
     "macro_recall": "Macro recall",
     "macro_f1": "Macro F1",
 }
-"""A column -> what is said of it; shares in [0, 1]."""
+"""Column -> its words; shares in [0, 1]."""
 
 
 def final_lines(found: Evaluation, num_images: int | None) -> Iterator[str]:
-    """Say how many images were evaluated and what came of it, with 4 decimals."""
+    """Say how many images were evaluated, and the results with 4 decimals."""
     yield f"Total samples: {num_images}"
     values = values_of(found)
     for column, words in WORDS.items():
@@ -31,7 +31,7 @@ def final_lines(found: Evaluation, num_images: int | None) -> Iterator[str]:
 
 
 def lines_of_run(folder: Path) -> list[str]:
-    """Say that of the run in a folder; nothing of one that was only timed, or did not come to its end."""
+    """Say the same of the run in a folder; nothing for a run that was only timed or did not end well."""
     names = [column.name for column in columns_of(Evaluation)]
     try:
         row = pq.read_table(folder / RECORD, columns=["status", "num_test_images", *names]).to_pylist()[0]

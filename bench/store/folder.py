@@ -1,4 +1,4 @@
-"""An experiment's results folder: its plan, its runs, and what of them is done."""
+"""An experiment's results folder: its plan, its runs, and which of them are done."""
 
 from __future__ import annotations
 
@@ -61,11 +61,11 @@ class Folder:
         return self.path / RUNS / cell.run_folder
 
     def done(self, cells: Iterable[Cell]) -> dict[str, Path]:
-        """Return cell id -> record of the cells that have one, whole as far as a quick look can tell."""
+        """Return cell id -> record of the cells that have one, as far as a quick check finds it whole."""
         return {cell_id: path for cell_id, path in self._records(cells).items() if looks_whole(path)}
 
     def broken(self, cells: Iterable[Cell]) -> dict[Path, str]:
-        """Return the records that are cut short or something else, and what is wrong."""
+        """Return the records that are truncated or not Parquet, and the reason."""
         wrong = {path for path in self._records(cells).values() if not looks_whole(path)}
         return dict.fromkeys(sorted(wrong), "is cut short or no Parquet file")
 
@@ -105,7 +105,7 @@ class Folder:
         )
 
     def said_source(self) -> str | None:
-        """Return the experiment file that the folder belongs to, or None for a new folder."""
+        """Return the experiment file that the folder belongs to; None for a new folder."""
         try:
             plain: dict[str, Any] = json.loads((self.path / PLAN).read_text())
             return str(plain["source"])

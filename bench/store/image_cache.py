@@ -13,7 +13,7 @@ from ampbench.bench.plan.image_parquet import Shards
 from ampbench.bench.plan.source import folder_path, listed_shards
 
 FACTS = "facts.json"
-"""In a folder of decoded images; written last, so that its presence means that the arrays are whole."""
+"""In a folder of decoded images; it is written last, so that its presence means that the arrays are complete."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -21,17 +21,17 @@ class Place:
     """Of one data set at one size, in the cache."""
 
     decoded: Path
-    """The folder that is mapped by every cell; its name changes whenever an image does."""
+    """The folder that every cell maps into memory; its name changes whenever an image does."""
     growing: Path
-    """What is decoded so far; it belongs to the source, and outlives a change of some of its images."""
+    """Images decoded so far; the folder belongs to the source, and stays when some images change."""
     lock: Path
-    """Held by whoever decodes the source at this size."""
+    """Lock of the process that decodes the source at this size."""
     listed: ImageFolder | Shards | None = None
-    """What was found in it, if it is a folder of images."""
+    """What was found in the source, if it is a folder of images."""
 
     @property
     def is_ready(self) -> bool:
-        """Whether all is decoded."""
+        """Whether all images are decoded."""
         return (self.decoded / FACTS).exists()
 
 
@@ -39,7 +39,7 @@ def place_of(data: str, image_size: int) -> Place:
     """Return where the images of `data`, as a cell names it, are kept; looks at every file of a folder.
 
     Raises:
-        ValueError: a file cannot be seen, as behind a link that leads nowhere.
+        ValueError: a file cannot be read, such as a broken link.
     """
     source, _, where = data.partition(":")
     identity = key = source

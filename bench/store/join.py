@@ -21,15 +21,14 @@ from ampbench.bench.store.tables import TABLES, schema
 from ampbench.schema.files import CELLS, STAMP, SUMMARY, table_file
 
 SET_ASIDE = ".damaged"
-"""Put after the name of a record that cannot be read."""
+"""Appended to the name of a record that cannot be read."""
 
 
 def join(plan: Plan, folder: Folder) -> bool:
     """Join the runs; return whether anything changed since the last time.
 
-    A table that was deleted, cut short or replaced is made again. A record that cannot be read is set aside under
-    another name, so that its cell is run again. Other files of a run that cannot be read are left out, and named in
-    `damaged_files`.
+    A table that was deleted, truncated or replaced is written again. A record that cannot be read is renamed, so that
+    its cell is run again. Other files of a run that cannot be read are left out, and listed by `damaged_files`.
     """
     with folder.lock():
         done, damaged = folder.done(plan.cells), folder.broken(plan.cells)
@@ -50,7 +49,7 @@ def join(plan: Plan, folder: Folder) -> bool:
             with replacing(folder.path / table_file(table)) as partial:
                 reasons |= _join_table(table, plan, folder, done, records, partial)
         for summary in folder.path.glob(f"{Path(SUMMARY).stem}*.txt"):
-            summary.unlink(missing_ok=True)  # it speaks of other rows
+            summary.unlink(missing_ok=True)  # it describes other rows
         seconds = {cell_id: record["cell_s"][0].as_py() for cell_id, record in records.items()}
         seconds |= {cell.cell_id: None for cell, _ in plan.excluded}
         now = {"of": _stamp(plan, done), "tables": sizes(folder.path, TABLES), "damaged": reasons, "cell_s": seconds}
@@ -111,7 +110,7 @@ def _join_table(
 
 
 def _is_missing(table: str, record: pa.Table) -> bool:
-    """Whether a cell that ran to its end must have left rows of a table."""
+    """Whether a cell that ran to its end must have rows in a table."""
     [cell] = record.select(["status", "epochs"]).to_pylist()
     return bool(cell["status"] == "ok" and (table in ("steps", "blocks") or (table == "epochs" and cell["epochs"])))
 

@@ -14,7 +14,7 @@ from ampbench.schema.renames import refusal
 
 
 def results_of(run: Path) -> Path:
-    """Return the results folder that a run's folder lies in; the run's own where it was taken out of one."""
+    """Return the results folder that contains a run's folder; the run's folder itself where it was moved out of one."""
     return run.parents[1] if run.parent.name == RUNS else run
 
 
@@ -30,12 +30,12 @@ def refuse_other_names(results: Path, table: str, schema: pa.Schema) -> None:
 
 
 def refuse_other_tables(results: Path) -> None:
-    """Refuse joined tables with the names of another version, before others are joined in their place.
+    """Refuse joined tables with the names of another version, before others replace them.
 
-    A table that cannot be read is joined again, and one without rows has nothing to lose.
+    A table that cannot be read is joined again; one without rows may be replaced.
 
     Raises:
-        RequestError: one of them has.
+        RequestError: a table has the names of another version.
     """
     for table in TABLES:
         path = results / table_file(table)

@@ -1,4 +1,4 @@
-"""A run's folder: what a worker writes, atomically, the record last. Its existence means *done*."""
+"""The files of a run's folder, each written atomically, the record last: its existence means *done*."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from ampbench.schema.identity import Ending, Identity
 from ampbench.schema.traces import Traces
 
 ROOM = ".room"
-"""In the folder of a run that is going on: a file that gives its place to the record."""
+"""In the folder of a running cell: a file that is deleted to make room for the record."""
 
 ROOM_BYTES = 4 * 2**20
 
 
 @contextmanager
 def room_for_record(folder: Path) -> Iterator[None]:
-    """Hold some disk for the record while a cell is measured: a disk that fills up meanwhile takes no result.
+    """Reserve disk space for the record while a cell is measured: a disk that fills up meanwhile costs no result.
 
     Raises:
         OSError: the disk is full already, before anything was measured.
@@ -42,7 +42,10 @@ def room_for_record(folder: Path) -> Iterator[None]:
         try:
             os.posix_fallocate(file.fileno(), 0, ROOM_BYTES)
         except OSError as e:
-            if e.errno in (errno.ENOSPC, errno.EDQUOT):  # else the file system cannot, or files may not be so large
+            if e.errno in (
+                errno.ENOSPC,
+                errno.EDQUOT,
+            ):  # else the file system has no fallocate, or limits the size of files
                 raise
     try:
         yield
@@ -51,7 +54,7 @@ def room_for_record(folder: Path) -> Iterator[None]:
 
 
 def identity_of(cell: Cell) -> Identity:
-    """Return what a row says of its cell besides the settings themselves."""
+    """Return what identifies a cell in its row besides the settings themselves."""
     return Identity(
         cell_id=cell.cell_id,
         group_id=cell.group_id,
@@ -74,11 +77,11 @@ def excluded_table(cells: Sequence[tuple[Cell, str]]) -> pa.Table:
 
 
 class Damaged(ValueError):
-    """A file of a run cannot be read, or is of another run; the message says why."""
+    """A file of a run cannot be read, or belongs to another run; the message says why."""
 
 
 def read_run(path: Path, table: str, cell_id: str) -> pa.Table:
-    """Read a file of a run under today's columns of `table`: new ones are null, dropped ones go.
+    """Read a file of a run under today's columns of `table`: new columns are null, dropped columns are left out.
 
     Raises:
         Damaged: it cannot be read, or its rows are not those of this cell.
@@ -107,11 +110,11 @@ def read_run(path: Path, table: str, cell_id: str) -> pa.Table:
 def write_run(folder: Path, cell: Cell, record: CellRecord, traces: Traces) -> None:
     """Write the traces of a run, and then its record.
 
-    What was measured is not lost to a fault in what is written beside it: a column whose
-    values do not fit is null, and `passes_failed` says which and why.
+    An error in one column does not lose the others: a column whose values do not fit is null, and `passes_failed` names
+    it and the reason.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: a file cannot be written.
     """
     (folder / ROOM).unlink(missing_ok=True)
     failed: list[str] = []
@@ -134,7 +137,7 @@ def write_table(path: Path, table: pa.Table) -> None:
 
 
 def _conformed(name: str, rows: Sequence[Mapping[str, Any]], failed: list[str]) -> pa.Table:
-    """Return rows as a table of that name; a column whose values do not fit is null, and `failed` gets the reason."""
+    """Return rows as the table `name`; a column whose values do not fit is null, and `failed` gets the reason."""
     columns = schema(name)
     arrays = {}
     for column in columns:
@@ -147,5 +150,5 @@ def _conformed(name: str, rows: Sequence[Mapping[str, Any]], failed: list[str]) 
 
 
 def _writable(value: Any) -> Any:
-    """Return a value that Arrow takes: half a character, as an exception's words may hold, is written out."""
+    """Return a value that Arrow accepts: a lone surrogate, which an exception's message may contain, is escaped."""
     return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value

@@ -9,8 +9,8 @@ from ampbench.schema.files import table_file
 HEAD = """# Results
 
 `results/<experiment>/` is written by `bench/run_matrix.py`: `plan.json`, a folder a run below `runs/`, and the
-runs joined in the tables below, keyed by `cell_id`. It is git-ignored but for `demo/` and small evidence
-of named machines. A measurement that is missing is null, never 0. Unit, label and meaning also travel in the
+runs joined in the tables below, keyed by `cell_id`. Git ignores all of it except `demo/` and small results
+of named machines. A missing measurement is null, never 0. Unit, label and meaning also travel in the
 metadata of each Parquet field.
 
 This page is generated from `ampbench/schema/` by `make reference`.

@@ -28,11 +28,11 @@ class Run:
     order: int
     """Place in the plan's order of execution, from 1."""
     command: str
-    """That started the matrix."""
+    """Command that started the matrix."""
     again: bool = False
-    """Whether a record that is there already is to be replaced."""
+    """Whether an existing record is to be replaced."""
     peers: tuple[Board, ...] = ()
-    """The boards of the further ranks, where a cell is trained on several; ranks on a CPU share the one."""
+    """The boards of ranks 1, 2, … where several train the cell; ranks on a CPU share its board."""
 
     @property
     def boards(self) -> tuple[Board, ...]:
@@ -46,7 +46,7 @@ class Run:
 
     @property
     def recorded_ns(self) -> int | None:
-        """When the record was written, on the file system's clock; None if there is none."""
+        """When the record was written, by the file system's clock; None if there is none."""
         try:
             return self.record_path.stat().st_mtime_ns
         except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""What the joined tables were made of, so that nothing is read when nothing changed, and how long cells took."""
+"""What the joined tables were made of, so that an unchanged folder is not read again, and how long cells took."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ampbench.schema.files import STAMP, table_file
 
-if TYPE_CHECKING:  # a machine that only plans has no pyarrow
+if TYPE_CHECKING:  # a machine that only plans may have no pyarrow
     import pyarrow as pa
 
 
@@ -30,7 +30,7 @@ def read_stamp(results: Path) -> dict[str, Any]:
 
 
 def digest(columns: pa.Schema, records: Mapping[str, Path], excluded: Iterable[tuple[str, str]]) -> str:
-    """Return what changes whenever joining would give other tables.
+    """Return a hash that changes whenever joining would give other tables.
 
     Args:
         columns: of `cells`.
@@ -46,7 +46,7 @@ def digest(columns: pa.Schema, records: Mapping[str, Path], excluded: Iterable[t
 
 
 def sizes(results: Path, tables: Iterable[str]) -> dict[str, list[int]]:
-    """Return size and time of each joined table that is there, by which another file in its place is told."""
+    """Return size and time of each existing joined table, by which a replaced file is detected."""
     paths = {table: results / table_file(table) for table in tables}
     stats = {table: path.stat() for table, path in paths.items() if path.is_file()}
     return {table: [stat.st_size, stat.st_mtime_ns] for table, stat in stats.items()}

@@ -1,6 +1,6 @@
-"""The tables that are written, as Arrow has them: every column with its unit, label and meaning in its metadata.
+"""The Arrow schemas of the tables: every column has its unit, label and meaning in its metadata.
 
-A measurement that is missing is null, never 0 or -1.
+A missing measurement is null, never 0 or -1.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ TYPES: dict[tuple[type, int], pa.DataType] = {
 
 
 def settings() -> tuple[Column, ...]:
-    """Return a column for every field of `Cell`, its type read from the annotation; what is no number is a word."""
+    """Return a column for every field of `Cell`, its type taken from the annotation; what is not a number is text."""
     hints = typing.get_type_hints(Cell)
     columns = []
     for f in dataclasses.fields(Cell):
@@ -46,7 +46,7 @@ def settings() -> tuple[Column, ...]:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class OfCell:
-    """What every row of every table begins with."""
+    """The first column of every table of a run."""
 
     cell_id: str = given("", "cell", "Hash of the cell's fields that differ from their default")
 
@@ -55,7 +55,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
     "cells": (*columns_of(Identity, Ending), *settings(), *columns_of(*MEASURED, Provenance, Start)),
     **{table: columns_of(OfCell, row) for table, row in ROWS.items()},
 }
-"""Stem of the joined file -> its columns. In a run's folder `cells` has one row and is called `record`."""
+"""Stem of the joined file -> its columns. In a run's folder `cells` has one row, and its file is `record.parquet`."""
 
 
 @functools.cache

@@ -1,6 +1,6 @@
-"""What a GPU was doing while it was measured, as NVML tells it: clocks, power, temperature, what held it back.
+"""The state of a GPU while it is measured, by NVML: clocks, power, temperature, what held its clocks down.
 
-`questions` names the functions of NVML, `reader` asks them, `line` writes a sample down, and `sampling` is the process
-in which all that happens: it is one of its own, so that neither the GIL nor a wait for the driver is billed to the
-training.
+`questions` names the functions of NVML, `reader` calls them, `line` encodes a sample, and `sampling` is the process in
+which all that happens. It is a separate process, so that neither the GIL nor a wait for the driver adds to the time of
+the training.
 """

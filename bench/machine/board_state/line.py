@@ -1,4 +1,4 @@
-"""A sample as a line of text, which is how the process that samples tells it to the worker."""
+"""A sample as a line of text, in which the sampling process sends it to the worker."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from ampbench.schema.board import BoardSample
 
 FIELDS = tuple(field.name for field in fields(BoardSample))
-"""In the order of a line."""
+"""Fields in the order of a line."""
 
 
 def encoded(sample: BoardSample) -> str:

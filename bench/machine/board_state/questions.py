@@ -1,4 +1,4 @@
-"""What a board is asked 20 times a second: the functions of NVML, and what becomes of their answers.
+"""What a board is asked 20 times a second: the functions of NVML, and how their answers are converted.
 
 The NVML API reference defines each quantity under its function; `BoardSample` has their units and meanings.
 """
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 Question = tuple[str, Callable[[Any], Any], str | None]
-"""A function of NVML, what becomes of its answer, and the name of the constant that is its second argument."""
+"""A function of NVML, the conversion of its answer, and the name of the constant that is its second argument."""
 
 
 def _milli(answer: int) -> float:
@@ -24,7 +24,7 @@ def _used(answer: Any) -> int:
     return int(answer.used)
 
 
-# The energy counter comes first: at a border of a window its moment counts most.
+# The energy counter comes first: at the border of a window its time matters most.
 # fmt: off
 QUESTIONS: dict[str, Question] = {
     "energy_j":                 ("nvmlDeviceGetTotalEnergyConsumption",    _milli,   None),
@@ -40,8 +40,8 @@ QUESTIONS: dict[str, Question] = {
     "used_bytes":               ("nvmlDeviceGetMemoryInfo",                _used,    None),
 }
 # fmt: on
-"""Field of a sample -> the question that it answers. The other fields are the time, and two of `PROCESSES`."""
+"""Field of a sample -> its question. The other fields are the time, and two of `PROCESSES`."""
 
-# By its version: the plain name raises what is no NVMLError where the driver is older than its bindings.
+# With the version: the name without it raises something other than NVMLError where the driver is older than pynvml.
 PROCESSES: Question = ("nvmlDeviceGetComputeRunningProcesses_v3", list, None)
 """The compute processes on the board."""

@@ -1,4 +1,4 @@
-"""A board, asked: one sample of its state, and who else computes on it."""
+"""Read one sample of a board's state, and list the other processes that compute on it."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from ampbench.schema.board import BoardSample
 
 
 class BoardReader:
-    """Asks one board. A question that it does not support or permit is asked once.
+    """Reads the state of one board. A question that the board does not support or permit is asked only once.
 
-    A board that is lost (NVML_ERROR_GPU_IS_LOST) goes on being asked: from then on samples hold nothing but their
-    time, which tells when it went.
+    A board that is lost (NVML_ERROR_GPU_IS_LOST) is still asked: from then on samples hold only their time, which
+    tells when it was lost.
 
     Args:
         board_id: UUID of a GPU, or of a MIG slice.
         own_pids: the processes that are measured on this board.
-        library: stands in for NVML's bindings in tests.
-        now_s: stands in for the clock in tests.
-        kin_pids: those that are not foreign there either, as whoever started them; nothing of theirs is counted.
+        library: replaces NVML's bindings in tests.
+        now_s: replaces the clock in tests.
+        kin_pids: processes that are not foreign either, such as the parent of `own_pids`; their memory is not counted.
 
     Raises:
         Silent: there are no bindings, no driver or no such board.
@@ -49,12 +49,12 @@ class BoardReader:
             raise
 
     def read(self) -> BoardSample:
-        """Ask everything, once. A field is None where NVML does not support, permit or manage to answer, never 0.
+        """Ask every question once. A field without an answer of NVML is None, never 0.
 
         `time_s` is time.perf_counter() before the first question: CLOCK_MONOTONIC on Linux, the same in every process.
-        `process_bytes` is None where NVML does not list the own processes by the pids they know themselves by, as in
-        many containers. There one of those listed may be ours under a pid of the host's, and is not counted in
-        `num_foreign`: with that, no alarm is false.
+        `process_bytes` is None where NVML does not list our processes by the pids that they have here, as in many
+        containers. There one of the listed processes may be ours under its pid on the host, so one is not counted in
+        `num_foreign`: it has no false positives.
         """
         time_s = self._now_s()
         answers = {field: self._ask(question) for field, question in QUESTIONS.items()}
@@ -68,15 +68,15 @@ class BoardReader:
         return BoardSample(time_s=time_s, **answers)
 
     def processes(self) -> list[Any] | None:
-        """List the compute processes on the board, ours included; None where NVML does not say."""
+        """List the compute processes on the board, ours included; None where NVML does not answer."""
         processes: list[Any] | None = self._ask(PROCESSES)
         return processes
 
     def foreign_processes(self, num_contexts: int = 0) -> list[str] | None:
-        """Name the compute processes that are not our own, with their pids; None where NVML does not say.
+        """Name the compute processes that are not our own, with their pids; None where NVML does not answer.
 
-        `num_contexts` of our own hold a CUDA context. NVML lists as many, though in many containers under pids of the
-        host's, which nobody here can see: so many unseen ones may be ours.
+        `num_contexts` of our processes hold a CUDA context, and NVML lists them. In many containers it lists them under
+        their pids on the host, which are not visible here: so many invisible processes may be ours.
         """
         processes = self.processes()
         if processes is None:
@@ -93,7 +93,7 @@ class BoardReader:
         return named
 
     def close(self) -> None:
-        """Let go of NVML."""
+        """Close NVML."""
         self._nvml.close()
 
     def _ask(self, question: Question) -> Any:
@@ -111,9 +111,9 @@ class BoardReader:
 def foreign_processes(
     board_id: str, own_pids: Collection[int], library: Any = None, num_contexts: int = 0
 ) -> list[str] | None:
-    """Name the compute processes on a board that are not in `own_pids`; None where NVML does not say.
+    """Name the compute processes on a board that are not in `own_pids`; None where NVML does not answer.
 
-    For a launcher that has not started anything there. `num_contexts`: see `BoardReader.foreign_processes`.
+    For a launcher that has not started a process there. `num_contexts`: see `BoardReader.foreign_processes`.
     """
     try:
         reader = BoardReader(board_id, own_pids, library)

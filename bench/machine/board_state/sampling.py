@@ -2,12 +2,12 @@
 
     python -m ampbench.bench.machine.board_state GPU-5f2a… 4711 beside 4700
 
-samples that board 20 times a second for the process 4711, until its standard input speaks or closes, or its parent is
-gone. The process 4700 may compute there too: it is neither measured nor foreign.
+samples that board 20 times a second for the process 4711, until its standard input gets a line or is closed, or until
+its parent has ended. The process 4700 may compute there too: it is neither measured nor foreign.
 
-It writes one line of JSON per sample, a list of the values of the fields of `BoardSample` in their order; where NVML
-does not answer at all it writes one string, the reason, and ends. It starts in the time that Python takes: nothing
-heavy is imported here.
+It writes one line of JSON per sample, a list of the values of the fields of `BoardSample` in their order. Where NVML
+does not answer at all, it writes one string, the reason, and ends. It imports nothing heavy, so that it starts as fast
+as Python does.
 """
 
 from __future__ import annotations
@@ -31,26 +31,28 @@ PERIOD_S = 0.05
 """20 Hz. A board's power sensor is updated every 20 to 100 ms (Yang et al., 2024, see energy.py)."""
 
 KIN = "beside"
-"""Stands in the command line between the processes that are measured and those that are merely not foreign."""
+"""Separates, in the command line, the processes that are measured from those that are only not foreign."""
 
 
 def sampling_command(board_id: str, own_pids: Collection[int], kin_pids: Collection[int] = ()) -> list[str]:
-    """Return the command line of the process that samples; it runs in the repository's root."""
+    """Return the command line of the sampling process; it runs in the repository's root."""
     kin = [KIN, *map(str, kin_pids)] if kin_pids else []
     return [sys.executable, "-m", "ampbench.bench.machine.board_state", board_id, *map(str, own_pids), *kin]
 
 
 def next_tick_s(begun_s: float, now_s: float) -> float:
-    """Return the next deadline on the grid of `PERIOD_S` from `begun_s`: half a period away at least, so no busy-wait.
+    """Return the next deadline on the grid of `PERIOD_S` from `begun_s`: at least half a period away: no busy-wait.
 
-    Deadlines are absolute, so that the rate does not drift by the time a sample takes; missed ones are left out.
+    Deadlines are absolute, so that the duration of a sample does not change the rate; missed deadlines are skipped.
     """
     return begun_s + (math.floor((now_s - begun_s) / PERIOD_S + 0.5) + 1) * PERIOD_S
 
 
 def main(arguments: Sequence[str], library: Any = None) -> None:
-    """Sample the board `arguments[0]` for the processes that follow; the module's docstring has the protocol."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group: the worker says when to end
+    """Sample the board `arguments[0]` for the processes that follow; the module's docstring defines the protocol."""
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C goes to the whole process group: the worker decides when this process ends
     stdin, stdout, parent = sys.stdin.fileno(), sys.stdout.fileno(), os.getppid()
     try:
         board_id, *words = arguments
@@ -69,8 +71,8 @@ def main(arguments: Sequence[str], library: Any = None) -> None:
             if os.getppid() != parent:
                 return
             unsent += encoded(reader.read()).encode()
-            # A pipe holds 16 s of samples; a worker that compiles for longer must not make gaps, so the rest waits
-            # here. Once asked to stop, the worker reads until all is told.
+            # A pipe holds 16 s of samples; a worker that compiles for longer must not cause gaps, so the rest waits
+            # here. After it has asked to stop, the worker reads until the end.
             os.set_blocking(stdout, asked_to_stop)
             with suppress(BlockingIOError):
                 unsent = unsent[os.write(stdout, unsent) :]

@@ -1,6 +1,6 @@
 """A history of the allocator, with a Python stack for every event: recorded, written, and read back.
 
-On an OOM the context takes its snapshot on the way out, so the history ends with the allocation that failed.
+After an out-of-memory error the context still takes its snapshot, so the history ends with the failed allocation.
 """
 
 from __future__ import annotations
@@ -23,30 +23,30 @@ Snapshot = dict[str, Any]
 """As the docstring of `torch.cuda.memory._snapshot` describes it."""
 
 GZIP = b"\x1f\x8b"
-"""First bytes of a packed file."""
+"""First bytes of a gzip file."""
 
 MAX_EVENTS = 200_000
-"""Of a recording, whose oldest events torch forgets beyond; a step of a large net has some 10,000."""
+"""Most events of a recording; torch drops the oldest beyond that. A step of a large network has about 10,000."""
 
 
 @dataclass(kw_only=True, slots=True)
 class Recording:
-    """What `recording` leaves."""
+    """The result of `recording`."""
 
     snapshot: Snapshot = field(default_factory=dict)
-    """Taken when the context ended, by an exception too; empty until then."""
+    """Taken when the context ends, also by an exception; empty until then."""
 
     def write(self, path: Path) -> None:
-        """Write what `torch.cuda.memory._dump_snapshot` would, whole or not at all."""
+        """Write the same as `torch.cuda.memory._dump_snapshot`, whole or not at all."""
         with replacing(path) as partial, partial.open("wb") as file:
-            pickle.dump(self.snapshot, file, protocol=4)  # torch's viewer brings a reader of its own
+            pickle.dump(self.snapshot, file, protocol=4)  # torch's viewer has its own reader
 
 
 @contextmanager
 def recording(device: torch.device, *, max_entries: int = MAX_EVENTS) -> Iterator[Recording]:
     """Record every allocation on a CUDA device with its Python stack, and take a snapshot at the end.
 
-    It costs some 2 us an event, so it is never on the clock. C++ stacks (`stacks="all"`) took 461 s to dump.
+    It costs about 2 us per event, so it is never used under the clock. C++ stacks (`stacks="all"`) took 461 s to dump.
     """
     recorded = Recording()
     switch = torch.cuda.memory._record_memory_history
@@ -57,7 +57,7 @@ def recording(device: torch.device, *, max_entries: int = MAX_EVENTS) -> Iterato
         try:
             recorded.snapshot = torch.cuda.memory._snapshot(device)
         finally:
-            switch(None)  # which also forgets the history
+            switch(None)  # this also drops the history
 
 
 def addresses(tensors: Mapping[str, Iterable[Tensor]]) -> dict[int, str]:
@@ -71,14 +71,14 @@ class _PlainUnpickler(pickle.Unpickler):
 
 
 def read_snapshot(path: Path) -> Snapshot:
-    """Read a snapshot that anybody may have sent: numbers, words, lists and dictionaries; nothing in it can run.
+    """Read a snapshot from an untrusted source: only numbers, strings, lists and dictionaries; no code in it is run.
 
     Raises:
-        ValueError: it names a class or function, is cut short, or is something else.
+        ValueError: it names a class or function, is truncated, or is not a snapshot.
         OSError: there is no such file, or it cannot be read.
     """
     collecting = gc.isenabled()
-    gc.disable()  # it would walk over millions of dictionaries again and again, and find none to free
+    gc.disable()  # it would traverse millions of dictionaries again and again, and free none
     snapshot, reason = None, "it lacks segments or device_traces"
     try:
         with path.open("rb") as start:
@@ -86,10 +86,10 @@ def read_snapshot(path: Path) -> Snapshot:
         with gzip.open(path) if packed else path.open("rb") as file:
             snapshot = _PlainUnpickler(file).load()
     except OSError as e:
-        if e.errno is not None:  # else it is what gzip says of its own bytes
+        if e.errno is not None:  # else it is gzip's own message
             raise
         reason = str(e)
-    except Exception as e:  # bytes that are no pickle may raise anything
+    except Exception as e:  # bytes that are not a pickle may raise anything
         reason = str(e).rstrip(".") or type(e).__name__
     finally:
         if collecting:

@@ -1,12 +1,12 @@
-"""A history of the allocator condensed: one line over time, and what the memory was for when it was fullest.
+"""A history of the allocator condensed: the level over time, and what the memory was used for at its peak.
 
-**Bytes** are those that tensors asked for, from `alloc` to `free_completed`: torch's viewer draws the same line, and
+**Bytes** are those that tensors requested, from `alloc` to `free_completed`: torch's viewer draws the same line, and
 its highest point is `memory_stats()["requested_bytes.all.peak"]`. `max_memory_allocated` lies above it: the allocator
 rounds a block up to 512 bytes and may leave up to 1 MiB of it unsplit. A block whose free was requested and not yet
-completed waits for another stream and serves nobody else, so it counts.
+completed waits for another stream and cannot be reused, so it counts.
 
-**What lived before** the first event has no event of its own. It shows by being freed without having been allocated,
-or by being live at the end without either.
+**What lived before** the first event has no event of its own. It is a block that is freed without having been
+allocated, or that is live at the end without either.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ PEAK, OOM = "peak", "oom"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Holding:
-    """What one call site held at a moment."""
+    """The memory of one call site at a moment."""
 
     category: str
     call_site: str
@@ -46,7 +46,7 @@ class Holding:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Moment:
-    """Everything that was live at one moment."""
+    """All allocations that were live at one moment."""
 
     name: str
     """PEAK, when the most was held for the first time, or OOM, when an allocation failed for the first time."""
@@ -56,9 +56,9 @@ class Moment:
     composition: tuple[Holding, ...]
     """Largest first, together `allocated_bytes`; call sites beyond MOST_HOLDINGS are one row a category."""
     requested_bytes: int | None
-    """What could not be had, at an OOM."""
+    """Bytes of the failed allocation, at an OOM."""
     device_free_bytes: int | None
-    """What CUDA still reported to be free, at an OOM."""
+    """Bytes that CUDA reported as free, at an OOM."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,13 +67,13 @@ class Digest:
 
     num_events: int
     timeline: tuple[MemoryRow, ...]
-    """Its times are not a number before torch 2.2, which wrote none."""
+    """Its times are NaN before torch 2.2, which wrote none."""
     peak: Moment
     oom: Moment | None
     static_known: bool
-    """Whether the addresses of weights, gradients and optimizer state were known; else their stacks alone told."""
+    """Whether the addresses of weights, gradients and optimizer state were known; else only their stacks."""
     largest_free_block_bytes: int
-    """That the allocator held and nobody used, when the snapshot was taken; 0 if there was none."""
+    """Bytes that the allocator held unused when the snapshot was taken; 0 if there was no such block."""
 
     @property
     def allocation_rows(self) -> list[AllocationRow]:
@@ -95,8 +95,8 @@ def digest(
         snapshot: from `recording` or `read_snapshot`.
         device: its index in the process that recorded.
         known: address -> category of tensors that lived when the snapshot was taken.
-        cast_bytes: sizes of autocast's copies of weights. No stack tells those from activations, so for each size
-            one activation that has it is taken for the copy.
+        cast_bytes: sizes of autocast's copies of weights. Their stacks are those of activations, so for each size one
+            activation of that size is counted as the copy.
 
     Raises:
         ValueError: the snapshot is not in torch's format, or has no such device.
@@ -123,8 +123,8 @@ def digest(
 def reduced(times_ms: Any, levels: Any, num_buckets: int = NUM_BUCKETS) -> tuple[MemoryRow, ...]:
     """Reduce a line to at most 2 * num_buckets + 2 points.
 
-    Of each bucket, a run of as many events as the others, it keeps the first highest and the first lowest point, and
-    of the line both ends. So the peak is the true one, and at every bucket's end so is the maximum so far.
+    All buckets have the same number of events. Of each it keeps the first highest and the first lowest point, and of
+    the line both ends. So the peak is exact, and so is the maximum so far at every bucket's end.
     """
     borders = np.unique(np.linspace(0, len(levels), num_buckets + 1).astype(int))
     chosen = {0, len(levels) - 1}
@@ -135,7 +135,7 @@ def reduced(times_ms: Any, levels: Any, num_buckets: int = NUM_BUCKETS) -> tuple
 
 
 def _blocks(snapshot: Snapshot, device: int) -> Iterator[dict[str, Any]]:
-    """Yield the blocks of a device; older torch leaves out what follows from their order, and what was asked for."""
+    """Yield the blocks of a device; older torch does not write their addresses, nor the requested sizes."""
     for segment in snapshot["segments"]:
         if segment.get("device", device) == device:
             address = segment.get("address", 0)
@@ -145,7 +145,7 @@ def _blocks(snapshot: Snapshot, device: int) -> Iterator[dict[str, Any]]:
 
 
 class _History:
-    """When every byte of one device came and went, and what it was for. Moment k is after k events."""
+    """When every allocation of one device was made and freed, and its purpose. Moment k is after k events."""
 
     def __init__(self, snapshot: Snapshot, device: int, known: Mapping[int, str]) -> None:
         self.trace = trace = snapshot["device_traces"][device]
@@ -154,7 +154,7 @@ class _History:
         self.oom: int | None = None
         self.before: list[Allocation] = []
         num_events = len(trace)
-        # A million events pass through this loop, so all it keeps of one are two numbers.
+        # A million events pass through this loop, so it keeps only two numbers of each.
         change, freed_at = array("q", bytes(8 * num_events)), array("q", bytes(8 * num_events))
         live: dict[int, int] = {}
         for i, event in enumerate(trace):
