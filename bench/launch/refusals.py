@@ -31,7 +31,7 @@ def refuse_shared(boards: Sequence[Board], nvml: Any = None) -> None:
     Whoever started this command is not somebody else, though it may hold a CUDA context; the rows tell what else of
     its process group was there.
     """
-    kin = process_tree.kin_pids() if any(board.is_gpu for board in boards) else []
+    kin = process_tree.related_pids() if any(board.is_gpu for board in boards) else []
     num_contexts = sum(process_tree.holds_cuda(pid) for pid in kin)
     for board in boards:
         if board.is_gpu:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ampbench.bench.machine.board import Board
-from ampbench.bench.machine.nvml import MODULE, NotInstalled, Nvml, Silent
+from ampbench.bench.machine.nvml import MODULE, NotInstalled, Nvml, Unavailable
 from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.plan.packages import how_to_install
 
@@ -115,7 +115,7 @@ def _gpus(library: Any, variable: str | None) -> tuple[tuple[Board, ...], set[st
             missing = how_to_install([MODULE])
             raise RequestError(f"the GPUs of this machine cannot be asked: {missing}") from None
         return (), set()
-    except Silent:
+    except Unavailable:
         return (), set()
     slices = [word.strip() for word in (variable or "").split(",") if word.strip().startswith("MIG-")]
     with opened as nvml:
@@ -127,7 +127,7 @@ def _gpus(library: Any, variable: str | None) -> tuple[tuple[Board, ...], set[st
 
 def _board(nvml: Nvml, handle: Any) -> Board:
     """Return the board of an NVML handle."""
-    power_cap_mw = nvml.ask_if_told("nvmlDeviceGetEnforcedPowerLimit", handle)
+    power_cap_mw = nvml.ask_or_none("nvmlDeviceGetEnforcedPowerLimit", handle)
     return Board(
         board_id=nvml.ask("nvmlDeviceGetUUID", handle),
         name=nvml.ask("nvmlDeviceGetName", handle),
@@ -140,13 +140,13 @@ def _slice(nvml: Nvml, uuid: str) -> Any:
     """Return the NVML handle of a MIG slice."""
     try:
         return nvml.handle_of(uuid)
-    except Silent:
+    except Unavailable:
         raise RequestError(f"CUDA_VISIBLE_DEVICES: no MIG slice {uuid!r} here; nvidia-smi -L lists them") from None
 
 
 def _is_cut(nvml: Nvml, handle: Any) -> bool:
     """Whether a board is divided into MIG slices now; False for a board without MIG."""
-    modes = nvml.ask_if_told("nvmlDeviceGetMigMode", handle)  # now, and after a reset
+    modes = nvml.ask_or_none("nvmlDeviceGetMigMode", handle)  # now, and after a reset
     return modes is not None and bool(modes[0])
 
 

@@ -34,7 +34,7 @@ class Energy:
     energy_j: float
     idle_j: float | None
     """Energy that it would have drawn while idle; None where no idle window was sampled."""
-    told_s: float
+    known_s: float
     """The part of the time for which the instrument has a value."""
 
 
@@ -69,9 +69,9 @@ def mean_power_w(samples: Samples, begin_s: float, end_s: float) -> float | None
 
 def energy_of(samples: Samples, windows: Iterable[Window], idle_power_w: float | None = None) -> Energy | None:
     """Add up the energy of windows, adjacent ones taken as one; None if it is known for too little of their time."""
-    told = sum_where_known(windows, partial(energy_j, samples))
-    if told is None:
+    known = sum_where_known(windows, partial(energy_j, samples))
+    if known is None:
         return None
-    total_j, told_s = told
-    idle_j = None if idle_power_w is None else idle_power_w * told_s
-    return Energy(energy_j=total_j, idle_j=idle_j, told_s=told_s)
+    total_j, known_s = known
+    idle_j = None if idle_power_w is None else idle_power_w * known_s
+    return Energy(energy_j=total_j, idle_j=idle_j, known_s=known_s)

@@ -4,9 +4,9 @@
         board = nvml.handle_of("GPU-5f2a…")
         nvml.ask("nvmlDeviceGetPowerUsage", board)
 
-A machine may lack pynvml, the driver, the board or the function. This file alone decides what happens then: `Silent`
-where nothing can be asked, `Unanswered` where one question has no answer. NVML ignores CUDA_VISIBLE_DEVICES
-and creates no CUDA context.
+A machine may lack pynvml, the driver, the board or the function. This file alone decides what happens then:
+`Unavailable` where nothing can be asked, `Unanswered` where one question has no answer. NVML ignores
+CUDA_VISIBLE_DEVICES and creates no CUDA context.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ FINAL = {
 """Errors that will not change while the process lives. After any other error the question may be asked again."""
 
 
-class Silent(Exception):
+class Unavailable(Exception):
     """NVML cannot be asked at all, or not about this board; the message says why."""
 
 
-class NotInstalled(Silent):
+class NotInstalled(Unavailable):
     """pynvml is not installed; there may still be a driver."""
 
 
@@ -54,7 +54,7 @@ class Nvml:
         library: replaces pynvml in tests.
 
     Raises:
-        Silent: there is no driver; `NotInstalled` where pynvml is missing.
+        Unavailable: there is no driver; `NotInstalled` where pynvml is missing.
     """
 
     def __init__(self, library: Any = None) -> None:
@@ -62,7 +62,7 @@ class Nvml:
         try:
             self._library.nvmlInit()
         except self._library.NVMLError as e:
-            raise Silent(f"NVML does not start: {e}") from None
+            raise Unavailable(f"NVML does not start: {e}") from None
 
     def handles(self) -> list[Any]:
         """Return the handle of each GPU, in PCI order; a GPU that is divided into MIG slices is one of them."""
@@ -72,12 +72,12 @@ class Nvml:
         """Return the handle of the GPU or the MIG slice with this UUID.
 
         Raises:
-            Silent: there is none.
+            Unavailable: there is none.
         """
         try:
             return self.ask("nvmlDeviceGetHandleByUUID", uuid)
         except Unanswered as e:
-            raise Silent(f"NVML has no board {uuid}: {e}") from None
+            raise Unavailable(f"NVML has no board {uuid}: {e}") from None
 
     def ask(self, function: str, *arguments: Any, constant: str | None = None) -> Any:
         """Call a function of NVML and return its answer; text is decoded.
@@ -101,7 +101,7 @@ class Nvml:
             raise Unanswered(e, is_final=getattr(e, "value", None) in FINAL) from None
         return answer.decode() if isinstance(answer, bytes) else answer
 
-    def ask_if_told(self, function: str, *arguments: Any) -> Any:
+    def ask_or_none(self, function: str, *arguments: Any) -> Any:
         """Call a function of NVML; return None where it does not answer."""
         try:
             return self.ask(function, *arguments)

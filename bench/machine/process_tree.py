@@ -24,7 +24,7 @@ def ancestor_pids() -> list[int]:
     return []
 
 
-def kin_pids() -> list[int]:
+def related_pids() -> list[int]:
     """Return the pids of this process, of its ancestors, and of its process group, such as a job of the shell."""
     group = group_pids(os.getpgrp())
     return list(dict.fromkeys([os.getpid(), *ancestor_pids(), *group]))

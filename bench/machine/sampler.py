@@ -31,7 +31,7 @@ MAX_STOP_S = 2.0
 
 
 class Sampler(Generic[S]):
-    """Starts a sampling process and collects its samples. Raises nothing: `why_silent` says what failed.
+    """Starts a sampling process and collects its samples. Raises nothing: `why_no_samples` says what failed.
 
     Args:
         command: command line of the process, which runs in the repository's root.
@@ -41,7 +41,7 @@ class Sampler(Generic[S]):
     def __init__(self, command: Sequence[str], decode: Callable[[Any], S]) -> None:
         self.command = command
         self.decode = decode
-        self.why_silent: str | None = None
+        self.why_no_samples: str | None = None
         """Why there are no samples, or no further ones."""
         self._process: subprocess.Popen[bytes] | None = None
         self._partial = b""
@@ -53,7 +53,7 @@ class Sampler(Generic[S]):
                 self.command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
             )
         except OSError as e:
-            self.why_silent = f"the sampler did not start: {e}"
+            self.why_no_samples = f"the sampler did not start: {e}"
         else:
             os.set_blocking(self._stdout(self._process), False)
 
@@ -68,9 +68,7 @@ class Sampler(Generic[S]):
             return []
         assert process.stdin
         assert process.stdout
-        with suppress(
-            OSError
-        ):  # it may have ended; closing is not enough: a process that the worker forked may hold the pipe open
+        with suppress(OSError):  # it may have ended; closing is not enough: a fork of the worker may hold the pipe open
             process.stdin.write(b"\n")
         process.stdin.close()
         samples: list[S] = []
@@ -86,10 +84,11 @@ class Sampler(Generic[S]):
             status = process.wait(max(0.0, deadline_s - time.monotonic()))
         except subprocess.TimeoutExpired:
             process.kill()  # without a wait: a process inside a hanging driver dies only when the driver returns
-            self.why_silent = self.why_silent or f"the sampler did not end in {MAX_STOP_S:.0f} s and was killed"
+            self.why_no_samples = self.why_no_samples or f"the sampler did not end in {MAX_STOP_S:.0f} s and was killed"
         else:
             if status:
-                self.why_silent = self.why_silent or f"the sampler died with exit status {status}; the log has more"
+                died = f"the sampler died with exit status {status}; the log has more"
+                self.why_no_samples = self.why_no_samples or died
         return samples
 
     def __enter__(self) -> Self:
@@ -114,7 +113,7 @@ class Sampler(Generic[S]):
             except ValueError:
                 said = f"the sampler wrote {line[:80]!r}"
             if isinstance(said, str):
-                self.why_silent = said
+                self.why_no_samples = said
             else:
                 samples.append(self.decode(said))
         return samples, at_end
@@ -128,7 +127,7 @@ class Sampler(Generic[S]):
 class NoSampler(Generic[S]):
     """Used where there is nothing to sample, as on a CPU: it has no samples and no error."""
 
-    why_silent: str | None = None
+    why_no_samples: str | None = None
 
     def start(self) -> None:
         """Do nothing."""

@@ -31,7 +31,7 @@ def summary(
     counted = [window for window, why in zip(windows, invalid, strict=True) if why is None]
     images = sum(n for n, why in zip(num_images, invalid, strict=True) if why is None)
     energy = energy_of(samples, counted, mean_power_w(samples, *idle_window) if idle_window else None)
-    power_w = energy.energy_j / energy.told_s if energy else None
+    power_w = energy.energy_j / energy.known_s if energy else None
     joules = power_w * total_s(counted) / images if power_w and images else None
     clocks_known = any(s.sm_clock_mhz is not None for s in inside)
     reasons_known = any(s.clock_event_reasons is not None for s in inside)

@@ -67,8 +67,8 @@ def violation_ns(samples: Samples, limit: Limit, begin_s: float, end_s: float) -
 
 def violation_share(samples: Samples, limit: Limit, windows: Iterable[Window]) -> float | None:
     """Return the share of the windows' time for which a limit held the clocks down."""
-    told = sum_where_known(windows, partial(violation_ns, samples, limit))
-    return None if told is None else told[0] / 1e9 / told[1]
+    known = sum_where_known(windows, partial(violation_ns, samples, limit))
+    return None if known is None else known[0] / 1e9 / known[1]
 
 
 def median_sm_clock(samples: Samples, windows: Iterable[Window]) -> float | None:

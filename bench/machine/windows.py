@@ -27,7 +27,7 @@ Points = list[tuple[float, float]]
 MAX_GAP_S = 0.5
 """Longest time between two samples: a longer gap is unknown, and nothing is interpolated across it."""
 
-MIN_TOLD_SHARE = 0.5
+MIN_KNOWN_SHARE = 0.5
 """Share of the windows' time: a mean over less of it is null."""
 
 
@@ -63,14 +63,14 @@ def sum_where_known(
 ) -> tuple[float, float] | None:
     """Add up a measure over the windows where it is known, adjacent ones taken as one; return it and their seconds.
 
-    None if it is known for less than `MIN_TOLD_SHARE` of their time.
+    None if it is known for less than `MIN_KNOWN_SHARE` of their time.
     """
     joined = spans(windows)
     known = [(value, end_s - begin_s) for begin_s, end_s in joined if (value := measure(begin_s, end_s)) is not None]
-    told_s = sum(length_s for _, length_s in known)
-    if not known or told_s < MIN_TOLD_SHARE * total_s(joined):
+    known_s = sum(length_s for _, length_s in known)
+    if not known or known_s < MIN_KNOWN_SHARE * total_s(joined):
         return None
-    return sum(value for value, _ in known), told_s
+    return sum(value for value, _ in known), known_s
 
 
 def points(samples: Samples, quantity: Quantity, begin_s: float, end_s: float) -> Points:

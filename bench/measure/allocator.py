@@ -49,8 +49,8 @@ def allocator_peak(work: Callable[[], object]) -> AllocatorPeak:
         if event.name() == "[memory]" and event.device_type() == torch.autograd.DeviceType.CPU
     )
     # The result was alive until the profile ended, so that it counts as live at the end. torch forgets the size of a
-    # block only in a profile that sees its free: else a later profile would count this size again when the next block at
-    # the address is freed.
+    # block only in a profile that sees its free: else a later profile would count this size again when the next block
+    # at the address is freed.
     with torch.profiler.profile(activities=[ProfilerActivity.CPU], profile_memory=True):
         del result
     return peak

@@ -28,11 +28,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 OPERATORS = (
     *("convolution", "mm", "addmm", "bmm", "baddbmm", "_scaled_dot_product", "_scaled_mm"),
-    *(
-        "mkldnn_rnn_layer",
-        "_cudnn_rnn",
-        "miopen_rnn",
-    ),  # a whole recurrent layer in one operator; others consist of the above
+    # A whole recurrent layer in one operator; the others consist of the operators above.
+    *("mkldnn_rnn_layer", "_cudnn_rnn", "miopen_rnn"),
 )
 """Names, or beginnings of names, of aten operators that multiply matrices."""
 
@@ -108,13 +105,16 @@ class DtypeCheck:
                 "starts: autocast holds for one thread and has to be entered there again"
             )
         dtypes = {dtype for _, dtype in self.operators} | set(self.layers.values())
+        ran = ", ".join(sorted(dtypes))
         if dtypes and wanted not in dtypes:
-            return f"the recipe computes in {wanted}, but the products ran in {', '.join(sorted(dtypes))}"
+            return f"the recipe computes in {wanted}, but matrix products and convolutions ran in {ran}"
         eighths = {dtype for dtype in dtypes if dtype.startswith("float8")} if fp8 else set()
         if fp8 and not eighths:
-            return f"the recipe multiplies in fp8, but the products ran in {', '.join(sorted(dtypes))}"
+            return f"the recipe multiplies in fp8, but matrix products and convolutions ran in {ran}"
         foreign = dtypes - eighths - {wanted, *BESIDE}
-        return f"products ran in {', '.join(sorted(foreign))} under a recipe of {wanted}" if foreign else None
+        if not foreign:
+            return None
+        return f"matrix products or convolutions ran in {', '.join(sorted(foreign))} under a recipe of {wanted}"
 
     def _witness(self, name: str) -> Any:
         def see(module: nn.Module, _inputs: Any, output: Any) -> None:
@@ -169,7 +169,8 @@ def errors_contradict(errors: Mapping[str, float], *, tf32: bool) -> str | None:
     wrong = [f"{name} {error:.1e}" for name, error in errors.items() if error > IEEE_ERROR]
     if tf32 or not wrong:
         return None
-    return f"fp32 products had errors as large as those of TF32 or bf16 ({', '.join(wrong)}): something switched it on"
+    found = f"matrix products or convolutions in fp32 had errors as large as those of TF32 or bf16 ({', '.join(wrong)})"
+    return f"{found}: something switched it on"
 
 
 def _error(result: Tensor, exact: Tensor) -> float:

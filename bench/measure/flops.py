@@ -59,7 +59,7 @@ def count_flops(
     """
     with torch.device(device), sdpa_kernel(SDPBackend.MATH), _one_thread():
         model = build()
-        model.train()  # a model's own loss may return nothing
+        model.train()  # a model's own train() may return nothing
         x_NCHW, y_N = torch.empty(BATCH_SIZE, *image_shape), torch.zeros(BATCH_SIZE, dtype=torch.int64)
         model(x_NCHW.detach())  # the network may overwrite it, or need its gradient
         with FlopCounterMode(display=False, custom_mapping=BACKWARD) as counter:

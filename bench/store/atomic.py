@@ -45,7 +45,7 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1))
 
 
-def looks_whole(record: Path) -> bool:
+def seems_complete(record: Path) -> bool:
     """Whether a record begins and ends like a Parquet file: a quick check, which a truncated file fails."""
     try:
         with record.open("rb") as file:

@@ -14,7 +14,7 @@ from filelock import FileLock
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.plan.matrix import Plan
-from ampbench.bench.store.atomic import looks_whole, write_json
+from ampbench.bench.store.atomic import seems_complete, write_json
 from ampbench.bench.store.stamp import read_stamp
 from ampbench.path import ROOT
 from ampbench.schema.files import PLAN, RECORD, RUNS
@@ -62,11 +62,11 @@ class Folder:
 
     def done(self, cells: Iterable[Cell]) -> dict[str, Path]:
         """Return cell id -> record of the cells that have one, as far as a quick check finds it whole."""
-        return {cell_id: path for cell_id, path in self._records(cells).items() if looks_whole(path)}
+        return {cell_id: path for cell_id, path in self._records(cells).items() if seems_complete(path)}
 
     def broken(self, cells: Iterable[Cell]) -> dict[Path, str]:
         """Return the records that are truncated or not Parquet, and the reason."""
-        wrong = {path for path in self._records(cells).values() if not looks_whole(path)}
+        wrong = {path for path in self._records(cells).values() if not seems_complete(path)}
         return dict.fromkeys(sorted(wrong), "is cut short or no Parquet file")
 
     def _records(self, cells: Iterable[Cell]) -> dict[str, Path]:

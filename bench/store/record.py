@@ -42,10 +42,7 @@ def room_for_record(folder: Path) -> Iterator[None]:
         try:
             os.posix_fallocate(file.fileno(), 0, ROOM_BYTES)
         except OSError as e:
-            if e.errno in (
-                errno.ENOSPC,
-                errno.EDQUOT,
-            ):  # else the file system has no fallocate, or limits the size of files
+            if e.errno in (errno.ENOSPC, errno.EDQUOT):  # else there is no fallocate, or a limit of a file's size
                 raise
     try:
         yield

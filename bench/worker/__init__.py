@@ -1,1 +1,1 @@
-"""Runs ONE cell in a process of its own: cell in, record out. The only room that knows both train/ and measure/."""
+"""Runs ONE cell in its own process: cell in, record out. The only room that imports both train/ and measure/."""

@@ -1,4 +1,4 @@
-"""python -m bench.worker RUN_DIR: run the cell that a launcher prepared there, by hand or by a scheduler."""
+"""python -m bench.worker RUN_DIR: run the cell that a launcher prepared there; started by hand or by a scheduler."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ampbench.terminal import show_everything
 
 
 def main() -> int:
-    """Run one cell; exit 0 with a record, 2 if the folder is no run's or cannot be written."""
+    """Run one cell; exit with 0 and a record, or with 2 if the folder is not that of a run or cannot be written."""
     if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
         print("usage: python -m bench.worker results/EXPERIMENT/runs/RUN", file=sys.stderr)
         return 2

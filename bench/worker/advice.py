@@ -1,4 +1,4 @@
-"""Where a model of one's own failed, and the next move for what its author could not know of this harness."""
+"""Where the user's own model failed, and what to do about errors that come from the rules of this harness."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MOVES = {
         "its own loss(outputs, y_N) have the labels"
     ),
     r"does not require grad": (
-        "the loss hangs on no weight: the model switched gradients off (torch.set_grad_enabled(False), no_grad()) or "
+        "the loss depends on no weight: the model switched gradients off (torch.set_grad_enabled(False), no_grad()) or "
         "detached what it returned"
     ),
 }
@@ -24,8 +24,8 @@ MOVES = {
 
 
 def described(error: BaseException, cell: Cell) -> str:
-    """Say in a line what an error was, in which line of the user's own, and what to do where that is known."""
-    named = not isinstance(error, Exception) or isinstance(error, ValueError)  # which the harness raises, in full words
+    """Say in a line what the error was, in which line of the user's code, and, where known, what to do."""
+    named = not isinstance(error, Exception) or isinstance(error, ValueError)  # the harness's own, with a full message
     line = None if named else own_line(error)
     where = f" ({line})" if line else ""
     moves = [move for pattern, move in MOVES.items() if re.search(pattern, str(error))]

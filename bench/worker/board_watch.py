@@ -1,4 +1,4 @@
-"""The board beside the clock: what it did in each block, and which blocks therefore do not count. Nothing, on a CPU."""
+"""The state of the board in each block, and which blocks are invalid because of it. Does nothing on a CPU."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from ampbench.bench.measure.stopping import STEADY_WINDOW, is_flat
 from ampbench.schema.board import BoardSample, BoardState
 
 REST_S = 2.2
-"""Slept with the model on the board before the first step, for the power that it draws idle: power may be the mean of
-the last second, so only what follows that second is idle."""
+"""Sleep with the model on the board before the first step, to sample its idle power: power may be the mean of the last
+second, so only samples after that second are idle."""
 
 MOST_SAMPLES = 36_000
-"""Kept as they came: half an hour. In a longer run the older half is thinned to one in `THIN_S`: a day takes 0.2 GB."""
+"""Half an hour is kept in full. In a longer run the older half is thinned to one per `THIN_S`: 0.2 GB a day."""
 THIN_S = 0.2
 
 
 @dataclass
 class BoardWatch:
-    """The samples of one worker's board, gathered without a wait."""
+    """The samples of one worker's board, collected without a wait."""
 
     sampler: Sampler[BoardSample] | NoSampler[BoardSample] = field(default_factory=NoSampler)
     samples: list[BoardSample] = field(default_factory=list)
@@ -40,25 +40,25 @@ class BoardWatch:
 
     @classmethod
     def of(cls, board: Board) -> BoardWatch:
-        """Watch a board; the CPU has nothing that tells."""
+        """Return the watch of a board; the CPU has no sampler."""
         if not board.is_gpu:
             return cls()
         return cls(Sampler(sampling_command(board.board_id, [os.getpid()], ancestor_pids()), decoded))
 
     def start(self) -> None:
-        """Start sampling, from a process of its own."""
+        """Start sampling, in a separate process."""
         self.sampler.start()
 
     def rest(self) -> None:
-        """Let the board do nothing for a while, where somebody samples it."""
+        """Leave the board idle for `REST_S`, if it is sampled."""
         if isinstance(self.sampler, NoSampler):
             return
         time.sleep(REST_S)
         now_s = time.perf_counter()
         self.idle_window = (now_s - MIN_WINDOW_S, now_s)
 
-    def look(self) -> None:
-        """Take in what has been sampled since the last look."""
+    def take_samples(self) -> None:
+        """Add the samples that have arrived since the last call."""
         self.samples += self.sampler.drain()
         if len(self.samples) > MOST_SAMPLES:
             older = len(self.samples) // 2
@@ -71,15 +71,15 @@ class BoardWatch:
             self.samples[:older] = thinned
 
     def stop(self) -> None:
-        """Take in the rest; the log says why there are no samples where there should be some."""
+        """Add the last samples; the log says why samples are missing."""
         self.samples += self.sampler.stop()
-        if self.sampler.why_silent:
-            print(f"the board was not watched throughout: {self.sampler.why_silent}", file=sys.stderr)
+        if self.sampler.why_no_samples:
+            print(f"the board was not sampled throughout: {self.sampler.why_no_samples}", file=sys.stderr)
 
     def judged(self, blocks: Sequence[Block], first: int = 0) -> list[Block]:
-        """Return the blocks from `first` on, the steady ones with the reason why they do not count, if there is one.
+        """Return the blocks from `first` on, each steady one with the reason why it is invalid, if there is one.
 
-        By the median clock of all steady blocks as it is known now.
+        The reason is judged by the median clock of all steady blocks so far.
         """
         if not self.samples:
             return list(blocks[first:])
@@ -91,19 +91,19 @@ class BoardWatch:
         return [judged(block) if block.steady else block for block in blocks[first:]]
 
     def clock_is_flat(self, blocks: Sequence[Block]) -> bool:
-        """Whether the SM clock does not drift over the last blocks; it does not where nobody knows."""
+        """Whether the SM clock does not drift over the last blocks; True where it is not known."""
         clocks = [median_sm_clock(self.samples, [window_of(block)]) for block in blocks[-STEADY_WINDOW:]]
         known = [mhz for mhz in clocks if mhz is not None]
         return len(known) < STEADY_WINDOW or is_flat(known)
 
     def columns(self, blocks: Sequence[Block]) -> BoardState:
-        """Return what the record says of the board, over the steady blocks."""
+        """Return the record's columns of the board, over the steady blocks."""
         steady = [block for block in blocks if block.steady]
         windows = [window_of(block) for block in steady]
         return summary(self.samples, windows, [block.num_images for block in steady], self.idle_window)
 
     def rows(self, since_s: float) -> list[BoardSample]:
-        """Return the samples as rows of `board`, their time since `since_s`."""
+        """Return the samples as rows of `board`, with times counted from `since_s`."""
         return [replace(sample, time_s=sample.time_s - since_s) for sample in self.samples]
 
 

@@ -1,4 +1,4 @@
-"""One cell measured, and its record, whatever comes of it short of a kill."""
+"""Measure one cell and write its record, however the cell ends, except by a kill."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ from ampbench.schema.provenance import Provenance
 from ampbench.schema.version import METHOD_VERSION
 
 MAX_REPLAY_S = 600.0
-"""Spent at most on finding the layer that broke a training; no more than half of what is left of the cell's time."""
+"""Longest search for the layer that diverged; at most half of the time that is left of the cell's limit."""
 
 
 def measure_cell(run: Run, device: torch.device, report: Report, waited_s: float, ranks: Ranks = ALONE) -> None:
-    """Measure a cell and write its record, whatever comes of it."""
+    """Measure a cell and write its record, however it ends."""
     begun = time.perf_counter()
     start = Start(order=run.order, command=run.command, started_at=datetime.now(UTC), waited_s=waited_s)
     outcome = Outcome()
@@ -58,7 +58,7 @@ def measure_cell(run: Run, device: torch.device, report: Report, waited_s: float
     measured.wall_time = outcome.stopwatch.wall_time
     record = CellRecord(ending=ending, start=start, provenance=origin, measured=measured)
     write_run(run.folder, run.cell, record, outcome.traces)
-    if outcome.trained or ending.status == "diverged":  # else whoever runs it again goes on from there
+    if outcome.trained or ending.status == "diverged":  # else the next run of the cell is resumed from there
         delete_checkpoints(run.folder)
     report(
         phase="done",
@@ -73,7 +73,7 @@ def measure_cell(run: Run, device: torch.device, report: Report, waited_s: float
 
 
 def provenance_of(run: Run) -> Provenance:
-    """Return on what a row is made, torch's own versions included."""
+    """Return where a row is measured, with the versions of CUDA and cuDNN that torch uses."""
     known = provenance(run.board)
     if not run.board.is_gpu:
         return known
@@ -81,7 +81,7 @@ def provenance_of(run: Run) -> Provenance:
 
 
 def find_allocations(measurement: Measurement) -> None:
-    """Record the allocations that led to an end of memory; what is known of the cell stays, whatever happens here."""
+    """Record the allocations up to the out-of-memory error; an error here leaves the cell's results as they are."""
     outcome, beginning = measurement.outcome, measurement.beginning
     if beginning is None:
         return
@@ -94,15 +94,15 @@ def find_allocations(measurement: Measurement) -> None:
 
 
 def find_divergence(measurement: Measurement, *, max_s: float) -> str:
-    """Look for the layer that broke a training; what is known of the cell stays, whatever happens here.
+    """Find the layer that diverged first; an error here leaves the cell's results as they are.
 
-    The training that diverged must have been let go.
+    The diverged training must have been released before.
     """
     cell, beginning, measured = measurement.cell, measurement.beginning, measurement.outcome.measured
     if cell.gpus > 1:
         alone = f"gpus = 1 and batch_size = {cell.global_batch_size}"
-        return f"which layer went first is found on one GPU only: run it again with {alone}"
-    assert beginning is not None, "a training that diverged had begun"
+        return f"the first layer to diverge is found on one GPU only: run it again with {alone}"
+    assert beginning is not None, "a training that diverged had started"
     try:
         measured.divergence, said = first_layer(
             measurement.cell_as_run,

@@ -1,4 +1,4 @@
-"""What survives a kill: the training and everything measured so far, at the end of an epoch, in the run's folder."""
+"""Checkpoints, which survive a kill: the training and all measurements so far, at the end of an epoch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ampbench.bench.worker.outcome import Outcome
 from ampbench.schema.column import values_of
 
 LAYOUT = 3
-"""Of what is in a checkpoint; raised when a training of another version of ampbench could not take it."""
+"""Version of the content of a checkpoint; increased when a training of the older version cannot be resumed."""
 
 
 @dataclass
@@ -26,20 +26,20 @@ class Checkpoints:
 
     folder: Path
     every_s: float
-    """At the end of an epoch, when this long has passed since the last time."""
+    """A checkpoint is due at the end of an epoch, when this many seconds have passed since the last one."""
     cell_id: str
     environment_id: str
-    """Of machine, versions and method."""
+    """Hash of machine, versions and method."""
     last_s: float = field(default_factory=time.perf_counter)
 
     @property
     def is_due(self) -> bool:
-        """Whether the epoch that ended should be kept."""
+        """Whether a checkpoint should be written after the present epoch."""
         return time.perf_counter() - self.last_s >= self.every_s
 
     @property
     def made(self) -> dict[str, Any]:
-        """What a checkpoint and the training that goes on from it share: sums in another order would differ."""
+        """What must be equal in a checkpoint and in the training resumed from it: else sums round differently."""
         return {
             "layout": LAYOUT,
             "cell_id": self.cell_id,
@@ -64,11 +64,11 @@ class Checkpoints:
         self.last_s = time.perf_counter()
 
     def load(self) -> dict[str, Any] | None:
-        """Read the newest whole checkpoint; None where there is none.
+        """Read the newest complete checkpoint; None where there is none.
 
         Raises:
-            ValueError: it is of another cell, machine, version or number of threads, so the training would not go
-                on bit for bit.
+            ValueError: it is of another cell, machine, version or number of threads, so the resumed training would
+                not be the same bit for bit.
         """
         saved = load_checkpoint(self.folder)
         if saved and saved["made"].get("layout") != LAYOUT:
@@ -88,7 +88,7 @@ class Checkpoints:
 
 
 class NoCheckpoints:
-    """Keeps nothing: an interrupted training starts over."""
+    """Writes no checkpoints: an interrupted training starts over."""
 
     folder = None
     is_due = False

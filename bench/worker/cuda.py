@@ -1,4 +1,4 @@
-"""That CUDA starts for the board that NVML named: where it does not, nothing of a cell can be measured."""
+"""Check that CUDA starts on the board that NVML named: without it, nothing of a cell can be measured."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from ampbench.bench.measure.memory import is_out_of_memory
 
 
 class NoCuda(Exception):
-    """CUDA does not start on a machine that has a GPU; the message says why, as far as torch knows, and what to try."""
+    """CUDA does not start on a machine that has a GPU; the message has torch's reason and what to try."""
 
 
 def start_cuda(device: torch.device) -> None:
-    """Start CUDA in this process; nothing to do on a CPU.
+    """Start CUDA in this process; does nothing on a CPU.
 
     Raises:
-        NoCuda: this torch, the driver or the rights of this process do not allow it.
+        NoCuda: this torch, the driver or the permissions of this process do not allow it.
     """
     if device.type != "cuda":
         return

@@ -1,4 +1,4 @@
-"""That a cell computes in the dtype of its label: steps taken off the clock, under the eyes of `measure.dtypes`."""
+"""Check that a cell computes in the dtype of its recipe: steps off the clock, observed by `measure.dtypes`."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from ampbench.bench.worker.single_image import refused_single_images
 from ampbench.schema.precision import DtypesSeen
 
 MOST_KERNELS = 8
-"""Kernels that a record names; a net has more, in few dtypes."""
+"""Most kernels that a record names; a network has more, in few dtypes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FirstStep:
-    """The first step of a process, and in which dtypes it multiplied."""
+    """The first step of a process, and the dtypes in which it multiplied."""
 
     step: Step
     dtypes: DtypesSeen
     contradiction: str | None
-    """How that is not what the recipe says; None if it is."""
+    """How the dtypes contradict the recipe; None if they do not."""
 
     def refuse(self) -> None:
         """Refuse to go on in another dtype than the recipe says.
 
         Raises:
-            RuntimeError: it does.
+            RuntimeError: the dtypes contradict the recipe.
         """
         refuse(self.contradiction)
 
@@ -48,7 +48,7 @@ def refuse(contradiction: str | None) -> None:
 
 
 def fp32_errors_of(training: Training) -> dict[str, float]:
-    """Measure the errors of fp32 matrix products and convolutions, before any clock runs, under a recipe's switches.
+    """Measure the errors of fp32 matrix products and convolutions, before any timing, under a recipe's switches.
 
     Empty for a recipe that computes in 16 bit; `refuse_fp32_errors` judges them.
 
@@ -64,21 +64,21 @@ def fp32_errors_of(training: Training) -> dict[str, float]:
 
 
 def refuse_fp32_errors(errors: Mapping[str, float], recipe: Recipe) -> None:
-    """Raise RuntimeError where fp32 products are not computed as the recipe says: IEEE, or TF32."""
+    """Raise RuntimeError where matrix products or convolutions in fp32 are not as the recipe says: IEEE, or TF32."""
     if errors:
         refuse(errors_contradict(errors, tf32=recipe.tf32))
 
 
 def check_first_step(training: Training, steps: Iterator[Step], seen: DtypesSeen) -> FirstStep:
-    """Take a training's next step, and look at the dtypes of its matrix products and convolutions.
+    """Take a training's next step, and check the dtypes of its matrix products and convolutions.
 
     Args:
-        training: whose step it is.
-        steps: of the training.
-        seen: what is known of its dtypes before.
+        training: takes the step.
+        steps: the steps of the training.
+        seen: what is known of its dtypes already.
 
     Raises:
-        ValueError: the step brought a weight that no optimizer updates, or a later batch of one image could not be
+        ValueError: the step made a weight that no optimizer updates, or a later batch of one image could not be
             trained on.
     """
     own = read_settings()
@@ -95,7 +95,7 @@ def check_first_step(training: Training, steps: Iterator[Step], seen: DtypesSeen
 
 
 def refuse_late_weights(training: Training) -> None:
-    """Raise ValueError if the first step brought a weight that no optimizer updates."""
+    """Raise ValueError if the first step made a weight that no optimizer updates."""
     for name, weight in training.model.named_parameters():
         if weight.requires_grad and training.weights.get(name) is not weight:
             raise ValueError(
@@ -106,7 +106,7 @@ def refuse_late_weights(training: Training) -> None:
 
 
 def kernels_seen(kernels: Iterable[str]) -> str:
-    """Return the CUDA kernels of a step that multiplied, as `name:dtype; name:dtype`, one of each dtype first."""
+    """Return the CUDA kernels of a step that multiply, as `name:dtype; name:dtype`, one of each dtype first."""
     dtypes = kernel_dtypes(kernels)
     one_of_each = {dtype: name for name, dtype in dtypes.items()}.values()
     named = list(dict.fromkeys([*one_of_each, *dtypes]))[:MOST_KERNELS]

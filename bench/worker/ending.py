@@ -19,10 +19,10 @@ from ampbench.schema.identity import Ending
 
 
 def ending_of(measurement: Measurement) -> Ending:
-    """Measure, and return how it ended.
+    """Measure the cell, and return how it ended.
 
     Raises:
-        Interrupted: a person wants the process to end.
+        Interrupted: the user ends the process.
     """
     try:
         refused = refused_switch(os.environ)
@@ -51,7 +51,7 @@ def ending_of(measurement: Measurement) -> Ending:
 
 
 def _failed(measurement: Measurement, error: BaseException) -> Ending:
-    """Say in a status and in words what an exception was that is no ending of its own."""
+    """Return status and reason for an exception that is not itself an ending."""
     cell = measurement.cell
     if isinstance(error, SystemExit):
         because = f"SystemExit: the model, or what it imports, ended the process (exit code {error.code})"

@@ -1,4 +1,4 @@
-"""A worker's life: hold the run and the board, prepare the data, have the cell measured on one board or several."""
+"""What a worker does: lock the run and the board, prepare the data, measure the cell on one board or several."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
 
-import torch._dynamo  # noqa: F401  # as the first optimizer would, 900 modules: the fork server pays once for all cells
+import torch._dynamo  # noqa: F401  # the first optimizer imports it, 900 modules: the fork server does so once for all
 
 from ampbench.bench.machine.locks import hold_boards, hold_run
 from ampbench.bench.store.disk import Lasting, unwritable
@@ -23,7 +23,7 @@ from ampbench.bench.worker.timing import Report
 
 
 def serve(run: Run, messages: Connection) -> None:
-    """Entry of a forked worker: die with the launcher, write to log.txt, report through `messages`."""
+    """Entry of a forked worker: end with the launcher, write to log.txt, report through `messages`."""
     os.setsid()
     die_with_parent()
     try:
@@ -47,7 +47,7 @@ def _send(messages: Connection, **facts: Any) -> None:
 
 
 def run_cell(run: Run, report: Report) -> None:
-    """Run one cell to its record. A run that has one is left alone, unless it is to be run again."""
+    """Run one cell to its record. A run with a record is left as it is, unless it is to be run again."""
     silence_profiler()
     with hold_run(run.folder):
         if run.record_path.exists() and not run.again:
@@ -60,11 +60,11 @@ def run_cell(run: Run, report: Report) -> None:
             if run.cell.gpus == 1:
                 measure_cell(run, prepare_process(run), report, waited_s)
             else:
-                from ampbench.bench.worker.ranks import run_ranks  # brings torch's launcher, which few cells need
+                from ampbench.bench.worker.ranks import run_ranks  # imports torch's launcher, which few cells need
 
                 run_ranks(run, report, waited_s)
 
 
 def print_report(**facts: Any) -> None:
-    """Tell a person at a terminal, for a worker started by hand."""
+    """Print a report to a terminal, for a worker started by hand."""
     print(" ".join(f"{k}={v:,.0f}" if isinstance(v, float) else f"{k}={v}" for k, v in facts.items()), file=sys.stderr)

@@ -1,4 +1,4 @@
-"""A training, epoch by epoch: steps under the clock; evaluation, numerics probe and checkpoint between them, off it."""
+"""A training, epoch by epoch: timed steps; evaluation, numerics probe and checkpoint between them, off the clock."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ampbench.bench.plan.protocol import MeasurementProtocol
 from ampbench.bench.train.statuses import Diverged
 from ampbench.bench.train.training import Training
 from ampbench.bench.worker.checkpoints import Checkpoints, NoCheckpoints
-from ampbench.bench.worker.divergence import Found, broken_evaluation, idleness_of
+from ampbench.bench.worker.divergence import Found, broken_evaluation, without_update
 from ampbench.bench.worker.evaluation import Evaluations
 from ampbench.bench.worker.log import end_lines, epoch_lines, say
 from ampbench.bench.worker.numerics_probe import NumericsProbe
@@ -27,7 +27,7 @@ from ampbench.schema.learning import Evaluation, LastEpoch
 
 @dataclass
 class Epochs:
-    """Those of one training, to its end; what they come to goes into `outcome`."""
+    """The epochs of one training; their results go into `outcome`."""
 
     training: Training
     protocol: MeasurementProtocol
@@ -36,10 +36,10 @@ class Epochs:
     checkpoints: Checkpoints | NoCheckpoints
 
     def run(self) -> None:
-        """Train, evaluating after each epoch; go on from a checkpoint if there is one.
+        """Train, and evaluate after each epoch; resume from a checkpoint if there is one.
 
         Raises:
-            Diverged: the loss or the evaluation is not finite any more, or no step updated anything.
+            Diverged: the loss or the evaluation is not finite, or no step updated a weight.
         """
         training, outcome, timing = self.training, self.outcome, self.timing
         num_epochs = training.cell.epochs
@@ -50,7 +50,7 @@ class Epochs:
         probe = NumericsProbe(training, self.protocol, timing.memory, outcome)
         stepping = Stepping(training, timing, outcome, resumed=first_epoch > 0)
         if not rows:
-            timing.keep_peak()
+            timing.update_peak()
             probe.take(epoch=0)
         for epoch in range(first_epoch, num_epochs):
             trained, evaluation = self.one(epoch, stepping, evaluations)
@@ -72,8 +72,8 @@ class Epochs:
         before_s = outcome.stopwatch.train_s
         losses = stepping.run(epoch, num_steps=training.steps_per_epoch)
         correct, seen = training.count_hits()
-        timing.keep_peak()
-        if epoch + 1 == training.cell.epochs and (idle := idleness_of(outcome.traces.steps)):
+        timing.update_peak()
+        if epoch + 1 == training.cell.epochs and (idle := without_update(outcome.traces.steps)):
             raise self.diverged(idle)
         scale = training.precision.scaler.factor
         evaluation = evaluations.evaluate(epoch + 1)
@@ -102,12 +102,12 @@ class Epochs:
         return trained, evaluation
 
     def diverged(self, found: Found) -> Diverged:
-        """Return how the training ends that broke, and say where in its record."""
+        """Put a divergence into the record, and return the exception that ends the training."""
         self.outcome.measured.divergence, because = found
         return Diverged(because)
 
     def save(self, epoch: int) -> None:
-        """Write a checkpoint after `epoch` epochs, if it is time for one. Off the clock."""
+        """Write a checkpoint after `epoch` epochs, if one is due. Off the clock."""
         if not self.checkpoints.is_due or epoch == self.training.cell.epochs:
             return
         begun, measured = time.perf_counter(), self.outcome.measured
@@ -125,7 +125,7 @@ class Epochs:
         self.outcome.stopwatch.add(checkpoint_s=time.perf_counter() - begun)
 
     def resume(self) -> int:
-        """Go on from a checkpoint, if there is one; return the first epoch of this process, from 0."""
+        """Resume from a checkpoint, if there is one; return the first epoch of this process, from 0."""
         saved = self.checkpoints.load()
         if saved is None:
             return 0

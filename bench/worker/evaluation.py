@@ -1,4 +1,4 @@
-"""What the network learned: evaluated between epochs, off the clock; the best epoch and the last one named apart."""
+"""Evaluate what the network learned, between epochs and off the clock; the best and the last epoch are kept apart."""
 
 from __future__ import annotations
 
@@ -21,34 +21,34 @@ from ampbench.schema.learned import course_of
 from ampbench.schema.learning import BestEpoch, Course, Evaluation
 
 BEST, FINAL = "best.pt", "model_final.pt"
-"""In a run's folder, if asked for."""
+"""In a run's folder, where the experiment asks for it."""
 
-TOLD_EVERY_S = 0.5
-"""Between two words about how far an evaluation is."""
+REPORT_EVERY_S = 0.5
+"""Between two reports of an evaluation's progress."""
 
 
 @dataclass
 class Evaluations:
-    """The evaluations of one training. Its epochs are `epochs`, rows of the table, from which a resume knows them."""
+    """The evaluations of one training. `epochs` are the rows of its epochs, also of those before a resume."""
 
     training: Training
     protocol: MeasurementProtocol
     epochs: list[EpochRow]
     folder: Path | None
-    """Of the run; None: the best weights are not kept."""
+    """Folder of the run; None: the best weights are not kept."""
     report: Report = lambda **_: None
-    """Hears how far an evaluation is."""
+    """Called with the progress of an evaluation."""
     last_s: float | None = field(init=False, default=None)
-    """Of the last epoch's evaluation; None if there was none."""
+    """Seconds of the last epoch's evaluation; None if there was none."""
     broken: str | None = field(init=False, default=None)
-    """What was not finite in the last evaluation, in words."""
+    """What was not finite in the last evaluation, in words; None if all was finite."""
     unkept: str | None = field(init=False, default=None)
-    """Why weights could not be written, the first time."""
+    """Why weights could not be written, the first time; None if they could."""
     kept: float = field(init=False, default=-1.0)
-    """Test accuracy of the weights in best.pt; below all where there are none."""
+    """Test accuracy of the weights in best.pt; below every accuracy where there are none."""
 
     def __post_init__(self) -> None:
-        """Let go of weights of another attempt, or of epochs that a resumed training takes once more."""
+        """Delete weights of an earlier attempt, and of epochs that a resumed training repeats."""
         if self.folder:
             (self.folder / FINAL).unlink(missing_ok=True)
         path = self.folder / BEST if self.folder else None
@@ -58,23 +58,23 @@ class Evaluations:
             found = torch.load(path, map_location="cpu", mmap=True, weights_only=True) if self.epochs else {}
             known = bool(self.epochs) and found["epoch"] <= self.epochs[-1].epoch
             self.kept = float(found["test_accuracy"]) if known else self.kept
-        except Exception as e:  # a damaged file, or one of another kind
+        except Exception as e:  # damaged, or not a file of weights
             print(f"{path}: cannot be read ({type(e).__name__}: {e}); it is replaced", file=sys.stderr)
             known = False
         if not known:
             path.unlink()
 
     def evaluate(self, epoch: int) -> Evaluation:
-        """Evaluate after an epoch, counted from 1, if it is one of those to be evaluated; else the values are None."""
+        """Evaluate after an epoch, from 1, if it is one of those to be evaluated; else the values are None."""
         if epoch % self.protocol.evaluate_every and epoch != self.training.cell.epochs:
             self.last_s = None
             return Evaluation()
-        begun = self._told_s = time.perf_counter()
+        begun = self._reported_s = time.perf_counter()
         self.report(phase="evaluation", evaluated_share=0.0)
         self.training.on_progress = self._tell
         try:
             found = Evaluation(**asdict(self.training.evaluate()))
-        except Diverged as e:  # the epoch before it stays known
+        except Diverged as e:  # the results of the epoch before it are kept
             self.broken = str(e)
             return Evaluation()
         finally:
@@ -87,15 +87,15 @@ class Evaluations:
         return found
 
     def _tell(self, share: float) -> None:
-        """Say which share of the test set has been queued. On a GPU the device is a little behind: nobody waits."""
+        """Report which share of the test set has been queued. A GPU is a little behind: this does not wait for it."""
         now = time.perf_counter()
-        if now - self._told_s >= TOLD_EVERY_S:
-            self._told_s = now
+        if now - self._reported_s >= REPORT_EVERY_S:
+            self._reported_s = now
             self.report(phase="evaluation", evaluated_share=share)
 
     @property
     def known(self) -> list[tuple[EpochRow, float]]:
-        """The epochs that were evaluated, each with its test accuracy."""
+        """Return the epochs that were evaluated, each with its test accuracy."""
         return [(row, row.test_accuracy) for row in self.epochs if row.test_accuracy is not None]
 
     def best(self) -> BestEpoch:
@@ -111,7 +111,7 @@ class Evaluations:
         )
 
     def course(self) -> Course:
-        """Judge the whole course, once it is over: whether anything was learned, and stayed."""
+        """Judge the whole training after its end: whether it learned anything, and kept it."""
         images = self.training.images
         return course_of(
             [accuracy for _, accuracy in self.known],
@@ -122,12 +122,12 @@ class Evaluations:
         )
 
     def keep_final(self, epoch: int, test_accuracy: float | None) -> None:
-        """Keep what the training ended with, if that was asked for."""
+        """Keep the last weights, where the experiment asks for it."""
         if self.protocol.keep_final and self.folder:
             self._keep(self.folder / FINAL, epoch, test_accuracy)
 
     def _keep(self, path: Path, epoch: int, test_accuracy: float | None, **more: Any) -> bool:
-        """Write the weights that were evaluated, in their own dtype, unwrapped; return whether they are there."""
+        """Write the evaluated weights, in their own dtype, unwrapped; return whether they were written."""
         images = self.training.images
         classes = list(images.classes)
         try:
@@ -142,7 +142,7 @@ class Evaluations:
                     "model": model.state_dict(),
                 }
                 write_state(partial, state | more)
-        except Exception as e:  # a full disk; it trains on
+        except Exception as e:  # a full disk; the training goes on
             said = f"{path.name} of epoch {epoch} is not kept: {e}"
             self.unkept = self.unkept or said
             print(said, file=sys.stderr)

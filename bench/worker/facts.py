@@ -1,4 +1,4 @@
-"""What is known of a cell before the first step: its images, and its network as it was built."""
+"""What is known of a cell before the first step: its images, and its network as built."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ampbench.schema.training import Data, Network
 
 
 def data_of(images: Images) -> Data:
-    """Return what the record says of the data set."""
+    """Return the record's columns of the data set."""
     return Data(
         num_train_images=len(images.train_y_N),
         num_test_images=len(images.test_y_N),
@@ -24,7 +24,7 @@ def data_of(images: Images) -> Data:
 
 
 def network_of(training: Training) -> Network:
-    """Return what the record says of model, optimizer and torch's switches."""
+    """Return the record's columns of the model, the optimizer and torch's switches."""
     updated = sorted({str(p.dtype).removeprefix("torch.") for p in training.updated.values()})
     return Network(
         num_parameters=training.num_parameters,
@@ -37,9 +37,9 @@ def network_of(training: Training) -> Network:
 
 
 def note_of(model: object) -> str | None:
-    """Return what a model says of itself in its attribute `note`; None where that is no remark, as a layer is none."""
+    """Return the text of a model's attribute `note`; None where it is not text, such as a layer of that name."""
     try:
         note = getattr(model, "note", None)
         return None if note is None or callable(note) or isinstance(note, Tensor) else str(note)
-    except Exception:  # a property or a __str__ of its own
+    except Exception:  # a property or a __str__ of the model may raise
         return None

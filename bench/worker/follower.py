@@ -1,4 +1,4 @@
-"""What a rank other than 0 does: carry out the orders of rank 0, one after another."""
+"""The ranks other than 0: they carry out the orders of rank 0, one after another."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ from ampbench.bench.worker.log import loaded_lines, say
 from ampbench.schema.precision import DtypesSeen
 
 PATIENCE_S = 3 * ECHO_S
-"""A follower that fails waits so long before it says so: where rank 0 failed alike, its record says more."""
+"""A follower that fails waits this long before it raises: if rank 0 failed in the same way, its record says more."""
 
 GRACE_S = 10.0
-"""After which a follower ends though it is still in the middle of something that rank 0 has left."""
+"""A follower ends this long after `Finish`, even if it is still busy with an order that rank 0 has given up."""
 
 
 class Orders:
-    """The orders of rank 0. A thread listens, so that the last one is heard even in the middle of a step."""
+    """The orders of rank 0. A thread receives them, so that `Finish` arrives even in the middle of a step."""
 
     def __init__(self, hears: Connection) -> None:
         self._hears = hears
@@ -62,14 +62,14 @@ class Orders:
             self._heard.put(message)
 
     def __iter__(self) -> Iterator[Order]:
-        """Return the orders before `Finish`, each as soon as it is there."""
+        """Yield the orders before `Finish`, each as soon as it arrives."""
         while not isinstance(message := self._heard.get(), Finish):
             yield message
         self._leave.cancel()
 
 
 class Follower:
-    """A rank's part in a training, which does what it is ordered."""
+    """A rank's part in a training: it does what rank 0 orders."""
 
     def __init__(self, training: Training) -> None:
         self.training = training
@@ -81,8 +81,8 @@ class Follower:
         """Do what rank 0 does at this moment.
 
         Raises:
-            RuntimeError: no such order is known.
-            Exception: of whatever went wrong here.
+            RuntimeError: the order is unknown.
+            Exception: any error of this rank.
         """
         match order:
             case OpenEpoch(epoch):
@@ -90,7 +90,7 @@ class Follower:
             case TakeStep():
                 self._take_step()
             case Evaluate():
-                with suppress(Diverged):  # rank 0 sees the same, and says so
+                with suppress(Diverged):  # rank 0 gets the same result, and reports it
                     self.training.evaluate()
             case CountHits():
                 self.training.count_hits()
@@ -112,17 +112,17 @@ class Follower:
         except Exception as e:
             if not (self.training.cell.channels_last and is_misfit(e)):
                 raise
-            self.training.start_over(channels_last=False)  # as rank 0 does, which opens the epoch again
+            self.training.start_over(channels_last=False)  # rank 0 does the same, and opens the epoch again
             return
         self.training.compile()
         self._is_checked = True
 
 
 def follow(run: Run, device: torch.device, ranks: Ranks, orders: Orders) -> None:
-    """Be a rank other than 0: load the images, build the training, and carry out all orders.
+    """Run a rank other than 0: load the images, build the training, and carry out all orders.
 
     Raises:
-        Exception: of whatever went wrong here and not on rank 0.
+        Exception: any error of this rank that rank 0 did not have.
     """
     try:
         images = load_images(run.cell.data, run.cell.image_size)
@@ -131,7 +131,7 @@ def follow(run: Run, device: torch.device, ranks: Ranks, orders: Orders) -> None
         for order in orders:
             follower.carry_out(order)
     except Exception as e:
-        lacked_room = is_out_of_memory(e) and not says_out_of_memory(e)  # nobody can ask the GPU of an ended process
+        lacked_room = is_out_of_memory(e) and not says_out_of_memory(e)  # the agent cannot ask an ended process's GPU
         if not orders.finished.wait(PATIENCE_S):
             if lacked_room:
                 raise RuntimeError(f"CUDA out of memory: {e}") from e

@@ -1,4 +1,4 @@
-"""The weights that a training left in its run's folder, evaluated again: on its test set or on another."""
+"""The weights that a training kept in its run's folder, evaluated again, on its test set or on another one."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from ampbench.bench.worker.evaluation import BEST, FINAL
 from ampbench.schema.learning import Evaluation
 
 Kept = dict[str, Any]
-"""What such a file holds: epoch, test_accuracy, classes, model, and the statistics that pixels are normalised by."""
+"""Content of a file of weights: epoch, test_accuracy, classes, model, and the mean and deviation of the pixels."""
 
 
 def weights_path(run: Run, typed: Path | None = None) -> Path:
-    """Return the file of weights that was typed, else that of a run's best weights, else of its last ones.
+    """Return the file of weights that the user named, else a run's best weights, else its last ones.
 
     Raises:
-        RequestError: it kept none.
+        RequestError: the run kept none.
     """
     if typed is not None and typed.suffix == ".pt" and typed.is_file():
         return typed
@@ -55,17 +55,17 @@ def weights_path(run: Run, typed: Path | None = None) -> Path:
 
 
 def _status_of(run: Run) -> str | None:
-    with suppress(OSError, pa.ArrowException, IndexError):  # the last: a table of no rows
+    with suppress(OSError, pa.ArrowException, IndexError):  # IndexError: a table without rows
         return str(pq.read_table(run.record_path, columns=["status"])[0][0].as_py())
     return None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KeptEvaluation:
-    """What weights that a training left came to."""
+    """The result of kept weights on a test set."""
 
     epoch: int
-    """After which they were kept, from 1."""
+    """The epoch after which they were kept, from 1."""
     device: str
     """cuda or cpu: where they were evaluated."""
     num_test_images: int
@@ -76,10 +76,10 @@ def evaluate_kept(run: Run, path: Path, *, data: str | None = None, batch_size: 
     """Evaluate weights in the run's own precision.
 
     Args:
-        run: that trained them.
-        path: of the file of weights.
+        run: the run that trained them.
+        path: the file of weights.
         data: another test set than the run's, with as many classes.
-        batch_size: images at once; by rounding alone does the result depend on it.
+        batch_size: images at once; the result depends on it only by rounding.
 
     Raises:
         RequestError: something is not there, does not fit, or cannot be computed here.
@@ -91,10 +91,10 @@ def evaluate_kept(run: Run, path: Path, *, data: str | None = None, batch_size: 
     try:
         kept = read_checkpoint(path)
         if not {"epoch", "classes", "model"} <= kept.keys():
-            raise ValueError(f"{path}: holds no weights that a training of this version left")
+            raise ValueError(f"{path}: holds no weights that a training of this version kept")
         images = _images(cell, kept, path, data)
         precision = set_up_precision(cell, device)
-        prepare = _normalize(cell, kept, precision.weights, device)  # before a factory that may set default dtypes
+        prepare = _normalize(cell, kept, precision.weights, device)  # first: a factory may change the default dtype
         model = _model(cell, kept, path, device)
         found = evaluate(
             model,
@@ -119,7 +119,7 @@ def evaluate_kept(run: Run, path: Path, *, data: str | None = None, batch_size: 
 
 
 def _as_run(run: Run) -> Cell:
-    """Return a run's cell in the layout that its model could do with."""
+    """Return a run's cell in the layout in which it ran."""
     path = run.record_path
     known = path.exists() and "channels_last_used" in pq.read_schema(path).names
     used = pq.read_table(path, columns=["channels_last_used"])[0][0].as_py() if known else None
@@ -141,7 +141,7 @@ def _images(cell: Cell, kept: Kept, path: Path, data: str | None) -> Images:
 def _model(cell: Cell, kept: Kept, path: Path, device: torch.device) -> nn.Module:
     try:
         model = build_model(cell, len(kept["classes"]))
-    except Exception as e:  # a model of one's own may raise anything
+    except Exception as e:  # the user's own model may raise anything
         raise ValueError(f"{cell.model} cannot be built: {type(e).__name__}: {e}") from e
     model = cast_model(model, cell, device)
     modules = dict(model.named_modules())
@@ -149,23 +149,21 @@ def _model(cell: Cell, kept: Kept, path: Path, device: torch.device) -> nn.Modul
         layer, _, key = name.rpartition(".")
         buffers = modules[layer]._buffers if layer in modules else {}
         there = buffers.get(key)
-        if key in buffers and (
-            there is None or there.shape != value.shape
-        ):  # it appears, or grows, in the first forward
+        if key in buffers and (there is None or there.shape != value.shape):  # made or enlarged in the first forward
             buffers[key] = value.to(device)
     try:
         model.load_state_dict(kept["model"])
     except RuntimeError as e:
         misfit = " ".join(str(e).split())
         raise ValueError(f"{path.name} does not fit {cell.model} as it is now: {misfit[:300]}") from None
-    model.eval()  # a model's own may return nothing
+    model.eval()  # a model's own eval() may return nothing
     return model
 
 
 def _normalize(cell: Cell, kept: Kept, dtype: torch.dtype, device: torch.device) -> Callable[[Tensor], Tensor]:
-    """Return what turns pixels into the model's input, by the statistics of the images that it was trained on."""
+    """Return the function from pixels to the model's input, with the mean and deviation of its training images."""
     mean, std = NORMALIZATIONS.get(cell.normalization) or (kept.get("mean"), kept.get("std"))
-    if mean is None or std is None:  # weights of a version that did not keep them
+    if mean is None or std is None:  # an older version did not keep them
         trained_on = load_images(cell.data, cell.image_size)
         mean, std = trained_on.mean, trained_on.std
     layout = torch.channels_last if cell.channels_last else torch.contiguous_format

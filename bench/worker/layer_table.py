@@ -1,9 +1,9 @@
-"""A network layer by layer: what each puts out for one batch, and how many parameters are its own.
+"""A network layer by layer: the shape of each layer's output for one batch, and its number of parameters.
 
     echo '[CELL, ...]' | python -m bench.worker.layer_table      a marked line of JSON for each cell of `Cell.to_json()`
 
-Nothing is computed where the network can be built on torch's meta device, whose tensors have only shapes; one that
-looks at values is built and run on the CPU.
+Nothing is computed if the network can be built on torch's meta device, whose tensors have only shapes; a network that
+reads values is built and run on the CPU.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from ampbench.bench.train.network import build_model
 from ampbench.path import step_aside
 
 MARK = "ampbench layers: "
-"""Before each line, since a network that prints has its say on the same stream."""
+"""Before each line, because a network may print to the same stream."""
 
 BATCH_SIZE = 2
-"""BatchNorm refuses to train on one image; shapes are shown with N in its place."""
+"""BatchNorm cannot train on one image; shapes are shown with N instead of this."""
 
 
 def layer_table(cell: Cell, num_classes: int) -> dict[str, Any]:
-    """Return the layers that hold no others, in the order in which they first ran, and the number of parameters.
+    """Return the layers that contain no others, in the order in which they first ran, and the number of parameters.
 
     Raises:
-        Exception: of a network that can be run neither on shapes alone nor on the CPU.
+        Exception: any error of a network that runs neither on shapes alone nor on the CPU.
     """
     try:
         return _found(cell, num_classes, torch.device("meta"))
@@ -44,7 +44,7 @@ def _found(cell: Cell, num_classes: int, device: torch.device) -> dict[str, Any]
     layers: dict[str, dict[str, Any]] = {}
     with torch.no_grad(), torch.device(device), ExitStack() as hooks:
         model = build_model(cell, num_classes)
-        model.train()  # a model's own may return nothing
+        model.train()  # a model's own train() may return nothing
         for name, module in model.named_modules():
             own = sum(p.numel() for p in module.parameters(recurse=False))
             if own or not any(True for _ in module.children()):
@@ -75,14 +75,14 @@ def _shape(output: Any) -> str:
 
 
 def main() -> None:
-    """Summarise every cell that stdin lists."""
+    """Print the layers of every cell that stdin lists."""
     step_aside()
     for plain in json.load(sys.stdin):
         said: dict[str, Any]
         try:
             cell = Cell.from_json(plain)
             said = layer_table(cell, 100 if cell.data == "cifar100" else 10)
-        except BaseException as e:  # of a network of one's own, anything
+        except BaseException as e:  # the user's own network may raise anything
             said = {"because": f"{type(e).__name__}: {str(e).strip().splitlines()[0] if str(e) else ''}"}
         print(f"\n{MARK}{json.dumps(said)}", flush=True)
 

@@ -1,7 +1,7 @@
-"""The layout of images and 4-d weights in memory: NHWC as the cell asks, or NCHW where the model cannot do with it.
+"""The layout of images and 4-d weights in memory: NHWC as the cell asks, or NCHW where the model does not support it.
 
-Many a model says `x.view(N, -1)` where only `reshape` or `flatten` works for every layout. That shows in its first
-step; then the training starts over, from the same seed, so that it is bit for bit the one with `channels_last = false`.
+Many models call `x.view(N, -1)` where only `reshape` or `flatten` works for every layout. Their first step fails; then
+the training starts over from the same seed, so that it is bit for bit the one with `channels_last = false`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ampbench.bench.worker.outcome import Outcome
 from ampbench.schema.training import Layout
 
 MISFIT = re.compile(r"view size is not compatible|contiguous|stride|memory[ _]format|channels_last", re.IGNORECASE)
-"""What torch says of a layout that an operator cannot do with."""
+"""Pattern of torch's messages about a layout that an operator does not support."""
 
 
 def take_first_step(
@@ -30,14 +30,14 @@ def take_first_step(
     """Take the first step of a process, under the dtype check; return it and the steps after it.
 
     Args:
-        training: whose first step it is; started over in NCHW if its model cannot do with NHWC.
+        training: takes the step; it is started over in NCHW if its model does not support NHWC.
         begin: returns its steps from the first one on.
-        outcome: gets the layout that was used and why it is not the cell's, and the dtypes that were seen.
-        may_start_over: it has not gone on from a checkpoint.
+        outcome: gets the layout that was used, the reason if it is not the cell's, and the dtypes that were seen.
+        may_start_over: whether it was not resumed from a checkpoint.
 
     Raises:
         RuntimeError: matrix products or convolutions ran in another dtype than the recipe says.
-        Exception: of whatever else the step raises.
+        Exception: any other error of the step.
     """
     outcome.measured.layout = replace(outcome.measured.layout, channels_last_used=training.cell.channels_last)
     outside = kept_outside(training) if may_start_over and training.cell.channels_last else None
@@ -66,9 +66,9 @@ def _checked_step(training: Training, steps: Iterator[Step], outcome: Outcome) -
 
 
 def kept_outside(training: Training) -> Savepoint | None:
-    """Keep what a model's code may change outside the model, as a count of calls: building it anew brings none back.
+    """Save the state of the model's classes, such as a count of calls: building the model again does not restore it.
 
-    None where something there cannot be put back; then the count has one call more.
+    None where something there cannot be restored; such a count then includes the failed step.
     """
     kinds = {type(layer) for layer in training.model.modules()}
     try:
@@ -87,11 +87,11 @@ def layout_after(training: Training, error: BaseException) -> Layout | None:
 
 
 def is_misfit(error: BaseException) -> bool:
-    """Whether an error may come of the layout: as torch says it, or as a model's own assertion."""
+    """Whether an error may come from the layout: by torch's message, or as a model's own assertion."""
     return isinstance(error, AssertionError) or bool(MISFIT.search(str(error)))
 
 
 def layout_advice(error: BaseException, cell: Cell) -> str:
-    """Name the setting behind an error that may come of it; nothing for any other."""
+    """Return advice on `channels_last` for an error that may come from the layout; empty for any other error."""
     may_be = cell.channels_last and MISFIT.search(str(error))
     return "; images and 4-d weights are laid out NHWC: try channels_last = false" if may_be else ""

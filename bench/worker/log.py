@@ -1,7 +1,7 @@
-"""What log.txt says of a training: a line every 100 batches, the evaluations, the seconds of each epoch, the best one.
+"""The lines of log.txt: one per 100 batches, the evaluations, the seconds of each epoch, the best epoch.
 
-All of it is written at the ends of epochs, off the clock, from what the steps had left on the device until then: a line
-that were written in the middle of an epoch would wait for the device there.
+All lines are written at the ends of epochs, off the clock, from values that the steps left on the device: a line in the
+middle of an epoch would have to wait for the device.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ EVERY = 100
 
 
 def open_log(folder: Path) -> int:
-    """Open a run's log.txt, anew unless a checkpoint is there: then what was said before is of the same training."""
+    """Open a run's log.txt, emptied unless there is a checkpoint: then the earlier lines are of the same training."""
     going_on = any(folder.glob("checkpoint*.pt"))
     return os.open(folder / "log.txt", os.O_WRONLY | os.O_CREAT | (os.O_APPEND if going_on else os.O_TRUNC))
 
@@ -39,8 +39,8 @@ def open_log(folder: Path) -> int:
 def silence_profiler() -> None:
     """Keep libkineto's own lines (`USDT: … profiler_start`, `gpuGetDeviceCount failed`) out of log.txt.
 
-    It asks this variable when the first profiler starts; whoever sets it to another level gets that. An older torch
-    also warns at each profile that it keeps no events of the one before.
+    libkineto reads this variable when the first profiler starts; a level set by the user is kept. An older torch also
+    warns at each profile that it keeps no events of the one before.
     """
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")
     warnings.filterwarnings("ignore", message="Warning: Profiler clears events", category=UserWarning)
@@ -54,7 +54,7 @@ def say(*lines: str) -> None:
 
 
 def start_line(cell: Cell, device: torch.device, images: Images, num_parameters: int) -> str:
-    """Say what is trained on what: the machine with its memory, the model with its parameters, the images."""
+    """Return the first lines: the machine with its memory, the model with its parameters, the images."""
     if device.type == "cuda":
         board = torch.cuda.get_device_properties(device)
         count = f"{cell.gpus} x " if cell.gpus > 1 else ""
@@ -68,19 +68,19 @@ def start_line(cell: Cell, device: torch.device, images: Images, num_parameters:
 
 
 def loaded_lines(rank: int, num_train: int, num_test: int) -> Iterator[str]:
-    """Say what a rank has loaded."""
+    """Return how many images a rank has loaded."""
     yield f"Rank {rank} loaded {num_train} samples (training)"
     yield f"Rank {rank} loaded {num_test} samples (test)"
 
 
 def batch_lines(cell: Cell, rows: Sequence[StepRow], num_batches: int, num_images: int) -> Iterator[str]:
-    """Say of every 100th batch of an epoch, and of its last: images seen, mean loss so far, learning rate.
+    """Return a line for every 100th batch of an epoch and for its last: images seen, mean loss so far, learning rate.
 
     Args:
-        cell: what is trained.
+        cell: the cell that is trained.
         rows: of the table `steps`, of one epoch.
-        num_batches: of a whole epoch; fewer rows are those of an epoch that broke off.
-        num_images: of the training set, of which whole batches are taken where the last one is dropped.
+        num_batches: of a whole epoch; there are fewer rows if the epoch was broken off.
+        num_images: of the training set; if the last batch is dropped, only whole batches count.
     """
     seen, losses, total = 0, 0.0, min(num_images, num_batches * cell.global_batch_size)
     for i, row in enumerate(rows, 1):
@@ -97,7 +97,7 @@ def batch_lines(cell: Cell, rows: Sequence[StepRow], num_batches: int, num_image
 
 
 def epoch_lines(cell: Cell, epoch: EpochRow, num_test: int) -> Iterator[str]:
-    """Say what a finished epoch took and reached."""
+    """Return the lines of a finished epoch: its results and its seconds."""
     words = f"Epoch {epoch.epoch}/{cell.epochs}: training loss {epoch.train_loss:.4f}"
     if epoch.train_accuracy is not None:
         words += f", training accuracy {100 * epoch.train_accuracy:.2f}%"
@@ -110,12 +110,12 @@ def epoch_lines(cell: Cell, epoch: EpochRow, num_test: int) -> Iterator[str]:
 
 
 def evaluation_line(loss: float, accuracy: float, num_test: int) -> str:
-    """Say what an evaluation found: `Test loss: 0.2718, Accuracy: 9123/10000: 91.23%`."""
+    """Return the line of an evaluation: `Test loss: 0.2718, Accuracy: 9123/10000: 91.23%`."""
     return f"Test loss: {loss:.4f}, Accuracy: {round(accuracy * num_test)}/{num_test}: {accuracy:.2%}"
 
 
 def end_lines(measured: Measured, wall_time: WallTime) -> Iterator[str]:
-    """Say what a whole training reached."""
+    """Return the last lines: the results of the whole training."""
     if None not in values_of(measured.evaluation).values():
         yield from final_lines(measured.evaluation, measured.data.num_test_images)
     best = measured.best_epoch

@@ -1,4 +1,4 @@
-"""The course of the loss scale: steps that were skipped, how often the scale rose and fell, images that were wasted."""
+"""The course of the loss scale: skipped steps, how often the scale rose and fell, and wasted images."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ampbench.schema.steps import StepRow
 
 
 def loss_scaling(steps: Sequence[StepRow], blocks: Sequence[Block], final_scale: float | None) -> LossScaling:
-    """Condense the trajectory of the loss scale; what is about the scale is null without a scaler."""
+    """Condense the course of the loss scale; its columns are null without a scaler."""
     scaling = LossScaling(
         num_steps=len(steps),
         num_skipped=sum(block.num_skipped for block in blocks),

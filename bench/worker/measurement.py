@@ -1,4 +1,4 @@
-"""One cell under its instruments. Read `take` for the order of things; the rest serves it."""
+"""The measurement of one cell. `take` shows the order of its steps; the rest serves it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ampbench.bench.train.statuses import Diverged
 from ampbench.bench.train.training import Training
 from ampbench.bench.worker.board_watch import BoardWatch
 from ampbench.bench.worker.checkpoints import Checkpoints, NoCheckpoints
-from ampbench.bench.worker.divergence import idleness_of
+from ampbench.bench.worker.divergence import without_update
 from ampbench.bench.worker.dtype_check import fp32_errors_of, refuse_fp32_errors
 from ampbench.bench.worker.epochs import Epochs
 from ampbench.bench.worker.facts import data_of, network_of
@@ -31,16 +31,16 @@ from ampbench.bench.worker.timing import Report, Timing
 
 @dataclass(frozen=True, slots=True)
 class Beginning:
-    """From which the training of a cell can be begun once more."""
+    """What is needed to start the training of a cell again."""
 
     images: Images
     start: Mapping[str, Any] | None
-    """Of a training whose model is not made anew by a second call of its factory."""
+    """`Training.start`, where a second call of the model's factory does not build a new model."""
 
 
 @dataclass
 class Measurement:
-    """Of one cell; `outcome` is filled in as it is taken, so that an early end keeps what came before."""
+    """The measurement of one cell; `outcome` is filled step by step, so that an early end keeps earlier results."""
 
     cell: Cell
     protocol: MeasurementProtocol
@@ -48,9 +48,9 @@ class Measurement:
     report: Report
     checkpoints: Checkpoints | NoCheckpoints = field(default_factory=NoCheckpoints)
     board: InitVar[BoardWatch | None] = None
-    """Watches the GPU; None where there is none."""
+    """Samples the GPU; without a GPU it does nothing."""
     ranks: Ranks = ALONE
-    """Of which this is the first, where several GPUs train the cell."""
+    """This process is the first of them, where several GPUs train the cell."""
     outcome: Outcome = field(default_factory=Outcome)
     timing: Timing = field(init=False)
     beginning: Beginning | None = field(init=False, default=None)
@@ -63,9 +63,9 @@ class Measurement:
         """Load, build, train or time, take the untimed passes.
 
         Raises:
-            Diverged: the loss or the evaluation is not finite any more, or no step updated anything.
-            Throttled: the board held its clocks back for too long.
-            Unsupported: the device cannot do what the recipe asks.
+            Diverged: the loss or the evaluation is not finite, or no step updated a weight.
+            Throttled: the board's clocks were held down for too long.
+            Unsupported: the device does not support the recipe.
             ValueError: the data, the model or a checkpoint does not fit the cell.
             RuntimeError: matrix products or convolutions ran in another dtype than the recipe says.
         """
@@ -89,7 +89,7 @@ class Measurement:
         Passes(training, self.protocol, outcome, self.checkpoints.folder).take()
 
     def build(self) -> Training:
-        """Load the images and build the training, whose fp32 products are checked before any clock runs."""
+        """Load the images and build the training, and check fp32 matrix products and convolutions before any timing."""
         outcome, measured = self.outcome, self.outcome.measured
         self.report(phase="data")
         images = load_images(self.cell.data, self.cell.image_size)
@@ -109,19 +109,19 @@ class Measurement:
         return training
 
     def about(self, training: Training) -> str:
-        """Say what is trained on what, in a line."""
+        """Log the machine, the model and the images."""
         return start_line(self.cell, self.device, training.images, training.num_parameters)
 
     def time(self, training: Training) -> None:
-        """Step until the speed is known, over as many epochs as that takes."""
+        """Take steps until the speed is known, over as many epochs as needed."""
         Stepping(training, self.timing, self.outcome).run(0, num_steps=None)
-        self.timing.keep_peak()
-        if idle := idleness_of(self.outcome.traces.steps):
+        self.timing.update_peak()
+        if idle := without_update(self.outcome.traces.steps):
             self.outcome.measured.divergence, because = idle
             raise Diverged(because)
 
     @property
     def cell_as_run(self) -> Cell:
-        """The cell in the layout that its model could do with."""
+        """The cell in the layout in which it ran."""
         used = self.outcome.measured.layout.channels_last_used
         return self.cell if used is None else replace(self.cell, channels_last=used)

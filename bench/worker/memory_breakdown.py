@@ -1,7 +1,7 @@
-"""What a training's memory is made of: its static part by arithmetic, and a step's allocations one by one.
+"""The parts of a training's memory: its static part by arithmetic, and each allocation of a step.
 
-On a GPU from the history of torch's caching allocator, over a few warm steps; on a CPU from the profiler's memory
-events, over a second training that is built before its eyes.
+On a GPU the allocations come from the history of torch's caching allocator, over a few steps after warm-up; on a CPU
+from the profiler's memory events, over a second training that is built under the profiler.
 """
 
 from __future__ import annotations
@@ -25,35 +25,35 @@ from ampbench.schema.memory import DataMemory, StaticMemory
 from ampbench.schema.memory_history import AllocationRow, MemoryRow
 
 NUM_STEPS = 3
-"""Recorded: the state of the optimizer is there from the second one on."""
+"""Steps that are recorded: the optimizer has its state from the second one on."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Allocations:
-    """What the allocations of a few steps came to."""
+    """The allocations of a few steps, condensed."""
 
     memory: list[MemoryRow]
-    """The level over time."""
+    """The allocated memory over time."""
     holders: list[AllocationRow] = field(default_factory=list)
-    """Who held what when it was highest."""
+    """The allocations that were live at its peak."""
     allocator_peak_bytes: int | None = None
     largest_free_block_bytes: int | None = None
 
     @classmethod
     def of(cls, found: Digest) -> Allocations:
-        """Return those that a GPU's history tells of."""
+        """Return the allocations of a GPU's history."""
         largest = found.largest_free_block_bytes
         return cls(memory=list(found.timeline), holders=found.allocation_rows, largest_free_block_bytes=largest)
 
 
 def static_memory_of(training: Training) -> StaticMemory:
-    """Return the bytes that a training holds whatever its batch size. It must have stepped."""
+    """Return the bytes that a training holds for any batch size. It must have taken a step."""
     compute = DTYPES[training.cell.precision.compute]
     return static_memory(training.model, training.optimizer, compute=compute, kept=_kept(training))
 
 
 def data_memory_of(training: Training) -> DataMemory:
-    """Return what the images take on the device, and how often its allocator ran short."""
+    """Return the memory of the images on the device, and how often its allocator was short of memory."""
     tensors = _pixels_and_labels(training.images)
     return DataMemory(
         data_bytes=sum(x.nbytes for x in tensors if x.device.type == training.device.type),
@@ -65,7 +65,7 @@ def trace_memory(training: Training, pickle_path: Path | None) -> Allocations:
     """Follow every allocation of a few steps; on a GPU, write torch's own history to `pickle_path` too.
 
     Raises:
-        RuntimeError: memory does not suffice for it.
+        RuntimeError: there is not enough memory for it.
     """
     if training.device.type == "cuda":
         return Allocations.of(_record(training, pickle_path))
@@ -75,7 +75,7 @@ def trace_memory(training: Training, pickle_path: Path | None) -> Allocations:
 
 
 def trace_out_of_memory(cell: Cell, images: Images, device: torch.device) -> Allocations | None:
-    """Let a training on a GPU run out of memory once more, recorded. The one that did must have been let go."""
+    """Run a training on a GPU out of memory again, recorded. The first one must have been released before."""
     with suppress(RuntimeError), recording(device) as history:
         _built_and_stepped(cell, images, device)
     return Allocations.of(digest(history.snapshot)) if history.snapshot else None
@@ -104,8 +104,8 @@ def _by_category(training: Training) -> dict[str, list[Tensor]]:
 
 
 def _built_and_stepped(cell: Cell, images: Images, device: torch.device) -> Training:
-    training = Training(replace(cell, gpus=1, sync_batchnorm=False), images, device)  # one rank's share of a batch
-    next(training.endless_steps())  # as written, as in every process
+    training = Training(replace(cell, gpus=1, sync_batchnorm=False), images, device)  # one rank's part of a batch
+    next(training.endless_steps())  # not compiled, as the first step of every process
     training.compile()
     _step(training)
     return training
@@ -117,7 +117,7 @@ def _step(training: Training) -> None:
 
 
 def _kept(training: Training) -> list[Tensor]:
-    """Return what an update keeps beside the optimizer's state."""
+    """Return the tensors of the update besides the optimizer's state."""
     return training.master.lost if training.master else []
 
 

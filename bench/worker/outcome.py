@@ -1,7 +1,7 @@
-"""What has come of a cell so far: its columns, its traces, the time that went into it, and what did not work.
+"""The results of a cell so far: its columns, its traces, the time spent on it, and what failed.
 
-All of it is filled in as it is taken, so that an early end keeps what came before. A checkpoint carries it, so that a
-training that goes on lacks nothing.
+It is filled step by step, so that an early end keeps earlier results. A checkpoint contains it, so that a resumed
+training has all of them.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ T = TypeVar("T")
 
 @dataclass
 class Outcome:
-    """Of one cell."""
+    """The results of one cell."""
 
     measured: Measured = field(default_factory=Measured)
     traces: Traces = field(default_factory=Traces)
     stopwatch: Stopwatch = field(default_factory=Stopwatch)
     trained: bool = False
-    """Whether all that is timed has been: what comes after can spoil none of it."""
+    """Whether all timed steps are over: later errors change none of their results."""
 
     def attempt(self, what: str, work: Callable[[], T]) -> T | None:
-        """Return what may fail in any way, a model that ends the process included; None, and a note, if it does.
+        """Return the result of a call that may fail in any way, even by ending the process; if it fails, None.
 
         Raises:
-            Interrupted: a person wants the process to end.
+            Interrupted: the user ends the process.
         """
         try:
             return work()
@@ -48,7 +48,7 @@ class Outcome:
             return None
 
     def note_failure(self, what: str, error: BaseException) -> None:
-        """Add to the column `passes_failed` what there is none of, and why, in a line; the log gets it too."""
+        """Add to the column `passes_failed` what is missing and why, in a line, and print it to the log."""
         said = f"no {what}: {type(error).__name__}: {first_line(error)}"
         print(said, file=sys.stderr)
         before = self.measured.notes.passes_failed
@@ -66,7 +66,7 @@ class Outcome:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what an earlier process of the same training had measured."""
+        """Take over the results of an earlier process of the same training."""
         groups = typing.get_type_hints(Measured)
         self.measured = Measured(**{name: groups[name](**values) for name, values in state["measured"].items()})
         self.traces = Traces(**{table: [ROWS[table](**row) for row in rows] for table, rows in state["traces"].items()})

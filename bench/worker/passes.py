@@ -1,7 +1,7 @@
-"""The untimed passes: a few steps more, once the clock has stopped, each of which returns a group of columns.
+"""The untimed passes: a few more steps after the timed ones; each pass returns a group of columns.
 
-The kernels' dtypes can fail a cell. Nothing else here can: what does not work stays null, and the column
-`passes_failed` says why.
+A wrong dtype of a kernel fails the cell. Any other error here leaves columns null, and the column `passes_failed` has
+the reason.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ NO_SNAPSHOT = (
 
 @dataclass
 class Passes:
-    """Those that `[measure] passes` names, over a training whose timed steps are over."""
+    """The passes that `[measure] passes` names, on a training whose timed steps are over."""
 
     training: Training
     protocol: MeasurementProtocol
     outcome: Outcome
     folder: Path | None
-    """Of the run, for what is no table; None where there is none."""
+    """Folder of the run, for files that are not tables; None where there is none."""
 
     def take(self) -> None:
-        """Take them all, and put what they find into `outcome`.
+        """Take all passes, and put their results into `outcome`.
 
         Raises:
             RuntimeError: a kernel ran in another dtype than the recipe says.
@@ -58,7 +58,7 @@ class Passes:
             self.outcome.stopwatch.add(passes_s=time.perf_counter() - begun)
 
     def roofline(self) -> None:
-        """Count operations; measure the peak that they are held against, if that is asked for."""
+        """Count operations; measure the board's peak too, if the pass `roofline` is asked for."""
         training, measured, attempt = self.training, self.outcome.measured, self.outcome.attempt
         measured.operations = attempt("count of operations", lambda: operations_of(training)) or measured.operations
         asked = "roofline" in self.protocol.passes
@@ -73,7 +73,7 @@ class Passes:
         measured.utilisation = used or measured.utilisation
 
     def memory(self) -> None:
-        """Split the memory by arithmetic; follow allocations, if that is asked for."""
+        """Compute the parts of the memory; follow allocations too, if the pass `memory` is asked for."""
         training, measured, attempt = self.training, self.outcome.measured, self.outcome.attempt
         static = attempt("split of the memory", lambda: static_memory_of(training))
         measured.static_memory = static or measured.static_memory
@@ -97,12 +97,12 @@ class Passes:
 
     def predicted_peak_bytes(self) -> int:
         """Predict the peak of a step, as `--plan --memory` does."""
-        from ampbench.bench.worker.prediction import predict_peak_bytes  # brings torch.distributed
+        from ampbench.bench.worker.prediction import predict_peak_bytes  # imports torch.distributed
 
         return predict_peak_bytes(self.training.cell, self.training.images.num_classes)
 
     def profile(self) -> None:
-        """Profile a few steps: on a GPU for the dtypes of its kernels, and for what a step waits for."""
+        """Profile a few steps, for what a step waits for and, on a GPU, for the dtypes of its kernels."""
         training, measured, attempt = self.training, self.outcome.measured, self.outcome.attempt
         gpu = training.device.type == "cuda"
         if not gpu and "phases" not in self.protocol.passes:

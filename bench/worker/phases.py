@@ -1,7 +1,7 @@
-"""Where a step's time goes: data, forward, backward, update. Marks in the stream of a few steps that nobody times.
+"""The time of a step's phases, data, forward, backward and update, from marks in the stream of a few untimed steps.
 
-The step function is the one that was timed. What marks its phases is the scaler that it is given: its `scale` stands
-where forward ends, its `step` where backward does.
+The step function is the one that was timed. It gets a scaler that marks the phases: `scale` is called where forward
+ends, `step` where backward ends.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ENOUGH_S = 1.0
 
 
 class MarkingScaler:
-    """Stands in for a scaler, does what it does, and marks where its calls come."""
+    """Replaces a scaler: forwards its calls, and marks where they come."""
 
     def __init__(self, scaler: Scaler, mark: Callable[[], None]) -> None:
         self.scaler = scaler
@@ -44,7 +44,7 @@ class MarkingScaler:
         return self.scaler.step(optimizer)
 
     def __getattr__(self, name: str) -> Any:
-        """Mark nothing else: the end of the step is marked by whoever took it."""
+        """Mark nothing else: the caller of the step marks its end."""
         return getattr(self.scaler, name)
 
 
@@ -52,10 +52,10 @@ def time_phases(training: Training) -> StepPhases:
     """Train for 2 to 10 steps, about a second, and return the median of each phase, on the device's clock.
 
     Raises:
-        ValueError: a batch is computed in parts, whose phases take turns.
+        ValueError: a batch is computed in parts, whose phases alternate.
     """
     if training.cell.accumulation > 1:
-        raise ValueError("a batch is computed in parts, whose phases take turns")
+        raise ValueError("a batch is computed in parts, whose phases alternate")
     taken: list[list[Mark]] = []
     marks: list[Mark] = []
 
@@ -79,7 +79,7 @@ def time_phases(training: Training) -> StepPhases:
 
 
 def device_seconds(work: Callable[[], object], device: torch.device) -> float:
-    """Do something and return how long the device took for it."""
+    """Call `work` and return how long the device took for it."""
     begin = Mark.now(device)
     work()
     return begin.device_s_until(Mark.now(device))

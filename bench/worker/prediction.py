@@ -1,8 +1,8 @@
-"""How much memory a step of a cell will take, without taking it: two steps of fake tensors, which have only shapes.
+"""Predict the memory of a cell's step without running it: two steps of fake tensors, which have only shapes.
 
     echo '[CELL, ...]' | python -m bench.worker.prediction      a line of JSON for each cell of `Cell.to_json()`
 
-It orders and annotates cells. It skips none: only an observed out-of-memory does.
+The prediction orders and annotates cells. It skips none; only an observed out-of-memory error does.
 """
 
 from __future__ import annotations
@@ -34,31 +34,31 @@ from ampbench.bench.train.step import step_of
 from ampbench.path import step_aside
 
 CPU = torch.device("cpu")
-"""Fake tensors of a GPU would need its driver. Autocast keeps the same policy for products on both."""
+"""Fake tensors on a GPU would need its driver. Autocast has the same policy for matrix products on both."""
 
 NUM_STEPS = 2
-"""Adam's moments are there from the second step on."""
+"""Adam's moments exist from the second step on."""
 
 
 def predict_peak_bytes(cell: Cell, num_classes: int = 10) -> int:
-    """Return the most bytes that weights, gradients, optimizer state, activations and temporaries take at once.
+    """Return the peak in bytes of weights, gradients, optimizer state, activations and temporaries together.
 
-    Not in it: the data set, the kernels' workspaces, what the allocator rounds up and what CUDA itself takes. A
-    fused optimizer is predicted as one that goes weight by weight, since neither keeps copies; fp8 as bf16.
+    It does not include the data set, the kernels' workspaces, the allocator's rounding and CUDA's own memory. A fused
+    optimizer is predicted like one that updates weight by weight, since neither keeps copies; fp8 like bf16.
 
     Raises:
         RuntimeError, ValueError, NotImplementedError: the network cannot be run on shapes alone.
     """
     if cell.compile != "none":
-        raise ValueError("compiled kernels keep other activations than the network as written")
+        raise ValueError("compiled kernels keep other activations than the network without the compiler")
     before = torch.get_default_dtype()
     torch.set_default_dtype(DTYPES[cell.precision.weights])  # a fake module cannot be cast
     try:
         with FakeTensorMode():
             model = build_model(cell, num_classes)
-            model.train()  # a model's own may return nothing
+            model.train()  # a model's own train() may return nothing
             return _predicted(model, cell, num_classes)
-    except Exception:  # it may be of several dtypes, or have to see its first images
+    except Exception:  # a network of several dtypes, or one that has to see its first images
         torch.set_default_dtype(before)
         with on_shapes(lambda: _cast(build_model(cell, num_classes), cell), partial(_see, cell)) as (model, _):
             return _predicted(model, cell, num_classes)
@@ -78,7 +78,7 @@ def _predicted(model: nn.Module, cell: Cell, num_classes: int) -> int:
     y_N = torch.zeros(cell.batch_size, dtype=torch.int64)
     step, tracker = step_of(cell.accumulation), MemTracker()
     for weight in model.parameters():
-        if not weight.requires_grad:  # torch's tracker wants to hear of a gradient that will never come
+        if not weight.requires_grad:  # else torch's tracker waits for a gradient that never comes
             none = RemovableHandle(OrderedDict())
             tracker._param_to_grad_hook_handles[weight] = (none, none)
     tracker.track_external(model, optimizer, x_NCHW, y_N)
@@ -86,7 +86,7 @@ def _predicted(model: nn.Module, cell: Cell, num_classes: int) -> int:
         for _ in range(NUM_STEPS):
             step(
                 model,
-                x_NCHW.detach(),  # a model may want its gradient
+                x_NCHW.detach(),  # a model may need its gradient
                 y_N,
                 loss_fn=Criterion(model, replace(cell, accumulation=1), num_classes),
                 optimizer=optimizer,
@@ -112,7 +112,7 @@ def _autocast(cell: Cell) -> torch.autocast:
 
 
 def main() -> None:
-    """Predict every cell that stdin lists. What a model prints, from C too, goes to stderr, apart from the answers."""
+    """Predict every cell that stdin lists. What a model prints, also from C, goes to stderr."""
     step_aside()
     cells = json.load(sys.stdin)
     sys.stdout.flush()
@@ -122,7 +122,7 @@ def main() -> None:
         said: dict[str, Any]
         try:
             said = {"bytes": predict_peak_bytes(Cell.from_json(plain))}
-        except (Exception, SystemExit) as e:  # of a network of one's own, anything
+        except (Exception, SystemExit) as e:  # the user's own network may raise anything
             said = {"because": f"{type(e).__name__}: {(str(e).strip().splitlines() or ['no message'])[0]}"}
         print(json.dumps(said), file=answers, flush=True)
 

@@ -1,4 +1,4 @@
-"""Images decoded in a process of its own, so that they cost a cell neither time nor memory."""
+"""Images are decoded in a separate process, so that this costs a cell neither time nor memory."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from ampbench.bench.store.image_cache import place_of
 from ampbench.bench.train.images import prepare_images
 
 NETWORK_S = 60.0
-"""That a server may be silent in a download: by default a dead network is waited for as long as it likes."""
+"""Timeout of a download: by default a dead network is waited for without a limit."""
 
 
 def prepare_for_launcher(data: str, image_size: int, board: Board, messages: Connection) -> None:
-    """Entry of a forked process: decode a data set, and say how far it is and how it ended.
+    """Entry of a forked process: decode a data set, and report its progress and its result.
 
-    Its messages are tables with `done` and `of` (images of a folder), `holder` (of the board that it waits for), or, at
-    the end, `because`: None, or why the data cannot be used. The CPU is held meanwhile, as by a cell.
+    Its messages are dictionaries with `done` and `of` (images of a folder), with `holder` (of the board that it waits
+    for) or, at the end, with `because`: None, or why the data cannot be used. It holds the CPU's lock, like a cell.
     """
     os.setsid()
     die_with_parent()
@@ -61,9 +61,9 @@ def _hold_and_prepare(data: str, image_size: int, board: Board, messages: Connec
 
 
 def prepare_apart(data: str, image_size: int) -> None:
-    """Decode a data set in a copy of this process unless it is there; what is wrong with it is said when it is loaded.
+    """Decode a data set in a forked process unless it is in the cache; errors are raised when it is loaded.
 
-    The launcher has done it before the first cell, but the data may have changed since.
+    The launcher did this before the first cell, but the data may have changed since.
     """
     with suppress(ValueError):
         if not place_of(data, image_size).is_ready:
@@ -80,8 +80,8 @@ def _prepare_quietly(data: str, image_size: int) -> None:
 def die_with_parent() -> None:
     """Kill this process and all it started when the launcher ends, however it ends.
 
-    PR_SET_PDEATHSIG would not do: the parent in the kernel's eyes is the fork server, and that lives for as
-    long as a worker holds the pipe it listens on.
+    PR_SET_PDEATHSIG is not enough: for the kernel the parent is the fork server, which lives as long as a worker holds
+    the pipe on which it listens.
     """
     parent = parent_process()
     assert parent is not None, "a forked process has a parent"

@@ -1,4 +1,4 @@
-"""What belongs to the process of a worker: the GPUs that it sees, its threads, a limit of memory, its interrupts."""
+"""Settings of a worker's process: the GPUs that it sees, its threads, a limit of memory, its interrupts."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from ampbench.bench.worker.cuda import start_cuda
 
 
 def prepare_process(run: Run, rank: int = 0) -> torch.device:
-    """Set all of it, and return the device of a rank. CUDA is not touched before.
+    """Set all of them, and return the device of a rank. CUDA must not be used before.
 
-    Ranks share the cores, and see each other's GPUs, as NCCL wants it.
+    Ranks share the cores, and see each other's GPUs, which NCCL requires.
     """
     _tell_interrupts_apart()
     board, sharing = run.board, run.board.num_sharing * run.cell.gpus
@@ -36,7 +36,7 @@ def prepare_process(run: Run, rank: int = 0) -> torch.device:
 
 
 def _tell_interrupts_apart() -> None:
-    """Let Ctrl-C end a worker that was started by hand; where the launcher answers it, SIGINT is ignored here."""
+    """Let Ctrl-C end a worker that was started by hand; if a launcher handles it, SIGINT is ignored here."""
 
     def interrupt(*_: object) -> None:
         raise Interrupted

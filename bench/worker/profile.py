@@ -17,20 +17,20 @@ from ampbench.schema.speed import Speed
 from ampbench.schema.work import Bound, StepPhases
 
 PROFILED_STEPS = 3
-"""Taken under the profiler, after one that is not: a GPU that has idled has a low clock."""
+"""Steps under the profiler, after one that is not: an idle GPU has a low clock."""
 
 
 def profile_steps(training: Training) -> dict[str, float]:
-    """Take a step, then a few under the profiler; return the median seconds of every kernel or operator in one."""
+    """Take a step, then a few under the profiler; return the median seconds of every kernel or operator per step."""
     steps = training.endless_steps()
     next(steps)
     return typical([profile_step(training, steps) for _ in range(PROFILED_STEPS)])
 
 
 def profile_step(training: Training, steps: Iterator[Step]) -> dict[str, float]:
-    """Take the next step under the profiler; return seconds by CUDA kernel, or by operator itself on a CPU.
+    """Take the next step under the profiler; return seconds by CUDA kernel, or by operator alone on a CPU.
 
-    Without NCCL's kernels: they run beside the others, and spin while they wait for another rank.
+    NCCL's kernels are left out: they run beside the others, and spin while they wait for another rank.
     """
     cuda = training.device.type == "cuda"
     with torch.profiler.profile(activities=[ProfilerActivity.CUDA if cuda else ProfilerActivity.CPU]) as profile:
@@ -43,7 +43,7 @@ def profile_step(training: Training, steps: Iterator[Step]) -> dict[str, float]:
 
 
 def typical(steps: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Return the median seconds of every kernel or operator over a few steps: one interruption may outlast a step."""
+    """Return the median seconds of every kernel or operator over a few steps: an interruption may outlast a step."""
     names = dict.fromkeys(name for step in steps for name in step)
     return {name: statistics.median(step.get(name, 0.0) for step in steps) for name in names}
 
@@ -54,8 +54,8 @@ def bound_by(times: Mapping[str, float], speed: Speed, phases: StepPhases, *, gp
     Args:
         times: seconds of a step in each kernel (operator on a CPU), by its name.
         speed: of the timed steps.
-        phases: of a step; where they are not known, neither is the bound.
-        gpu: whether the times are of kernels.
+        phases: of a step; without them the bound is not known either.
+        gpu: whether the times are those of kernels.
     """
     total_s = sum(times.values())
     kernel_ms = 1e3 * total_s if gpu and times else None

@@ -1,7 +1,7 @@
-"""A cell on several GPUs: a rank on each, started and watched by torchrun's agent, in the place of a worker.
+"""A cell on several GPUs: one rank on each, started and supervised by torchrun's agent in the worker's process.
 
-Rank 0 is a worker like any other and writes the record. If a rank ends the cell instead, by a signal or an exception,
-the agent ends the others, and the record says which it was.
+Rank 0 measures the cell like any worker and writes the record. If a rank dies by a signal or an exception, the agent
+ends the others, and the record says which rank it was.
 """
 
 from __future__ import annotations
@@ -37,21 +37,21 @@ from ampbench.schema.identity import Ending, Start
 from ampbench.schema.traces import Traces
 
 MOST_MINUTES = 1e6
-"""For a limit that a collective operation can take, where a cell has none."""
+"""Limit of a collective operation where a cell has no limit."""
 
 PR_SET_PDEATHSIG = 1
 
 Pipes = list[tuple[Connection, Connection]]
-"""For each follower, where it hears and where rank 0 speaks."""
+"""For each follower, the end from which it receives and the end to which rank 0 sends."""
 
 
 def run_ranks(run: Run, report: Report, waited_s: float) -> None:
-    """Run a cell on all its boards to its record. No other process of this one may use the boards meanwhile."""
+    """Run a cell on all its boards to its record. No other process may use the boards meanwhile."""
     before = run.recorded_ns
     begun_at = datetime.now(UTC)
     pipes: Pipes = [Pipe(duplex=False) for _ in range(run.cell.gpus - 1)]
     if not run.board.is_gpu:
-        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # else it looks up this machine's name
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # else gloo looks up this machine's name
     with tempfile.TemporaryDirectory() as folder:
         config = LaunchConfig(
             min_nodes=1,
@@ -63,11 +63,11 @@ def run_ranks(run: Run, report: Report, waited_s: float) -> None:
             local_addr="localhost",
             max_restarts=0,
             logs_specs=DefaultLogsSpecs(log_dir=folder),
-            # This process has loaded torch and done nothing with it, so on a CPU a copy of it is as good as new. Of
-            # GPUs the agent asks how many there are, after which no copy may use them.
+            # This process has imported torch and not used it, so on a CPU a fork of it is like a new process. With GPUs
+            # the agent counts them, after which no forked process can use them.
             start_method="spawn" if run.board.is_gpu else "fork",
         )
-        sys.path.insert(0, str(ROOT))  # a process that is spawned imports ours first, as the fork server does
+        sys.path.insert(0, str(ROOT))  # a spawned process finds our modules first, as the fork server does
         try:
             elastic_launch(config, run_rank)(run, report, waited_s, pipes, os.getpid())
         except ChildFailedError as e:
@@ -81,12 +81,12 @@ def run_ranks(run: Run, report: Report, waited_s: float) -> None:
 
 @record
 def run_rank(run: Run, report: Report, waited_s: float, pipes: Pipes, agent: int) -> None:
-    """Be one of the ranks, until the cell has its record."""
+    """Run one of the ranks, until the cell has its record."""
     step_aside()
     _die_with(agent)
     rank = int(os.environ["RANK"])
     device = prepare_process(run, rank)
-    minutes = min(run.budget.minutes_per_cell, MOST_MINUTES) + 60  # a rank that hangs ends by the launcher's deadline
+    minutes = min(run.budget.minutes_per_cell, MOST_MINUTES) + 60  # the launcher's deadline ends a rank that hangs
     dist.init_process_group("nccl" if run.board.is_gpu else "gloo", timeout=timedelta(minutes=minutes))
     if rank:
         hears, _ = pipes[rank - 1]
@@ -100,7 +100,7 @@ def run_rank(run: Run, report: Report, waited_s: float, pipes: Pipes, agent: int
 
 
 def _die_with(agent: int) -> None:
-    """Let the kernel kill this rank when the agent ends, however it ends; a signal to the agent is none to a rank."""
+    """Let the kernel kill this rank when the agent ends, however it ends; signals to the agent do not reach a rank."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != agent:
@@ -108,7 +108,7 @@ def _die_with(agent: int) -> None:
 
 
 def _ending(cell: Cell, rank: int, failure: ProcessFailure) -> Ending:
-    """Say in a status and in words how a rank failed."""
+    """Return status and reason of a failed rank."""
     if failure.exitcode < 0:
         hint = "; the kernel does this when memory runs out" if failure.exitcode == -signal.SIGKILL else ""
         because = f"rank {rank} was killed by {failure.signal_name()}{hint}; see log.txt"

@@ -29,7 +29,7 @@ def operations_of(training: Training) -> Operations:
     build = partial(_fp32_model, training)
     try:
         flops = count_flops(build, loss_of, shape)
-    except Exception:  # it may only have to see its first images
+    except Exception:  # perhaps it only has to see its first images
         with on_shapes(build, lambda model: model(torch.rand(2, *shape))) as (model, _):
             flops = count_flops(lambda: model, loss_of, shape, device="cpu")
     return Operations(forward_flops=flops.forward, backward_flops=flops.backward)
@@ -38,7 +38,7 @@ def operations_of(training: Training) -> Operations:
 def vendor_peak_of(training: Training) -> float | None:
     """Return the vendor's peak of the board in TFLOP/s, in the dtype that the recipe multiplies in.
 
-    None in fp8: its matrix products are in two dtypes, and no one of them is its peak.
+    None in fp8: its matrix products are in two dtypes, and neither alone gives its peak.
     """
     recipe, device = training.cell.precision, training.device
     gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
@@ -46,14 +46,14 @@ def vendor_peak_of(training: Training) -> float | None:
 
 
 def measured_peak_of(training: Training) -> float | None:
-    """Measure the peak of the board in TFLOP/s, likewise."""
+    """Measure the peak of the board in TFLOP/s, in the same dtype."""
     recipe, device = training.cell.precision, training.device
     seconds = partial(device_seconds, device=device)
     return None if recipe.fp8 else measured_peak_tflops(device, DTYPES[recipe.compute], seconds)
 
 
 def utilisation_of(operations: Operations, peaks: Peaks, speed: Speed, num_gpus: int) -> Utilisation:
-    """Return the operations a second of one board, and the share of its peaks; nulls where one is not known."""
+    """Return the operations per second of one board, and their share of its peaks; None where one is not known."""
     if speed.images_per_s is None or operations.forward_flops is None or operations.backward_flops is None:
         return Utilisation()
     flops, rate = operations.forward_flops + operations.backward_flops, speed.images_per_s / num_gpus

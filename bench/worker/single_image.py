@@ -1,4 +1,4 @@
-"""A batch of one image before BatchNorm, refused before the first update and not at the end of the first epoch."""
+"""Refuse a batch of one image for BatchNorm before the first update, not only at the end of the first epoch."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from ampbench.bench.train.training import Training
 
 @contextmanager
 def refused_single_images(training: Training) -> Iterator[None]:
-    """Context around a step that looks, where an epoch has a batch of one image, at what its BatchNorms would see.
+    """Context around a step: if an epoch has a batch of one image, it checks the inputs of every BatchNorm.
 
     Raises:
-        ValueError: one value a channel, whose deviation is none.
+        ValueError: a BatchNorm would get one value per channel, which has no standard deviation.
     """
     num_images = len(training.images.train_y_N)
     with ExitStack() as hooks:

@@ -27,7 +27,7 @@ class StepTrace:
         self._num_seen: list[int] = []
 
     def add(self, step: Step) -> None:
-        """Keep a step. Waits for nothing."""
+        """Add a step. Never waits."""
         self._num_images.append(step.num_images)
         self._losses.append(step.loss)
         if step.tally_2 is not None:
@@ -37,7 +37,7 @@ class StepTrace:
         self._num_seen.append(step.num_seen)
 
     def pack(self) -> None:
-        """Put the steps kept so far into one tensor. Waits for nothing."""
+        """Put the steps so far into one tensor. Never waits."""
         for loose, packed in (
             (self._losses, self._packed_losses),
             (self._tallies, self._packed_tallies),
@@ -48,7 +48,7 @@ class StepTrace:
                 loose.clear()
 
     def read(self, first_step: int, epoch: int) -> list[StepRow]:
-        """Return a row of `steps` for each, waiting for the device. Steps and epochs count from 1 in the rows."""
+        """Return a row of `steps` for each step; wait for the device. Steps and epochs count from 1 in the rows."""
         self.pack()
         losses = torch.cat(self._packed_losses).tolist() if self._packed_losses else []
         tallies = torch.cat(self._packed_tallies).tolist() if self._packed_tallies else [(None, None)] * len(losses)
@@ -71,7 +71,7 @@ class StepTrace:
         return rows
 
     def _accuracies(self) -> list[float | None]:
-        """Return the share of each step's own images that the network got right, by differences of running counts."""
+        """Return the share of each step's images that were classified correctly, by differences of running counts."""
         hits = torch.cat(self._packed_hits).tolist() if self._packed_hits else []
         if len(hits) < len(self._num_seen) or not all(self._num_seen):
             return [None] * len(self._num_seen)

@@ -1,4 +1,4 @@
-"""Steps under the clock: an epoch of a training, or as many as a timing takes."""
+"""Timed steps: an epoch of a training, or as many as a timing needs."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ from ampbench.bench.worker.timing import Timing
 
 @dataclass
 class Stepping:
-    """Takes the steps of one training in this process, with what comes before the first timed one: check and compiler.
+    """Takes the steps of one training in this process, with the dtype check and the compiler before the timed ones.
 
-    The steps and what they took go into `outcome`.
+    The steps and their time go into `outcome`.
     """
 
     training: Training
     timing: Timing
     outcome: Outcome
     resumed: bool = False
-    """Whether the training goes on from a checkpoint, and so in the layout that it began in."""
+    """Whether the training was resumed from a checkpoint; it then keeps its layout."""
     checked: bool = False
     """Whether the first step of this process has been taken, under the dtype check."""
     num_compiling: int = 0
-    """Steps taken since, in which the compiler worked."""
+    """Later steps in which the compiler worked."""
 
     def run(self, epoch: int, *, num_steps: int | None) -> list[float]:
-        """Step under the clock, to the end of the epoch or, without `num_steps`, until timing may stop.
+        """Take timed steps to the end of the epoch or, without `num_steps`, until timing may stop.
 
         Returns the loss of each step. Raises Diverged if one is not finite, or the loss scale collapsed.
         """
@@ -82,7 +82,7 @@ class Stepping:
         return [row.loss for row in rows]
 
     def compile(self, steps: Iterator[Step]) -> tuple[Step, float]:
-        """Take a step in which the compiler works; return it and how long it took. A clock of its own."""
+        """Take a step in which the compiler works; return it and its seconds, which are not in a block."""
         self.timing.report(phase="compiling")
         begun = time.perf_counter()
         if not self.num_compiling:

@@ -1,4 +1,4 @@
-"""The wall time of a cell by what it went into, over all processes that its training was resumed in."""
+"""The wall time of a cell by its parts, over all processes in which its training was resumed."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from ampbench.schema.speed import WallTime
 
 
 class Stopwatch:
-    """Adds up seconds. What a cell does not do has none, which is null in its row and not 0."""
+    """Adds up seconds. A part that a cell does not have is None, which is null in its row and not 0."""
 
     def __init__(self) -> None:
         self.started_s = time.perf_counter()
-        """When the cell began; earlier by the time of the processes before this one."""
+        """When the cell began; moved back by the time of the earlier processes."""
         self._so_far = WallTime()
 
     def start_training(self) -> None:
-        """Call all that was until now the start-up."""
+        """Record the time so far as start-up."""
         self._so_far = replace(self._so_far, startup_s=self.cell_s, train_s=0.0, num_resumes=0)
 
     def add(
@@ -30,7 +30,7 @@ class Stopwatch:
         checkpoint_s: float | None = None,
         passes_s: float | None = None,
     ) -> None:
-        """Add seconds to those that went into the same before."""
+        """Add seconds to the parts."""
         past = self._so_far
         self._so_far = replace(
             past,
@@ -43,23 +43,23 @@ class Stopwatch:
         )
 
     def resume(self, earlier: WallTime) -> None:
-        """Go on from where an earlier process stopped: the time until now is counted once, as its start-up was."""
+        """Continue from an earlier process: its start-up stays; the time of this one so far counts only in `cell_s`."""
         self.started_s -= earlier.cell_s or 0.0
         self._so_far = replace(earlier, num_resumes=(earlier.num_resumes or 0) + 1)
 
     @property
     def train_s(self) -> float:
-        """Of all steps but those in which the compiler worked."""
+        """Seconds of all steps except those in which the compiler worked."""
         return self._so_far.train_s or 0.0
 
     @property
     def cell_s(self) -> float:
-        """Since the first line of the first process."""
+        """Seconds since the first line of the first process."""
         return time.perf_counter() - self.started_s
 
     @property
     def wall_time(self) -> WallTime:
-        """What the record says of it."""
+        """The record's columns of wall time."""
         return replace(self._so_far, cell_s=self.cell_s)
 
 

@@ -1,4 +1,4 @@
-"""What a cell says of its steps, once they are over, in whatever way they ended."""
+"""The columns of a cell's steps, after their end, however they ended."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Summary:
     outcome: Outcome
 
     def write(self) -> None:
-        """Put all of it into `outcome`."""
+        """Put all groups into `outcome`."""
         measured, traces, attempt = self.outcome.measured, self.outcome.traces, self.outcome.attempt
         attempt("last judgement of the blocks", self.timing.stop)
         measured.stopping = self.timing.stopping
@@ -40,31 +40,31 @@ class Summary:
         traces.board = attempt("samples of the board", lambda: self.timing.board.rows(since_s)) or traces.board
 
     def speed(self) -> Speed:
-        """Of the timed blocks."""
+        """Return the speed of the timed blocks."""
         blocks = self.timing.clock.blocks
         untimed = len(self.outcome.traces.steps) - sum(block.num_steps for block in blocks)
         return speed(blocks, self.training.cell, num_untimed_steps=untimed)
 
     def loss_scaling(self) -> LossScaling:
-        """Of all steps; the last scale is the final one only of what came to its end."""
+        """Return the loss scaling of all steps; there is a final loss scale only if the training ended."""
         factor = self.training.precision.scaler.factor
         scaling = loss_scaling(self.outcome.traces.steps, self.timing.clock.blocks, factor)
         return scaling if self.outcome.trained else replace(scaling, final_loss_scale=None)
 
     def memory_peaks(self) -> MemoryPeaks:
-        """Of the steps; a CUDA graph that is replayed asks the allocator for nothing, so its steady peak is unknown."""
+        """Return the peaks; a replayed CUDA graph does not use the allocator, so its steady peak is unknown."""
         replayed = self.training.cell.has_cuda_graphs and self.timing.device.type == "cuda"
         return replace(self.timing.peaks, steady_peak_bytes=None) if replayed else self.timing.peaks
 
     def board_state(self) -> BoardState:
-        """Of the board that was sampled; what several drew together is not known."""
+        """Return the state of the sampled board; the energy of several boards together is not known."""
         state = self.timing.board.columns(self.timing.clock.own_blocks)
         if self.training.cell.gpus > 1:
             return replace(state, joules_per_image=None, images_per_joule=None)
         return state
 
     def energy_to_accuracy(self) -> EnergyToAccuracy:
-        """Power times the training time until the target was reached."""
+        """Return power times the training time until the target was reached."""
         power_w, time_s = (
             self.outcome.measured.board_state.power_w,
             self.outcome.measured.best_epoch.time_to_accuracy_s,

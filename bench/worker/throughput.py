@@ -1,4 +1,4 @@
-"""The throughput of a cell: the median over the blocks that count, which `measure.clock.samples` chooses."""
+"""The throughput of a cell: the median over the valid blocks, which `measure.clock.samples` chooses."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def speed(blocks: Sequence[Block], cell: Cell, *, num_untimed_steps: int = 0) ->
     Args:
         blocks: of the whole training.
         cell: that was trained.
-        num_untimed_steps: in no block, as those of the dtype check and those in which the compiler worked.
+        num_untimed_steps: steps in no block, such as those of the dtype check and of the compiler.
     """
     warmup_steps = num_untimed_steps + sum(block.num_steps for block in blocks if not block.steady)
     timed = samples(blocks)
@@ -40,7 +40,7 @@ def speed(blocks: Sequence[Block], cell: Cell, *, num_untimed_steps: int = 0) ->
 
 
 def why_no_speed(blocks: Sequence[Block]) -> str:
-    """Say why no block is a timing sample."""
+    """Return why no block is a timing sample."""
     steady = [block for block in blocks if block.steady]
     if not steady:
         return f"none of {len(blocks)} blocks of steps came after warm-up: take more steps"
@@ -49,18 +49,18 @@ def why_no_speed(blocks: Sequence[Block]) -> str:
         skipped, num_steps = (sum(getattr(b, key) for b in steady) for key in ("num_skipped", "num_steps"))
         return (
             f"the scaler skipped {skipped:.0f} of {num_steps} steps after warm-up, and {with_skips} of {len(steady)} "
-            "blocks have one: a skipped step is no update, so its time is none"
+            "blocks have one: a skipped step does not update, so its time is no sample"
         )
     return f"none of {len(steady)} blocks after warm-up counts, in the last one: {steady[-1].invalid}"
 
 
 def wall_images_per_s(blocks: Sequence[Block]) -> float | None:
-    """Return the images of blocks over their wall time; None for an epoch that had only the first step."""
+    """Return the images of blocks over their wall time; None without blocks, as in an epoch of one step."""
     return sum(b.num_images for b in blocks) / sum(b.wall_s for b in blocks) if blocks else None
 
 
 def block_rows(blocks: Sequence[Block]) -> list[BlockRow]:
-    """Return the raw samples, warm-up included and marked."""
+    """Return the raw blocks; those of the warm-up are marked."""
     return [
         BlockRow(
             block=i,

@@ -1,6 +1,6 @@
-"""The clock of a session: which blocks are samples, when warm-up is over, and when it has been timed for long enough.
+"""The timing of a cell: which blocks are samples, when warm-up is over, and when timing may stop.
 
-Everything is decided at the borders of blocks, from what is known there without a wait.
+Everything is decided at the borders of blocks, from values that are known there without a wait.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from ampbench.schema.memory import MemoryPeaks
 from ampbench.schema.speed import Stopping
 
 Report = Callable[..., None]
-"""Tells whoever watches, by keyword: phase, epoch, loss, num_correct, num_seen, learning_rate, images_per_s …"""
+"""Reports progress by keyword: phase, epoch, loss, num_correct, num_seen, learning_rate, images_per_s …"""
 
 WARMUP_SHARE = 0.5
-"""Of a training's steps: warm-up is called over there, steady or not, so that samples are left."""
+"""Share of a training's steps after which warm-up ends, steady or not, so that steps are left for samples."""
 
 MAX_BLOCK_SHARE = 0.1
-"""Of a training's steps: the longest block, so that a short training holds several. No block spans two epochs."""
+"""Longest block as a share of a training's steps, so that a short training has several. No block spans two epochs."""
 
 
 @dataclass
@@ -44,38 +44,38 @@ class Timing:
     peaks: MemoryPeaks = field(default_factory=MemoryPeaks)
     stopping: Stopping = field(default_factory=Stopping)
     num_steps: int | None = None
-    """Of the whole training; None where only the speed is asked for."""
+    """Steps of the whole training; None where only the speed is measured."""
     num_own_steps: int | None = None
-    """Of these, the steps of this process: fewer where it goes on from a checkpoint."""
+    """Those of them that this process takes: fewer after a resume."""
     num_allocations: int = 0
     """The allocator's requests to the device up to the last border."""
     num_judged: int = 0
-    """Blocks of this process of which it is known whether the board spoilt them: a border looks at the new ones."""
+    """Blocks of this process whose validity has been judged: a border judges only the new ones."""
     evaluated: bool = False
-    """Whether the allocator's cache also holds an evaluation's batches, which are not the training's."""
+    """Whether the allocator's cache also holds an evaluation's batches, which do not belong to the training."""
 
     def __post_init__(self) -> None:
         self.clock = BlockClock(self.device, block_s=self.protocol.block_ms / 1e3)
         self.memory = memory_of(self.device)
 
     def start(self) -> MemoryPeaks:
-        """Start watching the board, and return the memory before anything was loaded."""
+        """Start sampling the board, and return the memory before anything is loaded."""
         self.board.start()
         self.memory.reset_peak()
         self.peaks = MemoryPeaks(memory_instrument=self.memory.instrument, baseline_bytes=self.memory.peak_bytes())
         return self.peaks
 
     def expect(self, num_steps: int, steps_per_epoch: int) -> None:
-        """Time a training of so many steps, to its end."""
+        """Prepare to time a whole training of `num_steps`."""
         self.num_steps = self.num_own_steps = num_steps
         self.clock.max_steps = max(1, min(steps_per_epoch, int(MAX_BLOCK_SHARE * num_steps)))
 
     def at_border(self, **facts: Any) -> bool:
-        """Look at the blocks so far, and tell of the last one; return whether stepping should stop. Waits for nothing.
+        """Judge the blocks so far, and report the last one; return whether stepping should stop. Never waits.
 
-        On a device that has the next block queued, the last one is the one before it.
+        On a GPU the last block is the one before the block that was just queued.
         """
-        self.board.look()
+        self.board.take_samples()
         blocks = self.clock.blocks
         if not blocks:
             return False
@@ -87,7 +87,7 @@ class Timing:
         if not math.isfinite(blocks[-1].last_loss):
             return True
         if self.clock.warming_up:
-            self.look_at_warmup()
+            self.check_warmup()
         elif self.num_steps is None:
             self.stopping = replace(self.stopping, timing_stop=self.why_stop())
             return self.stopping.timing_stop is not None
@@ -96,46 +96,46 @@ class Timing:
     def why_stop(self) -> str | None:
         """Return why timing may stop now, or None to go on.
 
-        What the board spoilt is timed again, for as long once more as a timing may take.
+        Invalid blocks are timed again, for at most the time that a timing may take.
 
         Raises:
-            Throttled: that did not help either.
+            Throttled: most blocks are invalid after that.
         """
         self.judge(first=self.num_judged)
         timed = [block for block in self.clock.blocks if block.steady]
-        spoilt = [block for block in timed if block.invalid]
-        spoilt_s = sum(block.wall_s for block in spoilt)
+        invalid = [block for block in timed if block.invalid]
+        invalid_s = sum(block.wall_s for block in invalid)
         because = why_stop(
             [block.images_per_s for block in samples(timed)],
             target_ci=self.protocol.target_ci,
-            timed_s=sum(block.wall_s for block in timed) - spoilt_s,
+            timed_s=sum(block.wall_s for block in timed) - invalid_s,
             max_timing_s=self.protocol.max_timing_s,
         )
-        if because is None and spoilt_s >= self.protocol.max_timing_s:
-            if 2 * len(spoilt) > len(timed):
+        if because is None and invalid_s >= self.protocol.max_timing_s:
+            if 2 * len(invalid) > len(timed):
                 raise Throttled(
-                    f"{len(spoilt)} of {len(timed)} blocks do not count, in the last one: {spoilt[-1].invalid}; "
+                    f"{len(invalid)} of {len(timed)} blocks do not count, in the last one: {invalid[-1].invalid}; "
                     "let the board cool, or free it, and run again with --again throttled"
                 )
             return "capped"
         return because
 
     def stop(self) -> None:
-        """Stop watching the board, and judge the blocks by all of it."""
+        """Stop sampling the board, and judge the blocks by all samples."""
         self.board.stop()
         self.judge()
 
     def judge(self, first: int = 0) -> None:
-        """Mark the blocks of this process, from the `first` on, that the board spoilt."""
+        """Mark the blocks of this process, from `first` on, that the state of the board makes invalid."""
         judged = self.board.judged(self.clock.own_blocks, first)
         self.clock.blocks[len(self.clock.blocks) - len(judged) :] = judged
         self.num_judged = len(self.clock.own_blocks)
 
-    def look_at_warmup(self) -> None:
-        """End warm-up when the speed is flat and the last block was undisturbed, or when a cap is reached.
+    def check_warmup(self) -> None:
+        """End warm-up when the speed is steady and the last block was undisturbed, or when a limit is reached.
 
-        Undisturbed: the scaler skipped no step, the allocator asked the device for no memory, as it does while cuDNN
-        tries its algorithms, and the board's clock did not drift.
+        Undisturbed means that the scaler skipped no step, that the allocator requested no memory from the device, as it
+        does while cuDNN tries its algorithms, and that the board's clock did not drift.
         """
         blocks = self.clock.own_blocks
         settled = [block for block in blocks if not block.calibrating]
@@ -148,14 +148,14 @@ class Timing:
         num_steps = sum(block.num_steps for block in blocks)
         too_many = self.num_own_steps is not None and num_steps >= WARMUP_SHARE * self.num_own_steps
         if steady or too_long or too_many:
-            self.keep_peak()
+            self.update_peak()
             self.memory.reset_peak()
             self.clock.warming_up = False
             self.stopping = replace(self.stopping, warmup_steady=steady)
             self.report(phase="timing" if self.num_steps is None else "training")
 
-    def keep_peak(self) -> None:
-        """Take in the memory peak of the steps just run."""
+    def update_peak(self) -> None:
+        """Update the memory peaks with those of the last steps."""
         peak, peaks = self.memory.peak_bytes(), self.peaks
         if self.clock.warming_up:
             self.peaks = replace(peaks, startup_peak_bytes=max(peaks.startup_peak_bytes or 0, peak))

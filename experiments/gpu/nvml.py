@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from ampbench.bench.machine.board_state.questions import PROCESSES, QUESTIONS
 from ampbench.bench.machine.discovery import find_boards
-from ampbench.bench.machine.nvml import Nvml, Silent, Unanswered
+from ampbench.bench.machine.nvml import Nvml, Unanswered, Unavailable
 from ampbench.bench.plan.packages import advice
 from ampbench.bench.store.atomic import replacing
 
@@ -89,7 +89,7 @@ def main(out: Path) -> int:
 if __name__ == "__main__":
     try:
         sys.exit(main(Path(sys.argv[1])))
-    except Silent as e:
+    except Unavailable as e:
         sys.exit(str(e))
     except KeyboardInterrupt:
         sys.exit(f"stopped; the answers so far are in {sys.argv[1]}")

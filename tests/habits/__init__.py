@@ -1,1 +1,1 @@
-"""Models in the ways that people write them, and what a cell of each has to end as. Add yours to a file of its kind."""
+"""Models as people write them, and the status in which a cell of each must end. Add yours to the file of its kind."""

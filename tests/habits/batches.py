@@ -1,4 +1,4 @@
-"""Where BatchNorm stands, and what it sees of a batch of one image."""
+"""Models with BatchNorm at different places, and what it gets from a batch of one image."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.habits.ending import Net
 
 
 class NormAtTheEnd(Net):
-    """One value a channel: after pooling."""
+    """One value per channel, after pooling."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -21,7 +21,7 @@ class NormAtTheEnd(Net):
 
 
 class NormAtTheEndFrozen(NormAtTheEnd):
-    """Kept in evaluation, as in fine-tuning."""
+    """BatchNorm stays in evaluation mode, as in fine-tuning."""
 
     def train(self, mode: bool = True) -> Any:
         super().train(mode)

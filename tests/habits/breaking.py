@@ -1,4 +1,4 @@
-"""Models whose numbers break where nobody looks."""
+"""Models whose numbers become infinite or NaN in places that are easily missed."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class _Burst(torch.autograd.Function):
 
 
 class NoFiniteGradientAtTimes(Net):
-    """In every second step."""
+    """Not finite in every second step."""
 
     num_calls = 0
 
@@ -45,7 +45,7 @@ class NoFiniteGradientAtTimes(Net):
 
 
 class NanInEvaluation(Net):
-    """A statistic that was never gathered: 0 / 0, in evaluation only."""
+    """A statistic that was never updated: 0 / 0, in evaluation only."""
 
     def __init__(self) -> None:
         super().__init__()

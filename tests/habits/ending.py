@@ -22,7 +22,7 @@ CPU = torch.device("cpu")
 
 
 class Net(nn.Module):
-    """Convolution, BatchNorm, linear: learns the digits to some 90 % in an epoch."""
+    """Convolution, BatchNorm, linear: learns the digits to about 90 % in an epoch."""
 
     input_shape = (3, 16, 16)
     num_classes = 10
@@ -54,7 +54,7 @@ def measurement_of(cell: Cell, folder: Path | None = None, **measure: Any) -> Me
 def end(
     model: type[nn.Module] | str, recipe: str = "fp32", measure: dict[str, Any] | None = None, **fields: Any
 ) -> Any:
-    """Return the row of a cell with its status, as a worker leaves it."""
+    """Return the row of a cell with its status, as a worker writes it."""
     torch.backends.mkldnn.enabled = True
     measurement = measurement_of(cell_of(model, recipe, **fields), **measure or {})
     ending = ending_of(measurement)

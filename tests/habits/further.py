@@ -1,4 +1,4 @@
-"""More models as people write them; most of them learn what a loop of the user's own would teach them, bit for bit."""
+"""More models as people write them; most of them end bit for bit as in a training loop of the user."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class WeightedLoss(Net):
 
 
 class WeightedCriterion(Net):
-    """The same under another name, called by its loss."""
+    """The same layer under another name, called by its loss."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -65,7 +65,7 @@ class AllFrozen(Net):
 
 
 class OfTwoDtypes(Net):
-    """Weights that say their dtype themselves."""
+    """Weights that set their dtype themselves."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ class OfTwoDtypes(Net):
 
 
 class Prints(Net):
-    """Talks, from Python and past it."""
+    """Prints, from Python and from C."""
 
     def __init__(self) -> None:
         super().__init__()

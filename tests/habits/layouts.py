@@ -1,4 +1,4 @@
-"""Models that NHWC, or an override without a return, would break."""
+"""Models that fail in NHWC, or with an override that returns nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Losses that a model brings along, and what it returns to them."""
+"""Losses that a model has of its own, and the outputs that they get."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class DeepSupervision(Net):
 
 
 class StoresItsLoss(Net):
-    """`loss` is what it was last, and no function."""
+    """`loss` is the last value of the loss, not a function."""
 
     def __init__(self) -> None:
         super().__init__()

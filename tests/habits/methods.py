@@ -1,4 +1,4 @@
-"""Methods that a model brings along: margins, centres, mixed images, penalties, an optimizer, a teacher."""
+"""Methods that a model has of its own: margins, centres, mixed images, penalties, an optimizer, a teacher."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ class OwnOptimizer(Net):
 
 
 class Teacher(Net):
-    """A copy of its first layer follows it, moved inside forward."""
+    """A copy of its first layer follows it, updated inside forward."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -135,7 +135,7 @@ class Teacher(Net):
 
 
 class ReentrantOnImages(Net):
-    """The older checkpointing, over all layers, so that the images must want a gradient; and it writes over them."""
+    """The older checkpointing, over all layers, so that the images must require a gradient; and it overwrites them."""
 
     def forward(self, x_NCHW: Tensor) -> Any:
         x_NCHW = x_NCHW.add_(0.5).relu_().requires_grad_()

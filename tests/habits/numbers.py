@@ -1,4 +1,4 @@
-"""Complex numbers, float64 beside fp32, and operators that 16 bits have not."""
+"""Complex numbers, float64 beside fp32, and operators that do not exist in 16 bits."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Fp32ByHand(Net):
 
 
 class QR(Net):
-    """Linear algebra, of which 16 bits have little."""
+    """Linear algebra, of which little exists in 16 bits."""
 
     def forward(self, x_NCHW: Tensor) -> Any:
         q, _ = torch.linalg.qr(self.linear.weight.mT)

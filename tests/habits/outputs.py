@@ -1,4 +1,4 @@
-"""What models return, and losses that they bring."""
+"""What models return, and losses of their own."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Pair(NamedTuple):
 
 
 class AsNamedTuple(Net):
-    """Whose first element are not the logits."""
+    """A tuple whose first element is not the logits."""
 
     def forward(self, x_NCHW: Tensor) -> Any:
         features = self.features(x_NCHW)
@@ -47,7 +47,7 @@ class AsNamedTuple(Net):
 
 @dataclass(frozen=True)
 class Output:
-    """As Hugging Face's ModelOutput: a loss that nobody asked for, then logits."""
+    """As Hugging Face's ModelOutput: a loss that was not asked for, then logits."""
 
     loss: Tensor | None
     logits: Tensor
@@ -173,7 +173,7 @@ class LossAsNumber(Net):
 
 
 class CountingLoss(SumLoss):
-    """Keeps how often it was asked, as a running statistic of a loss does."""
+    """Counts its calls, like a running statistic of a loss."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -81,7 +81,7 @@ class InThreadUnderAutocast(Recurrent):
 
 
 class Cells(Recurrent):
-    """A cell, called by hand for each row."""
+    """A recurrent cell, called for each row."""
 
     def __init__(self) -> None:
         super().__init__()

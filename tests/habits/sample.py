@@ -1,4 +1,4 @@
-"""Models as people write them, a handful of habits each; all of them learn the digits."""
+"""Models as people write them, each with a few habits; all of them learn the digits."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class OwnBackward(Net):
 
 
 class Lazy(FromFirstInput, Net):
-    """Sizes that the first images tell."""
+    """Sizes that depend on the first images."""
 
 
 class DrawsByItself(Net):
@@ -109,7 +109,7 @@ class Locked(Net):
 
 
 class LateBuffers(Net):
-    """A buffer that appears in the first forward pass, and one that is another tensor after each."""
+    """A buffer that is made in the first forward pass, and one that is replaced in every forward pass."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -180,7 +180,7 @@ class CallsItself(Net):
 
 
 class OwnState(Net):
-    """Overrides its state to carry more."""
+    """Overrides its state to contain more."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -206,7 +206,7 @@ class MoreArguments(Net):
 
 
 def sequential() -> nn.Module:
-    """A factory that returns layers, with what it has to say as attributes."""
+    """A factory that returns layers, with its settings as attributes."""
     model = nn.Sequential(
         nn.Conv2d(3, 8, 3, padding=1),
         nn.BatchNorm2d(8),
@@ -241,7 +241,7 @@ class LateLayer(Net):
 
 
 class ByNumpy(Net):
-    """Leaves torch in the middle."""
+    """Computes outside torch in the middle."""
 
     def forward(self, x_NCHW: Tensor) -> Any:
         mean = float(x_NCHW.detach().cpu().numpy().mean())

@@ -1,4 +1,4 @@
-"""A last batch of one image is known before the training."""
+"""A last batch of one image is found before the training."""
 
 from __future__ import annotations
 

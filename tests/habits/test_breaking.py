@@ -14,7 +14,7 @@ def test_a_training_that_updated_nothing_is_none_and_names_step_and_layer() -> N
     row = end(breaking.NoFiniteGradient, "fp16_amp_scaled")
     assert row["status"] == "diverged"
     assert "the loss scaler skipped every one of the 22 steps, so no weight was updated" in row["because"]
-    assert "penalty went non-finite first: its gradient at step 22" in row["because"]
+    assert "penalty was the first to be non-finite: its gradient at step 22" in row["because"]
     assert (row["diverged_step"], row["diverged_layer"], row["diverged_in"]) == (22, "penalty", "backward")
     assert row["test_accuracy"] is None
 

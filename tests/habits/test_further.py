@@ -1,4 +1,4 @@
-"""What a harness adds to a training is nothing: the numbers are those of a loop that its author would write."""
+"""The harness does not change a training: the numbers are those of a loop that its author would write."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Counts and predictions of models that see their first images before they are whole, and of frozen ones."""
+"""Counts and predictions of models that are complete only after their first images, and of frozen ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""NHWC where a model can do with it, NCHW where not, from the same start; and methods that return nothing."""
+"""NHWC where a model supports it, NCHW where not, from the same start; and methods that return nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Numbers that are not real and not fp32 stay what they are, or the recipe that cannot hold them is `unsupported`."""
+"""Numbers that are not real or not fp32 keep their dtype, or a recipe that does not support them is `unsupported`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a model may return and what its loss may be; where that does not fit, a line before the first update."""
+"""What a model may return and what its loss may be; anything else is refused in one line before the first update."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The check of dtypes sees recurrent layers and attention in whatever way they run."""
+"""The dtype check sees recurrent layers and attention, however they run."""
 
 from __future__ import annotations
 

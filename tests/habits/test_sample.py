@@ -1,4 +1,4 @@
-"""Each of the sample is `ok` with the numbers that it should have, or ends in one line that says what to do."""
+"""Each model of the sample is `ok` with the right numbers, or ends with one line that says what to do."""
 
 from __future__ import annotations
 

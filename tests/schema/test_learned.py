@@ -1,4 +1,4 @@
-"""Trainings that learned nothing, swing or lose what they had are told from healthy ones, by their curves."""
+"""Trainings that learned nothing, swing or lose what they learned are distinguished from good ones by their curves."""
 
 from __future__ import annotations
 

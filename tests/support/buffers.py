@@ -1,4 +1,4 @@
-"""Models whose buffers come late, grow, are replaced or are none at all; `stateful` lists them with the others."""
+"""Models whose buffers are made late, grow, are replaced or are not registered; `stateful` lists them too."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.support.tiny import Net
 
 
 class LateBuffer(Net):
-    """Its grid is there from the first forward pass on, with a dropout drawn beside it."""
+    """Its grid is made in the first forward pass, with a dropout drawn beside it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -94,7 +94,7 @@ class Masked(Net):
 
 
 class Versioned(Net):
-    """Wants to know of which version a state is, as torchvision's MNASNet does."""
+    """Needs to know the version of a state, as torchvision's MNASNet does."""
 
     _version = 2
 

@@ -30,7 +30,7 @@ MACHINE = Machine(machine="Distant GPU", driver="1.0", torch="9.9", python="3.99
 
 @dataclass(frozen=True, kw_only=True)
 class Distant:
-    """Ends each cell as it is told to, by its seed; there is no process, no lock and no GPU."""
+    """Ends each cell in the given way, by its seed; there is no process, no lock and no GPU."""
 
     endings: Mapping[int, tuple[Status, str | None]]
     """Seed -> status and because."""
@@ -44,7 +44,7 @@ class Distant:
         return Boards(used=(BOARD,))
 
     def notes(self, boards: Boards) -> Sequence[str]:
-        """Say where it is."""
+        """Return its place."""
         self.calls.append("notes")
         return [f"{boards.used[0].name} is far away"]
 
@@ -53,7 +53,7 @@ class Distant:
         return self.machine
 
     def refuse(self, boards: Boards) -> None:
-        """Refuse what it was told to refuse."""
+        """Refuse the given cells."""
         self.calls.append("refuse")
         if self.refused:
             raise RequestError(self.refused)

@@ -1,4 +1,4 @@
-"""Models that misbehave where nothing of the measurement is: named in experiments as tests.support.ending:NAME."""
+"""Models that fail outside the measured steps: named in experiments as tests.support.ending:NAME."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.tiny import Net
 
 
 class NoMeta(Net):
-    """Knows two kinds of devices, and the count of operations runs on a third."""
+    """Supports two kinds of devices; the count of operations runs on a third."""
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         assert x_NCHW.device.type in ("cpu", "cuda")
@@ -19,11 +19,11 @@ class NoMeta(Net):
 
 
 class _Stop(BaseException):
-    """No Exception."""
+    """A BaseException that is not an Exception."""
 
 
 class ExitsLater(Net):
-    """Ends the process in a step after the last timed one, or in the count of operations, as it is told."""
+    """Ends the process in a step after the last timed one, or in the count of operations, as its argument says."""
 
     ending: type[BaseException] = SystemExit
 

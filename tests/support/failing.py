@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 
 class Tiny(nn.Module):
-    """A linear classifier of every eighth pixel; trains in no time."""
+    """A linear classifier of every eighth pixel; trains very fast."""
 
     input_shape = (3, 32, 32)
     num_classes = 10
@@ -43,7 +43,7 @@ class Killed(Tiny):
 
 
 class Hungry(Tiny):
-    """Takes a gibibyte an image."""
+    """Takes one GiB per image."""
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         waste = torch.ones(len(x_NCHW) * 2**28, device=x_NCHW.device)
@@ -51,7 +51,7 @@ class Hungry(Tiny):
 
 
 class NoEngine(Tiny):
-    """Says what cuDNN's convolutions say where no algorithm has room for its workspace."""
+    """Raises cuDNN's error when no algorithm has memory for its workspace."""
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         raise RuntimeError("FIND was unable to find an engine to execute this computation")
@@ -66,7 +66,7 @@ class Slow(Tiny):
 
 
 class OwnLoss(Tiny):
-    """Brings its loss."""
+    """Has its own loss."""
 
     def loss(self, logits_NK: Tensor, y_N: Tensor) -> Tensor:
         assert logits_NK.dtype == torch.float32
@@ -74,11 +74,11 @@ class OwnLoss(Tiny):
 
 
 class Shapeless(nn.Module):
-    """Does not say its shapes."""
+    """Does not state its shapes."""
 
 
 class Wide(Tiny):
-    """Says another input shape than the data has."""
+    """States another input shape than the data has."""
 
     input_shape = (3, 224, 224)
 

@@ -16,7 +16,7 @@ from ampbench.schema.traces import ROWS, Traces
 
 
 def row_of(measurement: Measurement) -> dict[str, Any]:
-    """Return column -> value of all that is known; None where nothing is."""
+    """Return column -> value of a record; None where it is not known."""
     outcome = measurement.outcome
     outcome.measured.wall_time = outcome.stopwatch.wall_time
     return {name: value for group in values_of(outcome.measured).values() for name, value in values_of(group).items()}
@@ -37,7 +37,7 @@ def record_of(columns: Mapping[str, Any]) -> CellRecord:
 
 
 def traces_of(tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> Traces:
-    """Return traces with these rows; what they lack is None."""
+    """Return traces with these rows; missing columns are None."""
     made: dict[str, Any] = {}
     for table, rows in tables.items():
         lacking = dict.fromkeys(f.name for f in dataclasses.fields(ROWS[table]))

@@ -1,4 +1,4 @@
-"""Factories that set what belongs to the process; each is named in experiments as tests.support.meddling:NAME."""
+"""Factories that change settings of the process; each is named in experiments as tests.support.meddling:NAME."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def narrow() -> Net:
 
 
 def everything() -> Net:
-    """Set all that can be set, in the older way and in the newer."""
+    """Change every setting, in the older way and in the newer."""
     torch.set_num_threads(3)
     torch.set_grad_enabled(False)
     torch.set_autocast_enabled("cpu", True)
@@ -66,7 +66,7 @@ def switching() -> Net:
 
 
 class Lazy(FromFirstInput, Net):
-    """A net of such layers, with a dropout."""
+    """A network of such layers, with a dropout."""
 
 
 class LateWeight(Net):

@@ -1,4 +1,4 @@
-"""Results as an older version of ampbench wrote them: made of today's by giving columns their former names."""
+"""Results as an older version of ampbench wrote them: today's results, with the former names of columns."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def age(path: Path, table: str) -> None:
 
 
 def age_results(results: Path) -> None:
-    """Give all files of a folder of results the names of version 1, and let its stamp know them."""
+    """Give all files of a folder of results the names of version 1, and write them into its stamp."""
     for path, table in list(files_of(results)):
         age(path, table)
     stamp = Folder(path=results).stamp()
@@ -56,6 +56,6 @@ def age_results(results: Path) -> None:
 
 
 def declare(path: Path, version: int) -> None:
-    """Let a file say that its columns are of a version."""
+    """Write into a file that its columns are of a version."""
     rows = pq.read_table(path)
     pq.write_table(rows.replace_schema_metadata({KEY: str(version).encode()}), path)

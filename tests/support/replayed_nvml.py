@@ -1,6 +1,6 @@
-"""A fake NVML that replays a trace: one row of what a board was doing for every 50 ms of a clock that only tests move.
+"""A fake NVML that replays a trace: one row of a board's state for every 50 ms of a clock that only tests advance.
 
-A value that is an error is raised, as pynvml would; a row that is one stands for a board that answers nothing.
+A value that is an error is raised, as pynvml would; a row that is an error is a board that does not answer.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ Trace = list[Row]
 
 
 def board(num_rows: int, **changes: Any) -> Trace:
-    """A board that does not change; an energy that is not given is power's, from 1 MJ on."""
+    """A constant board; without a given energy, it is that of the power, from 1 MJ on."""
     row = H200 | changes
     if row["energy_mj"] is not None:
         return [dict(row) for _ in range(num_rows)]
@@ -52,25 +52,25 @@ def board(num_rows: int, **changes: Any) -> Trace:
 
 
 def changed(trace: Trace, rows: slice, **changes: Any) -> Trace:
-    """The same board with other values in some rows."""
+    """The same trace with other values in some rows."""
     chosen = set(range(*rows.indices(len(trace))))
     return [row | changes if i in chosen else row for i, row in enumerate(trace)]
 
 
 def throttled(num_rows: int, rows: slice) -> Trace:
-    """A board that slows down to 60 % for some rows, and says so."""
+    """A board that slows down to 60 % for some rows, and reports it."""
     slowdown = pynvml.nvmlClocksEventReasonHwSlowdown | pynvml.nvmlClocksEventReasonHwThermalSlowdown
     return changed(board(num_rows), rows, sm_clock_mhz=1053, reasons=slowdown, temperature_c=90)
 
 
 def mig(num_rows: int) -> Trace:
-    """A slice: memory and processes are its own, all else is the whole board's and not told."""
+    """A MIG slice: memory and processes are its own; the rest belongs to the whole board and is not reported."""
     told = ("used_bytes", "processes")
     return [H200 | {field: NOT_SUPPORTED for field in H200 if field not in told} for _ in range(num_rows)]
 
 
 def lost(num_rows: int, first: int) -> Trace:
-    """A board that falls off the bus."""
+    """A board that is lost from the bus."""
     return changed(board(num_rows), slice(first, None), **dict.fromkeys(H200, LOST))
 
 
@@ -157,7 +157,7 @@ class ReplayedNvml:
 def replay(
     trace: Trace, *, nvml: ReplayedNvml | None = None, own_pids: Sequence[int] = (OWN_PID,)
 ) -> list[BoardSample]:
-    """What a sampler would have seen: a sample for every row, the first at 0 s."""
+    """The samples of a trace: one for every row, the first at 0 s."""
     nvml = nvml or ReplayedNvml(trace)
     reader = BoardReader(UUID, own_pids, nvml, nvml.now_s)
     samples = []

@@ -41,7 +41,7 @@ def finish(folder: Folder, plan: Plan, count: int) -> None:
 
 
 def spoil(path: Path, how: str) -> None:
-    """Damage a file in one of the ways in which files are damaged."""
+    """Damage a file in one of the ways of `DAMAGES`."""
     content = path.read_bytes()
     if how == "deleted":
         path.unlink()

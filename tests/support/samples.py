@@ -12,7 +12,7 @@ CPU = torch.device("cpu")
 
 
 COUNT = 10_000
-"""Images of a statistic; a law holds where its p-value is above 0.001, by a seed that stays."""
+"""Number of images of a statistic; a test passes if its p-value is above 0.001, with a fixed seed."""
 
 
 MEAN, STD = (0.49, 0.48, 0.44), (0.2, 0.19, 0.21)

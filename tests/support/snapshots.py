@@ -1,4 +1,4 @@
-"""Histories of the allocator made by hand, in torch's format, whose true answers are known.
+"""Histories of the allocator made by hand, in torch's format, whose true results are known.
 
 `python -m tests.support.snapshots` writes the fixture.
 """
@@ -44,7 +44,7 @@ BATCH = stack("bench/train/augment.py:60 __call__", "bench/train/training.py:140
 
 
 class Allocator:
-    """Hands out addresses, takes them back, and writes down what torch would."""
+    """Allocates and frees addresses, and records the same events as torch."""
 
     def __init__(self) -> None:
         self.trace: list[dict[str, Any]] = []
@@ -62,7 +62,7 @@ class Allocator:
         )
 
     def before(self, size: int) -> int:
-        """Allocate without a record: it lived before the recording."""
+        """Allocate without an event: the block was live before the recording."""
         address = self.address()
         self.blocks[address] = (size, [])
         return address
@@ -110,9 +110,9 @@ WEIGHT, BIAS, MOMENTUM, ACTIVATION, CAST, WORK, GRADIENT = 4096, 64, 4096, 9000,
 
 
 def steps(num_steps: int = 2, *, fails: bool = False) -> tuple[Allocator, dict[int, str]]:
-    """Return an allocator that saw a few steps of a net under autocast, and what its tensors are at the end.
+    """Return an allocator after a few steps of a network under autocast, and its tensors at the end.
 
-    Each step zeroes the gradient of the one before and runs two layers, forward and backward; the fullest moment is
+    Each step zeroes the gradient of the one before and runs two layers, forward and backward; the peak is
     in the backward pass. With `fails`, a further forward pass runs out of memory.
     """
     memory = Allocator()

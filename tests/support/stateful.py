@@ -1,6 +1,6 @@
-"""Models that hold more than weights and say so late: each is named in experiments as tests.support.stateful:NAME.
+"""Models whose state is more than their weights: each is named in experiments as tests.support.stateful:NAME.
 
-Every one of them computes with what it holds, so that a state that is not put back, or not kept, changes the losses.
+Every one of them computes with what it holds, so that a state that is not restored, or not saved, changes the losses.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from tests.support.tiny import Net
 
 
 class Counting(Net):
-    """Counts its calls, in itself, in its class and in a variable of its module, and goes by the counts."""
+    """Counts its calls, in itself, in its class and in a variable of its module, and computes with the counts."""
 
     shared = 0
 
@@ -103,7 +103,7 @@ class Drawing(Net):
 
 
 class Containers(Net):
-    """Keeps its past in a deque, a dictionary, a set and an array."""
+    """Keeps past values in a deque, a dictionary, a set and an array."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -122,7 +122,7 @@ class Containers(Net):
 
 
 class Locked(Net):
-    """Holds a lock, of which there is no copy."""
+    """Holds a lock, which cannot be copied."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -145,7 +145,7 @@ class Lambda(Net):
 
 
 class MakesItsOwn(Net):
-    """Makes all it holds in its first training step: generators, an array, an object, tensors that are one."""
+    """Makes its state in its first training step: generators, an array, an object, tensors that are one."""
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         if self.training and not hasattr(self, "torchs"):
@@ -170,7 +170,7 @@ class MakesItsOwn(Net):
 
 
 class HalfUsedUp(Net):
-    """Goes through an iterator, and nobody can say how far it has come."""
+    """Advances an iterator, whose position cannot be read."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -198,4 +198,4 @@ RESTORED = (
     Masked,
     Versioned,
 )
-"""Of which a look can put everything back."""
+"""Models whose whole state a numerics sample can restore."""

@@ -1,4 +1,4 @@
-"""A small net with all that a state can hide in, for tests of training: in experiments tests.support.tiny:Net."""
+"""A small network with every kind of state, for tests of training: in experiments tests.support.tiny:Net."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class NoGradient(Net):
 
 
 class LooksAtValues(Net):
-    """Goes one way or another by what it computes, so that shapes alone do not say what it does."""
+    """Chooses a branch by the values that it computes, so that it cannot be run on shapes alone."""
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         logits_NK = super().forward(x_NCHW)
@@ -125,7 +125,7 @@ class BreaksBackward(BreaksForward):
 
 
 class Tupled(BreaksForward):
-    """An LSTM, whose output is a tuple, overflows after 5 steps; what is read of it comes later."""
+    """An LSTM, whose output is a tuple, overflows after 5 steps; the part of it that is used comes later."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -172,7 +172,7 @@ SHARED: list[BreaksForward] = []
 
 
 def shared() -> BreaksForward:
-    """Return the one network that it returned before."""
+    """Return the same network at every call."""
     if not SHARED:
         SHARED.append(BreaksForward())
     return SHARED[0]

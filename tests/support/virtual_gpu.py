@@ -1,6 +1,6 @@
-"""A GPU in a time of its own: the numbers are the CPU's, the stream, its events, its power and its kernels are played.
+"""A GPU with its own time: the CPU computes the numbers; stream, events, power and kernels are simulated.
 
-A session believes that it is on a CUDA device. What it should measure is known: how long the device takes for a step,
+The measurement takes it for a CUDA device. What it should measure is known: how long the device takes for a step,
 how far the CPU queues ahead, what the board draws at work and at rest.
 """
 
@@ -51,7 +51,7 @@ class VirtualGpu:
     """Of every step on the device, in order."""
 
     def perf_counter(self) -> float:
-        """Return the time; a microsecond passes with every look, so that no loop waits for ever."""
+        """Return the time; every call advances it by a microsecond, so that no loop waits for ever."""
         self.now_s += 1e-6
         return self.now_s
 
@@ -97,9 +97,9 @@ class Event:
 
 
 class Sampler:
-    """As the process that samples: 20 samples a second up to now."""
+    """Replaces the sampling process: 20 samples a second up to now."""
 
-    why_silent = None
+    why_no_samples = None
 
     def __init__(self, gpu: VirtualGpu) -> None:
         self.gpu, self.next_s = gpu, gpu.now_s
@@ -119,7 +119,7 @@ class Sampler:
 
 
 class OnStream(Training):
-    """Trains on the CPU, and queues as much for the device."""
+    """Trains on the CPU, and queues the same steps for the device."""
 
     def __init__(self, gpu: VirtualGpu, cell: Cell, images: Any, device: torch.device, *ranks: Any) -> None:
         super().__init__(cell, images, torch.device("cpu"), *ranks)
@@ -156,7 +156,7 @@ def measurement_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Measurement:
     """Return a measurement that is about to measure a cell on this GPU, whose steps launch these kernels."""
-    torch.utils._device._device_constructors()  # which torch.empty is one of; asked before another stands in its place
+    torch.utils._device._device_constructors()  # torch.empty is one of them; read before it is replaced
     unpinned = torch.empty
     monkeypatch.setattr(time, "perf_counter", gpu.perf_counter)
     monkeypatch.setattr(time, "sleep", gpu.sleep)

@@ -8,7 +8,7 @@ from contextlib import closing
 from typing import Any
 
 from ampbench.bench.machine.board_state.questions import PROCESSES, QUESTIONS, Question
-from ampbench.bench.machine.nvml import Nvml, Silent, Unanswered
+from ampbench.bench.machine.nvml import Nvml, Unanswered, Unavailable
 from ampbench.schema.board import BoardSample
 
 
@@ -23,10 +23,10 @@ class BoardReader:
         own_pids: the processes that are measured on this board.
         library: replaces NVML's bindings in tests.
         now_s: replaces the clock in tests.
-        kin_pids: processes that are not foreign either, such as the parent of `own_pids`; their memory is not counted.
+        related_pids: processes that are not foreign either, such as the parent of `own_pids`; never counted.
 
     Raises:
-        Silent: there are no bindings, no driver or no such board.
+        Unavailable: there are no bindings, no driver or no such board.
     """
 
     def __init__(
@@ -35,16 +35,16 @@ class BoardReader:
         own_pids: Collection[int],
         library: Any = None,
         now_s: Callable[[], float] = time.perf_counter,
-        kin_pids: Collection[int] = (),
+        related_pids: Collection[int] = (),
     ) -> None:
         self._nvml = Nvml(library)
         self._own_pids = frozenset(own_pids)
-        self._kin_pids = frozenset(kin_pids) - self._own_pids
+        self._kin_pids = frozenset(related_pids) - self._own_pids
         self._now_s = now_s
         self._given_up: set[Question] = set()
         try:
             self._handle = self._nvml.handle_of(board_id)
-        except Silent:
+        except Unavailable:
             self.close()
             raise
 
@@ -85,7 +85,7 @@ class BoardReader:
         unlisted = num_contexts - (len(processes) - len(foreign))
         named = []
         for process in foreign:
-            name = self._nvml.ask_if_told("nvmlSystemGetProcessName", process.pid)
+            name = self._nvml.ask_or_none("nvmlSystemGetProcessName", process.pid)
             if name is None and unlisted > 0:
                 unlisted -= 1
             else:
@@ -117,7 +117,7 @@ def foreign_processes(
     """
     try:
         reader = BoardReader(board_id, own_pids, library)
-    except Silent:
+    except Unavailable:
         return None
     with closing(reader):
         return reader.foreign_processes(num_contexts)

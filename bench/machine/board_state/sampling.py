@@ -25,19 +25,19 @@ from typing import Any
 
 from ampbench.bench.machine.board_state.line import encoded
 from ampbench.bench.machine.board_state.reader import BoardReader
-from ampbench.bench.machine.nvml import Silent
+from ampbench.bench.machine.nvml import Unavailable
 
 PERIOD_S = 0.05
 """20 Hz. A board's power sensor is updated every 20 to 100 ms (Yang et al., 2024, see energy.py)."""
 
-KIN = "beside"
+RELATED = "beside"
 """Separates, in the command line, the processes that are measured from those that are only not foreign."""
 
 
-def sampling_command(board_id: str, own_pids: Collection[int], kin_pids: Collection[int] = ()) -> list[str]:
+def sampling_command(board_id: str, own_pids: Collection[int], related_pids: Collection[int] = ()) -> list[str]:
     """Return the command line of the sampling process; it runs in the repository's root."""
-    kin = [KIN, *map(str, kin_pids)] if kin_pids else []
-    return [sys.executable, "-m", "ampbench.bench.machine.board_state", board_id, *map(str, own_pids), *kin]
+    related = [RELATED, *map(str, related_pids)] if related_pids else []
+    return [sys.executable, "-m", "ampbench.bench.machine.board_state", board_id, *map(str, own_pids), *related]
 
 
 def next_tick_s(begun_s: float, now_s: float) -> float:
@@ -50,16 +50,14 @@ def next_tick_s(begun_s: float, now_s: float) -> float:
 
 def main(arguments: Sequence[str], library: Any = None) -> None:
     """Sample the board `arguments[0]` for the processes that follow; the module's docstring defines the protocol."""
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # Ctrl-C goes to the whole process group: the worker decides when this process ends
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group: the worker ends this process
     stdin, stdout, parent = sys.stdin.fileno(), sys.stdout.fileno(), os.getppid()
     try:
         board_id, *words = arguments
-        border = words.index(KIN) if KIN in words else len(words)
-        own, kin = (frozenset(map(int, pids)) for pids in (words[:border], words[border + 1 :]))
-        reader = BoardReader(board_id, own, library, kin_pids=kin)
-    except Silent as e:
+        border = words.index(RELATED) if RELATED in words else len(words)
+        own, related = (frozenset(map(int, pids)) for pids in (words[:border], words[border + 1 :]))
+        reader = BoardReader(board_id, own, library, related_pids=related)
+    except Unavailable as e:
         print(json.dumps(str(e)), flush=True)
         return
     begun_s, unsent, asked_to_stop = time.perf_counter(), b"", False

@@ -30,7 +30,7 @@ MADE_BY = (
     (r":forward$", ACTIVATIONS),
     (r":(backward|_engine_run_backward)$", BACKWARD),
 )
-"""Pattern of `file:function` -> purpose of an allocation: the innermost frame that matches a row, and its first row."""
+"""Pattern of `file:function` -> purpose of an allocation. The innermost frame that matches any row decides."""
 FREED_BY = ((r":zero_grad$", GRADIENTS), (r"/torch/amp/autocast_mode\.py:__exit__$", AUTOCAST_CACHE))
 """The same for the stack that freed it."""
 CUBLAS_FRAME = re.compile(r"getNewWorkspace|getCUDABlasLtWorkspace|getCurrentCUDABlasHandle|[cC]ublasLtWorkspace")

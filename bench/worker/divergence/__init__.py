@@ -1,4 +1,4 @@
-"""Trainings that are none: a loss that is not finite, a loss scale that collapsed, no step that updated anything."""
+"""Trainings that diverged: the loss is not finite, the loss scale collapsed, or no step updated a weight."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from ampbench.schema.precision import Divergence
 from ampbench.schema.steps import StepRow
 
 LEAST_SCALE = torch.finfo(torch.float32).tiny
-"""The smallest loss scale with all bits of an fp32 number, 2^-126: one below it scales a loss of 1 to 0 or near it."""
+"""The smallest normal fp32 number, 2^-126: a smaller loss scale turns a loss of 1 into 0 or nearly 0."""
 
 Found = tuple[Divergence, str]
-"""Where a training broke, and how, in words."""
+"""Where a training diverged, and how, in words."""
 
 
 def divergence_of(steps: Sequence[StepRow]) -> Found | None:
-    """Return the first of these steps that broke: its loss is not finite, or its loss scale is as good as zero.
+    """Return the first of these steps that diverged: its loss is not finite, or its loss scale is practically zero.
 
-    A loss scale gets there by halving with every step, without finding a finite gradient.
+    A loss scale gets there by being halved at every step, because no gradient is finite.
     """
     for step in steps:
         place = f"at step {step.step} (epoch {step.epoch})"
@@ -42,21 +42,21 @@ def divergence_of(steps: Sequence[StepRow]) -> Found | None:
     return None
 
 
-def idleness_of(steps: Sequence[StepRow]) -> Found | None:
-    """Return that the scaler skipped every step of a training that is over, so that no weight was ever updated."""
+def without_update(steps: Sequence[StepRow]) -> Found | None:
+    """Return that the scaler skipped every step of a finished training, so that no weight was updated; else None."""
     if not steps or not all(step.skipped for step in steps):
         return None
     last = steps[-1]
     return Divergence(diverged_step=last.step), (
         f"the loss scaler skipped every one of the {len(steps)} steps, so no weight was updated: gradients were "
-        f"not finite, at last at a loss scale of {last.loss_scale_factor:.3g} at step {last.step}"
+        f"not finite, in the end at a loss scale of {last.loss_scale_factor:.3g} at step {last.step}"
     )
 
 
 def broken_evaluation(training: Training, said: str, epoch: int) -> Found:
-    """Return how a training ends whose evaluation after an epoch, from 1, is not finite; find the layer once more."""
+    """Return the divergence in an evaluation after an epoch, from 1; evaluate again to find the layer."""
     layer = None
-    if training.cell.gpus == 1:  # the others have left
+    if training.cell.gpus == 1:  # the other ranks do not take part
         with watching(training.model) as events, suppress(Diverged):
             training.evaluate()
         layer = events[0][0] if events else None
@@ -75,21 +75,21 @@ def first_layer(
     max_s: float,
     start: Mapping[str, Any] | None = None,
 ) -> Found:
-    """Find the layer of a training that diverged which went first, by a replay of `max_s` at most if it is not known.
+    """Find the layer that diverged first, by a replay of at most `max_s` if it is not known.
 
     Args:
-        cell: that diverged, in the layout that it ran in.
+        cell: the cell that diverged, in the layout in which it ran.
         images: its data.
         device: that it ran on.
         saved: a checkpoint to start from; None replays from the seed.
-        found: what is known of where it broke.
+        found: what is known of the divergence.
         max_s: give up after so many seconds.
-        start: of a training whose model is not made anew, `Training.start`.
+        start: `Training.start`, where a second call of the model's factory does not build a new model.
     """
     if found.diverged_in == "evaluation":
         layer = found.diverged_layer
-        return found, f"{layer}'s output went non-finite first" if layer else "every layer's output was finite"
-    assert found.diverged_step is not None, "a training that diverged did so at a step"
+        return found, f"{layer}'s output was the first to be non-finite" if layer else "every layer's output was finite"
+    assert found.diverged_step is not None, "a divergence has a step"
     finding = first_non_finite(
         cell,
         images,

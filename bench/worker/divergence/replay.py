@@ -1,8 +1,8 @@
-"""Which layer went non-finite first: a diverged training is replayed under hooks, to the step that broke it.
+"""Which layer was non-finite first: a diverged training is replayed under hooks, up to the step that diverged.
 
-Nothing watches for this while a training is timed. The replay starts from the last checkpoint, or from the seed, and
-is exact on a CPU, but for a compiled training, which is replayed as written; on a GPU atomics may move the break by a
-step or hide it.
+Nothing checks for this while a training is timed. The replay starts from the last checkpoint, or from the seed. On a
+CPU it is exact, except that a compiled training is replayed without the compiler. On a GPU, atomics may move the
+divergence by a step or hide it.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from ampbench.bench.train.outputs import tensors_of
 from ampbench.bench.train.training import Training
 
 LOSS = "the loss"
-"""In the place of a layer, where every layer's output was finite."""
+"""Stands for the layer where every layer's output was finite."""
 
 Event = tuple[str, str]
-"""A layer, and whether it was a tensor of its forward or of its backward pass that was not finite."""
+"""A layer, and the pass, forward or backward, in which one of its tensors was not finite."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The first number that was not finite."""
+    """The first tensor that was not finite."""
 
     step: int
     layer: str
@@ -39,9 +39,9 @@ class Finding:
 
     def __str__(self) -> str:
         if self.layer == LOSS:
-            return f"the loss went non-finite first, over finite outputs of all layers, at step {self.step}"
+            return f"the loss was the first to be non-finite, with finite outputs of all layers, at step {self.step}"
         what = {"forward": "output", "backward": "gradient", "update": "weights after the update"}[self.where]
-        return f"{self.layer} went non-finite first: its {what} at step {self.step}"
+        return f"{self.layer} was the first to be non-finite: its {what} at step {self.step}"
 
 
 def first_non_finite(
@@ -55,20 +55,20 @@ def first_non_finite(
     finite_loss: bool = False,
     start: Mapping[str, Any] | None = None,
 ) -> Finding | None:
-    """Replay a training, under hooks, until a step that is not finite breaks the loss or the weights.
+    """Replay a training under hooks, up to the step at which the loss or the weights are not finite.
 
-    A gradient that overflows under a loss scale is no finding while the scaler skips the step, and neither is an
-    infinity that a layer gives out on purpose, as a mask of attention is, while the loss and the update are finite.
+    Two things do not count: a gradient that overflows under a loss scale, if the scaler skips the step; and an infinity
+    that a layer returns on purpose, such as an attention mask, if the loss and the update are finite.
 
     Args:
-        cell: that diverged.
+        cell: the cell that diverged.
         images: its data.
         device: that it ran on.
-        saved: a checkpoint to start from; None, or weights in it that are broken already, replays from the seed.
-        last_step: at which the training was given up, from 1.
+        saved: a checkpoint to start from; None, or one whose weights are not finite, replays from the seed.
+        last_step: the step at which the training ended, from 1.
         max_s: give up after so many seconds.
-        finite_loss: it was given up because its gradients were not finite at any scale; those of `last_step` are found.
-        start: of a training whose model is not made anew, `Training.start`.
+        finite_loss: it ended because its gradients were not finite at any scale; then those of `last_step` count.
+        start: `Training.start`, where a second call of the model's factory does not build a new model.
 
     Returns:
         None if nothing was found up to `last_step` or within `max_s`.
@@ -130,7 +130,7 @@ def watching(model: nn.Module) -> Iterator[list[Event]]:
 
     handles = []
     for name, module in model.named_modules():
-        handles.append(module.register_forward_hook(watch_output(name or "the model")))  # its layers' come first
+        handles.append(module.register_forward_hook(watch_output(name or "the model")))  # its layers' events come first
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             layer = name.rpartition(".")[0] or name

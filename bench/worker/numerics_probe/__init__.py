@@ -1,4 +1,4 @@
-"""The numerics probe: samples of every layer in the course of a training, off the clock, and never its end."""
+"""The numerics probe: samples of every layer during a training, off the clock. Its errors never end the training."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ampbench.bench.worker.outcome import Outcome
 
 
 class NumericsProbe:
-    """Takes `[measure] numerics_samples` samples of a training, and puts what they find into `outcome`."""
+    """Takes `[measure] numerics_samples` samples of a training, and puts their results into `outcome`."""
 
     def __init__(self, training: Training, protocol: MeasurementProtocol, memory: Memory, outcome: Outcome) -> None:
         self.sampler = LayerSampler(training, activations=protocol.numerics_activations)
@@ -25,7 +25,7 @@ class NumericsProbe:
         self.outcome = outcome
 
     def take(self, *, epoch: int) -> None:
-        """Sample the layers after `epoch` epochs, if it is one of the epochs to do so."""
+        """Sample the layers after `epoch` epochs, if a sample is due then."""
         if not self.sampler.is_due(epoch, self.num_samples):
             return
         begun, outcome, training = time.perf_counter(), self.outcome, self.sampler.training
@@ -43,14 +43,14 @@ class NumericsProbe:
             layout = layout_after(training, e) if epoch == 0 and training.ranks.world_size == 1 else None
             if layout is None:
                 outcome.note_failure(f"sample of the layers after epoch {epoch}", e)
-                self.clear_away()
+                self.restore_memory()
                 return
         if layout:
             outcome.measured.layout = layout
             training.start_over(channels_last=False)
             self.take(epoch=epoch)
             return
-        self.clear_away()
+        self.restore_memory()
         outcome.traces.layers += sample.layers
         outcome.traces.exponents += sample.exponents
         if outcome.traces.steps:
@@ -58,8 +58,8 @@ class NumericsProbe:
             outcome.traces.steps[-1] = replace(last, headroom_bits=sample.headroom_bits)
         outcome.stopwatch.add(numerics_probe_s=time.perf_counter() - begun)
 
-    def clear_away(self) -> None:
-        """Leave the memory as a step does; where that fails the next step is a little slower."""
+    def restore_memory(self) -> None:
+        """Leave the memory as a step leaves it; if that fails, the next step is a little slower."""
         self.memory.release()
         self.outcome.attempt("warm-up after a sample", self.sampler.warm_up)
         self.memory.reset_peak()

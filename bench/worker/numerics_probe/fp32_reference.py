@@ -1,4 +1,4 @@
-"""The network of a training in strict fp32, for the gradient as it would be without rounding."""
+"""The network of a training in strict fp32, for the gradient without the recipe's rounding."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from ampbench.bench.train.training import Training
 
 
 def strict_fp32(training: Training) -> tuple[nn.Module, Mapping[str, nn.Parameter]]:
-    """Return the network with its numbers in fp32, and by name what has the gradients after a backward pass.
+    """Return the network in fp32, and by name the parameters that have the gradients after a backward pass.
 
-    The network itself is cast, for one that holds a lock or a tensor of its last step cannot be copied: the caller has
-    a savepoint to roll back to. Ranks cast a copy: DistributedDataParallel's hooks do not outlive a change of the
-    weights' dtype.
+    The network itself is cast, because a network that holds a lock or a tensor of its last step cannot be copied; the
+    caller has a savepoint to roll back to. Ranks cast a copy: DistributedDataParallel's hooks do not survive a change
+    of the weights' dtype.
     """
     alone = training.ranks.world_size == 1
     model = without_fp8_products(training.model if alone else copy.deepcopy(training.model))
@@ -29,7 +29,7 @@ def strict_fp32(training: Training) -> tuple[nn.Module, Mapping[str, nn.Paramete
 
 
 def _cast_plain_tensors(model: nn.Module) -> None:
-    """Let go to fp32, too, what a model keeps in 16 bit and has not registered: a hidden state of its last step."""
+    """Cast to fp32 also what a model keeps in 16 bit without registering it: a hidden state of its last step."""
     for module in model.modules():
         for name, value in list(vars(module).items()):
             if name not in ("_parameters", "_buffers", "_modules"):

@@ -1,12 +1,12 @@
-"""A look into one step, layer by layer: what its precision flushed, lost and bent. It leaves no trace in the training.
+"""A sample of one step, layer by layer: what its precision flushed, lost and distorted. The training is unchanged.
 
-On one fixed batch, with the weights of the moment, three things are done off the clock:
+On one fixed batch, with the present weights, three things are done off the clock:
 
-    reference   forward and backward with the weights in strict fp32: the gradient as it would be
-    recipe      the same in the recipe, at its present loss scale: the gradient as it is
+    reference   forward and backward with the weights in strict fp32: the gradient without rounding
+    recipe      the same in the recipe, at its present loss scale: the gradient as computed
     step        the update with it, to see which weights move
 
-Then the training's state is put back, bit for bit, its random generators included.
+Then the training's state is restored, bit for bit, with its random generators.
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ from ampbench.bench.worker.numerics_probe.fp32_reference import strict_fp32
 from ampbench.schema.layers import ExponentRow, LayerRow
 
 PROBE_SEED = 0
-"""Of the choice of the batch: the same images for every recipe and seed of an experiment."""
+"""Seed of the choice of the batch: the same images for every recipe and seed of an experiment."""
 
 GRADIENT, ACTIVATION, ACTIVATION_GRADIENT = "gradient", "activation", "activation gradient"
-"""What a row is about: a layer's weights' gradient, its output, or the gradient that reaches its output."""
+"""The tensor of a row: the gradient of a layer's weights, its output, or the gradient that reaches its output."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sample:
-    """What one look found."""
+    """The result of one sample."""
 
     step: int
-    """Steps taken before it."""
+    """Steps taken before the sample."""
     epoch: int
-    """Epochs finished before it."""
+    """Epochs finished before the sample."""
     layers: list[LayerRow] = field(default_factory=list)
     exponents: list[ExponentRow] = field(default_factory=list)
     headroom_bits: float | None = None
-    """The least of all layers: doublings of the loss scale until a gradient overflows."""
+    """Lowest of all layers: doublings of the loss scale until a gradient overflows."""
 
 
 class LayerSampler:
@@ -56,20 +56,20 @@ class LayerSampler:
         num_images = len(training.images.train_y_N)
         order = torch.randperm(num_images, generator=torch.Generator().manual_seed(PROBE_SEED))
         self.chosen_N = order[: training.cell.batch_size]
-        """On the CPU: between looks a probe holds nothing on the device, whose memory is measured."""
+        """On the CPU: between samples nothing is held on the device, whose memory is measured."""
 
     def is_due(self, epoch: int, num_samples: int) -> bool:
-        """Whether one of so many looks, spread evenly from before the first epoch to after the last, comes now."""
+        """Whether one of `num_samples` samples, spread evenly from before the first epoch to after the last, is due."""
         epochs = self.training.cell.epochs
         if self.training.cell.sync_batchnorm:
-            return False  # a look is taken by one rank, and such a BatchNorm waits for all
+            return False  # one rank takes a sample, and such a BatchNorm waits for all ranks
         return epoch in {round(i * epochs / max(1, num_samples - 1)) for i in range(num_samples)}
 
     def sample(self, epoch: int, step: int = 0) -> Sample:
-        """Look at the step that the training would take after `epoch` epochs and `step` steps, on a fixed batch.
+        """Sample the step that the training would take after `epoch` epochs and `step` steps, on a fixed batch.
 
         Raises:
-            CannotRollBackError: the training holds what could not be put back; nothing has been touched.
+            CannotRollBackError: the training holds something that could not be restored; nothing has been changed.
         """
         training = self.training
         before_all = training.savepoint()
@@ -95,13 +95,13 @@ class LayerSampler:
             before_all.roll_back()
 
     def warm_up(self) -> None:
-        """Go forward and backward once for nothing, so that the next timed step finds memory as steps leave it.
+        """Take one unused forward and backward pass, so that the next timed step finds the memory as steps leave it.
 
-        What a look needed has gone back to the system, and what a step needs went with it.
+        The memory of a sample has been released to the system, and with it the memory that a step needs.
         """
         training, cell = self.training, self.training.cell
         before = training.savepoint()
-        model = training.stepped if cell.gpus == 1 else training.model  # other ranks would wait for their part in it
+        model = training.stepped if cell.gpus == 1 else training.model  # DDP would wait for the other ranks
         self.take_batch()
         torch.backends.cudnn.benchmark = False
         try:
@@ -116,13 +116,13 @@ class LayerSampler:
             before.roll_back()
 
     def take_batch(self) -> None:
-        """Bring the probe's batch to the device."""
+        """Copy the probe's batch to the device."""
         x_NCHW, y_N = self.training.images.train_x_NCHW, self.training.images.train_y_N
         chosen_N = self.chosen_N.to(x_NCHW.device)  # the host, where a DataLoader brings the images
         self.pixels_NCHW, self.y_N = x_NCHW[chosen_N].to(self.training.device), y_N[chosen_N].to(self.training.device)
 
     def reference_gradients(self, inside: dict[tuple[str, str], Tensor]) -> dict[str, Tensor]:
-        """Return the gradients in strict fp32, by parameter; fill `inside` by (layer, kind) if asked for."""
+        """Return the gradients in strict fp32, by parameter; with activations, fill `inside` by (layer, kind)."""
         training = self.training
         set_fp32_precision(tf32=False)
         try:
@@ -138,7 +138,7 @@ class LayerSampler:
         return {name: _gradient(holders[name]) for name in training.weights}
 
     def recipe_gradients(self, scale: float) -> dict[str, Tensor]:
-        """Return the gradients as the recipe computes them, in fp32 and free of the scale; leave them for the step."""
+        """Return the gradients as the recipe computes them, in fp32 without the scale; they stay for the update."""
         training = self.training
         training.optimizer.zero_grad(set_to_none=True)
         with training.precision.autocast:
@@ -157,7 +157,7 @@ class LayerSampler:
         *,
         was_skipped: bool,
     ) -> Sample:
-        """Put what was seen into rows, after the step."""
+        """Return the sample with its rows, after the update."""
         training, recipe = self.training, self.training.cell.precision
         compute, kept = DTYPES[recipe.compute], DTYPES[recipe.weights]
         rate = training.optimizer.param_groups[0]["lr"]

@@ -112,7 +112,7 @@ def test_a_session_tells_all_of_it_at_its_borders_and_in_its_evaluations() -> No
 
 
 def test_an_evaluation_tells_its_share_batch_by_batch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ampbench.bench.worker.evaluation.TOLD_EVERY_S", 0.0)
+    monkeypatch.setattr("ampbench.bench.worker.evaluation.REPORT_EVERY_S", 0.0)
     told: list[float] = []
     measurement = Measurement(
         CELL,

@@ -1,4 +1,4 @@
-"""What is asked of a board and what becomes of its answers, with an NVML that replays a trace."""
+"""The questions to a board and the conversion of its answers, with an NVML that replays a trace."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ampbench.bench.machine.board_state.line import FIELDS, decoded, encoded
 from ampbench.bench.machine.board_state.questions import PROCESSES, QUESTIONS
 from ampbench.bench.machine.board_state.reader import BoardReader, foreign_processes
 from ampbench.bench.machine.board_state.sampling import PERIOD_S, sampling_command
-from ampbench.bench.machine.nvml import Silent
+from ampbench.bench.machine.nvml import Unavailable
 from ampbench.bench.store.tables import TABLES
 from ampbench.schema.board import BoardSample
 from tests.support.replayed_nvml import (
@@ -129,9 +129,9 @@ def test_a_launcher_that_may_not_know_is_told_none_and_not_nobody() -> None:
 
 
 def test_whoever_started_the_measured_process_is_neither_counted_nor_foreign() -> None:
-    """Its CUDA context lies on the board beside the worker's; what it holds is not the training's."""
+    """Its CUDA context is on the board beside the worker's; its memory does not belong to the training."""
     nvml = ReplayedNvml(board(1, processes=[(4700, 3 * GIB), (OWN_PID, 10 * GIB), (77, GIB)]))
-    sample = BoardReader(UUID, {OWN_PID}, nvml, nvml.now_s, kin_pids={4700}).read()
+    sample = BoardReader(UUID, {OWN_PID}, nvml, nvml.now_s, related_pids={4700}).read()
     assert (sample.process_bytes, sample.num_foreign) == (10 * GIB, 1)
     words = sampling_command(UUID, [OWN_PID], [4700, 4701])[-5:]
     assert words == [UUID, str(OWN_PID), "beside", "4700", "4701"]
@@ -139,9 +139,9 @@ def test_whoever_started_the_measured_process_is_neither_counted_nor_foreign() -
 
 
 def test_without_a_driver_or_a_board_the_reason_is_in_words() -> None:
-    with pytest.raises(Silent, match="NVML does not start: NVML Shared Library Not Found"):
+    with pytest.raises(Unavailable, match="NVML does not start: NVML Shared Library Not Found"):
         BoardReader(UUID, (), ReplayedNvml([]))
     nvml = ReplayedNvml(board(1))
-    with pytest.raises(Silent, match="NVML has no board GPU-else: Not Found"):
+    with pytest.raises(Unavailable, match="NVML has no board GPU-else: Not Found"):
         BoardReader("GPU-else", (), nvml)
     assert nvml.num_open == 0

@@ -1,4 +1,4 @@
-"""Boards by a fake NVML: selection, order, models, and the machine without any."""
+"""Boards by a fake NVML: selection, order, models, and a machine without boards."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.replayed_nvml import NO_PERMISSION, UUID, ReplayedNvml, board
 
 
 class FakeNvml:
-    """As many boards as names; the last one's power limit may not be read. A name with MIG in it is cut."""
+    """One board per name; the last one's power limit may not be read. A name with MIG in it is divided."""
 
     class NVMLError(Exception):
         pass
@@ -174,7 +174,7 @@ def test_whoever_started_the_command_is_not_a_foreigner_on_its_board(
 def test_in_a_container_as_many_unseen_processes_are_ours_as_of_us_hold_cuda(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """NVML lists them under the host's pids there, so that none of ours is among them."""
+    """NVML lists them under their pids on the host, so that none of our pids is among them."""
     monkeypatch.setenv("AMPBENCH_LOCKS", str(tmp_path))
     gpu = Board(board_id=UUID, name="NVIDIA H200")
     listed = ReplayedNvml(board(1, processes=[(900_000, 10**9)]))

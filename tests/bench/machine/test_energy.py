@@ -1,4 +1,4 @@
-"""Energy and power, against numbers worked by hand, from traces of a board that is not there."""
+"""Energy and power, against numbers calculated by hand, from traces of a simulated board."""
 
 from __future__ import annotations
 
@@ -92,5 +92,5 @@ def test_blocks_that_touch_are_one_span_so_that_short_ones_have_an_energy() -> N
     samples = replay(board(5 * SECOND))
     energy = energy_of(samples, [*blocks, (3.0, 3.25)], idle_power_w=100)
     assert energy is not None
-    assert (energy.energy_j, energy.idle_j, energy.told_s) == pytest.approx((1000, 200, 2))
-    assert energy_of(samples, [(0.5, 1.5), (2.0, 2.8), (3.0, 3.8)]) is None  # told for 1 s of 2.6
+    assert (energy.energy_j, energy.idle_j, energy.known_s) == pytest.approx((1000, 200, 2))
+    assert energy_of(samples, [(0.5, 1.5), (2.0, 2.8), (3.0, 3.8)]) is None  # known for 1 s of 2.6

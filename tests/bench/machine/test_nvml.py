@@ -1,4 +1,4 @@
-"""NVML opened, asked and closed, with bindings that are not there, too old or played."""
+"""NVML opened, asked and closed, with bindings that are missing, too old or simulated."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from ampbench.bench.machine import discovery
 from ampbench.bench.machine.board import Board
 from ampbench.bench.machine.discovery import find_boards
-from ampbench.bench.machine.nvml import FINAL, NotInstalled, Nvml, Silent, Unanswered
+from ampbench.bench.machine.nvml import FINAL, NotInstalled, Nvml, Unanswered, Unavailable
 from ampbench.bench.plan.errors import RequestError
 from tests.support.replayed_nvml import NOT_SUPPORTED, TIMEOUT, UUID, ReplayedNvml, board, changed
 
@@ -21,14 +21,14 @@ def test_nvml_is_open_as_long_as_it_is_used() -> None:
     with Nvml(library) as nvml:
         assert library.num_open == 1
         assert nvml.handle_of(UUID) == UUID
-        with pytest.raises(Silent, match="NVML has no board GPU-else: Not Found"):
+        with pytest.raises(Unavailable, match="NVML has no board GPU-else: Not Found"):
             nvml.handle_of("GPU-else")
     assert library.num_open == 0
 
 
 def test_without_a_driver_nothing_is_opened_and_the_reason_is_in_words() -> None:
     library = ReplayedNvml([])
-    with pytest.raises(Silent, match="NVML does not start: NVML Shared Library Not Found"):
+    with pytest.raises(Unavailable, match="NVML does not start: NVML Shared Library Not Found"):
         Nvml(library)
     assert library.num_open == 0
 
@@ -69,4 +69,4 @@ def test_a_function_or_constant_that_is_newer_than_the_bindings_has_no_answer_an
         with pytest.raises(Unanswered, match=f"no attribute '{constant or function}'") as raised:
             nvml.ask(function, UUID, constant=constant)
         assert raised.value.is_final
-    assert nvml.ask_if_told("nvmlDeviceGetNewerThing", UUID) is None
+    assert nvml.ask_or_none("nvmlDeviceGetNewerThing", UUID) is None

@@ -1,4 +1,4 @@
-"""The process that samples a board, and the worker's end of its pipe, without a driver or with a fake."""
+"""The sampling process and the worker's end of its pipe, without a driver or with a fake one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ampbench.schema.board import BoardSample
 from tests.conftest import ROOT
 
 PATIENCE_S = 60.0
-"""For a process to start, on a machine that does a lot else."""
+"""Longest start of a process, on a busy machine."""
 
 FAKE = """
 import pathlib, sys
@@ -50,7 +50,7 @@ time.sleep(1000)
 
 
 def alive(pid: int) -> bool:
-    """Whether a process runs; one that has ended and waits to be reaped does not."""
+    """Whether a process runs; a zombie does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
@@ -85,9 +85,9 @@ def test_ticks_lie_on_a_grid_whatever_a_sample_takes_and_missed_ones_are_left_ou
 def test_the_process_ends_by_itself_with_a_reason_where_there_is_no_driver() -> None:
     with Sampler(sampling_command("GPU-none", [os.getpid()]), decoded) as sampler:
         pid, samples = running_pid(sampler), list[BoardSample]()
-        assert wait_for(lambda: samples.extend(sampler.drain()) or sampler.why_silent is not None)
+        assert wait_for(lambda: samples.extend(sampler.drain()) or sampler.why_no_samples is not None)
         assert sampler.stop() == samples == []
-    assert str(sampler.why_silent).startswith(("NVML does not start: ", "NVML has no board GPU-none: "))
+    assert str(sampler.why_no_samples).startswith(("NVML does not start: ", "NVML has no board GPU-none: "))
     assert not alive(pid)
     assert sampler.drain() == sampler.stop() == []
 
@@ -103,7 +103,7 @@ def test_the_process_samples_until_it_is_stopped_and_once_more() -> None:
     stopped_s = time.perf_counter()
     samples += sampler.stop()
     os.close(held_open)
-    assert sampler.why_silent is None
+    assert sampler.why_no_samples is None
     assert not alive(pid)
     times = [sample.time_s for sample in samples]
     assert times == sorted(times)
@@ -144,12 +144,12 @@ def test_a_process_that_cannot_start_dies_or_hangs_is_a_reason_and_no_exception(
     missing = Sampler(["/no/such/python"], decoded)
     missing.start()
     assert missing.drain() == missing.stop() == []
-    assert "did not start: " in str(missing.why_silent)
+    assert "did not start: " in str(missing.why_no_samples)
 
     dying = Sampler(["sh", "-c", "echo what; exit 3"], decoded)
     dying.start()
     assert dying.stop() == []
-    assert dying.why_silent == "the sampler wrote b'what'"
+    assert dying.why_no_samples == "the sampler wrote b'what'"
 
     monkeypatch.setattr("ampbench.bench.machine.sampler.MAX_STOP_S", 0.2)
     hanging = Sampler(["sleep", "1000"], decoded)
@@ -157,14 +157,14 @@ def test_a_process_that_cannot_start_dies_or_hangs_is_a_reason_and_no_exception(
     pid, begun = running_pid(hanging), time.monotonic()
     assert hanging.stop() == []
     assert time.monotonic() - begun < 10
-    assert "and was killed" in str(hanging.why_silent)
+    assert "and was killed" in str(hanging.why_no_samples)
     assert wait_for(lambda: not alive(pid))
 
 
 def test_a_cpu_is_not_sampled_and_nothing_went_wrong() -> None:
     with NoSampler[BoardSample]() as sampler:
         assert sampler.drain() == sampler.stop() == []
-        assert sampler.why_silent is None
+        assert sampler.why_no_samples is None
 
 
 def test_the_process_imports_nothing_heavy() -> None:

@@ -1,7 +1,7 @@
-"""The line on a GPU that is not there: launcher, fork server, sampler, refusals and rows, against a stand-in's driver.
+"""A sweep on a simulated GPU: launcher, fork server, sampler, refusals and rows, with a stand-in for the driver.
 
-The driver's two libraries are played by `tests/support/stand_in_gpu/driver.c`. NVML tells of boards; CUDA starts and
-finds no device, so every cell ends where its training would begin.
+`tests/support/stand_in_gpu/driver.c` replaces the driver's two libraries. NVML lists boards; CUDA starts and finds no
+device, so every cell ends where its training would begin.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def rows_of(file: Path) -> list[dict[str, Any]]:
 def test_a_matrix_on_boards_that_cuda_cannot_find_is_rows_with_a_plain_reason(
     tmp_path: Path, experiment_file: Write
 ) -> None:
-    """Two H200 in two queues, a third board of another model, and whoever started it in NVML's list of processes."""
+    """Two H200 in two queues, a third board of another model, and the parent process in NVML's list of processes."""
     file, log = (
         experiment_file(CELLS + '[[include]]\nprecision = "fp32"\nbatch_size = 64\ngpus = 3\n'),
         tmp_path / "log",
@@ -160,7 +160,7 @@ def test_a_board_cut_by_mig_and_one_that_is_not_there_are_refused_before_anythin
 
 
 def test_the_sampler_tells_of_the_board_and_of_who_is_foreign_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The real process with the real pynvml, as beside a worker: this one is listed, and so is what started it."""
+    """The real process with the real pynvml, as beside a worker: NVML lists this process and its parent."""
     stranger = subprocess.Popen(["sleep", "60"], start_new_session=True)
     pids = f"{os.getpid()},{os.getppid()},{stranger.pid}"
     for name, value in with_gpus("NVIDIA H200", pids=pids).items():
@@ -171,12 +171,12 @@ def test_the_sampler_tells_of_the_board_and_of_who_is_foreign_there(monkeypatch:
         deadline = time.monotonic() + 60
         while len(watch.samples) < 10 and time.monotonic() < deadline:
             time.sleep(0.05)
-            watch.look()
+            watch.take_samples()
     finally:
         watch.stop()
         stranger.kill()
         stranger.wait()
-    assert watch.sampler.why_silent is None
+    assert watch.sampler.why_no_samples is None
     first, last = watch.samples[0], watch.samples[-1]
     assert (first.power_w, first.sm_clock_mhz, first.memory_clock_mhz) == (500.0, 1980, 3201)
     assert (last.energy_j - first.energy_j) / (last.time_s - first.time_s) == pytest.approx(500, rel=0.02)

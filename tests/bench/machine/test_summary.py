@@ -1,4 +1,4 @@
-"""What a record says of the board, against numbers worked by hand, from traces of a board that is not there."""
+"""The record's columns of the board, against numbers calculated by hand, from traces of a simulated board."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_what_a_slice_or_a_lost_board_does_not_tell_is_null() -> None:
     assert state == BoardState(foreign_processes=0, nvml_process_bytes=10 * 2**30)
     half = summary(replay(lost(100, 40)), [(0.5, 1.5), (1.6, 4.0)], [100, 100])
     assert half.sm_clock_mhz == 1755
-    assert half.power_w is None  # told for 1 s of 3.4
+    assert half.power_w is None  # known for 1 s of 3.4
     assert summary([], [(1.0, 3.0)], [100]) == BoardState()
     assert summary(replay(board(60)), [], []) == BoardState()
 

@@ -1,4 +1,4 @@
-"""What held the clocks down and which blocks do not count, from traces of a board that is not there."""
+"""What held the clocks down and which blocks do not count, from traces of a simulated board."""
 
 from __future__ import annotations
 

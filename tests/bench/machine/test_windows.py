@@ -1,4 +1,4 @@
-"""The arithmetic of samples in windows of time, against numbers worked by hand."""
+"""The arithmetic of samples in windows of time, against numbers calculated by hand."""
 
 from __future__ import annotations
 

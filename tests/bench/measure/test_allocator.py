@@ -1,4 +1,4 @@
-"""The CPU allocator's peak, and the memory that is plain arithmetic."""
+"""The CPU allocator's peak, and the memory that arithmetic gives."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MIB = 2**20
 NUM_PARAMETERS = 20_040_522
 """Of VGG19."""
 SCALARS = 64
-"""More than the bytes of the numbers that operators wrap into tensors on their way."""
+"""More than the bytes of the numbers that operators wrap into tensors."""
 
 
 def vgg19(dtype: torch.dtype) -> tuple[nn.Module, torch.optim.Optimizer]:

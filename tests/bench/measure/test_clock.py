@@ -1,4 +1,4 @@
-"""The block clock on a GPU, which takes steps later than the CPU queues them: here a stand-in in a time of its own."""
+"""The block clock on a GPU, which takes steps later than the CPU queues them: here a stand-in with its own time."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Stream:
         stream = self
 
         class Event:
-            """Passed once the device has done what was queued before it."""
+            """Passed when the device has done all work queued before it."""
 
             def __init__(self, enable_timing: bool) -> None: ...
 
@@ -52,7 +52,7 @@ class Stream:
         monkeypatch.setattr(clock.time, "perf_counter", lambda: self.now_s)
 
     def queue(self, device_s: float) -> float:
-        """Queue work for the device; return when it will be done."""
+        """Queue work for the device; return the time at which it will be done."""
         self.free_s = max(self.free_s, self.now_s) + device_s
         return self.free_s
 
@@ -64,7 +64,7 @@ def stream(monkeypatch: pytest.MonkeyPatch) -> Stream:
 
 @dataclass
 class Steps:
-    """Equal steps; the CPU waits where it would be more than `num_ahead` before the device."""
+    """Equal steps; the CPU waits when it is `num_ahead` steps ahead of the device."""
 
     stream: Stream
     device_s: float
@@ -91,7 +91,7 @@ STEPS = pytest.mark.parametrize(
 
 
 def timed(stream: Stream, device_s: float, cpu_s: float, num_ahead: int) -> tuple[list[Block], list[float]]:
-    """Time some ten seconds of steps; return the blocks, and when the device was done with each step."""
+    """Time about ten seconds of steps; return the blocks, and when the device finished each step."""
     blocks = BlockClock(torch.device("cuda"), block_s=0.2)
     blocks.open(0)
     num_steps = round(10 / max(device_s, cpu_s))
@@ -136,7 +136,7 @@ def test_energy_and_gap_are_right_however_far_the_cpu_is_ahead(
 
 
 def test_an_epoch_lasts_from_where_it_began_to_where_the_device_was_waited_for(stream: Stream) -> None:
-    """Work that is still queued when an epoch begins, as after a look at the layers, is not billed to it."""
+    """Work that is still queued when an epoch begins, as after a numerics sample, does not count in its time."""
     blocks = BlockClock(torch.device("cuda"), block_s=0.2)
     for epoch in range(3):
         stream.queue(5.0)
@@ -158,7 +158,9 @@ def test_a_timing_lasts_as_long_as_it_may_by_the_device_not_by_the_queue(stream:
     begun_s, num_steps = stream.now_s, 0
     while True:
         num_steps += 1
-        stream.queue(0.05 + 0.02 * num_steps / 100 * (num_steps % 7))  # ever less even, or the timing would be precise
+        stream.queue(
+            0.05 + 0.02 * num_steps / 100 * (num_steps % 7)
+        )  # less and less regular, or the timing would be precise
         if timing.clock.count(ZERO, BATCH, ZERO, steps_left=math.inf) and timing.at_border():
             break
     assert timing.stopping.timing_stop == "capped"

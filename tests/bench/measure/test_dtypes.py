@@ -1,4 +1,4 @@
-"""The dtypes that products really ran in: of operators, of every layer, and of kernels by their names."""
+"""The dtypes of matrix products and convolutions: of operators, of every layer, and of kernels by their names."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_a_region_that_a_model_keeps_in_fp32_is_recorded_and_no_contradiction() 
 
 
 def test_fp32_products_are_ieee_and_a_switch_that_changes_them_is_caught() -> None:
-    """Planted: oneDNN may run fp32 products of a CPU in bf16, as cuBLAS may in TF32."""
+    """Planted: oneDNN may run fp32 matrix products of a CPU in bf16, as cuBLAS may in TF32."""
     honest = fp32_errors(CPU)
     assert max(honest.values()) < 2.0**-20
     assert errors_contradict(honest, tf32=False) is None
@@ -69,7 +69,7 @@ def test_fp32_products_are_ieee_and_a_switch_that_changes_them_is_caught() -> No
     torch.backends.mkldnn.matmul.fp32_precision = "bf16"
     try:
         switched = fp32_errors(CPU)
-        # bf16 has no 1 + 2^-12. With AMX oneDNN makes use of the leave; avx512_bf16 alone stayed in fp32 (oneDNN 3.13).
+        # bf16 has no 1 + 2^-12. With AMX oneDNN uses bf16 where it may; avx512_bf16 alone stayed in fp32 (oneDNN 3.13).
         rounded = bool((torch.full((256, 256), 1 + 2.0**-12) @ torch.eye(256) == 1).all())
     finally:
         torch.backends.mkldnn.matmul.fp32_precision = before

@@ -1,4 +1,4 @@
-"""Operations by shape, against numbers worked by hand and against the studies' own."""
+"""Operations by shape, against numbers calculated by hand and those of the studies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the names of NVIDIA's kernels say: of which dtype they are, and whether they multiply at all.
+"""What the names of NVIDIA's kernels show: their dtype, and whether they multiply at all.
 
 The names are those of cuBLASLt 13, cuDNN 9, CUTLASS and torch, as profilers on Ampere, Hopper and Blackwell show them.
 """

@@ -24,14 +24,14 @@ def exact_ulp(x: float, name: str) -> Fraction:
 
 
 def rounded(x: float, name: str) -> float:
-    """Round to nearest, ties to even, in exact arithmetic; infinite where the format ends."""
+    """Round to nearest, ties to even, in exact arithmetic; infinite beyond the largest number of the format."""
     unit = exact_ulp(x, name)
     value = round(Fraction(x) / unit) * unit
     return float(value) if abs(value) <= Fraction(torch.finfo(FORMATS[name][0]).max) else math.copysign(math.inf, x)
 
 
 def numbers(count: int, seed: int) -> list[float]:
-    """Draw fp32 numbers over all exponents of fp32, half of them near the bottom of fp16."""
+    """Draw fp32 numbers over all exponents of fp32, half of them near the smallest of fp16."""
     draw = random.Random(seed)
     exponents = [draw.choice((draw.randint(-149, 127), draw.randint(-28, -10))) for _ in range(count)]
     return [

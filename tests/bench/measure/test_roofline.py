@@ -1,4 +1,4 @@
-"""Peaks, shares of them, and what a step is bound by."""
+"""Peaks, shares of them, and what limits a step."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_a_convolution_counts_its_operations_and_the_faster_of_both_is_the_peak(
     assert convolution_tflops(CPU, torch.float32, convolving, num_images=2) == pytest.approx(3)
 
     def ten_ms(work: Callable[[], object]) -> float:
-        """A device that needs as long for anything: so a small product is slow on it, and a convolution fast."""
+        """A device that needs the same time for everything: a small product is slow on it, and a convolution fast."""
         work()
         return 0.01
 
@@ -83,7 +83,7 @@ def test_utilisation_is_operations_a_second_over_the_peak() -> None:
 
 
 def test_a_step_that_waits_for_its_batch_is_called_input_bound_whatever_its_kernels_do() -> None:
-    """Fed by two PIL workers, every precision is as fast as the others."""
+    """With two PIL workers as its input, every precision is equally fast."""
     for idle_share in (0.9, 0.0, None):
         bound = bound_of(data_share=0.9, idle_share=idle_share, matmul_conv_share=0.9)
         assert (bound.bound, bound.bound_because) == ("input", "the batch takes 90% of a step")

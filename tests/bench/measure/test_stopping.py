@@ -66,7 +66,7 @@ def test_timing_stops_when_the_noise_is_known_or_the_time_is_up() -> None:
 
 
 class FakeTime:
-    """Steps that take what they are told."""
+    """Steps of given durations."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now_s = 0.0

@@ -1,4 +1,4 @@
-"""A folder of results in which all that was ever renamed holds something."""
+"""A folder of results in which every renamed column has a value."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def run_of(folder: Folder, cell: Cell) -> Run:
 
 @pytest.fixture
 def results(tmp_path: Path) -> Path:
-    """A folder of results whose renamed columns all hold something, joined."""
+    """A folder of results whose renamed columns all have values, joined."""
     folder = Folder(path=tmp_path / "old results" / "trial")
     for cell in PLAN.cells[:4]:
         run_of(folder, cell).save()

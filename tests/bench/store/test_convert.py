@@ -1,4 +1,4 @@
-"""Results of an older version, converted without a loss: a report is the same before and after."""
+"""Results of an older version are converted without a loss: the report is the same before and after."""
 
 from __future__ import annotations
 

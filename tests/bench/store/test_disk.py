@@ -1,4 +1,4 @@
-"""Errors of a disk: told from others, said in one line, and survived by what only talks."""
+"""Errors of a disk: distinguished from others and reported in one line; logs and output go on without it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs joined to exactly the present plan: whatever cannot be read is named, and made again where it can be."""
+"""Runs are joined to exactly the present plan: a file that cannot be read is named, and made again where possible."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Results under the names of another version are refused in a line, and never read as if they had today's."""
+"""Results with the names of another version are refused in one line, never read as if they had today's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A disk that is full, read-only or closed to a user: a line with the next move, and nothing paid for is lost."""
+"""A disk that is full, read-only or closed to a user: one line that says what to do, and no measured result is lost."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
 
 
 def fill(place: Path) -> None:
-    """Write until no byte more fits."""
+    """Write until the disk is full."""
     with (place / "fill").open("wb", buffering=0) as file, suppress(OSError):
         while True:
             file.write(bytes(4096))
@@ -127,7 +127,7 @@ def test_what_only_reads_works_on_a_read_only_disk_and_a_report_says_why_not(
 
 
 UNPRIVILEGED = ["setpriv", "--bounding-set=-dac_override,-dac_read_search,-fowner"]
-"""Lets root be refused by a folder's permissions, as everybody else is."""
+"""Makes a folder's permissions apply to root too."""
 
 
 @pytest.mark.whole

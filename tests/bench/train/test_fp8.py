@@ -103,7 +103,7 @@ def test_the_proof_sees_8_bits_in_the_products_and_their_absence() -> None:
         assert ("float8_e4m3fn" in str(proof)) is ("float8_e5m2" in str(proof)) is seen
         assert (proof.contradicts(torch.bfloat16, fp8=True) is None) is seen
         assert (proof.contradicts(torch.bfloat16) is None) is not seen
-    assert "the recipe multiplies in fp8, but the products ran in bfloat16" in str(
+    assert "the recipe multiplies in fp8, but matrix products and convolutions ran in bfloat16" in str(
         proof.contradicts(torch.bfloat16, fp8=True)
     )
 

@@ -1,4 +1,4 @@
-"""Workers that a test starts, each a process of its own, and two ranks on this CPU."""
+"""Workers that a test starts, each in its own process, and two ranks on this CPU."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ whole = partial(pytest.param, marks=pytest.mark.whole)
 
 
 class Started:
-    """A worker, and what it said."""
+    """A worker, and its messages."""
 
     def __init__(self, context: Any, run: Run) -> None:
         self.run = run
@@ -34,7 +34,7 @@ class Started:
         self.said: list[dict[str, Any]] = []
 
     def wait_for(self, **wanted: Any) -> None:
-        """Listen until it says so."""
+        """Receive messages until the given one."""
         while not self.said or any(self.said[-1].get(key) != value for key, value in wanted.items()):
             assert self.messages.poll(300), f"silent since {self.said[-1:]}; {self.log}"
             self.said.append(self.messages.recv())
@@ -54,7 +54,7 @@ class Started:
 
 @pytest.fixture(scope="module")
 def context() -> Any:
-    """Fork this process, which has loaded torch too: a fork server would load it once more."""
+    """Fork this process, which has imported torch already: a fork server would import it again."""
     return multiprocessing.get_context("fork")
 
 
@@ -66,7 +66,7 @@ def run_of(tmp_path: Path) -> Callable[..., Run]:
 
 @pytest.fixture
 def start(context: Any, run_of: Callable[..., Run]) -> Iterator[Start]:
-    """Return a function that starts a worker; what still runs afterwards is killed."""
+    """Return a function that starts a worker; workers that still run afterwards are killed."""
     started: list[Started] = []
 
     def begin(cell: Cell, name: str = "x", **budget: Any) -> Started:

@@ -1,4 +1,4 @@
-"""A session that was killed goes on with all it had; a checkpoint of elsewhere, or a damaged one, is told apart."""
+"""A killed training is resumed with all its results; a foreign or damaged checkpoint is recognised."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def measurement(recipe: Recipe, folder: Path, **fields: object) -> Measurement:
 
 
 class KilledError(Exception):
-    """Stands for a kill."""
+    """Replaces a kill."""
 
 
 @pytest.mark.parametrize("name", ["fp32", "bf16_amp_scaled", "bf16_stochastic"])
@@ -72,7 +72,7 @@ def test_a_session_killed_in_an_epoch_goes_on_with_all_it_had(
     for quality in ("test_accuracy", "test_loss", "best_test_accuracy", "num_skipped", "num_steps"):
         assert row_of(resumed)[quality] == row_of(whole)[quality]
     num_timed = sum(block.num_steps for block in resumed.timing.clock.blocks)
-    assert num_timed == row_of(whole)["num_steps"] - 2  # two processes, two proofs
+    assert num_timed == row_of(whole)["num_steps"] - 2  # two processes, two dtype checks
 
 
 def test_another_number_of_threads_or_machine_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,7 +126,7 @@ def test_a_checkpoint_of_another_model_says_so_in_a_line_and_stays(tmp_path: Pat
 
 
 class Diary(Net):
-    """Whose extra state is no data."""
+    """A layer whose extra state is not data."""
 
     def get_extra_state(self) -> object:
         return Path("/")
@@ -136,7 +136,7 @@ class Diary(Net):
 
 
 class Extra(Diary):
-    """Whose extra state is."""
+    """A layer whose extra state is data."""
 
     got: object = None
 

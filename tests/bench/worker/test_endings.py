@@ -1,4 +1,4 @@
-"""A record, whatever a model does: after the last timed step nothing it does fails the cell, before it all is a row."""
+"""There is a record whatever a model does: before the last timed step an error is a row, after it the cell stays ok."""
 
 from __future__ import annotations
 

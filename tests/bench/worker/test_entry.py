@@ -1,4 +1,4 @@
-"""What a worker starts from: the fork server has loaded all that every training needs, and nothing that few need."""
+"""The fork server of the workers has imported what every training needs, and nothing that only few need."""
 
 from __future__ import annotations
 

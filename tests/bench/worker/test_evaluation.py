@@ -1,4 +1,4 @@
-"""What a training leaves of its accuracy: which epochs are evaluated, which was the best, what is kept of it."""
+"""The evaluations of a training: which epochs are evaluated, which is the best, which weights are kept."""
 
 from __future__ import annotations
 

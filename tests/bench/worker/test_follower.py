@@ -1,4 +1,4 @@
-"""What a rank other than 0 does with its orders: each is carried out, and what is none is refused."""
+"""A rank other than 0 carries out its orders, and refuses what is not an order."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ EXPECTED: dict[Order, list[str]] = {
 
 
 class Recording:
-    """In the place of a training: writes down what is called."""
+    """Replaces a training: records what is called."""
 
     def __init__(self) -> None:
         self.calls: list[str] = []

@@ -1,4 +1,4 @@
-"""python -m ampbench evaluate RUN: what was kept has the numbers that it was kept with, and errors are one line."""
+"""python -m ampbench evaluate RUN: kept weights give the numbers of their training, and errors are one line."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_averaged_weights_are_those_that_are_kept(trained: Trained) -> None:
 
 
 class Late(Net):
-    """Has a buffer that appears in the first forward."""
+    """Has a buffer that is made in the first forward pass."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -118,7 +118,7 @@ def test_the_size_of_a_batch_changes_nothing(trained: Trained) -> None:
 
 
 def test_another_test_set_is_normalised_as_the_training_was(trained: Trained, tmp_path: Path) -> None:
-    """The digits' own test images as a folder: the same numbers, whatever the folder's own statistics are."""
+    """The digits' own test images as a folder: the same numbers, because the folder's own statistics are not used."""
     from ampbench.bench.train.images import load_images
 
     digits = load_images("digits", 8)

@@ -1,4 +1,4 @@
-"""A network layer by layer, by a process that may load torch."""
+"""A network layer by layer, by a process that may import torch."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def cell(model: str, **fields: object) -> Cell:
 
 
 class Talking(Net):
-    """Prints, as some do."""
+    """Prints, as some networks do."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""log.txt: a line every 100 batches, evaluations, seconds, the best epoch; and what the profiler says stays out."""
+"""log.txt: a line every 100 batches, evaluations, seconds, the best epoch; without the profiler's own lines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The record of a training is never lost to a fault in what is written beside it: the row has everything else."""
+"""An error in one part never loses the record of a training: the row has everything else."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ PLANTED = {
     f"{WORKER}.passes.profile_steps": "operators",
     f"{WORKER}.passes.bound_by": "bound",
 }
-"""Where an exception is planted -> what there is none of."""
+"""Where an exception is planted -> what is missing then."""
 ONE_EACH = ("images_per_s", "final_loss_scale", "steady_peak_bytes", "test_accuracy", "data_sha256", "num_parameters",
             "learned", "forward_flops", "tflops", "weights_bytes", "data_bytes", "allocator_peak_bytes",
             "predicted_peak_bytes", "forward_ms", "bound", "machine", "cell_s", "dtype_check", "train_loss",
             "best_epoch", "timing_stop", "measured_peak_tflops")  # fmt: skip
-"""A column of each group that is there without a fault."""
+"""A column of each group that has a value without an error."""
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A whole session on a virtual GPU: what it says of speed, energy and dtypes, against what is true of that GPU."""
+"""A whole measurement on a virtual GPU: its speed, energy and dtypes against the true values of that GPU."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_a_trainings_energy_is_that_of_its_steps_and_not_of_its_evaluations(monk
 
 
 def test_the_phases_and_the_bound_are_of_the_devices_clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Half of a step of 4 ms in two kernels lies in products; the device is never idle."""
+    """Half of a step of 4 ms in two kernels is matrix products; the GPU is never idle."""
     gpu = VirtualGpu(step_s=0.004, launch_s=0.0001)
     status, _, row = measured(gpu, monkeypatch, passes=("phases",), max_timing_s=1)
     assert status == "ok"

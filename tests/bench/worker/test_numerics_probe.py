@@ -1,4 +1,4 @@
-"""The look inside leaves no trace, and finds what was planted; the replay names the layer that broke."""
+"""A numerics sample changes no training and finds what was planted; the replay names the layer that diverged."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_fp32_has_no_distance_from_itself_and_16_bit_has_one(images: Images) -> 
 
 
 def test_a_small_gradient_is_flushed_in_fp16_and_saved_by_a_loss_scale(images: Images) -> None:
-    """A head of nearly no weight lets nearly no gradient through."""
+    """A head with tiny weights passes on a tiny gradient."""
     found = {}
     for name in ("fp16_amp", "fp16_amp_scaled", "bf16_amp"):
         trained = training(name, images)
@@ -144,7 +144,7 @@ def test_a_replay_names_step_layer_and_direction(
     assert finding is not None
     assert finding.step == 6  # the count of calls is part of a checkpoint
     assert (finding.layer, finding.where) == (layer, where)
-    assert f"{layer} went non-finite first" in str(finding)
+    assert f"{layer} was the first to be non-finite" in str(finding)
 
 
 @pytest.mark.parametrize("recipe", ["fp32", "bf16", "bf16_stochastic"])
@@ -166,7 +166,7 @@ def test_a_session_that_diverged_names_the_layer_of_a_shared_network(images: Ima
     measurement = Measurement(cell, MeasurementProtocol(passes=()), CPU, lambda **_: None)
     with pytest.raises(Diverged):
         measurement.take()
-    assert "conv went non-finite first: its output at step 6" in find_divergence(measurement, max_s=600)
+    assert "conv was the first to be non-finite: its output at step 6" in find_divergence(measurement, max_s=600)
     assert (row_of(measurement)["diverged_layer"], row_of(measurement)["diverged_in"]) == ("conv", "forward")
 
 

@@ -1,4 +1,4 @@
-"""The untimed passes, once the clock has stopped."""
+"""The untimed passes, after the timed steps."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_the_prediction_is_within_10_percent_of_what_the_allocator_handed_out(mo
 
 
 def test_what_cannot_be_counted_is_null_and_the_cell_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
-    """A network that looks at its values has no shape-only count."""
+    """The operations of a network that reads values cannot be counted by shapes alone."""
     subject = training(model="tests.support.tiny:LooksAtValues")
     row, _ = take_passes(subject, MeasurementProtocol(passes=()), Speed(images_per_s=1000.0))
     assert row.get("forward_flops") is None
@@ -115,7 +115,7 @@ def test_a_product_is_told_from_a_normalisation_and_a_move(name: str, multiplies
 
 
 def test_three_steps_are_profiled_after_one_that_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever ran before, a GPU has idled since, and its clock is low."""
+    """A GPU has been idle before the profile, so its clock is low."""
     subject = training()
     profiler, step = torch.profiler.profile, subject.step
     profiling, profiled = [False], []

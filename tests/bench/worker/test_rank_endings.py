@@ -1,4 +1,4 @@
-"""How ranks end: at a deadline, with whoever started them, or in a row that names the rank."""
+"""How ranks end: at a deadline, with their parent process, or in a row that names the rank."""
 
 from __future__ import annotations
 

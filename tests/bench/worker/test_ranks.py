@@ -42,7 +42,7 @@ def test_two_ranks_train_as_one_process_with_the_double_batch(start: Start, monk
 
 
 def test_ranks_take_a_batch_in_parts_that_do_not_divide_it(start: Start) -> None:
-    """12 images in 5 parts are 4; the gradients meet in the last of these."""
+    """12 images in 5 parts are 4 parts; the gradients are reduced in the last of them."""
     row = start(replace(TWO, batch_size=12, accumulation=5)).row()
     expected = start(replace(TWO, gpus=1, batch_size=24)).row()
     assert row["status"] == "ok", row["because"]
@@ -57,7 +57,7 @@ def test_ranks_see_the_same_images_from_either_loader(start: Start) -> None:
 
 
 def evaluate_as(rank: int, meeting: Path, found: Any) -> None:
-    """Be one of two ranks whose BatchNorm has seen different images, and evaluate 7."""
+    """Run one of two ranks whose BatchNorm has seen different images, and evaluate 7 images."""
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=2)
     found.put((rank, evaluation_of_seven(rank, Ranks(rank=rank, world_size=2))))

@@ -1,4 +1,4 @@
-"""The story of a loss scale, from what the steps left on the device."""
+"""The course of a loss scale, from values that the steps left on the device."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ CELL = Cell(model="LeNet", data="digits", precision=RECIPES["fp32"], batch_size=
 
 
 class FakeMemory:
-    """An allocator whose peak and requests are what a test says."""
+    """An allocator whose peak and requests a test sets."""
 
     instrument = "cuda_allocator"
 
@@ -50,7 +50,7 @@ class FakeMemory:
 
 
 def block(i: int, *, step_s: float = 0.01, **fields: Any) -> Block:
-    """The i-th second of a run: 1,000 images, unless told otherwise."""
+    """The i-th second of a run, with 1,000 images by default."""
     values: dict[str, Any] = {"epoch": 0, "num_steps": 10, "num_images": 1000, "num_skipped": 0, "began_s": float(i)}
     values |= {"device_s": 10 * step_s, "wall_s": 1.0, "images_per_s": 100 / step_s, "last_loss": 1.0}
     return Block(**(values | {"calibrating": False, "steady": True} | fields))
@@ -85,7 +85,7 @@ def test_the_peak_of_warm_up_with_its_trials_is_not_the_steady_one(timing: Timin
     timing.at_border()
     assert not timing.clock.warming_up
     memory.peak = 300
-    timing.keep_peak()
+    timing.update_peak()
     assert (timing.peaks.startup_peak_bytes, timing.peaks.steady_peak_bytes) == (1450, 300)
 
 
@@ -110,7 +110,7 @@ def test_warm_up_ends_only_on_undisturbed_flat_blocks(timing: Timing, disturbanc
     assert timing.stopping.warmup_steady
 
 
-def test_a_block_that_the_board_spoilt_is_marked_and_no_sample(timing: Timing) -> None:
+def test_a_block_that_the_board_makes_invalid_is_marked_and_no_sample(timing: Timing) -> None:
     timing.clock.blocks = [block(i, step_s=0.02 if i == 2 else 0.01) for i in range(5)]
     timing.board.samples = seconds_of(lambda t: 1200 if 2 <= t <= 3 else 1980, 5)
     timing.stop()
@@ -123,7 +123,7 @@ def test_a_block_that_the_board_spoilt_is_marked_and_no_sample(timing: Timing) -
 
 
 def test_a_board_that_throttles_throughout_is_a_status_and_not_an_empty_sample(timing: Timing) -> None:
-    """First it is timed again, for as long once more as a timing may take."""
+    """First the blocks are timed again, for at most the time that a timing may take."""
     hot = 0x40
     timing.board.samples = seconds_of(lambda _: 1980, 10, reasons=hot)
     for i in range(9):
@@ -134,7 +134,7 @@ def test_a_board_that_throttles_throughout_is_a_status_and_not_an_empty_sample(t
         timing.at_border()
 
 
-def test_what_a_short_throttle_spoilt_is_timed_again(timing: Timing) -> None:
+def test_what_a_short_throttle_makes_invalid_is_timed_again(timing: Timing) -> None:
     timing.board.samples = seconds_of(lambda _: 1980, 12)
     timing.board.samples[10:40] = seconds_of(lambda _: 1980, 2, reasons=0x08)[10:40]
     for i in range(12):  # seconds, of which the first two do not count
@@ -156,7 +156,7 @@ def test_a_day_of_samples_is_thinned_to_what_interpolation_needs(
 ) -> None:
     monkeypatch.setattr(board_watch, "MOST_SAMPLES", 2000)
     timing.board.samples = seconds_of(lambda _: 1980, 200)
-    timing.board.look()
+    timing.board.take_samples()
     times = [sample.time_s for sample in timing.board.samples]
     assert len(times) < 2600
     assert max(b - a for a, b in itertools.pairwise(times)) < 0.5

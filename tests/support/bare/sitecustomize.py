@@ -1,4 +1,4 @@
-"""Plays a machine with fewer packages: first on PYTHONPATH, it hides those that AMPBENCH_TEST_HIDDEN names.
+"""Simulates a machine with fewer packages: first on PYTHONPATH, it hides those that AMPBENCH_TEST_HIDDEN names.
 
 Python imports this file at its start, in every process that inherits the variable: launcher, fork server, workers.
 """

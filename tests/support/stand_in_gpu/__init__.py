@@ -1,4 +1,4 @@
-"""A GPU that is not there: NVIDIA's driver, as far as a machine without one can play it (see `driver.c`)."""
+"""A simulated GPU: NVIDIA's driver, as far as a machine without one can simulate it (see `driver.c`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an allocation was for: told by its stack or its end, and left open where neither says."""
+"""The purpose of an allocation: known by its stack or its end, and open where neither shows it."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_each_byte_of_a_step_is_told_by_its_stack_or_its_end(num_steps: int) -> 
 
 @pytest.mark.parametrize("num_steps", [1, 2])
 def test_a_gradient_is_told_without_its_address(num_steps: int) -> None:
-    """By the `zero_grad` that lets it go, and the last one by outliving its backward pass."""
+    """By the `zero_grad` that frees it; the last one, because it is live after its backward pass."""
     assert by_category(digest(steps(num_steps)[0].snapshot()).peak)["gradients"] == GRADIENT
 
 

@@ -1,4 +1,4 @@
-"""A recording of the allocator: Python's stacks only, switched off whatever happens."""
+"""A recording of the allocator: Python's stacks only, switched off in every case."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.snapshots import (
 
 @pytest.fixture
 def switched(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, dict[str, Any]]]:
-    """Stand in for torch's recorder; returns the calls to its switch."""
+    """Replace torch's recorder; returns the calls to its switch."""
     calls: list[tuple[Any, dict[str, Any]]] = []
     monkeypatch.setattr(torch.cuda.memory, "_record_memory_history", lambda on, **how: calls.append((on, how)))
     monkeypatch.setattr(

@@ -1,4 +1,4 @@
-"""A history replayed: its line, its peak and what lived at any moment are those of a replay by brute force."""
+"""A history replayed: its level, its peak and the live allocations at each moment are those of a brute-force replay."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A snapshot in a file: read as written, never run, and refused in a sentence where it is none."""
+"""A snapshot in a file: read as written, without running code, and refused in one sentence if it is not a snapshot."""
 
 from __future__ import annotations
 
