@@ -1,4 +1,4 @@
-"""python -m ampbench convert DIR: results of an older version, under the names that their columns have today."""
+"""python -m ampbench convert DIR: give the columns of results of an older version their current names."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import typer
 from ampbench.bench.plan.errors import RequestError
 
 MOST = 5
-"""Folders that are named where one above them was given."""
+"""Most folders that are named if a folder above them was given."""
 
 
 def main(
@@ -19,11 +19,10 @@ def main(
         list[Path], typer.Argument(metavar="DIR", help="Results of one experiment, as in results/demo.")
     ],
 ) -> int:
-    """Rename the columns of results that an older version of ampbench wrote: the joined tables, and every run's own.
+    """Rename the columns of results of an older version of ampbench, in the joined tables and in every run.
 
-    No number changes, and nothing is measured. Files that cannot be read are named and left alone; results under
-    today's names are left as they are, so that the command may be given again. Exit codes: 0 done, 2 a folder cannot
-    be converted.
+    No number changes, and nothing is measured. Files that cannot be read are named and not changed. Results with
+    current names are not changed, so the command may be repeated. Exit codes: 0 done, 2 a folder cannot be converted.
     """
     from ampbench.bench.store.convert import convert
     from ampbench.bench.store.disk import saying_unwritable
@@ -34,17 +33,17 @@ def main(
         with saying_unwritable(folder.absolute(), other="convert a copy of the folder"):
             done = convert(folder.absolute())
         for path, because in done.damaged.items():
-            print(f"{path}: {because}; it stays as it is", file=sys.stderr)
-        had = f", {done.num_current} had today's names already" if done.num_current else ""
+            print(f"{path}: {because}; it is not changed", file=sys.stderr)
+        had = f", {done.num_current} already had the current names" if done.num_current else ""
         print(f"{folder}: {done.num_converted} file{'s' * (done.num_converted != 1)} converted{had}")
     return 0
 
 
 def refuse_no_results(folder: Path) -> None:
-    """Refuse a folder without results.
+    """Raise if a folder holds no results.
 
     Raises:
-        RequestError: it holds none; where folders in it do, some are named.
+        RequestError: it holds none. If folders in it do, some of them are named.
     """
     from ampbench.bench.store.convert import files_of
 

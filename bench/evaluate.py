@@ -1,4 +1,4 @@
-"""python -m ampbench evaluate RUN: the weights that a training kept, on its test set or another, in its precision."""
+"""python -m ampbench evaluate RUN: evaluate saved weights of a training, in its precision."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.store.run import Run
 
 MOST = 5
-"""Runs that are named where a folder of results was given."""
+"""Most runs that are named if a folder of results was given."""
 
 
 def main(
@@ -26,12 +26,14 @@ def main(
     data: Annotated[
         str | None, typer.Option(help="Another test set: cifar10, cifar100, digits, synthetic or folder:PATH.")
     ] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Images at once; default that of the training.")] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Images per step; by default as in the training.")
+    ] = None,
 ) -> int:
-    """Evaluate the weights that a training kept (best.pt, else model_final.pt), in the precision it was trained in.
+    """Evaluate saved weights of a training (best.pt, or else model_final.pt) in the precision of the training.
 
-    Prints total samples, mean loss, accuracy and macro precision, recall and F1. A training keeps weights with
-    keep_best = true or keep_final = true in [measure]. Exit codes: 0 done, 2 it cannot be done.
+    Prints the number of images, mean loss, accuracy and macro precision, recall and F1. A training saves weights with
+    keep_best = true or keep_final = true in [measure]. Exit codes: 0 done, 2 the evaluation is not possible.
     """
     found = load_run(run)
     from ampbench.bench.store.final import final_lines
@@ -49,10 +51,10 @@ def load_run(folder: Path) -> Run:
     """Read the run in a folder.
 
     Raises:
-        RequestError: there is none, or it is of an older version; where it holds runs, some are named.
+        RequestError: there is none, or it is of an older version. If the folder holds runs, some are named.
     """
     if folder.is_file():
-        folder = folder.parent  # its best.pt, say
+        folder = folder.parent  # such as its best.pt
     try:
         return Run.load(folder.absolute())
     except RequestError:

@@ -1,4 +1,4 @@
-"""python bench/run_matrix.py experiments/quickstart.toml: run every cell of an experiment, then say what it shows."""
+"""python bench/run_matrix.py experiments/quickstart.toml: run every cell of an experiment, then print the verdict."""
 
 import os
 import sys
@@ -29,43 +29,44 @@ from ampbench.bench.sinks.sink import SINKS
 
 
 def main(
-    file: Annotated[Path, typer.Argument(help="The experiment, as in experiments/quickstart.toml.")],
+    file: Annotated[Path, typer.Argument(help="The experiment file, as in experiments/quickstart.toml.")],
     plan: Annotated[bool, typer.Option("--plan", help="Print what would run, and run nothing.")] = False,
     predict: Annotated[
-        bool, typer.Option("--predict", help="With --plan: predict each cell's peak memory, about a second each.")
+        bool,
+        typer.Option("--predict", help="With --plan: predict the peak memory of each cell; about one second per cell."),
     ] = False,
     summary: Annotated[
         bool, typer.Option("--summary", help="With --plan: show every network layer by layer, with its parameters.")
     ] = False,
     only: Annotated[
         list[str] | None,
-        typer.Option(help="Run only cells with this value, as in precision=fp32,bf16_amp. Several narrow further."),
+        typer.Option(help="Run only cells with this value, as in precision=fp32,bf16_amp. Repeat to narrow."),
     ] = None,
-    shard: Annotated[str, typer.Option(help="Run the i-th of n parts, as in 0/2; whole groups each.")] = "0/1",
+    shard: Annotated[str, typer.Option(help="Run part i of n, as in 0/2; a part has whole groups.")] = "0/1",
     again: Annotated[
         list[str] | None, typer.Option(help="Run cells with this status again, as in crashed,timeout,oom.")
     ] = None,
     gpus: Annotated[str, typer.Option(help="Indices or UUIDs of the boards, as in 0,2.")] = "all",
     results: Annotated[
-        Path | None, typer.Option(help="Folder for results; default results/ of the repository.")
+        Path | None, typer.Option(help="Folder for results; by default results/ of the repository.")
     ] = None,
     data_dir: Annotated[
-        Path | None, typer.Option(help="Folder that holds CIFAR's archive, or that it is downloaded to.")
+        Path | None, typer.Option(help="Folder of CIFAR's archive; a missing archive is downloaded to it.")
     ] = None,
     mixed: Annotated[bool, typer.Option("--mixed", help="Join rows of different machines or versions.")] = False,
     allow_shared: Annotated[
-        bool, typer.Option("--allow-shared", help="Measure on a GPU although somebody else computes on it.")
+        bool, typer.Option("--allow-shared", help="Measure on a GPU even if other processes use it.")
     ] = False,
     **sinks: bool,
 ) -> int:
     """Run every cell of an experiment file that has no record yet, each alone in a clean process.
 
-    Then join the records into Parquet, draw report.html and print the verdict. Interrupt it at any time: the
-    same command goes on where it was. Exit codes: 0 done (failed cells are results), 2 the request was wrong,
+    Then join the records into Parquet, draw report.html and print the verdict. It may be interrupted at any time: the
+    same command continues where it stopped. Exit codes: 0 done (failed cells are results), 2 the request was wrong,
     130 interrupted.
 
-    Environment: AMPBENCH_CACHE=DIR keeps decoded images and downloads (else ~/.cache/ampbench), AMPBENCH_LOCKS=DIR the
-    locks that all users of this machine share (else in its folder for temporary files).
+    Environment: AMPBENCH_CACHE=DIR is the folder for decoded images and downloads (default ~/.cache/ampbench),
+    AMPBENCH_LOCKS=DIR that for the locks that all users of this machine share (default: a folder for temporary files).
     """
     use_data_dir(data_dir)
     planned = make_plan(read_experiment(file))

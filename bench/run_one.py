@@ -1,4 +1,4 @@
-"""python bench/run_one.py --model VGG19 --dtype bf16 --amp: run one cell from the flags of study S3."""
+"""python bench/run_one.py --model VGG19 --dtype bf16 --amp: run one cell, with the flags of study S3."""
 
 import os
 import sys
@@ -54,7 +54,7 @@ REFUSED = {
 QUESTION = "How do the cells compare that were each run from flags of its own?"
 
 STUDY_S3 = {"model": "VGG19", "data": "cifar10", "batch_size": "256", "epochs": "200"}
-"""What study S3 trains unless it is told otherwise."""
+"""The defaults of study S3."""
 
 RUN_AGAIN = tuple(status for status in STATUSES if status != "excluded")
 
@@ -62,17 +62,17 @@ RUN_AGAIN = tuple(status for status in STATUSES if status != "excluded")
 def main(**typed: Any) -> int:
     """Run one cell and show its numbers.
 
-    Every field of a cell, of how it is measured and of when it is stopped has a flag. The cell's record is that of a
-    matrix with the same values; it joins those of all earlier cells in results/run_one/, in one table and one report,
-    under a matrix's rules about machines and versions. Exit codes: 0 done (a failed cell is a result), 2 the request
-    was wrong, 130 interrupted.
+    Every field of a cell, of [measure] and of [budget] has a flag. The record is the same as that of a matrix with the
+    same values. It is added to the records of all earlier cells in results/run_one/, with one table and one report;
+    the rules of a matrix about machines and versions apply. Exit codes: 0 done (a failed cell is a result), 2 the
+    request was wrong, 130 interrupted.
 
-    A training that was killed goes on from its last checkpoint by the same command, without a flag. A finished cell is
-    run again, and its record replaced, unless --resume keeps it. More epochs are another cell, from the start: the
-    schedule of the shorter one has ended.
+    A training that was killed continues from its last checkpoint with the same command, without a flag. A finished
+    cell is run again and its record replaced, unless --resume keeps it. More epochs make another cell, which starts
+    anew, because the schedule of the shorter training has ended.
 
-    Environment: AMPBENCH_CACHE=DIR keeps decoded images and downloads (else ~/.cache/ampbench), AMPBENCH_LOCKS=DIR the
-    locks that all users of this machine share (else in its folder for temporary files).
+    Environment: AMPBENCH_CACHE=DIR is the folder for decoded images and downloads (default ~/.cache/ampbench),
+    AMPBENCH_LOCKS=DIR that for the locks that all users of this machine share (default: a folder for temporary files).
     """
     own = {name: typed.pop(name) for name in OWN}
     use_data_dir(own["data_dir"])
@@ -100,7 +100,9 @@ def main(**typed: Any) -> int:
 
     console = Console()
     if precision == "bf16_amp_scaled":
-        console.print("Note: a loss scale is redundant under bf16; this must equal bf16_amp but for skipped steps.")
+        console.print(
+            "Note: bf16 needs no loss scale; the result should equal that of bf16_amp, except for skipped steps."
+        )
     options = Options(
         results=own["results"],
         launcher=Local(gpus=own["gpus_chosen"], allow_shared=own["allow_shared"]),
@@ -123,17 +125,21 @@ OWN: dict[str, tuple[Any, Any, Any]] = {
     "precision": (
         str | None,
         None,
-        typer.Option("--precision", help="A recipe by its name, instead of the next four flags."),
+        typer.Option("--precision", help="The name of a recipe, instead of the next four flags."),
     ),
-    "dtype": (str, "fp32", typer.Option("--dtype", help="fp32, fp16 or bf16; alone, everything is kept in it.")),
-    "amp": (bool, False, typer.Option("--amp", help="fp32 weights, autocast to the dtype.")),
+    "dtype": (str, "fp32", typer.Option("--dtype", help="fp32, fp16 or bf16; without --amp, weights have it too.")),
+    "amp": (bool, False, typer.Option("--amp", help="fp32 weights, with autocast to the dtype.")),
     "loss_scale_s3": (
         bool,
         False,
-        typer.Option("--loss-scale", help="Dynamic scale with --amp; on pure fp16 a static one."),
+        typer.Option("--loss-scale", help="A dynamic loss scale with --amp, a static one for pure fp16."),
     ),
-    "tf32": (bool, False, typer.Option("--tf32", help="With --dtype fp32: let products run in TF32.")),
-    "resume": (bool, False, typer.Option("--resume", "-r", help="Keep a finished record of this very cell.")),
+    "tf32": (
+        bool,
+        False,
+        typer.Option("--tf32", help="With --dtype fp32: compute matrix products and convolutions in TF32."),
+    ),
+    "resume": (bool, False, typer.Option("--resume", "-r", help="Keep the record of this cell if it is finished.")),
     "plan": (bool, False, typer.Option("--plan", help="Print what would run, and run nothing.")),
     "summary": (
         bool,
@@ -144,31 +150,31 @@ OWN: dict[str, tuple[Any, Any, Any]] = {
     "results": (
         Path | None,
         None,
-        typer.Option("--results", "--out-dir", help="Folder for results; default results/ of the repository."),
+        typer.Option("--results", "--out-dir", help="Folder for results; by default results/ of the repository."),
     ),
     "data_dir": (
         Path | None,
         None,
-        typer.Option("--data-dir", help="Folder that holds CIFAR's archive, or that it is downloaded to."),
+        typer.Option("--data-dir", help="Folder of CIFAR's archive; a missing archive is downloaded to it."),
     ),
     "mixed": (bool, False, typer.Option("--mixed", help="Join rows of different machines or versions.")),
     "allow_shared": (
         bool,
         False,
-        typer.Option("--allow-shared", help="Measure on a GPU although somebody else computes on it."),
+        typer.Option("--allow-shared", help="Measure on a GPU even if other processes use it."),
     ),
     **{name: (bool, False, typer.Option(f"--{name}", help=sink.help)) for name, sink in SINKS.items()},
     "progress_bar": (
         bool,
         False,
-        typer.Option("--progress-bar", help="Show progress every two seconds, in a log too."),
+        typer.Option("--progress-bar", help="Show progress every two seconds, also in a log file."),
     ),
 }
-"""Parameter -> its type, its default and the flag, of those that are no field."""
+"""Parameter -> its type, its default and its flag, for parameters that are not fields."""
 
 
 def parameters() -> Iterator[inspect.Parameter]:
-    """Return what the command takes: the fields of a cell first, study S3's flags among them, then the rest."""
+    """Yield the parameters of the command: first all fields, then those of `OWN`, with the flags of study S3."""
     keyword = inspect.Parameter.KEYWORD_ONLY
     for name, flag in flags().items():
         words, default = list(flag.words), STUDY_S3.get(name, flag.default)
@@ -192,7 +198,7 @@ def _shown(default: Any) -> str:
 
 
 def named(own: Mapping[str, Any]) -> str:
-    """Return the recipe that was asked for, by its name or by study S3's flags."""
+    """Return the name of the requested recipe, given by name or by the flags of study S3."""
     given = [word for word, name in S3_WORDS.items() if own[name] not in (False, "fp32")]
     if own["precision"] and given:
         raise RequestError(f"--precision {own['precision']} and {given[0]}: both name a recipe; drop one of them")
@@ -204,10 +210,10 @@ S3_WORDS = {"--dtype": "dtype", "--amp": "amp", "--loss-scale": "loss_scale_s3",
 
 
 def recipe(dtype: str, *, amp: bool, loss_scale: bool, tf32: bool) -> str:
-    """Return the recipe that study S3's flags mean.
+    """Return the name of the recipe for the flags of study S3.
 
     Raises:
-        RequestError: a combination that S3 accepted and silently ran as something else.
+        RequestError: a combination that S3 accepted but silently ran as another recipe.
     """
     if dtype not in ("fp32", "fp16", "bf16"):
         raise RequestError(f"--dtype {dtype}: choose fp32, fp16 or bf16")
@@ -215,7 +221,9 @@ def recipe(dtype: str, *, amp: bool, loss_scale: bool, tf32: bool) -> str:
     if reason:
         raise RequestError(reason)
     if tf32 and dtype != "fp32":
-        raise RequestError(f"--tf32: acts on fp32 products only, and --dtype is {dtype}; drop one of them")
+        raise RequestError(
+            f"--tf32: acts only on matrix products and convolutions in fp32, and --dtype is {dtype}; drop one of them"
+        )
     return "tf32" if tf32 else RECIPES[dtype, amp, loss_scale]
 
 

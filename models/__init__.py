@@ -55,7 +55,7 @@ NAMES: dict[str, str] = {name: family for family, names in FAMILIES.items() for 
 """Model -> its module."""
 
 SIZED = ("vit", "transformer")
-"""Modules whose networks learn a position for every patch and so are built for one size of image, 224x224 at home."""
+"""Modules whose networks learn a position for every patch, so they are built for one image size (default 224x224)."""
 
 
 def build(
@@ -66,14 +66,14 @@ def build(
     Args:
         name: a key of `NAMES`, `torchvision:NAME`, `timm:NAME`, `hf:PATH` or `package.module:factory`.
         num_classes: K, the width of the head.
-        input_shape: (C, H, W) of the images that it will see.
-        arguments: of the network itself, as `hidden_dropout_prob` (models/arguments.py), or of the factory.
+        input_shape: (C, H, W) of the images that the network takes.
+        arguments: of the network itself, such as `hidden_dropout_prob` (models/arguments.py), or of the factory.
 
     Returns:
         A module from images (N, C, H, W) to logits (N, K).
 
     Raises:
-        ValueError: no such model, one that does not take these arguments, or one of a factory or folder that says
+        ValueError: there is no such model, it does not take these arguments, or a model from a factory or folder has
             another input shape or number of classes.
     """
     if reason := why_refused(name, arguments):
@@ -83,7 +83,7 @@ def build(
         elsewhere = importlib.import_module(f"ampbench.models.{'pretrained' if source == 'hf' else 'external'}")
         return elsewhere.build(name, num_classes, input_shape, **arguments)
     if name not in NAMES:
-        raise ValueError(f"{name!r} is no model; known: {', '.join(NAMES)}")
+        raise ValueError(f"{name!r} is not a model; known: {', '.join(NAMES)}")
     family = importlib.import_module(f"ampbench.models.{NAMES[name]}")
     if NAMES[name] in SIZED:
         return family.build(name, num_classes, input_shape, **arguments)

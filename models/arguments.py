@@ -1,7 +1,7 @@
-"""What a network of ours takes beside the number of classes: `model_args` of an experiment file, checked without torch.
+"""The arguments of our networks besides the number of classes: `model_args` of a file, checked without torch.
 
-A test holds that these are the arguments of the networks' own constructors, and that every default leaves a network
-what it is without the argument.
+A test ensures that these are the arguments of the networks' constructors, and that the default of each argument gives
+the same network as leaving it out.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ class Kind(NamedTuple):
     """A kind of value."""
 
     words: str
-    """What it should be, after `is`."""
+    """What the value should be, as it stands in an error message after `should be`."""
     fits: Callable[[Any], bool]
 
 
@@ -47,20 +47,20 @@ ARGUMENTS: dict[str, dict[str, Kind]] = {
 """Model -> its arguments; a model that is not here takes none."""
 
 SAVED = DROPOUTS | {"qk_scale": FACTOR}
-"""Of a model `hf:PATH`, whose sizes its folder says."""
+"""Arguments of a model `hf:PATH`; its sizes come from its folder."""
 
 OURS = ("num_classes", "input_shape", "weights", "pretrained")
-"""Said by the data, or not wanted: a torchvision or timm network starts from fresh weights."""
+"""Arguments that are not allowed: the data sets them, or they would load pretrained weights."""
 
 
 def why_refused(model: str, arguments: Mapping[str, Any]) -> str | None:
-    """Say why a model cannot be built with these arguments; None if it can, as far as that is known without torch.
+    """Return why a model cannot be built with these arguments; None if it can, as far as that is known without torch.
 
-    What torchvision, timm or a factory of one's own takes is known when it is called (`models.external`).
+    The arguments of torchvision, timm or a user's factory are known only when it is called (`models.external`).
     """
     for name in arguments:
         if name in OURS:
-            return f"{name!r} is not set here: the data says shapes and classes, and weights start fresh; drop it"
+            return f"{name!r} is not set here: the data sets shapes and classes, and weights start fresh; drop it"
     source, colon, _ = model.partition(":")
     if colon and source != "hf":
         return None
@@ -76,7 +76,7 @@ def why_refused(model: str, arguments: Mapping[str, Any]) -> str | None:
 
 
 def near(word: str, known: Iterable[str]) -> str:
-    """Return the next move for an unknown word."""
+    """Return a hint for an unknown argument: a similar name, or all known ones."""
     names = list(known)
     found = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
     return f"Did you mean {found[0]!r}?" if found else f"It takes {', '.join(names) or 'none'}."

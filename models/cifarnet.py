@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 class SmallCifarNet(nn.Module):
-    """Three convolutions, each with BatchNorm, ReLU and a halving, then two linear layers with dropout before both."""
+    """Three convolutions, each with BatchNorm, ReLU and max pooling, then two linear layers, each after a dropout."""
 
     def __init__(self, num_classes: int = 10, dropout: float = 0.5) -> None:
         super().__init__()
@@ -36,25 +36,28 @@ class SmallCifarNet(nn.Module):
 
 
 class PowerCifarNet(nn.Module):
-    """Four groups of two convolutions, each doubling the channels and halving the image, then three linear layers.
+    """Four groups of two convolutions, then three linear layers.
 
-    The deeper, the more is dropped: whole channels behind the first three groups, features before each linear layer.
+    Each group halves the image; from one group to the next the channels double.
+
+    Dropout grows with depth: it drops whole channels after each of the first three groups, and features before each
+    linear layer.
 
     Args:
         width: scales the channels of the first group, 64 at width 1.
         num_classes: K.
-        dropout: share of the features that is dropped before the first two linear layers; before the last it is 0.6 of
-            that, as 0.5, 0.5 and 0.3 in the study.
+        dropout: share of the features that is dropped before the first two linear layers; before the last one 0.6
+            times that, so the default gives the 0.5, 0.5 and 0.3 of the study.
 
     Raises:
-        ValueError: a width that leaves no channel.
+        ValueError: the width leaves no channel.
     """
 
     def __init__(self, width: float = 1.0, num_classes: int = 10, dropout: float = 0.5) -> None:
         super().__init__()
         base = int(64 * width)
         if base < 1:
-            raise ValueError(f"width = {width} leaves none of 64 channels; the least is {1 / 64:g}")
+            raise ValueError(f"width = {width} leaves none of 64 channels; the smallest is {1 / 64:g}")
         groups: list[nn.Module] = []
         in_channels = 3
         for channels, dropped in ((base, 0.1), (2 * base, 0.2), (4 * base, 0.3), (8 * base, 0.0)):

@@ -1,6 +1,6 @@
 """DenseNet-BC for small images (Huang et al., 2017, "Densely Connected Convolutional Networks", section 3).
 
-Each layer adds `growth` channels and sees those of all layers before it in its block. The stem is one 3x3
+Each layer adds `growth` channels; its input is the channels of all earlier layers of its block. The stem is one 3x3
 convolution without stride or pooling.
 """
 
@@ -29,7 +29,7 @@ class DenseLayer(nn.Module):
 
 
 class Transition(nn.Module):
-    """Half the channels, half the image (compression 0.5 of section 3)."""
+    """Halve the channels and the image (compression 0.5 of section 3)."""
 
     def __init__(self, in_channels: int) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ PLANS: dict[str, tuple[int, tuple[int, int, int, int]]] = {
 
 
 class DenseNet(nn.Module):
-    """Four dense blocks with a transition between each two."""
+    """Four dense blocks with a transition between neighbours."""
 
     def __init__(self, growth: int, num_layers: tuple[int, int, int, int], num_classes: int = 10) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
 """Deep layer aggregation for small images (Yu et al., 2018, "Deep Layer Aggregation", section 3).
 
-Residual blocks are the leaves of trees; the root of a tree is a 1x1 convolution that sees what it joins at once.
-`DLA` joins hierarchically (figure 2f), `SimpleDLA` in plain binary trees (figure 2d).
+Residual blocks are the leaves of trees. The root of a tree is a 1x1 convolution over the concatenated outputs of its
+parts. `DLA` aggregates hierarchically (figure 2f), `SimpleDLA` in plain binary trees (figure 2d).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ampbench.models.resnet import BasicBlock
 
 
 class Root(nn.Module):
-    """A 1x1 convolution over all that a tree joins."""
+    """A 1x1 convolution over the concatenated outputs of a tree's parts."""
 
     def __init__(self, in_channels: int, channels: int) -> None:
         super().__init__()
@@ -27,7 +27,7 @@ class Root(nn.Module):
 
 
 class BinaryTree(nn.Module):
-    """Two subtrees in a row and a root that joins their outputs; at level 1 the subtrees are blocks."""
+    """Two subtrees, one after the other, and a root over their outputs; at level 1 the subtrees are blocks."""
 
     def __init__(self, in_channels: int, channels: int, level: int, stride: int) -> None:
         super().__init__()
@@ -48,7 +48,10 @@ class BinaryTree(nn.Module):
 
 
 class AggregationTree(nn.Module):
-    """Two blocks in a row; at level 2 they follow a tree of level 1, and the root sees it and a block beside it too."""
+    """Two blocks in sequence and a root. At level 2 a tree of level 1 comes before them.
+
+    The root of level 2 also takes the output of that tree, and that of a block parallel to it.
+    """
 
     def __init__(self, in_channels: int, channels: int, level: int, stride: int) -> None:
         super().__init__()

@@ -30,7 +30,7 @@ class DualPathBlock(nn.Module):
             )
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
-        """Map (N, C, H, W) to (N, C', H / stride, W / stride); C' is C + growth, or channels + 2 growth at first."""
+        """Map (N, C, H, W) to (N, C', H / stride, W / stride); C' is C + growth, or channels + 2 growth if first."""
         out = F.relu(self.bn1(self.conv1(x_NCHW)))
         out = F.relu(self.bn2(self.conv2(out)))
         out = self.bn3(self.conv3(out))
@@ -55,7 +55,7 @@ STAGES: tuple[tuple[int, int, int], ...] = (
 
 
 class DPN(nn.Module):
-    """Four stages, each but the first halving the image."""
+    """Four stages; all but the first halve the image."""
 
     def __init__(self, num_blocks: tuple[int, int, int, int], num_classes: int = 10) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
 """EfficientNet-B0 for small images (Tan & Le, 2019, "EfficientNet: Rethinking Model Scaling", section 4).
 
 Inverted residuals with squeeze and excitation. The stem keeps the image's size, and there is no last 1x1 convolution,
-as in the zoo's origin.
+as in the original zoo.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from ampbench.models.squeeze_excite import SqueezeExcite
 
 
 def drop_connect(x_NCHW: Tensor, rate: float) -> Tensor:
-    """Zero whole images with probability `rate`, and scale the others so that the mean stays.
+    """Zero whole images with probability `rate`, and scale the others so that the mean is unchanged.
 
-    After Huang et al., 2016, "Deep Networks with Stochastic Depth", section 3. The draw is in fp32 whatever the dtype
-    of the images: under one seed every recipe drops the same ones.
+    After Huang et al., 2016, "Deep Networks with Stochastic Depth", section 3. The random numbers are fp32
+    for every dtype of the images, so with one seed every recipe drops the same images.
     """
     kept_N111 = torch.rand((len(x_NCHW), 1, 1, 1), device=x_NCHW.device, dtype=torch.float32) >= rate
     return x_NCHW * kept_N111 / (1 - rate)
 
 
 class MBConv(nn.Module):
-    """1x1 that widens, depthwise k x k, squeeze and excitation, 1x1 that narrows; beside a shortcut if shapes agree."""
+    """1x1 that widens, depthwise k x k, squeeze and excitation, 1x1 that narrows; with a shortcut if shapes agree."""
 
     def __init__(
         self, in_channels: int, channels: int, expansion: int, kernel_size: int, stride: int, drop_rate: float
@@ -40,8 +40,8 @@ class MBConv(nn.Module):
         self.bn3 = nn.BatchNorm2d(channels)
         self.widens = expansion != 1
         if not self.widens:
-            # The zoo's origin holds these weights and never uses them. They stay, so that its weights fit, and do not
-            # train: DistributedDataParallel would wait for their gradients.
+            # The original zoo has these weights and never uses them. They stay, so that its checkpoints fit, but are
+            # frozen: DistributedDataParallel would wait for their gradients.
             self.conv1.requires_grad_(False)
             self.bn1.requires_grad_(False)
         self.has_shortcut = stride == 1 and in_channels == channels
@@ -70,10 +70,10 @@ PLAN: tuple[tuple[int, int, int, int, int], ...] = (
 
 
 class EfficientNet(nn.Module):
-    """Sixteen blocks; with a drop rate, the later a block, the likelier it is dropped in training.
+    """Sixteen blocks. With a drop rate, later blocks are dropped more often in training.
 
-    The rate rises from 0 to `drop_rate`. The paper has 0.2 (section 5.2). The zoo's origin means to, but counts no
-    block and so drops none: its accuracies are of that.
+    The rate rises from 0 towards `drop_rate`. The paper uses 0.2 (section 5.2). The original zoo intends the same, but
+    a bug in its block counter keeps every rate at 0: its accuracies are without drops, as the default here.
     """
 
     def __init__(self, num_classes: int = 10, dropout: float = 0.2, drop_rate: float = 0.0) -> None:

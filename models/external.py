@@ -1,24 +1,24 @@
-"""Models that live elsewhere: torchvision, timm, or a factory of one's own.
+"""Models from outside this package: torchvision, timm, or a user's own factory.
 
-A factory is a callable in a module on the path, called with the `model_args` of the experiment file, without arguments
-where there are none. What it returns says, as attributes, what it takes and gives, and may bring its loss:
+A factory is a callable in an importable module. It is called with the `model_args` of the experiment file as keyword
+arguments. The module that it returns has the attributes `input_shape` and `num_classes`, and may define its own loss:
 
     class MyNet(nn.Module):
         input_shape = (3, 32, 32)                              # C, H, W
         num_classes = 10
-        def loss(self, outputs, y_N): ...                      # optional, a scalar; else cross-entropy
-        def classes_of(self, outputs): ...                     # optional beside a loss: classes (N,); else the argmax
+        def loss(self, outputs, y_N): ...                      # optional, a scalar; default cross-entropy
+        def classes_of(self, outputs): ...                     # optional with a loss: classes (N,); default argmax
 
 `forward` returns logits (N, K), or a tuple or list that begins with them, or an object or mapping that has them as
-`logits`. A loss of one's own gets what `forward` returned as it is, auxiliary heads included, its real floating tensors
-in fp32 in every recipe; cross-entropy gets the logits alone. Outputs that are no logits (N, K), as one number for two
-classes, need both `loss` and `classes_of`:
+`logits`. Its own `loss` gets everything that `forward` returned, auxiliary heads included; real floating-point tensors
+are converted to fp32 in every recipe. Cross-entropy gets only the logits. Outputs that are not logits (N, K), such as
+one number for two classes, need both `loss` and `classes_of`:
 
         def loss(self, outputs_N1, y_N): return F.binary_cross_entropy_with_logits(outputs_N1[:, 0], y_N.float())
         def classes_of(self, outputs_N1): return outputs_N1[:, 0] > 0
 
-What does not fit ends the cell with one line before the first update. A loss should be a mean or a sum over the images:
-one that is neither, as weighted by class, cannot be accumulated over parts of a batch.
+If something does not fit, the cell ends before the first update with a message of one line. A loss should be a mean or
+a sum over the images. Another loss, for example one weighted by class, cannot be accumulated over parts of a batch.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def build(name: str, num_classes: int, input_shape: tuple[int, int, int], /, **a
     """Build `torchvision:NAME`, `timm:NAME` or `package.module:factory`, with the arguments of an experiment file.
 
     Raises:
-        ValueError: no such factory, one that does not take these arguments, or a model of one that does not say its
-            shapes or says other ones.
+        ValueError: there is no such factory, it does not take these arguments, or its model has no or other
+            `input_shape` or `num_classes`.
         ImportError: the package is not installed.
     """
     source, _, what = name.partition(":")
@@ -67,31 +67,31 @@ def build(name: str, num_classes: int, input_shape: tuple[int, int, int], /, **a
     ):
         said = getattr(model, attribute, None)
         if said is None:
-            raise ValueError(f"{name!r}: the model says no {attribute}; give it the attribute, here {wanted}")
+            raise ValueError(f"{name!r}: the model has no {attribute}; give it the attribute, here {wanted}")
         if (tuple(said) if isinstance(said, (tuple, list)) else said) != wanted:
-            raise ValueError(f"{name!r}: the model says {attribute} = {said}, the data {wanted}; change {field}")
+            raise ValueError(f"{name!r}: the model has {attribute} = {said}, the data {wanted}; change {field}")
     return model
 
 
 def called(factory: Callable[..., Any], name: str, arguments: Mapping[str, Any]) -> Any:
-    """Call a factory with arguments that it takes.
+    """Call a factory after checking that it takes the arguments.
 
     Raises:
-        ValueError: it does not take them, or cannot be called without others.
+        ValueError: it does not take them, or needs others too.
     """
     known, takes_any = arguments_of(factory)
     for argument in arguments:
         if argument not in known and not takes_any:
             raise ValueError(f"{name!r} takes no {argument!r} (model_args). {near(argument, known)}")
-    lacking = [needed for needed in needed_by(factory) if needed not in arguments]
-    if lacking:
-        words = ", ".join(f"{needed} = …" for needed in lacking)
-        raise ValueError(f"{name!r} needs {', '.join(lacking)}: write model_args = {{{words}}}, or give it a default")
+    missing = [needed for needed in needed_by(factory) if needed not in arguments]
+    if missing:
+        words = ", ".join(f"{needed} = …" for needed in missing)
+        raise ValueError(f"{name!r} needs {', '.join(missing)}: write model_args = {{{words}}}, or give it a default")
     return factory(**arguments)
 
 
 def needed_by(factory: Callable[..., Any]) -> list[str]:
-    """Return the names of what a factory cannot be called without; none of one that does not say its arguments."""
+    """Return the required arguments of a factory; none if its signature cannot be read."""
     try:
         parameters = inspect.signature(factory).parameters.values()
     except (TypeError, ValueError):  # of a builtin
@@ -101,9 +101,9 @@ def needed_by(factory: Callable[..., Any]) -> list[str]:
 
 
 def arguments_of(factory: Callable[..., Any]) -> tuple[list[str], bool]:
-    """Return the names that a factory takes, and whether it takes any other.
+    """Return the argument names of a factory, and whether it takes any other name too.
 
-    torchvision's functions hand what they do not know to the class that they are annotated to return.
+    torchvision's functions pass unknown arguments on to the class in their return annotation.
     """
     try:
         parameters = inspect.signature(factory).parameters.values()

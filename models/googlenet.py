@@ -1,6 +1,6 @@
 """GoogLeNet with BatchNorm for small images (Szegedy et al., 2015, "Going Deeper with Convolutions", section 5).
 
-The stem is one 3x3 convolution, the auxiliary heads are left out, and two 3x3 convolutions stand for each 5x5
+The stem is one 3x3 convolution, the auxiliary heads are left out, and two 3x3 convolutions replace each 5x5
 (Szegedy et al., 2016, "Rethinking the Inception Architecture", section 3.1).
 """
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 
 class Inception(nn.Module):
-    """Four branches side by side on the same image, their channels joined."""
+    """Four parallel branches on the same input; their channels are concatenated."""
 
     def __init__(self, in_channels: int, one: int, three: tuple[int, int], five: tuple[int, int], pool: int) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ PLAN: tuple[tuple[int, tuple[int, int], tuple[int, int], int] | None, ...] = (
 
 
 class GoogLeNet(nn.Module):
-    """Nine inception modules with two halvings among them."""
+    """Nine inception modules, with max pooling at two places that halves the image."""
 
     def __init__(self, num_classes: int = 10) -> None:
         super().__init__()

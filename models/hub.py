@@ -1,6 +1,6 @@
-"""Where a pretrained model lies: a folder, or what Hugging Face's own tools have downloaded under its name.
+"""Find the folder of a pretrained model: a path, or a download of Hugging Face's own tools.
 
-Nothing is downloaded here: an experiment would depend on what a server says that day.
+Nothing is downloaded here: otherwise an experiment would depend on what a server sends on that day.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from pathlib import Path
 def folder_of(what: str) -> Path:
     """Return the folder that `hf:WHAT` names.
 
-    It is the path itself, or, for a hub's OWNER/NAME that is no folder here, the newest snapshot in Hugging Face's
-    cache (`$HF_HUB_CACHE`, `$HF_HOME/hub`, else `~/.cache/huggingface/hub`); the path where there is none.
+    A path is returned as it is. For a name OWNER/NAME that is not a folder here, it is the newest snapshot in Hugging
+    Face's cache (`$HF_HUB_CACHE`, `$HF_HOME/hub` or `~/.cache/huggingface/hub`), or the path if there is no snapshot.
     """
     path = Path(what).expanduser()
     if not is_hub_name(what) or os.path.isdir(path):  # noqa: PTH112  (Path's own raises on a name that is too long)
@@ -26,5 +26,5 @@ def folder_of(what: str) -> Path:
 
 
 def is_hub_name(what: str) -> bool:
-    """Whether it reads as OWNER/NAME."""
+    """Whether a text has the form OWNER/NAME."""
     return re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", what) is not None

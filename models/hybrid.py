@@ -1,11 +1,12 @@
-"""Residual convolutions, then self-attention over the 16 places that are left: the network of study S2.
+"""Residual convolutions, then self-attention over the remaining 16 positions: the network of study S2.
 
-The attention blocks are those of models/vit.py with an MLP as wide as its input; no class token and no positions, since
-the convolutions before them know where they look.
+The attention blocks are those of models/vit.py with an MLP as wide as its input. There is no class token, and there
+are no position embeddings: the convolutions before them already encode positions.
 
-The study names three stages of residual blocks; its count, 15,553,098, asks for a fourth. Where biases and norms are it
-does not say. Of the layouts with that count this one trains and diverges at the study's batch sizes; convolutions with
-biases whose sum is not normalized diverge at 32 images a step too (experiments/LOG.md). The ReLU of the sum is ours.
+The study names three stages of residual blocks, but its number of parameters, 15,553,098, needs a fourth. It does not
+say where biases and norms are. Of the layouts with that number, this one trains, and diverges, at the same batch sizes
+as the study's network. Convolutions with biases, without BatchNorm of the sum, diverge at 32 images per step too
+(experiments/LOG.md). The ReLU of the sum is our choice.
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ from torch import Tensor, nn
 from ampbench.models.vit import Block
 
 WIDTHS = (64, 128, 256, 512)
-"""Channels of the four stages; the image halves between two of them."""
+"""Channels of the four stages; the image is halved between two stages."""
 
 NUM_TOKENS = 16
-"""What is left of a 32x32 image: 4x4 places."""
+"""Positions after the convolutions: a 32x32 image becomes 4x4."""
 
 
 def convolution(in_channels: int, out_channels: int, kernel: int, stride: int = 1) -> list[nn.Module]:
-    """Return a convolution without bias, then ReLU, then BatchNorm: S2 has them in this order."""
+    """Return a convolution without bias, then ReLU, then BatchNorm: the order of study S2."""
     return [
         nn.Conv2d(in_channels, out_channels, kernel, stride, padding=kernel // 2, bias=False),
         nn.ReLU(),
@@ -32,7 +33,7 @@ def convolution(in_channels: int, out_channels: int, kernel: int, stride: int = 
 
 
 class ResidualBlock(nn.Module):
-    """1x1, 3x3, 1x1 of equal width beside a shortcut; their sum too goes through ReLU and then BatchNorm."""
+    """1x1, 3x3, 1x1 of equal width with a shortcut; the sum also goes through ReLU and then BatchNorm."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -46,7 +47,7 @@ class ResidualBlock(nn.Module):
 
 
 class Hybrid(nn.Module):
-    """Four stages of two residual blocks, halving between them, four attention blocks, one linear layer."""
+    """Four stages of two residual blocks, with the image halved between stages; four attention blocks; linear."""
 
     def __init__(self, num_classes: int = 10) -> None:
         super().__init__()
@@ -63,7 +64,7 @@ class Hybrid(nn.Module):
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Map images (N, 3, 32, 32) to logits (N, K)."""
         x_NTC = self.attention(self.convolutions(x_NCHW).flatten(2).transpose(1, 2))
-        return self.linear(F.max_pool2d(x_NTC, 2).flatten(1))  # over tokens and channels, as the study did
+        return self.linear(F.max_pool2d(x_NTC, 2).flatten(1))  # pools over tokens and channels, as in the study
 
 
 def build(_name: str, num_classes: int) -> nn.Module:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class SeparableBlock(nn.Module):
-    """A 3x3 convolution of each channel by itself, then a 1x1 across channels (section 3.1)."""
+    """A 3x3 convolution of each channel alone, then a 1x1 over all channels (section 3.1)."""
 
     def __init__(self, in_channels: int, channels: int, stride: int) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
 """MobileNetV2 for small images (Sandler et al., 2018, "MobileNetV2: Inverted Residuals and Linear Bottlenecks").
 
-The stem and the second stage keep the image's size, where the paper halves it. Unlike the paper's, a block of stride 1
-that changes the number of channels has a shortcut too, a projection: so does the zoo's origin.
+The stem and the second stage keep the image's size, where the paper halves it. Unlike in the paper, a block of stride 1
+that changes the number of channels also has a shortcut, a projection, as in the original zoo.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """PNASNet for small images (Liu et al., 2018, "Progressive Neural Architecture Search", section 3), in two small cells.
 
-As in the zoo's origin, a separable convolution is the depthwise half alone, without the pointwise one.
+As in the original zoo, a separable convolution is only the depthwise convolution, without the pointwise one.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class CellA(nn.Module):
 
 
 class CellB(nn.Module):
-    """Depthwise 7x7 plus 3x3, beside max pooling plus depthwise 5x5, joined and reduced by a 1x1."""
+    """Depthwise 7x7 plus 3x3, and max pooling plus depthwise 5x5; both are concatenated and reduced by a 1x1."""
 
     def __init__(self, in_channels: int, channels: int, stride: int) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ PLANS: dict[str, tuple[type[CellA] | type[CellB], int]] = {
 
 
 class PNASNet(nn.Module):
-    """Three stages of six cells, with a cell of stride 2 between each two."""
+    """Three stages of six cells, with a cell of stride 2 between stages."""
 
     def __init__(self, cell: type[CellA] | type[CellB], channels: int, num_classes: int = 10) -> None:
         super().__init__()
@@ -79,7 +79,7 @@ def _depthwise(in_channels: int, channels: int, kernel_size: int, stride: int) -
 
 
 def _pool(in_channels: int, channels: int, stride: int) -> nn.Module:
-    """Return a 3x3 max pooling; with stride 2, a 1x1 convolution after it brings the channels."""
+    """Return a 3x3 max pooling; with stride 2, a 1x1 convolution follows that changes the channels."""
     pool = nn.MaxPool2d(3, stride=stride, padding=1)
     if stride == 1:
         return pool

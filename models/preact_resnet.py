@@ -1,7 +1,7 @@
 """Pre-activation ResNet (He et al., 2016, "Identity Mappings in Deep Residual Networks", section 4).
 
-BatchNorm and ReLU stand before each convolution, so that nothing but additions lies on the way of the shortcuts.
-As in the zoo's origin, nothing normalises the sum of the last block before the head.
+BatchNorm and ReLU come before each convolution, so that the shortcut path holds only additions. As in the original
+zoo, the sum of the last block is not normalised before the head.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from ampbench.models.resnet import stages
 
 
 class PreActBlock(nn.Module):
-    """Two 3x3 convolutions, each after its BatchNorm and ReLU, beside a shortcut."""
+    """Two 3x3 convolutions, each after its BatchNorm and ReLU, with a shortcut."""
 
     expansion = 1
 
@@ -34,7 +34,7 @@ class PreActBlock(nn.Module):
 
 
 class PreActBottleneck(nn.Module):
-    """1x1, 3x3, 1x1, each after its BatchNorm and ReLU, beside a shortcut; the last widens fourfold."""
+    """1x1, 3x3, 1x1, each after its BatchNorm and ReLU, with a shortcut; the last has four times the channels."""
 
     expansion = 4
 
@@ -67,7 +67,7 @@ PLANS: dict[str, tuple[type[PreActBlock] | type[PreActBottleneck], tuple[int, in
 
 
 class PreActResNet(nn.Module):
-    """A bare 3x3 convolution, then four stages, each but the first halving the image and doubling the channels."""
+    """A 3x3 convolution, then four stages; all but the first halve the image and double the channels."""
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ class PreActResNet(nn.Module):
 
 
 def projection(in_channels: int, out_channels: int, stride: int) -> nn.Module | None:
-    """Return a 1x1 convolution of the activated input where the shape changes; else the bare input is the shortcut."""
+    """Return a 1x1 convolution of the activated input if the shape changes; None if the input is the shortcut."""
     if stride == 1 and in_channels == out_channels:
         return None
     return nn.Conv2d(in_channels, out_channels, 1, stride, bias=False)

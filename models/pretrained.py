@@ -1,8 +1,9 @@
 """A pretrained ViT from a folder in Hugging Face's format: config.json beside model.safetensors or pytorch_model.bin.
 
-In an experiment it is the model `hf:PATH`, or `hf:OWNER/NAME` of what was downloaded (models/hub.py). A head of another
-size than the data's gives way to a fresh one, and a warning says so; any other difference between the folder and
-models/vit.py is an error. Nothing is downloaded, and no code in the folder is run: a .bin is read as weights only.
+In an experiment it is the model `hf:PATH`, or `hf:OWNER/NAME` for a downloaded one (models/hub.py). If the number of
+classes differs from that of the data, a fresh head replaces the saved one, with a warning. Any other difference between
+the folder and models/vit.py is an error. Nothing is downloaded, and no code in the folder is run: a .bin is read with
+weights_only.
 """
 
 from __future__ import annotations
@@ -38,11 +39,11 @@ GIVEN: dict[str, Any] = {
     "qkv_bias": True,
     "layer_norm_eps": 1e-12,
 }
-"""What `ViT` has built in: a config.json that says otherwise describes another network."""
+"""Values that are fixed in `ViT`: a config.json with other values describes another network."""
 
 DROPOUTS = {
     "hidden_dropout_prob": "hidden_dropout_prob",
-    "projection_dropout_prob": "hidden_dropout_prob",  # theirs acts on what attention adds, too
+    "projection_dropout_prob": "hidden_dropout_prob",  # theirs also acts on the output of attention
     "attention_dropout_prob": "attention_probs_dropout_prob",
 }
 """Argument of `ViT` -> its field in config.json."""
@@ -62,7 +63,7 @@ LAYER = {
     "mlp.0": ("intermediate.dense",),
     "mlp.2": ("output.dense",),
 }
-"""Our module in a block -> theirs in a layer, each with weight and bias; several lie below one another in ours."""
+"""Our module in a block -> theirs in a layer, each with weight and bias; ours concatenates several of theirs."""
 
 TOKENS = {
     "embeddings.cls_token": "vit.embeddings.cls_token",
@@ -72,10 +73,10 @@ TOKENS = {
 
 
 def build(name: str, num_classes: int, input_shape: tuple[int, int, int], **dropouts: Any) -> nn.Module:
-    """Build `hf:PATH`; dropouts and qk_scale that are given replace those of config.json.
+    """Build `hf:PATH`; given dropouts and qk_scale replace those of config.json.
 
     Raises:
-        ValueError: the folder holds no such model, or one for images of another shape.
+        ValueError: the folder does not hold a ViT, or holds one for images of another shape.
         ImportError: its weights need a package that is not installed.
     """
     folder = folder_of(name.partition(":")[2])
@@ -93,7 +94,7 @@ def outline(folder: Path, num_labels: int, **dropouts: Any) -> ViT:
     """Build the network that config.json describes, with fresh weights.
 
     Raises:
-        ValueError: no config.json, or one of another network.
+        ValueError: there is no config.json, or it describes another network.
     """
     path = folder / "config.json"
     try:
@@ -101,14 +102,14 @@ def outline(folder: Path, num_labels: int, **dropouts: Any) -> ViT:
     except OSError as e:
         raise ValueError(f"no {path}; name a folder written by save_pretrained") from e
     except (ValueError, RecursionError) as e:
-        raise ValueError(f"{path}: is no JSON ({e}); write it again with save_pretrained") from None
+        raise ValueError(f"{path}: is not JSON ({e}); write it again with save_pretrained") from None
     if not isinstance(fields, dict):
-        raise ValueError(f"{path}: is no table of fields; write it again with save_pretrained")
+        raise ValueError(f"{path}: is not a JSON object; write it again with save_pretrained")
     for field in SIZES.values():
         value = fields.get(field, 1)
         if type(value) is not int or value < 1:
             raise ValueError(
-                f"{path}: {field} = {value!r} is no whole number from 1; write it again with save_pretrained"
+                f"{path}: {field} = {value!r} is not a whole number from 1; write it again with save_pretrained"
             )
     fourfold = {"intermediate_size": 4 * fields.get("hidden_size", 768)}
     for field, given in (GIVEN | fourfold).items():
@@ -120,15 +121,15 @@ def outline(folder: Path, num_labels: int, **dropouts: Any) -> ViT:
     sizes = {ours: fields[theirs] for ours, theirs in SIZES.items() if theirs in fields}
     hidden, num_heads = sizes.get("hidden", 768), sizes.get("num_heads", 12)
     if hidden % num_heads:
-        raise ValueError(f"{path}: hidden_size = {hidden} does not part into {num_heads} heads; mend the file")
+        raise ValueError(f"{path}: hidden_size = {hidden} is not divisible by {num_heads} heads; correct the file")
     said = {ours: fields[theirs] for ours, theirs in DROPOUTS.items() if theirs in fields}
     if reason := why_refused("hf:", said):
-        raise ValueError(f"{path}: {reason}; mend the file")
+        raise ValueError(f"{path}: {reason}; correct the file")
     return ViT(num_labels, **sizes, **said | dropouts)
 
 
 def fill(model: ViT, folder: Path) -> ViT:
-    """Load the folder's weights, but for a head of another size, and return the model.
+    """Load the folder's weights, except a head of another size, and return the model.
 
     Raises:
         ValueError: weights are missing, unexpected or of another shape.
@@ -158,8 +159,8 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     """Read model.safetensors or else pytorch_model.bin.
 
     Raises:
-        ValueError: neither is there, or it cannot be read or holds anything but tensors of floating point.
-        ImportError: model.safetensors is, and the package safetensors is not.
+        ValueError: neither is there, it cannot be read, or it holds something other than floating-point tensors.
+        ImportError: model.safetensors is there, but the package safetensors is not installed.
     """
     path = folder / "model.safetensors"
     if path.is_file():
@@ -179,12 +180,12 @@ def _checked(path: Path, load: Callable[[Path], Any]) -> dict[str, Tensor]:
         weights = load(path)
     except (
         Exception
-    ) as e:  # each format has its own: RuntimeError, KeyError, EOFError, UnpicklingError, SafetensorError
+    ) as e:  # each format raises its own: RuntimeError, KeyError, EOFError, UnpicklingError, SafetensorError
         what = type(e).__name__
-        raise ValueError(f"{path}: is truncated or no file of weights alone ({what}); copy or save it again") from e
+        raise ValueError(f"{path}: is truncated or not a file of weights only ({what}); copy or save it again") from e
     tensors = weights.values() if isinstance(weights, dict) else [None]
     if not all(isinstance(tensor, Tensor) and tensor.is_floating_point() for tensor in tensors):
-        raise ValueError(f"{path}: holds something else than weights of floating point; save it again")
+        raise ValueError(f"{path}: holds something other than floating-point weights; save it again")
     return weights
 
 
@@ -209,7 +210,7 @@ def translated(theirs: dict[str, Tensor], num_layers: int, folder: Path) -> dict
 
 
 def sources_of(num_layers: int) -> dict[str, tuple[str, ...]]:
-    """Return our name -> theirs, of every weight."""
+    """Return our name -> their names, for every weight."""
     modules: dict[str, tuple[str, ...]] = {ours: (name,) for ours, name in MODULES.items()}
     for n in range(num_layers):
         for ours, names in LAYER.items():

@@ -1,7 +1,7 @@
 """RegNet for small images (Radosavovic et al., 2020, "Designing Network Design Spaces", section 3.3).
 
-Grouped bottlenecks whose widths and depths follow a line; RegNetY adds squeeze and excitation. The stem has 64 channels
-and keeps the image's size, and so does the second stage, as in the zoo's origin.
+Grouped bottlenecks whose widths follow a linear rule; RegNetY adds squeeze and excitation. The stem has 64 channels. As
+in the original zoo, the stem and the second stage keep the image's size.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ampbench.models.squeeze_excite import SqueezeExcite
 
 
 class Plan(NamedTuple):
-    """What sets one RegNet apart from another."""
+    """What differs between RegNets."""
 
     depths: tuple[int, int, int, int]
     widths: tuple[int, int, int, int]
@@ -25,7 +25,7 @@ class Plan(NamedTuple):
 
 
 class YBlock(nn.Module):
-    """1x1, grouped 3x3, squeeze and excitation if `squeezes`, 1x1, all of one width, beside a shortcut."""
+    """1x1, grouped 3x3, squeeze and excitation if `squeezes`, 1x1, all of equal width, with a shortcut."""
 
     def __init__(self, in_channels: int, channels: int, stride: int, *, group_width: int, squeezes: bool) -> None:
         super().__init__()

@@ -1,6 +1,6 @@
 """ResNet for small images (He et al., 2016, "Deep Residual Learning for Image Recognition", section 4.2).
 
-The stem is one 3x3 convolution without stride or pooling: a 32x32 image has no pixels to spare.
+The stem is one 3x3 convolution without stride or pooling, because a 32x32 image is already small.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions beside a shortcut."""
+    """Two 3x3 convolutions with a shortcut."""
 
     expansion = 1
 
@@ -31,7 +31,7 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3, 1x1 beside a shortcut; the last widens fourfold."""
+    """1x1, 3x3, 1x1 with a shortcut; the last has four times the channels."""
 
     expansion = 4
 
@@ -62,7 +62,7 @@ PLANS: dict[str, tuple[type[BasicBlock] | type[Bottleneck], tuple[int, int, int,
 
 
 class ResNet(nn.Module):
-    """Four stages of residual blocks, each but the first halving the image and doubling the channels."""
+    """Four stages of residual blocks; all but the first halve the image and double the channels."""
 
     def __init__(
         self,
@@ -94,11 +94,11 @@ def shortcut(in_channels: int, out_channels: int, stride: int) -> nn.Sequential:
 
 
 def stages(block: Any, num_blocks: tuple[int, int, int, int]) -> list[nn.Module]:
-    """Return four stages of blocks of 64, 128, 256 and 512 channels, each but the first halving the image.
+    """Return four stages of blocks of 64, 128, 256 and 512 channels; all but the first halve the image.
 
     Args:
-        block: called with in_channels, channels and stride; it widens its channels by its `expansion`.
-        num_blocks: of each stage.
+        block: called with in_channels, channels and stride; its output has channels * `expansion` channels.
+        num_blocks: number of blocks of each stage.
     """
     built: list[nn.Module] = []
     in_channels = 64

@@ -1,8 +1,8 @@
 """ResNeXt-29 for small images.
 
-After Xie et al., 2017, "Aggregated Residual Transformations for Deep Neural Networks", section 5.3. Unlike the
-paper's, the stem is a 1x1 convolution and a block widens twofold, as in the zoo's origin. The name says the number of
-groups and the channels of each in the first stage: 2x64d.
+After Xie et al., 2017, "Aggregated Residual Transformations for Deep Neural Networks", section 5.3. Unlike in
+the paper, the stem is a 1x1 convolution and the last convolution of a block doubles the channels, as in the original
+zoo. The name gives the number of groups and the channels of each group in the first stage: 2x64d.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ampbench.models.resnet import shortcut
 
 
 class GroupedBlock(nn.Module):
-    """1x1, grouped 3x3, 1x1 beside a shortcut; the last widens twofold."""
+    """1x1, grouped 3x3, 1x1 with a shortcut; the last has twice the channels."""
 
     expansion = 2
 
@@ -47,7 +47,7 @@ PLANS: dict[str, tuple[int, int]] = {
 
 
 class ResNeXt(nn.Module):
-    """Three stages of three blocks; the later two halve the image and double the channels."""
+    """Three stages of three blocks; the last two stages halve the image and double the channels."""
 
     def __init__(self, groups: int, group_width: int, num_classes: int = 10) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""SENet-18 (Hu et al., 2018, "Squeeze-and-Excitation Networks"): a pre-activation ResNet that weighs its channels."""
+"""SENet-18 (Hu et al., 2018, "Squeeze-and-Excitation Networks"): a pre-activation ResNet that scales its channels."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ampbench.models.squeeze_excite import SqueezeExcite
 
 
 class SEBlock(nn.Module):
-    """Two 3x3 convolutions after BatchNorm and ReLU, their channels weighed, beside a shortcut (section 3.3)."""
+    """Two 3x3 convolutions after BatchNorm and ReLU, their channels scaled, with a shortcut (section 3.3)."""
 
     expansion = 1
 
@@ -33,7 +33,7 @@ class SEBlock(nn.Module):
 
 
 class SENet(nn.Module):
-    """Four stages of blocks, each but the first halving the image and doubling the channels."""
+    """Four stages of blocks; all but the first halve the image and double the channels."""
 
     def __init__(self, num_blocks: tuple[int, int, int, int], num_classes: int = 10) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
 """ShuffleNet for small images.
 
 After Zhang et al., 2018, "ShuffleNet: An Extremely Efficient Convolutional Neural Network for Mobile Devices", section
-3. Grouped 1x1 convolutions are cheap, but a group never hears of the others; so the channels are shuffled.
+3. Grouped 1x1 convolutions are cheap but exchange nothing between groups, so the channels are shuffled.
 """
 
 from __future__ import annotations
@@ -12,26 +12,26 @@ from torch import Tensor, nn
 
 
 def shuffle(x_NCHW: Tensor, groups: int) -> Tensor:
-    """Deal the channels out: first of each group, second of each group, … (section 3.1)."""
+    """Reorder the channels: the first of each group, then the second of each group, … (section 3.1)."""
     return x_NCHW.unflatten(1, (groups, -1)).transpose(1, 2).flatten(1, 2)
 
 
 class ShuffleBlock(nn.Module):
-    """Grouped 1x1, shuffle, depthwise 3x3, grouped 1x1; a block of stride 2 appends its pooled input (figure 2c)."""
+    """Grouped 1x1, shuffle, depthwise 3x3, grouped 1x1; with stride 2 the pooled input is appended (figure 2c)."""
 
     def __init__(self, in_channels: int, channels: int, groups: int, stride: int, *, first: bool) -> None:
         super().__init__()
         self.stride = stride
-        made = channels - in_channels if stride == 2 else channels
-        narrow = made // 4
-        # The few channels of the stem are not worth grouping (section 3.2).
+        new_channels = channels - in_channels if stride == 2 else channels
+        narrow = new_channels // 4
+        # The stem has too few channels for groups (section 3.2).
         self.groups = 1 if first else groups
         self.conv1 = nn.Conv2d(in_channels, narrow, 1, groups=self.groups, bias=False)
         self.bn1 = nn.BatchNorm2d(narrow)
         self.conv2 = nn.Conv2d(narrow, narrow, 3, stride, padding=1, groups=narrow, bias=False)
         self.bn2 = nn.BatchNorm2d(narrow)
-        self.conv3 = nn.Conv2d(narrow, made, 1, groups=groups, bias=False)
-        self.bn3 = nn.BatchNorm2d(made)
+        self.conv3 = nn.Conv2d(narrow, new_channels, 1, groups=groups, bias=False)
+        self.bn3 = nn.BatchNorm2d(new_channels)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Map (N, C, H, W) to (N, channels, H / stride, W / stride)."""
@@ -51,7 +51,7 @@ PLANS: dict[str, tuple[int, tuple[int, int, int]]] = {
 
 
 class ShuffleNet(nn.Module):
-    """A 1x1 stem, then stages of 4, 8 and 4 blocks, each stage halving the image."""
+    """A 1x1 stem, then stages of 4, 8 and 4 blocks; each stage halves the image."""
 
     def __init__(self, groups: int, stage_channels: tuple[int, int, int], num_classes: int = 10) -> None:
         super().__init__()

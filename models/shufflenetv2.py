@@ -1,8 +1,8 @@
 """ShuffleNetV2 for small images.
 
-After Ma et al., 2018, "ShuffleNet V2: Practical Guidelines for Efficient CNN Architecture Design", section 3. What
-counts is memory traffic, not operations: 1x1 convolutions without groups, as wide as their input, and a shuffle that
-mixes the untouched half of the channels with the other. The stem keeps the image's size.
+After Ma et al., 2018, "ShuffleNet V2: Practical Guidelines for Efficient CNN Architecture Design", section 3. The
+design reduces memory traffic instead of operations: 1x1 convolutions without groups and as wide as their input, and a
+shuffle that mixes the unchanged half of the channels with the other half. The stem keeps the image's size.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class SplitBlock(nn.Module):
 
 
 class DownBlock(nn.Module):
-    """Two branches that see all channels and halve the image; each makes half of the new channels (figure 3d)."""
+    """Two branches that take all channels and halve the image; each gives half of the new channels (figure 3d)."""
 
     def __init__(self, in_channels: int, channels: int) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class DownBlock(nn.Module):
         return shuffle(torch.cat((left, right), 1), 2)
 
 
-# Channels of the three stages and of the last convolution: table 5 of the paper (the zoo's origin has 224 for 244).
+# Channels of the three stages and of the last convolution: table 5 of the paper (the original zoo has 224 for 244).
 PLANS: dict[str, tuple[int, int, int, int]] = {
     "ShuffleNetV2_x0_5": (48, 96, 192, 1024),
     "ShuffleNetV2": (116, 232, 464, 1024),
@@ -73,7 +73,7 @@ PLANS: dict[str, tuple[int, int, int, int]] = {
 
 
 class ShuffleNetV2(nn.Module):
-    """Three stages, each a halving of the image followed by 3, 7 and 3 split blocks."""
+    """Three stages: each halves the image, then has 3, 7 or 3 split blocks."""
 
     def __init__(self, plan: tuple[int, int, int, int], num_classes: int = 10) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Squeeze and excitation (Hu et al., 2018, "Squeeze-and-Excitation Networks", section 3), as three families use it."""
+"""Squeeze and excitation (Hu et al., 2018, "Squeeze-and-Excitation Networks", section 3), used by three families."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 
 class SqueezeExcite(nn.Module):
-    """Scale each channel by a factor in (0, 1) that two small layers read from the means of all channels."""
+    """Scale each channel by a factor in (0, 1), which two small layers compute from the means of all channels."""
 
     def __init__(self, channels: int, squeezed_channels: int, activation: nn.Module) -> None:
         super().__init__()

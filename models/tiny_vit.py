@@ -1,8 +1,8 @@
-"""python -m models.tiny_vit ~/tiny-vit: a small ViT in Hugging Face's format, to try out what a large one will do.
+"""python -m models.tiny_vit ~/tiny-vit: write a small ViT in Hugging Face's format, for trials.
 
-The folder is what `save_pretrained` of transformers' ViTForImageClassification writes, config.json beside
-model.safetensors, and an experiment reads it as `hf:~/tiny-vit`. Its weights are fresh: it has learned nothing. The
-package transformers is not needed.
+The folder has the format that `save_pretrained` of transformers' ViTForImageClassification writes: config.json beside
+model.safetensors. An experiment reads it as `hf:~/tiny-vit`. Its weights are random, not trained. The package
+transformers is not needed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ampbench.models.pretrained import SIZES, sources_of
 from ampbench.models.vit import ViT
 
 NUM_LABELS = 1000
-"""As of a network pretrained on ImageNet, so that the head gives way to one of the data's."""
+"""As in a network pretrained on ImageNet, so that the head is replaced by one for the data's classes."""
 
 
 def tiny_vit() -> ViT:
@@ -53,7 +53,9 @@ def save(model: ViT, folder: Path) -> None:
     fields = {SIZES[ours]: size for ours, size in sizes.items()}
     fields |= {"intermediate_size": 4 * hidden, "num_labels": num_labels}
     save_file(_theirs(model), folder / "model.safetensors", metadata={"format": "pt"})
-    (folder / "config.json").write_text(json.dumps({"model_type": "vit"} | fields, indent=2))  # last: it is whole
+    (folder / "config.json").write_text(
+        json.dumps({"model_type": "vit"} | fields, indent=2)
+    )  # last: then the folder is complete
 
 
 def _theirs(model: ViT) -> dict[str, Tensor]:

@@ -1,13 +1,13 @@
-"""ViT over either of two encoders, PyTorch's own or ours: the network of study S0, trained there on four GPUs.
+"""ViT with one of two encoders, PyTorch's or ours: the network of study S0, which trained it on four GPUs.
 
-Embeddings and head are the same; the encoder's name tells the rest:
+Embeddings and head are the same; the name says which encoder:
 
-    ViT_S0_small            ours: normalised before, GELU (models/vit.py)
-    ViT_S0_small_official   nn.TransformerEncoder as it comes: normalised after, ReLU
+    ViT_S0_small            ours: pre-norm, GELU (models/vit.py)
+    ViT_S0_small_official   nn.TransformerEncoder with its defaults: post-norm, ReLU
 
 With either encoder the small preset has the study's 4,988,682 parameters and the base preset 85,804,810. So neither
-has a LayerNorm of its own behind the last layer, which would add 2 * hidden, 512 or 1,536: the official layer ends with
-one anyway, ours does not, unlike the paper's (Dosovitskiy et al., 2021, equation 4) and that of models/vit.py.
+has an extra LayerNorm after the last layer, which would add 2 * hidden parameters, 512 or 1,536. The official layer
+ends with a LayerNorm anyway. Ours does not, unlike the paper (Dosovitskiy et al., 2021, equation 4) and models/vit.py.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ PRESETS = {
 
 
 def written_out(preset: Preset, **dropouts: Any) -> nn.Module:
-    """Return the blocks of models/vit.py with the eps of the official encoder: order and activation alone differ."""
+    """Return the blocks of models/vit.py with the eps of the official encoder: only order and activation differ."""
     blocks = (Block(preset.hidden, preset.num_heads, eps=1e-5, **dropouts) for _ in range(preset.num_layers))
     return nn.Sequential(*blocks)
 
 
 def official(preset: Preset, hidden_dropout_prob: float = 0.0) -> nn.Module:
-    """Return PyTorch's encoder, post-norm with ReLU; its one dropout acts in attention, MLP and on what both add."""
+    """Return PyTorch's encoder, post-norm with ReLU; its dropout acts in attention, in the MLP and on both outputs."""
     layer = nn.TransformerEncoderLayer(
         preset.hidden,
         preset.num_heads,
@@ -51,7 +51,7 @@ def official(preset: Preset, hidden_dropout_prob: float = 0.0) -> nn.Module:
         batch_first=True,
     )
     encoder = nn.TransformerEncoder(layer, preset.num_layers, enable_nested_tensor=False)
-    for copied in encoder.layers:  # deep copies of one layer: without a draw for each, all start equal
+    for copied in encoder.layers:  # deep copies of one layer: initialise each, or all start equal
         nn.init.trunc_normal_(copied.self_attn.in_proj_weight, std=0.02)
     return encoder
 
@@ -85,7 +85,7 @@ def build(
 ) -> nn.Module:
     """Build `ViT_S0_PRESET` or `ViT_S0_PRESET_official`, with positions for images of `input_shape`.
 
-    Sizes that are given replace the preset's. Dropouts are those of models/vit.py; the official encoder has one.
+    Given sizes replace those of the preset. Dropouts are those of models/vit.py; the official encoder has only one.
     """
     size, _, encoder = name.removeprefix("ViT_S0_").partition("_")
     given = {"hidden": hidden, "num_heads": num_heads, "num_layers": num_layers}

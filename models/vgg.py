@@ -14,7 +14,7 @@ PLANS: dict[str, list[int | str]] = {
 
 
 class VGG(nn.Module):
-    """Convolutions with bias, BatchNorm and ReLU; five halvings leave 1x1 of a 32x32 image."""
+    """Convolutions with bias, BatchNorm and ReLU; five poolings reduce a 32x32 image to 1x1."""
 
     def __init__(self, plan: list[int | str], num_classes: int = 10) -> None:
         super().__init__()

@@ -1,15 +1,16 @@
-"""ViT-B/16 written out, the network of study S1 (Dosovitskiy et al., 2021, "An Image is Worth 16x16 Words", section 3).
+"""ViT-B/16, the network of study S1 (Dosovitskiy et al., 2021, "An Image is Worth 16x16 Words", section 3).
 
-A 224x224 image is cut into 14x14 patches, each a token of 768 features. A class token joins them, each token learns its
-place, twelve encoder blocks let them look at one another, and the logits are read off the class token.
+A 224x224 image is cut into 14x14 patches; each becomes a token of 768 features. A class token is put before them, a
+learned position is added to each token, twelve encoder blocks with self-attention follow, and a linear layer computes
+the logits from the class token.
 
-Order, names of the arguments and start are those of Hugging Face's ViTForImageClassification, whose weights
-models/pretrained.py fills in. The study's dropouts are arguments, all 0 unless asked for:
+Order, argument names and initialisation are those of Hugging Face's ViTForImageClassification, whose weights
+models/pretrained.py loads. The study's dropouts are arguments, by default all 0:
 
-    hidden_dropout_prob        of the embedded tokens, and of what the MLP of every block adds
-    attention_dropout_prob     of the weights that a token gives to the others
-    projection_dropout_prob    of what the attention of every block adds
-    qk_scale                   of the products of queries and keys; E^-1/2 for heads of E features unless it is said
+    hidden_dropout_prob        of the embedded tokens, and of the MLP's output in every block
+    attention_dropout_prob     of the attention weights
+    projection_dropout_prob    of the attention's output in every block
+    qk_scale                   factor on the products of queries and keys; by default E^-1/2 for heads of E features
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from torch import Tensor, nn
 
 
 class Patches(nn.Module):
-    """Cut images into patches and project each: a convolution that steps as far as it is wide."""
+    """Cut images into patches and project each: a convolution whose stride is its kernel size."""
 
     def __init__(
         self, hidden: int, *, image_size: int | Iterable[int], patch_size: int | Iterable[int], num_channels: int
@@ -37,14 +38,14 @@ class Patches(nn.Module):
         self.projection = nn.Conv2d(num_channels, hidden, self.patch_size, stride=self.patch_size)
 
     def grid_of(self, image_size: tuple[int, int]) -> tuple[int, int]:
-        """Return how many rows and columns of patches an image has; what is left of it at the rim is not seen."""
+        """Return how many rows and columns of patches an image has; a remainder at its edge is not used."""
         return image_size[0] // self.patch_size[0], image_size[1] // self.patch_size[1]
 
     def forward(self, x_NCHW: Tensor, any_size: bool = False) -> Tensor:
         """Map images (N, C, H, W) of any dtype to tokens (N, T, D), row by row.
 
         Raises:
-            ValueError: other channels than the weights', or another size without `any_size`.
+            ValueError: the number of channels differs from the weights', or the size differs without `any_size`.
         """
         _, num_channels, height, width = x_NCHW.shape
         if num_channels != self.projection.in_channels:
@@ -61,7 +62,7 @@ class Patches(nn.Module):
 
 
 class Embeddings(nn.Module):
-    """Patches behind a class token, each with its place added."""
+    """A class token followed by the patches, with a learned position added to each."""
 
     def __init__(
         self,
@@ -86,7 +87,7 @@ class Embeddings(nn.Module):
 
         Args:
             x_NCHW: images.
-            masked_NT: true where a patch gives way to the mask token.
+            masked_NT: true where the mask token replaces a patch.
             interpolate: whether images may have another size than the positions.
 
         Raises:
@@ -101,7 +102,7 @@ class Embeddings(nn.Module):
         return self.dropout(x_NTD + self.positions_on(self.patches.grid_of(x_NCHW.shape[2:])))
 
     def positions_on(self, grid: tuple[int, int]) -> Tensor:
-        """Return the positions (1, 1 + T, D) of a grid: bicubic between ours, the class token's as it is."""
+        """Return the positions (1, 1 + T, D) for a grid: bicubic interpolation, the class token's unchanged."""
         if grid == self.patches.grid:
             return self.positions
         places_1DHW = self.positions[:, 1:].transpose(1, 2).unflatten(2, self.patches.grid)
@@ -110,7 +111,7 @@ class Embeddings(nn.Module):
 
 
 class Block(nn.Module):
-    """Self-attention, then an MLP with GELU, each normalised before and added after."""
+    """Self-attention, then an MLP with GELU, each with a LayerNorm before it and added to its input (pre-norm)."""
 
     def __init__(
         self,
@@ -127,7 +128,7 @@ class Block(nn.Module):
     ) -> None:
         super().__init__()
         if hidden % num_heads:
-            raise ValueError(f"hidden = {hidden} does not part into {num_heads} heads; change one of them")
+            raise ValueError(f"hidden = {hidden} is not divisible by {num_heads} heads; change one of them")
         self.num_heads = num_heads
         self.attention_dropout_prob = attention_dropout_prob
         self.qk_scale = qk_scale
@@ -142,7 +143,7 @@ class Block(nn.Module):
         )
 
     def forward(self, x_NTD: Tensor) -> Tensor:
-        """Map tokens (N, T, D) to the same shape, by H heads of E features."""
+        """Map tokens (N, T, D) to the same shape, with H heads of E features."""
         qkv_3NHTE = self.qkv(self.norm1(x_NTD)).unflatten(2, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
         dropout = self.attention_dropout_prob if self.training else 0.0
         q_NHTE, k_NHTE, v_NHTE = qkv_3NHTE.unbind(0)
@@ -205,8 +206,8 @@ class ViT(nn.Module):
         Args:
             pixels: images (N, C, H, W), cast to the weights' dtype.
             labels: classes (N).
-            bool_masked_pos: (N, T), true where a patch gives way to the mask token.
-            interpolate_pos_encoding: takes images of any size.
+            bool_masked_pos: (N, T), true where the mask token replaces a patch.
+            interpolate_pos_encoding: whether images may have any size.
 
         Raises:
             ValueError: no pixels, pixels of another shape, or a mask without a mask token.
@@ -214,7 +215,7 @@ class ViT(nn.Module):
         if pixels is None:
             raise ValueError("no pixels; pass images (N, C, H, W)")
         x_NTD = self.blocks(self.embeddings(pixels, bool_masked_pos, interpolate_pos_encoding))
-        logits_NK = self.head(self.norm(x_NTD[:, 0]))  # LayerNorm sees one token at a time: only this one is read
+        logits_NK = self.head(self.norm(x_NTD[:, 0]))  # LayerNorm acts on each token alone, and only this one is needed
         if labels is None:
             return logits_NK
         return F.cross_entropy(logits_NK.float(), labels), logits_NK
@@ -227,7 +228,7 @@ def pair(size: int | Iterable[int]) -> tuple[int, int]:
 
 
 def initialise(module: nn.Module) -> None:
-    """Draw a layer's weights from a normal of deviation 0.02 and clear its bias; LayerNorm starts at 1 and 0 anyway."""
+    """Initialise weights from a normal with SD 0.02 and biases with 0; LayerNorm keeps its defaults, 1 and 0."""
     if isinstance(module, (nn.Linear, nn.Conv2d)):
         nn.init.trunc_normal_(module.weight, std=0.02)
         nn.init.zeros_(module.bias)
@@ -236,6 +237,6 @@ def initialise(module: nn.Module) -> None:
 def build(
     _name: str, num_classes: int, input_shape: tuple[int, int, int] = (3, 224, 224), **arguments: Any
 ) -> nn.Module:
-    """Build ViT-B/16, or what the arguments make of it, with positions for images of `input_shape`."""
+    """Build ViT-B/16, or a variant with these arguments, with positions for images of `input_shape`."""
     num_channels, *image_size = input_shape
     return ViT(num_classes, image_size=image_size, num_channels=num_channels, **arguments)

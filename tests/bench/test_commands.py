@@ -38,7 +38,7 @@ def test_the_flags_of_s3_become_recipes(dtype: str, amp: bool, scale: bool, beco
         ("fp32", True, True, False, "nothing to scale"),
         ("fp32", True, False, False, "autocast to fp32 does nothing"),
         ("bf16", False, True, False, "exponent range"),
-        ("bf16", False, False, True, "fp32 products only"),
+        ("bf16", False, False, True, "only on matrix products and convolutions in fp32"),
         ("fp64", False, False, False, "choose fp32, fp16 or bf16"),
     ],
 )

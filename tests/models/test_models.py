@@ -19,11 +19,11 @@ from ampbench.models.efficientnet import drop_connect
 from ampbench.models.shufflenet import shuffle
 
 LIGHT = ("ShuffleNetV2_x0_5", "EfficientNetB0", "PNASNetA")
-"""Few operations; between them depthwise convolutions, squeeze and excitation, shuffles, pooling and all randomness."""
+"""Small networks that together have depthwise convolutions, squeeze and excitation, shuffles, pooling and dropout."""
 
 
 FOR_32 = [name for name, family in models.NAMES.items() if family not in models.SIZED]
-"""The others are for 224x224 and heavy: they keep to the meta device; test_vit.py computes with tiny ones."""
+"""The others are for 224x224 and large: they are built on the meta device; test_vit.py computes with tiny ones."""
 
 
 EACH = [pytest.param(name, marks=() if name in LIGHT else pytest.mark.whole) for name in FOR_32]
@@ -38,7 +38,7 @@ def shape_for(name: str) -> tuple[int, int, int]:
 
 @cache
 def on_meta(name: str) -> nn.Module:
-    """Build without storage: shapes and dtypes cost nothing there."""
+    """Build on the meta device, where shapes and dtypes need no memory."""
     with torch.device("meta"):
         return models.build(name, input_shape=shape_for(name))
 
@@ -73,7 +73,7 @@ def test_a_state_dict_carries_a_model_over_in_either_layout(name: str) -> None:
 
 
 def loss_of_one_step(name: str, recipe: str) -> Tensor:
-    """Train one step on two images; what trains gets a gradient, or DistributedDataParallel would wait for it."""
+    """Train one step on two images; every trainable weight must get a gradient, or DDP would wait for it."""
     cell = Cell(model=name, data="synthetic", batch_size=2, precision=RECIPES[recipe], epochs=0, augment=())
     training = Training(cell, load_images("synthetic", 32), torch.device("cpu"))
     loss = next(training.steps(0)).loss
@@ -149,13 +149,13 @@ def test_a_torchvision_model_gets_the_number_of_classes() -> None:
     ("name", "said"),
     [
         ("tests.support.failing:nothing", "has no callable 'nothing'"),
-        ("tests.support.failing:Shapeless", "says no input_shape; give it the attribute"),
+        ("tests.support.failing:Shapeless", "has no input_shape; give it the attribute"),
         ("tests.support.failing:Wide", r"input_shape = \(3, 224, 224\), the data \(3, 32, 32\); change image_size"),
         ("builtins:dict", "returned dict; a factory returns a torch.nn.Module"),
-        ("LeNett", "is no model; known"),
+        ("LeNett", "is not a model; known"),
     ],
 )
-def test_a_factory_of_ones_own_says_its_shapes_or_is_told_how(name: str, said: str) -> None:
+def test_a_users_factory_without_its_shapes_gets_an_error_that_says_how(name: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         models.build(name)
 

@@ -1,4 +1,4 @@
-"""The zoo against its sources: counts of parameters, and the order of the layers."""
+"""The zoo compared with its sources: numbers of parameters, and the order of the layers."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ PARAMETERS = {
     "ViT_S0_base": 85_804_810,
     "ViT_S0_base_official": 85_804_810,
 }
-"""For 10 classes. Where the studies list no count, it is that of kuangliu/pytorch-cifar at 49b7aa9, the ShuffleNets
-with their one division made whole."""
+"""Parameters for 10 classes. Where the studies give no number, it is that of kuangliu/pytorch-cifar at 49b7aa9; for
+the ShuffleNets after making one division there an integer division."""
 
 
 ORDER = {

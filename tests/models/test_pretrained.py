@@ -1,4 +1,4 @@
-"""Weights from a folder in Hugging Face's format, made on the spot: read by their names, or refused in a line."""
+"""Weights from a folder in Hugging Face's format, written by the tests: loaded by name, or an error of one line."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def their_weights(num_labels: int) -> dict[str, Tensor]:
 
 
 def their_logits(weights: dict[str, Tensor], x_NCHW: Tensor) -> Tensor:
-    """Compute the network under their names, every product written out."""
+    """Compute the network from weights under their names, with every matrix product written out."""
 
     def of(name: str) -> tuple[Tensor, Tensor]:
         return weights[f"{name}.weight"], weights[f"{name}.bias"]
@@ -169,7 +169,7 @@ def test_weights_that_cannot_be_read_are_one_line_with_the_file(tmp_path: Path, 
 def test_whole_numbers_for_weights_are_refused(tmp_path: Path) -> None:
     weights = their_weights(10)
     weights["vit.layernorm.bias"] = torch.zeros(32, dtype=torch.int8)
-    with pytest.raises(ValueError, match=r"pytorch_model\.bin: holds something else than weights of floating point"):
+    with pytest.raises(ValueError, match=r"pytorch_model\.bin: holds something other than floating-point weights"):
         models.build(save(tmp_path, weights))
 
 
@@ -183,12 +183,12 @@ def test_a_query_of_another_rank_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"{", "is no JSON"),
-        (b"\xff\xfe", "is no JSON"),
-        (b"[]", "is no table of fields"),
-        (b'{"patch_size": null}', "patch_size = None is no whole number from 1"),
-        (b'{"num_hidden_layers": 2.0}', r"num_hidden_layers = 2\.0 is no whole number"),
-        (b'{"hidden_size": 32, "intermediate_size": 128, "num_attention_heads": 5}', "does not part into 5 heads"),
+        (b"{", "is not JSON"),
+        (b"\xff\xfe", "is not JSON"),
+        (b"[]", "is not a JSON object"),
+        (b'{"patch_size": null}', "patch_size = None is not a whole number from 1"),
+        (b'{"num_hidden_layers": 2.0}', r"num_hidden_layers = 2\.0 is not a whole number"),
+        (b'{"hidden_size": 32, "intermediate_size": 128, "num_attention_heads": 5}', "is not divisible by 5 heads"),
     ],
 )
 def test_a_broken_config_is_one_line_with_the_file(tmp_path: Path, content: bytes, said: str) -> None:

@@ -1,4 +1,4 @@
-"""The small ViT that a command makes: what the fine-tuning's twin trains on."""
+"""The small ViT that models/tiny_vit.py writes, for the small version of the fine-tuning."""
 
 from __future__ import annotations
 

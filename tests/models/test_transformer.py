@@ -1,4 +1,4 @@
-"""The two encoders of study S0, on tiny ones: which of them normalises first, how they start, and how they train."""
+"""The two encoders of study S0, in tiny sizes: pre-norm or post-norm, initialisation, and training."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.models.test_models import CPU_RECIPES, loss_of_one_step
 from tests.models.test_vit import PIXELS, TINY_PRESET, TinyOfficial, TinyViT
 
 
-def test_a_block_computes_what_pytorchs_layer_does_when_told_to_normalise_first() -> None:
+def test_a_block_computes_the_same_as_pytorchs_layer_with_norm_first() -> None:
     block = Block(32, 4, eps=1e-5)
     layer = nn.TransformerEncoderLayer(
         32, 4, dim_feedforward=128, dropout=0.0, activation="gelu", batch_first=True, norm_first=True

@@ -1,4 +1,4 @@
-"""The vision transformers: the laws of the network of study S1, on tiny ones."""
+"""Vision transformers: properties of the network of study S1, in tiny sizes."""
 
 from __future__ import annotations
 

@@ -138,7 +138,7 @@ def test_torchvision_and_a_factory_of_ones_own_are_given_theirs() -> None:
         ("ViT_B16", {"hidden_dropout": 0.1}, "Did you mean 'hidden_dropout_prob'"),
         ("ViT_B16", {"hidden_dropout_prob": 1.0}, "= 1.0 should be a share from 0 to below 1"),
         ("ViT_B16", {"num_layers": True}, "= True should be a whole number from 1"),
-        ("ViT_B16", {"num_heads": 5}, "hidden = 768 does not part into 5 heads"),
+        ("ViT_B16", {"num_heads": 5}, "hidden = 768 is not divisible by 5 heads"),
         ("PowerCifarNet", {"width": 0.001}, "leaves none of 64 channels"),
         ("torchvision:resnet18", {"weights": "DEFAULT"}, "'weights' is not set here"),
     ],

@@ -149,7 +149,7 @@ def test_the_command_says_what_it_did_and_its_exit_code(results: Path, tmp_path:
     code, out, error = said(results, tmp_path / "nowhere")
     assert (code, out, len(error.splitlines())) == (2, "", 1), "nothing is converted where one of them cannot be"
     assert said(results) == (0, f"{results}: {count} files converted\n", "")
-    assert said(results) == (0, f"{results}: 0 files converted, {count} had today's names already\n", "")
+    assert said(results) == (0, f"{results}: 0 files converted, {count} already had the current names\n", "")
 
 
 def test_a_converted_folder_gives_the_report_that_it_gave_before(results: Path, tmp_path: Path) -> None:

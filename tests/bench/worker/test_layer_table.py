@@ -71,7 +71,7 @@ def test_every_network_of_a_plan_is_shown_once_and_one_that_prints_or_fails_spoi
     assert "  features.0    Conv2d     (N, 6, 28, 28)          456" in lenet
     assert talking[-1].startswith("  1,")
     assert len(wrong) == 1
-    assert "no summary: ValueError: 'tests.support.tiny:Net': the model says input_shape" in wrong[0]
+    assert "no summary: ValueError: 'tests.support.tiny:Net': the model has input_shape" in wrong[0]
 
 
 @pytest.mark.parametrize("command", ["run_one.py --model LeNet --data digits", "run_matrix.py experiments/demo.toml"])
