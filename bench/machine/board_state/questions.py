@@ -42,6 +42,6 @@ QUESTIONS: dict[str, Question] = {
 # fmt: on
 """Field of a sample -> its question. The other fields are the time, and two of `PROCESSES`."""
 
-# With the version: where the driver is older than its bindings, the name without it does not raise NVMLError.
+# With the version: under an older driver, the name without it raises another error than NVMLError.
 PROCESSES: Question = ("nvmlDeviceGetComputeRunningProcesses_v3", list, None)
 """The compute processes on the board."""
