@@ -63,7 +63,7 @@ def test_a_seed_gives_the_same_weights_and_the_same_outputs_in_training(name: st
 def test_a_state_dict_carries_a_model_over_in_either_layout(name: str) -> None:
     x_NCHW = torch.randn(2, 3, 32, 32)
     trained = models.build(name)
-    trained(x_NCHW)  # moves the statistics of BatchNorm
+    trained(x_NCHW)  # updates the statistics of BatchNorm
     loaded = models.build(name)
     loaded.load_state_dict(trained.state_dict())
     wanted_NK = trained.eval()(x_NCHW[:1])

@@ -156,7 +156,7 @@ def test_weights_of_the_origin_fit_in_order(name: str) -> None:
             3,
             [(32, 1, 7, 7), (32,), (32,), (32, 1, 3, 3), (32,), (32,), (32, 1, 5, 5), (32,), (32,), (32, 64, 1, 1)],
         ),
-        # layer1.0 makes 200 - 24 channels and passes 24 on; the first 1x1 is not grouped, the last is
+        # layer1.0 computes 200 - 24 channels and appends its 24 inputs; the first 1x1 has no groups, the last has
         ("ShuffleNetG2", 3, [(44, 24, 1, 1), (44,), (44,), (44, 1, 3, 3), (44,), (44,), (176, 22, 1, 1)]),
     ],
 )

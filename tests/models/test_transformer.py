@@ -32,7 +32,7 @@ def test_the_official_encoder_normalises_after_and_ours_before() -> None:
     spread_NT = official(TINY_PRESET)(x_NTD).std(2, correction=0)
     torch.testing.assert_close(spread_NT, torch.ones(2, 5))
     ours_NTD = written_out(TINY_PRESET)(x_NTD).detach()
-    assert float((ours_NTD - x_NTD).abs().max()) < 10  # the stream passes through, and what is added to it is small
+    assert float((ours_NTD - x_NTD).abs().max()) < 10  # the residual path keeps x, and the blocks add little to it
 
 
 def test_the_official_encoder_starts_with_other_weights_in_every_layer() -> None:

@@ -118,7 +118,7 @@ def test_a_mask_needs_a_mask_token() -> None:
 def test_positions_of_the_same_grid_are_not_interpolated() -> None:
     embeddings = Embeddings(8, image_size=32, patch_size=8)
     assert embeddings.positions_on((4, 4)) is embeddings.positions
-    assert embeddings.positions_on((2, 8)) is not embeddings.positions  # as many patches, at other places
+    assert embeddings.positions_on((2, 8)) is not embeddings.positions  # as many patches, but in another grid
 
 
 def test_interpolated_positions_are_bicubic_and_leave_the_class_token_its_own() -> None:

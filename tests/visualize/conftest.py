@@ -1,4 +1,4 @@
-"""Synthetic results in the real schema: what the numbers mean is known, so a verdict on them can be checked."""
+"""Synthetic results in the real schema: the truth behind the numbers is known, so verdicts can be checked."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ SPEED = {
     "bf16_amp": 1.85,
     "bf16_amp_scaled": 1.75,
 }
-"""Times fp32."""
+"""Speed as a multiple of that of fp32."""
 ACCURACY = {"fp16": -0.004, "bf16": -0.02, "fp16_scaled": -0.002}
-"""Off fp32, as a share."""
+"""Difference of accuracy from fp32, as a share."""
 ENDS: dict[str, str] = {"diverged": "loss was nan at step 7; first in features.0", "unsupported": "TF32 is a GPU's"}
 
 Rows = dict[str, list[dict[str, Any]]]
@@ -65,7 +65,7 @@ class Folder:
         self.rows["cells"].append(record | over)
 
     def measured(self, cell: Cell, rng: np.random.Generator, noise: float) -> dict[str, Any]:
-        """What every started cell has."""
+        """Return the columns that every started cell has."""
         base = 2400 * cell.batch_size / (cell.batch_size + 40) * (1 + 0.02 * cell.seed)
         speed = base * SPEED.get(cell.precision.name, 1.5) * math.exp(noise * rng.standard_normal())
         share = {("fp32", "fp32"): 1.0, ("fp16", "fp16"): 0.55, ("bf16", "bf16"): 0.55}
@@ -87,7 +87,7 @@ class Folder:
         }  # fmt: skip
 
     def trained(self, cell: Cell, rng: np.random.Generator, noise: float) -> dict[str, Any]:
-        """Add the epochs and steps of a training, and return what is said of its end."""
+        """Add the epochs and steps of a training, and return the columns about its end."""
         final = 0.93 + 0.002 * cell.seed + ACCURACY.get(cell.precision.name, 0.0) + noise * rng.standard_normal()
         return {"test_accuracy": self.train(cell, rng, final, epochs=cell.epochs)}
 
@@ -125,13 +125,13 @@ class Folder:
 
 
 def cell(recipe: str = "fp32", batch_size: int = 128, seed: int = 0, **fields: Any) -> Cell:
-    """Return a cell of VGG19 on CIFAR-10, trained for 20 epochs unless told otherwise."""
+    """Return a cell of VGG19 on CIFAR-10, by default trained for 20 epochs."""
     plain: dict[str, Any] = {"model": "VGG19", "data": "cifar10", "epochs": 20} | fields
     return Cell(precision=RECIPES[recipe], batch_size=batch_size, seed=seed, **plain)
 
 
 def record(**over: Any) -> dict[str, Any]:
-    """Return what a finished training of today has."""
+    """Return the columns that a finished training has in this version."""
     return {
         "num_classes": 10, "num_parameters": 20_040_522, "best_test_accuracy": 0.941, "best_epoch": 17,
         "train_accuracy": 0.995, "train_loss": 0.0123, "test_loss": 0.3456, "macro_precision": 0.9404,

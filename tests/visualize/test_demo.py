@@ -1,4 +1,4 @@
-"""The notebook: runs top to bottom on the committed results, and holds nothing that was not computed."""
+"""The notebook runs from top to bottom on the committed results, and every number in it is computed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Figures: what is drawn, what is named instead, and what every figure survives."""
+"""Figures: what is drawn, what is named instead, and odd results that every figure must handle."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DRAWN = (throughput.draw, memory.draw, accuracy.draw, loss.draw)
 
 @pytest.fixture
 def ax():
-    """Axes that are closed again."""
+    """Return axes, and close them after the test."""
     fig, ax = plt.subplots()
     yield ax
     plt.close(fig)
@@ -158,7 +158,9 @@ def test_stretches_count_every_step_once(matrix):
     fp32 = points[(points["recipe"] == "fp32") & (points["x"] == length)]
     assert len(fp32) == 2
     assert fp32["y"].iloc[0] == pytest.approx(first["loss"].mean())
-    last = points[points["x"] > 200]  # 4 steps remain for the last stretch: it is their mean, not a seventh
+    last = points[
+        points["x"] > 200
+    ]  # 4 steps remain for the last window: its value is their mean, not their sum over 7
     assert last["y"].max() < 0.2
     assert len(points) == 4 * 29
 
@@ -222,7 +224,7 @@ def test_lines_by_batch_size_refuse_two_recipes(matrix, ax):
 
 
 def test_the_inset_of_a_loss_that_ends_high_covers_none_of_it(ax):
-    """The axis begins at zero, so the end lies higher than where the data alone would put it."""
+    """The y axis starts at zero, so the curves end higher in the axes than with limits from the data alone."""
     steps = np.arange(1, 101)
     loss = 2 + 3 * np.exp(-steps / 8)
     points = pd.DataFrame({"recipe": "fp32", "x": steps, "y": loss})

@@ -1,4 +1,4 @@
-"""The list of figures: what is on it is on the page, and every file that holds a figure is on it."""
+"""The list of figures: every figure on it is on the page, and every file with a figure is on the list."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.conftest import ROOT
 
 FOLDER = ROOT / "visualize" / "figures"
 SHARED = {"__init__", "bars", "batch_sizes", "curves", "figure", "layer_samples", "sheet", "theme"}
-"""Files that hold no figure but what several of them use."""
+"""Files without a figure, which several figures use."""
 
 PLANTED = """
 from ampbench.visualize.figures import bars
@@ -34,7 +34,7 @@ FIGURE = Figure(
 
 @pytest.fixture
 def plant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Add a file with a figure, and its line of the list."""
+    """Add a file with a figure, and its name to the list."""
 
     def plant(text: str) -> None:
         (tmp_path / "planted.py").write_text(text)

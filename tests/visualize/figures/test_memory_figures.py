@@ -1,4 +1,4 @@
-"""Where the memory goes, drawn: the peak of each recipe is marked, and two recipes differ by what is written."""
+"""Figures of memory: the peak of each recipe is marked, and the numbers are the difference of two recipes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ HELD = {
 
 @pytest.fixture
 def ax():
-    """Axes that are closed again."""
+    """Return axes, and close them after the test."""
     fig, ax = plt.subplots()
     yield ax
     plt.close(fig)

@@ -1,4 +1,4 @@
-"""Known failures are recognised by their pattern, and nothing else is."""
+"""Known failures are recognised by their pattern; other failures are not."""
 
 from __future__ import annotations
 

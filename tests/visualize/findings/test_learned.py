@@ -1,4 +1,4 @@
-"""What went wrong in a training, in words."""
+"""Sentences about what went wrong in a training."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from ampbench.visualize.read.frame import read
 from ampbench.visualize.read.layers import unmoved
 
 LAYERS = {"conv1": 100, "conv2": 300}
-"""Layer -> entries."""
+"""Layer -> number of entries."""
 FLUSHED = {"fp16_amp": {"conv1": 0.43, "conv2": 0.02}, "fp16_amp_scaled": {"conv1": 0.0, "conv2": 0.0}}
 UNMOVED = {"bf16": {"conv1": 0.2, "conv2": 0.8}}
 
@@ -26,7 +26,7 @@ OF_SAMPLES = (underflow.draw, exponents.draw)
 
 @pytest.fixture
 def ax():
-    """Axes that are closed again."""
+    """Return axes, and close them after the test."""
     theme.use()
     fig, ax = plt.subplots()
     yield ax

@@ -1,4 +1,4 @@
-"""What a step waits for and what it uses of the board: sentences and a figure."""
+"""What limits a step, and how much of the board it uses: sentences and a figure."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ SEEDS = range(5)
 
 @pytest.fixture
 def run(monkeypatch):
-    """Run the command in this process, as wide as where there is no terminal."""
+    """Run the command in this process, with the width that it has without a terminal."""
     monkeypatch.setenv("COLUMNS", str(compare.WIDTH))
     app = typer.Typer(pretty_exceptions_enable=False)
     app.command()(compare.main)
@@ -28,7 +28,7 @@ def run(monkeypatch):
 
 @pytest.fixture
 def write(tmp_path):
-    """Write a folder of fp32 (or other) cells whose speeds, and whatever else, follow from a factor and a seed."""
+    """Write a folder of fp32 (or other) cells whose speeds and other values follow from a factor and a seed."""
 
     def write(name, factor=1.0, seeds=SEEDS, recipes=("fp32",), noise=0.01, status="ok", batch_sizes=(128,), **over):
         made = Folder(tmp_path / name)
@@ -49,13 +49,13 @@ def comparisons(done):
 
 
 def only(done):
-    """Return the one row of a JSON answer that ended well."""
+    """Return the only row of a JSON answer that ended well."""
     (row,) = comparisons(done)
     return row
 
 
 def refused(done):
-    """Return the sentence of a request that was refused, as such."""
+    """Check that a request was refused, and return its message."""
     assert (done.exit_code, done.stdout) == (2, "")
     (line,) = done.stderr.splitlines()
     return line

@@ -31,7 +31,7 @@ def test_pairs_by_seed_see_what_the_spread_between_seeds_hides(write, run):
     apart = only(run(a, write("c", 0.9, seeds=range(5, 10)), "--format", "json"))
     assert (apart["paired"], apart["n_a"], apart["n_b"]) == (False, 5, 5)
     assert apart["ratio_high"] - apart["ratio_low"] > 3 * (paired["ratio_high"] - paired["ratio_low"])
-    assert apart["points"] is not None  # the means differ by so much, and no seeds pair up to tell
+    assert apart["points"] is not None  # the difference of the means; no seeds form a pair, so there is no verdict
     assert apart["accuracy"] is None
 
 

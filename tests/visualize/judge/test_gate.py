@@ -1,4 +1,4 @@
-"""Gates: what is established fails a build, and what the interval leaves open fails nothing."""
+"""Gates: a limit that the whole interval exceeds fails a build; an undecided one does not."""
 
 from __future__ import annotations
 

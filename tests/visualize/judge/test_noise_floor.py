@@ -1,4 +1,4 @@
-"""The rule of a verdict on speed under noise as machines make it: no more false alarms than it says, and no blindness.
+"""Verdicts on speed under realistic noise: no more false alarms than stated, and real differences are found.
 
 A process's speed is the median of its blocks. Its log is made of what shared machines do: a random walk over the
 processes of a matrix (other tenants come and go), a spread from process to process (addresses, algorithms), blocks
@@ -24,9 +24,9 @@ NUM_BLOCKS = 24
 def log_ratios(
     num: int, num_rounds: int, *, ratio: float = 1.0, seed: int = 0, throttled: float = 0.05, watched: bool = False
 ) -> NDArray:
-    """Return (num, num_rounds): log(B / A) of so many matrices of two cells.
+    """Return (num, num_rounds): log(B / A) of `num` simulated matrices of two cells.
 
-    Where the board is `watched`, throttled blocks are no samples, and a process that lost most of them is run again.
+    If the board is `watched`, throttled blocks are not samples, and a process that is mostly throttled is run again.
     """
     rng = np.random.default_rng(seed)
     rounds = np.arange(num_rounds)
@@ -50,7 +50,7 @@ def log_ratios(
 def test_two_equal_cells_are_told_apart_in_at_most_6_percent(
     num_rounds: int, throttled: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(st, "more_pairs", lambda *_: None)  # no part of the verdict, and nine tenths of the time
+    monkeypatch.setattr(st, "more_pairs", lambda *_: None)  # not part of the verdict, but nine tenths of the time
     d = log_ratios(NUM_COMPARISONS, num_rounds, throttled=throttled)
     verdicts = [st.compare_speed(list(pairs)).verdict for pairs in d]
     assert np.mean([v in ("faster", "slower") for v in verdicts]) <= 0.06
@@ -66,10 +66,10 @@ def test_the_interval_covers_the_truth_in_93_to_97_percent(num_rounds: int) -> N
 def test_a_true_2_percent_is_found_with_as_many_rounds_as_are_asked_for(
     throttled: float, watched: bool, least: float
 ) -> None:
-    """Asked for after 8 rounds of two equal cells, as experiments/noise_floor.toml runs them.
+    """The number of rounds is asked for after 8 rounds of two equal cells, as experiments/noise_floor.toml runs them.
 
-    In 90 % on a board that is watched. Where nobody sees the throttling, as on a CPU, 8 rounds may hold none of it and
-    ask for too few.
+    The difference is found in 90 % of cases on a watched board. If throttling is not seen, as on a CPU, 8 rounds may
+    have none, and too few rounds are asked for.
     """
     num, pilot = 300, log_ratios(300, 8, seed=2, throttled=throttled, watched=watched)
     asked = [sample_size.pairs_for(0.02, float(np.std(d, ddof=1)), 8) or sample_size.MOST_PAIRS for d in pilot]

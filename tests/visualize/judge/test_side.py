@@ -1,4 +1,4 @@
-"""Sides that may be compared, and those that may not: refused, left out or counted, and always said."""
+"""Sides that may be compared, and sides that are refused, left out or counted, always with a message."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What may be said about cells whose truth is known, and what may not."""
+"""Verdicts and recommendations on cells whose truth is known."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files to frames: what is added, what is refused, and in which words."""
+"""From files to frames: what is added, what is refused, and the messages."""
 
 from __future__ import annotations
 

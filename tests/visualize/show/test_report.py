@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[3]
 
 
 class Page(HTMLParser):
-    """Collects what a browser would load, and the words it would show."""
+    """Collect what a browser would load, and the text it would show."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class Page(HTMLParser):
         self.words.append(data)
 
     def all(self, tag):
-        """Return the attributes of every such tag."""
+        """Return the attributes of every tag with this name."""
         return [attributes for name, attributes in self.tags if name == tag]
 
 
@@ -52,7 +52,7 @@ def run():
 
 @pytest.fixture
 def undrawn(monkeypatch):
-    """Leave out the figures, which cost most of the time."""
+    """Leave out the figures, which take most of the time."""
     monkeypatch.setattr(report, "draw", lambda results: [])
 
 

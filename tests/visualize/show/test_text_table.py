@@ -1,4 +1,4 @@
-"""Tables for a terminal: whatever its width, every word of every cell stands there whole."""
+"""Tables for a terminal: at every width, every word of every cell is complete."""
 
 from __future__ import annotations
 

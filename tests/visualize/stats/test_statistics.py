@@ -1,4 +1,4 @@
-"""The arithmetic, against scipy, against values worked by hand, and against simulated truth."""
+"""The arithmetic, compared with scipy, with values computed by hand, and with simulations whose truth is known."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_holm_only_ever_widens_an_interval():
 @pytest.mark.parametrize(
     ("log_ratios", "verdict"),
     [
-        ([0.001, 0.002, 0.0015], "same"),  # told from 0, and still within 1 %
+        ([0.001, 0.002, 0.0015], "same"),  # differs from 0, but is within 1 %
         ([0.50, 0.51, 0.49], "faster"),
         ([-0.50, -0.51, -0.49], "slower"),
         ([0.5, -0.2, 0.1], "can't tell"),
@@ -126,7 +126,7 @@ def test_three_seeds_screen_and_ten_settle():
     ("points", "verdict"),
     [
         ([0.05, -0.05, 0.02, -0.02], "equivalent"),
-        ([0.15, 0.16, 0.14], "equivalent"),  # told from 0, and within the margin all the same
+        ([0.15, 0.16, 0.14], "equivalent"),  # differs from 0, but is within the margin
         ([-2.0, -2.1, -1.9], "worse"),
         ([2.0, 2.1, 1.9], "better"),
         ([0.3, -0.4, 0.1], "can't tell"),
