@@ -29,14 +29,16 @@ def main(
 
     for folder in folders:
         refuse_no_results(folder)
+    none_is_ours = False
     for folder in folders:
         with saying_unwritable(folder.absolute(), other="convert a copy of the folder"):
             done = convert(folder.absolute())
         for path, because in done.damaged.items():
-            print(f"{path}: {because}; it is not changed", file=sys.stderr)
+            print(f"{path}: {because}" + ("; it is not changed" if path.exists() else ""), file=sys.stderr)
         had = f", {done.num_current} already had the current names" if done.num_current else ""
         print(f"{folder}: {done.num_converted} file{'s' * (done.num_converted != 1)} converted{had}")
-    return 0
+        none_is_ours = none_is_ours or not done.num_converted + done.num_current
+    return 2 if none_is_ours else 0
 
 
 def refuse_no_results(folder: Path) -> None:

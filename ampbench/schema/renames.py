@@ -72,7 +72,8 @@ def refusal(results: Path, table: str, schema: pa.Schema) -> str | None:
         return f"{results}: its columns have the names of a newer ampbench; update ampbench"
     known = version or 1  # another program that rewrote the file has lost its metadata
     named_otherwise = new_names(table, known).keys() & set(schema.names)
-    return old_names(results) if named_otherwise or (version and columns_of_names(table, version)) else None
+    valued_otherwise = set(columns_of_names(table, version or COLUMNS_VERSION)) & set(schema.names)
+    return old_names(results) if named_otherwise or valued_otherwise else None
 
 
 def old_names(results: Path) -> str:

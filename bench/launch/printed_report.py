@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 
@@ -34,6 +35,8 @@ def print_report(folder: Folder, console: Console, *, mixed: bool) -> None:
             console.print(because, style="red", **PLAIN)
             found = why_not_whole(folder)
             known = f"{found}; the same command joins the runs again" if found else "The tables are whole"
-            console.print(f"{known}; to draw them again: python -m visualize.report {folder.path}", **PLAIN)
+            console.print(
+                f"{known}; to draw them again: python -m ampbench report {shlex.quote(str(folder.path))}", **PLAIN
+            )
             return
     console.print(summary.read_text(encoding="utf-8").rstrip(), **PLAIN)

@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.store.atomic import replacing, write_json
 from ampbench.bench.store.folder import Folder
+from ampbench.bench.store.join import SET_ASIDE
 from ampbench.bench.store.stamp import digest, sizes
 from ampbench.bench.store.tables import TABLES, schema
 from ampbench.schema.files import CELL_FILE, CELLS, PLAN, RECORD, RUNS, STAMP, table_file
@@ -75,10 +76,18 @@ def convert(results: Path) -> Conversion:
             except READ as e:  # its footer can be read, its columns cannot
                 if isinstance(e, OSError) and e.errno:  # a full disk; for a damaged file Arrow gives no errno
                     raise
-                done.damaged[path] = _unread(e)
+                done.damaged[path] = _unread(e) + _set_aside(path, results)
         if is_current and not done.damaged:
             _renew_stamp(results)
     return done
+
+
+def _set_aside(path: Path, results: Path) -> str:
+    """Move a joined table away that can be joined again from the runs, and say so; leave any other file."""
+    if path.parent != results or path.name == RECORD or not any((results / RUNS).glob(f"*/{RECORD}")):
+        return ""
+    path.replace(path.with_name(f"{path.name}{SET_ASIDE}"))
+    return f"; it is now {path.name}{SET_ASIDE}, and the experiment's own command joins the table again from {RUNS}/"
 
 
 def _look_through(results: Path) -> tuple[Conversion, list[tuple[Path, str, int]]]:
@@ -137,6 +146,8 @@ def _rewrite(path: Path, to: Path, table: str, version: int) -> None:
             for i in range(file.num_row_groups):
                 rows = file.read_row_group(i).rename_columns(columns)
                 for column in within:
+                    if column not in columns:
+                        raise ValueError(f"it lacks the column {column}")
                     values = _renamed_values(rows[column], new_names(table, version, within=column))
                     rows = rows.set_column(columns.index(column), column, values)
                 writer.write_table(rows.select(target.names).cast(target))

@@ -1,4 +1,4 @@
-"""python -m bench.worker RUN_DIR: run the cell that a launcher prepared there; started by hand or by a scheduler."""
+"""python -m ampbench.bench.worker RUN_DIR: run the cell that a launcher prepared there; started by hand or by a scheduler."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ampbench.terminal import show_everything
 def main() -> int:
     """Run one cell; exit with 0 and a record, or with 2 if the folder is not that of a run or cannot be written."""
     if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
-        print("usage: python -m bench.worker results/EXPERIMENT/runs/RUN", file=sys.stderr)
+        print("usage: python -m ampbench.bench.worker results/EXPERIMENT/runs/RUN", file=sys.stderr)
         return 2
     try:
         run = Run.load(Path(sys.argv[1]))

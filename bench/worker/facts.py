@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ampbench.bench.train.images import Images
 from ampbench.bench.train.precision import fp32_precision
+from ampbench.bench.train.statuses import Interrupted
 from ampbench.bench.train.training import Training
 from ampbench.schema.training import Data, Network
 
@@ -41,5 +42,7 @@ def note_of(model: object) -> str | None:
     try:
         note = getattr(model, "note", None)
         return None if note is None or callable(note) or isinstance(note, Tensor) else str(note)
-    except Exception:  # a property or a __str__ of the model may raise
+    except Interrupted:
+        raise
+    except BaseException:  # a property or a __str__ of the model may raise anything, and end the process
         return None

@@ -96,7 +96,7 @@ class Passes:
         )
 
     def predicted_peak_bytes(self) -> int:
-        """Predict the peak of a step, as `--plan --memory` does."""
+        """Predict the peak of a step, as `--plan --predict` does."""
         from ampbench.bench.worker.prediction import predict_peak_bytes  # imports torch.distributed
 
         return predict_peak_bytes(self.training.cell, self.training.images.num_classes)

@@ -77,7 +77,7 @@ def steps_for(folder: Path, python: str = sys.executable) -> list[Step]:
         ),
         matrix(
             "training",
-            "a training with looks at its layers, the compiler, CUDA graphs",
+            "a training with the numerics probe, the compiler, CUDA graphs",
             "experiments/gpu/training.toml",
             share=50,
         ),

@@ -99,3 +99,9 @@ class NoteRaises(Net):
     @property
     def note(self) -> str:
         raise KeyError("of its own")
+
+
+class NoteExits(Net):
+    @property
+    def note(self) -> str:
+        raise SystemExit(1)

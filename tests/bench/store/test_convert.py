@@ -116,6 +116,28 @@ def test_a_file_whose_end_alone_is_whole_stays_as_it_is(results: Path) -> None:
     assert not list(results.rglob("*.partial"))
 
 
+def test_a_joined_table_whose_end_alone_is_whole_is_set_aside_and_joined_again(results: Path) -> None:
+    age_results(results)
+    path = results / "steps.parquet"
+    content = path.read_bytes()
+    path.write_bytes(content[:4] + bytes(200) + content[204:])
+    done = convert(results)
+    assert "joins the table again from runs/" in done.damaged[path]
+    assert path.with_name("steps.parquet.damaged").exists()
+    assert join(PLAN, Folder(path=results))
+    assert pq.read_table(path).num_rows == 12
+
+
+def test_a_table_that_lacks_a_column_of_names_is_named_and_the_others_are_converted(results: Path) -> None:
+    age_results(results)
+    run = results / "runs" / PLAN.cells[0].run_folder
+    path = run / "layers.parquet"
+    pq.write_table(pq.read_table(path).drop_columns(["quantity"]), path)
+    done = convert(results)
+    assert done.damaged == {path: "cannot be read: it lacks the column quantity"}
+    assert done.num_converted == len(list(files_of(results))) - 1
+
+
 def test_a_column_that_no_version_knows_and_its_order_of_rows_stay(results: Path) -> None:
     path = results / "steps.parquet"
     rows = pq.read_table(path).append_column("mine", pa.array(range(12)))

@@ -91,6 +91,7 @@ def test_a_person_who_interrupts_leaves_no_row(tmp_path: Path, monkeypatch: pyte
         ("NoteTensor", None),
         ("NoteMethod", None),
         ("NoteRaises", None),
+        ("NoteExits", None),
     ],
 )
 def test_a_note_of_any_type_leaves_a_record(model: str, note: str | None, tmp_path: Path) -> None:
