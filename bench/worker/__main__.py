@@ -1,4 +1,4 @@
-"""python -m ampbench.bench.worker RUN_DIR: run the cell that a launcher prepared there; started by hand or by a scheduler."""
+"""python -m ampbench.bench.worker RUN_DIR: run the cell that a launcher prepared, by hand or by a scheduler."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """A network layer by layer: the shape of each layer's output for one batch, and its number of parameters.
 
-    echo '[CELL, ...]' | python -m ampbench.bench.worker.layer_table      a marked line of JSON for each cell of `Cell.to_json()`
+    echo '[CELL, ...]' | python -m ampbench.bench.worker.layer_table      a marked line of JSON for each cell
 
 Nothing is computed if the network can be built on torch's meta device, whose tensors have only shapes; a network that
 reads values is built and run on the CPU.

@@ -1,6 +1,6 @@
 """Predict the memory of a cell's step without running it: two steps of fake tensors, which have only shapes.
 
-    echo '[CELL, ...]' | python -m ampbench.bench.worker.prediction      a line of JSON for each cell of `Cell.to_json()`
+    echo '[CELL, ...]' | python -m ampbench.bench.worker.prediction      a line of JSON for each cell
 
 The prediction orders and annotates cells. It skips none; only an observed out-of-memory error does.
 """
