@@ -29,6 +29,7 @@ NEEDED: dict[str, tuple[str, ...]] = {
     "allocations": ("cell_id", "moment", "category", "call_site", "allocated_bytes"),
     "memory": ("cell_id", "event", "allocated_bytes"),
     "exponents": ("cell_id", "step", "epoch", "layer", "tensor", "exponent", "count"),
+    "board": ("cell_id", "time_s", "power_w", "sm_clock_mhz", "temperature_c"),
 }
 """Columns that each file must have."""
 WORDS = {

@@ -79,6 +79,11 @@ class Results:
         return self._of_cells("exponents")
 
     @functools.cached_property
+    def board(self) -> pd.DataFrame:
+        """One row per sample of the board; none on a CPU."""
+        return self._of_cells("board")
+
+    @functools.cached_property
     def missing(self) -> list[str]:
         """What is missing in the tables, one sentence each."""
         expected = [*["steps", "blocks"] * (len(self.ok) > 0), *["epochs"] * bool((self.ok["epochs"] > 0).any())]
