@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +73,7 @@ class Evaluations:
         self.report(phase="evaluation", evaluated_share=0.0)
         self.training.on_progress = self._tell
         try:
-            found = Evaluation(**asdict(self.training.evaluate()))
+            found = self.training.evaluate()
         except Diverged as e:  # the results of the epoch before it are kept
             self.broken = str(e)
             return Evaluation()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +114,7 @@ def evaluate_kept(run: Run, path: Path, *, data: str | None = None, batch_size: 
         epoch=kept["epoch"],
         device=device.type,
         num_test_images=len(images.test_y_N),
-        evaluation=Evaluation(**asdict(found)),
+        evaluation=found,
     )
 
 

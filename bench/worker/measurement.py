@@ -109,7 +109,7 @@ class Measurement:
         return training
 
     def about(self, training: Training) -> str:
-        """Log the machine, the model and the images."""
+        """Return a line about the machine, the model and the images."""
         return start_line(self.cell, self.device, training.images, training.num_parameters)
 
     def time(self, training: Training) -> None:
