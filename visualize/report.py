@@ -20,6 +20,7 @@ from ampbench.terminal import WIDTH, saying_unwritten, show_everything, unwritte
 from ampbench.visualize.findings import failures, learned, numerics, work
 from ampbench.visualize.judge import recommendation, verdict
 from ampbench.visualize.judge.recommendation import Recommendation
+from ampbench.visualize.judge.standing import Standing, standings
 from ampbench.visualize.read import frame
 from ampbench.visualize.read.files import ResultsError
 from ampbench.visualize.read.frame import Results
@@ -27,7 +28,6 @@ from ampbench.visualize.read.notes import notes, provenance, reasons
 from ampbench.visualize.show import learning, table
 from ampbench.visualize.show.page import HEADS, facts_of, page_row
 from ampbench.visualize.show.pictures import Picture, draw
-from ampbench.visualize.show.summary import SummaryRow, summary
 from ampbench.visualize.show.summary_text import summary_text
 
 
@@ -56,7 +56,7 @@ def write_report(
     results = frame.read(folder, mixed=mixed, only=only)
     verdicts = verdict.judge(results.cells)
     recommendations = recommendation.recommend(results.cells, verdicts)
-    rows = summary(results, verdicts)
+    rows = standings(results, verdicts)
     legend = table.legend(results, verdicts)
     to = save_dir or (folder / "selected" if only else folder)
     page = to / REPORT
@@ -75,7 +75,7 @@ def write_report(
 
 def render(
     results: Results,
-    rows: list[SummaryRow],
+    rows: list[Standing],
     legend: str,
     recommendations: list[Recommendation],
     pictures: list[Picture],

@@ -18,11 +18,11 @@ from ampbench.bench.store.record import write_run
 from ampbench.bench.store.run import Run
 from ampbench.bench.store.tables import TABLES
 from ampbench.visualize.judge import comparison, recommendation, side, verdict
+from ampbench.visualize.judge.standing import standings
 from ampbench.visualize.read import frame
 from ampbench.visualize.read.files import ResultsError
 from ampbench.visualize.read.notes import notes
 from ampbench.visualize.show import table
-from ampbench.visualize.show.summary import summary
 from ampbench.visualize.show.summary_text import summary_text
 from tests.conftest import ROOT
 from tests.fuzz.conftest import SEED, drawn
@@ -116,7 +116,7 @@ def told(folder: Path) -> str:
     try:
         results = frame.read(folder, mixed=True)
         verdicts = verdict.judge(results.cells)
-        rows = summary(results, verdicts)
+        rows = standings(results, verdicts)
         legend = table.legend(results, verdicts)
         recommended = recommendation.recommend(results.cells, verdicts)
         text = summary_text(results, rows, legend, recommended, folder / "report.html")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ampbench.visualize.judge.standing import Standing
 from ampbench.visualize.read.frame import Results
-from ampbench.visualize.show.summary import SummaryRow
 from ampbench.visualize.show.table import shown
 
 # fmt: off
@@ -46,7 +46,7 @@ class PageRow:
     """Empty where nothing went wrong."""
 
 
-def page_row(row: SummaryRow, colour: str, place: int) -> PageRow:
+def page_row(row: Standing, colour: str, place: int) -> PageRow:
     """Return a row of the page's table; `place` is the recipe's place in the order of recipes."""
     values = row.values
     numbers = {head: "" if values[column] is None else values[column] for head, column in HEADS.items()}

@@ -9,16 +9,16 @@ from pathlib import Path
 from ampbench.terminal import WIDTH
 from ampbench.visualize.findings import failures, learned, numerics, work
 from ampbench.visualize.judge.recommendation import Recommendation
+from ampbench.visualize.judge.standing import Standing
 from ampbench.visualize.read.frame import Results
 from ampbench.visualize.read.notes import notes as notes_of
 from ampbench.visualize.read.notes import provenance, reasons
 from ampbench.visualize.show import learning, table
-from ampbench.visualize.show.summary import SummaryRow
 
 
 def summary_text(
     results: Results,
-    rows: list[SummaryRow],
+    rows: list[Standing],
     legend: str,
     recommendations: list[Recommendation],
     page: Path,

@@ -9,10 +9,10 @@ from ampbench.schema.margins import MARGIN_POINTS
 from ampbench.schema.memory import INSTRUMENTS
 from ampbench.terminal import WIDTH
 from ampbench.visualize.judge.replicates import Replicates
+from ampbench.visualize.judge.standing import Standing
 from ampbench.visualize.judge.verdict import Verdict
 from ampbench.visualize.read.frame import Results
 from ampbench.visualize.read.recipes import in_order
-from ampbench.visualize.show.summary import SummaryRow
 from ampbench.visualize.show.text_table import draw
 from ampbench.visualize.stats.statistics import interval
 
@@ -24,7 +24,7 @@ MISSING = "–"
 CHANCE = "*: diverged, the accuracy of guessing"
 
 
-def shown(row: SummaryRow) -> dict[str, str]:
+def shown(row: Standing) -> dict[str, str]:
     """Return a row as the words of a table; a missing value is a dash."""
     measured = row.measured
     return {
@@ -85,7 +85,7 @@ def legend(results: Results, verdicts: Sequence[Verdict]) -> str:
     return "; ".join(parts) + "."
 
 
-def text(rows: Sequence[SummaryRow], width: int = WIDTH) -> str:
+def text(rows: Sequence[Standing], width: int = WIDTH) -> str:
     """Return the summary as plain text, one table per subject, for a terminal of `width` columns."""
     drawn = []
     for subject, own in itertools.groupby(rows, key=lambda row: row.subject):
@@ -112,7 +112,7 @@ def _accuracy(measured: Replicates) -> str:
     return MISSING if measured.chance is None else f"{100 * measured.chance:.2f}*"
 
 
-def _speedup(row: SummaryRow) -> str:
+def _speedup(row: Standing) -> str:
     if row.is_reference:
         return "1"
     if row.speedup is None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from ampbench.visualize.judge.recommendation import recommend
+from ampbench.visualize.judge.standing import standings
 from ampbench.visualize.judge.verdict import judge
 from ampbench.visualize.read.frame import read
 from ampbench.visualize.read.notes import notes, provenance, reasons
-from ampbench.visualize.show.summary import COLUMNS, frame_of, summary
+from ampbench.visualize.show.summary import COLUMNS, frame_of
 from ampbench.visualize.show.table import legend, shown, text
 from tests.visualize import conftest
 from tests.visualize.conftest import cell
@@ -197,7 +198,7 @@ def test_reasons_name_every_cell_that_was_not_measured(matrix):
 
 def test_the_table_has_a_row_for_what_failed_too(matrix):
     results = read(matrix(("fp32", "fp16"), seeds=(0, 1), ends={"fp16": "diverged"}))
-    rows = summary(results, judge(results.cells))
+    rows = standings(results, judge(results.cells))
     assert shown(rows[1])["images/s"] == "diverged"
     assert shown(rows[1])["n"] == "0/2"
     frame = frame_of(rows)
@@ -211,7 +212,7 @@ def test_the_accuracy_of_a_diverged_run_is_in_no_mean(folder):
     for seed in range(3):
         folder.add(cell("fp32", seed=seed), "diverged" if seed else "ok")
     results = read(folder.write())
-    assert frame_of(summary(results, []))["test_accuracy"].iloc[0] > 0.9
+    assert frame_of(standings(results, []))["test_accuracy"].iloc[0] > 0.9
 
 
 @pytest.mark.parametrize("width", [80, 100, 120])
@@ -219,7 +220,7 @@ def test_no_line_of_the_table_is_wider_than_the_terminal(matrix, width):
     results = read(
         matrix(recipes=("fp32", "fp16_amp_scaled", "tf32"), batch_sizes=(64, 1024), ends={"tf32": "unsupported"})
     )
-    lines = text(summary(results, judge(results.cells)), width).splitlines()
+    lines = text(standings(results, judge(results.cells)), width).splitlines()
     assert max(map(len, lines)) <= width
     assert any("fp16_amp_scaled" in line for line in lines)
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from ampbench.visualize import report
 from ampbench.visualize.judge import verdict
+from ampbench.visualize.judge.standing import standings
 from ampbench.visualize.read import frame
 from ampbench.visualize.show import learning, table
-from ampbench.visualize.show.summary import frame_of, summary
+from ampbench.visualize.show.summary import frame_of
 from tests.visualize.conftest import cell, record
 
 
@@ -53,7 +54,7 @@ def test_what_diverged_has_the_accuracy_of_guessing_marked_in_the_summary_too(fo
     folder.add(cell("fp16"), "diverged")
     results = frame.read(folder.write())
     verdicts = verdict.judge(results.cells)
-    rows = summary(results, verdicts)
+    rows = standings(results, verdicts)
     assert "10.00*" in table.text(rows)
     assert "*: diverged, the accuracy of guessing" in table.legend(results, verdicts)
     accuracies = frame_of(rows).set_index("recipe")["test_accuracy"]

@@ -10,9 +10,9 @@ from rich.cells import cell_len
 from ampbench.visualize import report
 from ampbench.visualize.judge import side, verdict
 from ampbench.visualize.judge.comparison import compare
+from ampbench.visualize.judge.standing import standings
 from ampbench.visualize.read import frame
 from ampbench.visualize.show import formats, table
-from ampbench.visualize.show.summary import summary
 from ampbench.visualize.show.text_table import WORD, draw
 from tests.fuzz.conftest import drawn
 
@@ -66,7 +66,7 @@ def test_the_summary_is_as_wide_as_asked_for_and_says_the_same(matrix, width):
     said = (path / name).read_text(encoding="utf-8")
     assert max(len(line) for line in said.splitlines() if "Report: " not in line) <= width
     results = frame.read(path)
-    rows = summary(results, verdict.judge(results.cells))
+    rows = standings(results, verdict.judge(results.cells))
     for number in WORD.findall(" ".join(table.shown(rows[1]).values())):
         assert number in said
     assert "Verdict: " in said
