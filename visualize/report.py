@@ -1,15 +1,16 @@
 """One page for one experiment: `python -m visualize.report results/quickstart`.
 
 Writes `report.html` (one file that needs no network), `figures/*.png` and `summary.txt` (the table and the verdict in
-plain text, for the terminal) into the folder. A file is written completely or not at all. Exit code 0, or 2 with one
-line on stderr.
+plain text, for the terminal) into the folder. The summary comes first, since it takes a second and the figures take
+longer; each part is told on stderr when it begins. A file is written completely or not at all. Exit code 0, or 2 with
+one line on stderr.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -25,6 +26,7 @@ from ampbench.visualize.read import frame
 from ampbench.visualize.read.files import ResultsError
 from ampbench.visualize.read.frame import Results
 from ampbench.visualize.read.notes import notes, provenance, reasons
+from ampbench.visualize.read.words import count
 from ampbench.visualize.show import learning, table
 from ampbench.visualize.show.page import HEADS, facts_of, page_row
 from ampbench.visualize.show.pictures import Picture, draw
@@ -39,8 +41,9 @@ def write_report(
     save_dir: Path | None = None,
     width: int = WIDTH,
     words_only: bool = False,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> Path:
-    """Write the page, the figures and the summary of a folder of results; return the page's path.
+    """Write the summary, the figures and the page of a folder of results; return the page's path.
 
     Args:
         folder: of the results.
@@ -49,6 +52,7 @@ def write_report(
         save_dir: where all of it is written; by default the folder itself, or its `selected/` if there are conditions.
         width: columns of the terminal; if it is not the width of summary.txt, `summary-WIDTH.txt` is written too.
         words_only: write only the summary, and leave page and figures as they are.
+        tell: called with a line when a part is written or begun: first the summary, then the figures, then the page.
 
     Raises:
         ResultsError: the results cannot be read or compared.
@@ -62,14 +66,20 @@ def write_report(
     page = to / REPORT
     (to / "figures").mkdir(parents=True, exist_ok=True)
     if not words_only:
-        pictures = draw(results)
-        for picture in pictures:
-            if picture.png:
-                _write(to / "figures" / f"{picture.stem}.png", picture.png)
-        _write(page, render(results, rows, legend, recommendations, pictures).encode())
+        page.unlink(missing_ok=True)  # it would contradict the new summary if the drawing were interrupted
     for columns in dict.fromkeys((WIDTH, width)):
         said = summary_text(results, rows, legend, recommendations, page, columns)
         _write(to / summary_file(columns), said.encode(errors="replace"))
+    tell(f"Summary: {to / summary_file(width)}")
+    if words_only:
+        return page
+    tell(f"Drawing the figures of {count(len(results.subjects), 'subject', 'subjects')} …")
+    pictures = draw(results)
+    for picture in pictures:
+        if picture.png:
+            _write(to / "figures" / f"{picture.stem}.png", picture.png)
+    tell("Writing the page …")
+    _write(page, render(results, rows, legend, recommendations, pictures).encode())
     return page
 
 
@@ -150,7 +160,15 @@ def main(
 
     matplotlib.use("Agg")
     try:
-        page = write_report(folder, mixed=mixed, only=only or (), save_dir=save_dir, width=width, words_only=words_only)
+        page = write_report(
+            folder,
+            mixed=mixed,
+            only=only or (),
+            save_dir=save_dir,
+            width=width,
+            words_only=words_only,
+            tell=lambda line: print(line, file=sys.stderr, flush=True),
+        )
     except ResultsError as e:
         print(e, file=sys.stderr)
         raise typer.Exit(2) from None

@@ -14,7 +14,7 @@ from ampbench.bench.plan.packages import how_to_install
 from ampbench.bench.store.folder import Folder
 from ampbench.bench.store.join import why_not_whole
 from ampbench.path import ROOT
-from ampbench.schema.files import SUMMARY, summary_file
+from ampbench.schema.files import REPORT, SUMMARY, summary_file
 from ampbench.terminal import terminal_width
 
 MISSING_MODULE = re.compile(r"^ModuleNotFoundError: No module named '([\w.]+)'$", re.MULTILINE)
@@ -24,8 +24,10 @@ def print_report(folder: Folder, console: Console, *, mixed: bool) -> None:
     """Draw the report, unless one speaks of these very tables, and print its summary."""
     width = terminal_width()
     summary = folder.path / summary_file(width)
-    if not summary.exists():
-        flags = [*["--mixed"] * mixed, *["--words-only"] * (folder.path / SUMMARY).exists(), f"--width={width}"]
+    page = (folder.path / REPORT).exists()  # without it, a report was interrupted while it drew
+    if not summary.exists() or not page:
+        is_drawn = page and (folder.path / SUMMARY).exists()
+        flags = [*["--mixed"] * mixed, *["--words-only"] * is_drawn, f"--width={width}"]
         command = [sys.executable, "-m", "ampbench.visualize.report", str(folder.path), *flags]
         result = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", errors="replace")
         if result.returncode:

@@ -94,6 +94,23 @@ def test_the_command_writes_page_figures_and_summary(folder, run, monkeypatch):
     assert not list(path.glob(".*partial"))
 
 
+def test_the_words_are_there_before_the_first_figure_is_drawn(folder, run, monkeypatch):
+    folder.add(cell("fp32", epochs=0))
+    path = folder.write()
+    (path / "report.html").write_text("of an older plan")
+
+    def draw(results):
+        assert "fp32" in (path / "summary.txt").read_text()
+        assert not (path / "report.html").exists()
+        return []
+
+    monkeypatch.setattr(report, "draw", draw)
+    done = run(path)
+    assert done.exit_code == 0
+    assert done.stderr.splitlines()[0] == f"Summary: {path / 'summary.txt'}"
+    assert (path / "report.html").exists()
+
+
 def test_text_from_the_experiment_cannot_become_markup(folder, run, undrawn):
     folder.plan = {"question": "<script>alert(1)</script>", "toml": "</pre><b>", "command": "a & b"}
     folder.add(cell("fp32"), "crashed", because='<img src="http://x">')
