@@ -17,7 +17,7 @@ from ampbench.schema.precision import Divergence, DtypesSeen, LossScaling
 from ampbench.schema.provenance import Provenance
 from ampbench.schema.speed import Speed, Stopping, WallTime
 from ampbench.schema.training import Data, Layout, Network
-from ampbench.schema.work import Bound, Operations, Peaks, StepPhases, Utilisation
+from ampbench.schema.work import Bound, Operations, Peaks, StepPhases, Utilisation, WorkByKind
 
 
 @dataclass(kw_only=True, slots=True)
@@ -32,6 +32,7 @@ class Measured:
     stopping: Stopping = Stopping()
     wall_time: WallTime = WallTime()
     phases: StepPhases = StepPhases()
+    work: WorkByKind = WorkByKind()
     bound: Bound = Bound()
     operations: Operations = Operations()
     peaks: Peaks = Peaks()

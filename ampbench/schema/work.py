@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ampbench.schema.column import column
+from ampbench.schema.column import column, columns_of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -20,6 +20,56 @@ class StepPhases:
     backward_ms: float | None = column("ms", "backward", "Time of a step in the gradients")
     update_ms: float | None = column(
         "ms", "update", "Time of a step in unscaling, the optimizer and the scaler's own update"
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkByKind:
+    """The time of a step by kind of work: the parts sum to `step_ms`; null without a profile of the steps.
+
+    On CUDA the parts are the kernels of a step under the profiler, and what is left of the step is idle. On a CPU the
+    profiler slows every operator down, so only the shares come from it: they divide the phases of steps that it did
+    not slow down.
+    """
+
+    work_matmul_conv_ms: float | None = column(
+        "ms", "matrix products and convolutions", "Time of a step in matrix products, convolutions and attention"
+    )
+    work_normalisation_ms: float | None = column(
+        "ms", "normalisation", "Time of a step in batch, layer and other normalisation, forward and backward"
+    )
+    work_elementwise_ms: float | None = column(
+        "ms",
+        "element-wise",
+        "Time of a step in all other arithmetic of the network and the loss: activations, sums, pooling, reductions",
+    )
+    work_cast_ms: float | None = column("ms", "casts", "Time of a step in copies of the network that change the dtype")
+    work_copy_ms: float | None = column(
+        "ms", "copies", "Time of a step in copies of the network that keep the dtype, such as layout changes, and fills"
+    )
+    work_optimizer_ms: float | None = column(
+        "ms",
+        "optimizer and scaler",
+        "Time of a step in clipping, unscaling, the optimizer, the scaler's own update and moving averages",
+    )
+    work_data_ms: float | None = column(
+        "ms", "data", "Time of a step until the batch is ready: waiting, gathering, augmentation, normalisation"
+    )
+    work_other_ms: float | None = column(
+        "ms", "other", "Time of a step in kernels of unknown kind; on a CPU in compiled code, whose parts are not seen"
+    )
+    work_idle_ms: float | None = column(
+        "ms",
+        "idle",
+        "Time of a step in which no kernel runs, or only communication; on a CPU outside of operators: Python, autograd",
+    )
+    profiled_step_ms: float | None = column(
+        "ms", "profiled step", "Wall time of the same step under the profiler, for comparison; median of three"
+    )
+    longest_work: str | None = column(
+        "",
+        "longest kernels",
+        "The five kernels (operators on a CPU) of forward and backward that take the most time, as name: ms; name: ms",
     )
 
 
@@ -83,3 +133,7 @@ class Utilisation:
     )
     mfu_vendor: float | None = column("", "share of the vendor's peak", "Operations a second over the vendor's peak")
     mfu_measured: float | None = column("", "share of the measured peak", "Operations a second over the measured peak")
+
+
+KINDS = tuple(one for one in columns_of(WorkByKind) if one.name.startswith("work_"))
+"""The parts of a step by kind of work, in the order of a waterfall."""
