@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from ampbench.schema.memory import MIB
+from ampbench.visualize.judge.pairs import positive
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,6 +29,8 @@ class Replicates:
     """The range over the processes; None with fewer than two."""
     steady_peak_mib: float | None
     """Median."""
+    joules_per_image: float | None
+    """Geometric mean; None on a CPU."""
     test_accuracy: float | None
     """Mean, as a share."""
     test_accuracy_sd: float | None
@@ -50,10 +54,17 @@ def replicates_of(cells: pd.DataFrame) -> Replicates:
         images_per_s_low=_known(speed.min()) if several else None,
         images_per_s_high=_known(speed.max()) if several else None,
         steady_peak_mib=_known(ok["steady_peak_bytes"].median() / MIB),
+        joules_per_image=_mean(ok["joules_per_image"]) if "joules_per_image" in ok else None,
         test_accuracy=_known(accuracy.mean()),
         test_accuracy_sd=_known(accuracy.std()),
         chance=_known(cells["test_accuracy"].mean()) if set(cells["status"]) == {"diverged"} else None,
     )
+
+
+def _mean(column: pd.Series) -> float | None:
+    """Return the geometric mean of the positive values; None without one."""
+    known = positive(column)
+    return float(np.exp(np.log(known).mean())) if len(known) else None
 
 
 def _known(number: float) -> float | None:

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from ampbench.visualize.judge.outliers import Outlier
 from ampbench.visualize.judge.pairs import effect_of, point_differences
+from ampbench.visualize.judge.unpaired import Unpaired
 from ampbench.visualize.read.recipes import in_order
 from ampbench.visualize.read.words import count
 from ampbench.visualize.stats import statistics
@@ -42,8 +44,23 @@ class Verdict:
     """Cells of the recipe that were started and did not run to their end, for example because they diverged."""
     num_reference_failed: int
     """Cells of the reference that were started and did not run to their end."""
-    memory_saved_share: float
-    """Of the reference's steady peak; negative if it needs more, NaN if unknown."""
+    memory: Ratio | None = None
+    """Steady peak over that of the reference; None if unknown or of two instruments."""
+    energy: Ratio | None = None
+    """Joules per image over those of the reference, by pairs; None if unknown or of two instruments."""
+    family: str = ""
+    """What its alpha is shared with, as in `all 12 comparisons on AMD EPYC by method 4`."""
+    num_looks: int = 1
+    """At how many numbers of pairs, this one included, the question was asked: they share alpha too."""
+    unpaired: Unpaired | None = None
+    """Processes that form no pair; None if all do."""
+    outliers: tuple[Outlier, ...] = ()
+    """Processes of either recipe whose speed lies far from that of their siblings."""
+
+    @property
+    def memory_saved_share(self) -> float:
+        """Of the reference's steady peak; negative if it needs more, NaN if unknown."""
+        return math.nan if self.memory is None else 1 - self.memory.estimate
 
     @property
     def too_coarse(self) -> bool:
@@ -104,7 +121,8 @@ def judge(cells: pd.DataFrame, *, unpaired: bool = False) -> list[Verdict]:
                 num_ok=int((ok["recipe"] == recipe).sum()),
                 num_failed=int((lost == recipe).sum()),
                 num_reference_failed=int((lost == reference).sum()),
-                memory_saved_share=_saved(ok, reference, recipe),
+                memory=_ratio(ok, reference, recipe, "steady_peak_bytes", "memory_instrument"),
+                energy=_ratio(ok, reference, recipe, "joules_per_image", "energy_instrument"),
             )
             drafts.append((draft, speed, points))
     alphas = statistics.holm([speed.p_difference for _, speed, _ in drafts])
@@ -144,11 +162,15 @@ def reference_of(ok: pd.DataFrame) -> str:
     return REFERENCE if REFERENCE in names else next(iter(names), "")
 
 
-def _saved(ok: pd.DataFrame, a: str, b: str) -> float:
-    if ok["memory_instrument"].nunique() != 1:
-        return math.nan
-    peak = ok.groupby(ok["recipe"].astype(str))["steady_peak_bytes"].median()
-    return float(1 - peak[b] / peak[a])
+def _ratio(ok: pd.DataFrame, a: str, b: str, column: str, instrument: str) -> Ratio | None:
+    """Return the ratio b / a of a column that one instrument measured; None without one."""
+    if column not in ok or instrument not in ok:
+        return None
+    own = ok[ok["recipe"].isin([a, b]) & ok[column].notna()]
+    if own[instrument].nunique() != 1:
+        return None
+    effect = effect_of(own, a, b, column, unpaired=True)
+    return statistics.judge_ratio(effect) if effect.n else None
 
 
 def _first_int(column: pd.Series) -> int | None:
