@@ -16,6 +16,7 @@ from ampbench.schema.notes import Notes
 from ampbench.schema.precision import Divergence, DtypesSeen, LossScaling
 from ampbench.schema.provenance import Provenance
 from ampbench.schema.speed import Speed, Stopping, WallTime
+from ampbench.schema.start import StartOfTraining
 from ampbench.schema.training import Data, Layout, Network
 from ampbench.schema.work import Bound, Operations, Peaks, StepPhases, Utilisation, WorkByKind
 
@@ -30,6 +31,7 @@ class Measured:
     divergence: Divergence = Divergence()
     speed: Speed = Speed()
     stopping: Stopping = Stopping()
+    start_of_training: StartOfTraining = StartOfTraining()
     wall_time: WallTime = WallTime()
     phases: StepPhases = StepPhases()
     work: WorkByKind = WorkByKind()

@@ -77,6 +77,11 @@ class WallTime:
     train_s: float | None = column("s", "training", "Wall time of all other steps, evaluation off the clock")
     evaluation_s: float | None = column("s", "evaluation", "Wall time of all evaluations")
     numerics_probe_s: float | None = column("s", "numerics probe", "Wall time of all its samples; null without any")
+    start_steps_s: float | None = column(
+        "s",
+        "start of the training",
+        "Wall time of the steps that [measure] start_steps adds after the timing; null without any",
+    )
     passes_s: float | None = column(
         "s",
         "passes",

@@ -31,6 +31,11 @@ class StepRow:
         "", "loss scale", "Loss scale of this step; null without a scaler", bits=32
     )
     skipped: bool | None = column("", "skipped", "Whether the scaler skipped the update; null without a scaler")
+    after_timing: bool | None = column(
+        "",
+        "after the timing",
+        "Whether the timing had stopped: a further step, off the clock and in no block, for [measure] start_steps",
+    )
     headroom_bits: float | None = column(
         "bits",
         "headroom",

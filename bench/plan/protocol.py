@@ -37,6 +37,10 @@ class MeasurementProtocol:
     fp32 activations; where it does not fit it is left out. For cells with epochs > 0."""
     numerics_activations: bool = False
     """Whether those samples also hold every layer's output and the gradient that reaches it."""
+    start_steps: Annotated[int, Ge(0), Le(1_000_000)] = 0
+    """Steps of the start of a training, by whose loss the recipes of each seed are compared with fp32. A cell with
+    epochs = 0 whose timing took fewer goes on to as many, off the clock, at the cell's own learning rate; a further
+    round does not, for it would train the same again. Of a cell with epochs > 0 they are its first steps."""
     passes: tuple[Literal["phases", "roofline", "memory", "snapshot"], ...] = ("phases",)
     """Untimed steps after the last timed one. `phases`: where a step's time goes, and what it waits for. `roofline`:
     the peak of the board in the cell's dtype, by large matrix products. `memory`: every allocation of a step, who made

@@ -28,6 +28,7 @@ class Stopwatch:
         evaluation_s: float | None = None,
         numerics_probe_s: float | None = None,
         checkpoint_s: float | None = None,
+        start_steps_s: float | None = None,
         passes_s: float | None = None,
     ) -> None:
         """Add seconds to the parts."""
@@ -39,6 +40,7 @@ class Stopwatch:
             evaluation_s=_sum(past.evaluation_s, evaluation_s),
             numerics_probe_s=_sum(past.numerics_probe_s, numerics_probe_s),
             checkpoint_s=_sum(past.checkpoint_s, checkpoint_s),
+            start_steps_s=_sum(past.start_steps_s, start_steps_s),
             passes_s=_sum(past.passes_s, passes_s),
         )
 

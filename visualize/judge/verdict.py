@@ -20,6 +20,7 @@ from ampbench.visualize.read.recipes import in_order
 from ampbench.visualize.read.words import count
 from ampbench.visualize.stats import statistics
 from ampbench.visualize.stats.effect import Effect
+from ampbench.visualize.stats.start import Start
 from ampbench.visualize.stats.statistics import Difference, Ratio
 
 REFERENCE = "fp32"
@@ -37,6 +38,8 @@ class Verdict:
     speed: Ratio
     accuracy: Difference | None
     """None if one of the two was only timed."""
+    start: Start | None = None
+    """The first steps of paired trainings; None where there are none."""
     num_test_images: int | None
     num_ok: int
     """Cells of the recipe that ran to their end."""
