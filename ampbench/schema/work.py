@@ -61,7 +61,7 @@ class WorkByKind:
     work_idle_ms: float | None = column(
         "ms",
         "idle",
-        "Time of a step in which no kernel runs, or only communication; on a CPU outside of operators: Python, autograd",
+        "Time of a step in which no kernel runs, or only communication; on a CPU outside of operators, as in Python",
     )
     profiled_step_ms: float | None = column(
         "ms", "profiled step", "Wall time of the same step under the profiler, for comparison; median of three"
