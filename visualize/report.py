@@ -26,7 +26,6 @@ from ampbench.visualize.read import frame
 from ampbench.visualize.read.files import ResultsError
 from ampbench.visualize.read.frame import Results
 from ampbench.visualize.read.notes import notes, provenance, reasons
-from ampbench.visualize.read.words import count
 from ampbench.visualize.show import learning, table
 from ampbench.visualize.show.page import HEADS, facts_of, page_row
 from ampbench.visualize.show.pictures import Picture, draw
@@ -68,13 +67,12 @@ def write_report(
     if not words_only:
         page.unlink(missing_ok=True)  # it would contradict the new summary if the drawing were interrupted
     for columns in dict.fromkeys((WIDTH, width)):
-        said = summary_text(results, rows, legend, recommendations, page, columns)
+        said = summary_text(results, rows, legend, recommendations, columns)
         _write(to / summary_file(columns), said.encode(errors="replace"))
     tell(f"Summary: {to / summary_file(width)}")
     if words_only:
         return page
-    tell(f"Drawing the figures of {count(len(results.subjects), 'subject', 'subjects')} …")
-    pictures = draw(results)
+    pictures = draw(results, tell)
     for picture in pictures:
         if picture.png:
             _write(to / "figures" / f"{picture.stem}.png", picture.png)
@@ -156,9 +154,7 @@ def main(
     words_only: Annotated[bool, typer.Option("--words-only", help="Write only the summary, and draw nothing.")] = False,
 ) -> None:
     """Write report.html, figures/ and summary.txt into a folder of results."""
-    import matplotlib
-
-    matplotlib.use("Agg")
+    os.environ["MPLBACKEND"] = "Agg"  # read when matplotlib is imported, after the words are written
     try:
         page = write_report(
             folder,

@@ -1,4 +1,4 @@
-"""The report of a folder: drawn in a process of its own, its summary printed as wide as the terminal is."""
+"""The report of a folder, made in a process of its own: its words are printed at once, then its page is drawn."""
 
 from __future__ import annotations
 
@@ -6,8 +6,13 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console
+from rich.live import Live
+from rich.text import Text
 
 from ampbench.bench.launch.progress import PLAIN
 from ampbench.bench.plan.packages import how_to_install
@@ -21,24 +26,77 @@ MISSING_MODULE = re.compile(r"^ModuleNotFoundError: No module named '([\w.]+)'$"
 
 
 def print_report(folder: Folder, console: Console, *, mixed: bool) -> None:
-    """Draw the report, unless one speaks of these very tables, and print its summary."""
+    """Print the words of the report, draw its page and print where it is; what speaks of these tables is kept."""
     width = terminal_width()
-    summary = folder.path / summary_file(width)
-    page = (folder.path / REPORT).exists()  # without it, a report was interrupted while it drew
-    if not summary.exists() or not page:
-        is_drawn = page and (folder.path / SUMMARY).exists()
-        flags = [*["--mixed"] * mixed, *["--words-only"] * is_drawn, f"--width={width}"]
-        command = [sys.executable, "-m", "ampbench.visualize.report", str(folder.path), *flags]
-        result = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", errors="replace")
-        if result.returncode:
-            said = result.stderr.strip()
-            absent = MISSING_MODULE.search(said)
-            because = f"no report: {how_to_install([absent[1]])}" if absent else said
-            console.print(because, style="red", **PLAIN)
-            found = why_not_whole(folder)
-            known = f"{found}; the same command joins the runs again" if found else "The tables are whole"
-            console.print(
-                f"{known}; to draw them again: python -m ampbench report {shlex.quote(str(folder.path))}", **PLAIN
-            )
-            return
-    console.print(summary.read_text(encoding="utf-8").rstrip(), **PLAIN)
+    summary, page = folder.path / summary_file(width), folder.path / REPORT
+    is_said = summary.exists()
+    is_drawn = page.exists() and (folder.path / SUMMARY).exists()  # a summary is deleted when the tables change
+    if is_said:
+        console.print(_words(summary), **PLAIN)
+    if is_said and is_drawn:
+        console.print(f"\nPage: {page}", **PLAIN)
+        return
+    flags = [*["--mixed"] * mixed, *["--words-only"] * is_drawn, f"--width={width}"]
+    complaints = []
+    try:
+        with _told([str(folder.path), *flags]) as (lines, process), _line_on(console) as progress:
+            for line in lines:
+                if line == f"Summary: {summary}":
+                    if not is_said:
+                        console.print(_words(summary), **PLAIN)
+                    is_said = True
+                elif not line.endswith("…"):
+                    complaints.append(line)
+                elif progress:
+                    progress.update(Text(line), refresh=True)
+    except KeyboardInterrupt:
+        console.print(f"\nThe page is not drawn. To draw it: {_draw_again(folder)}", **PLAIN)
+        return
+    if process.returncode:
+        _explain("\n".join(complaints).strip(), folder, console, what="page" if is_said else "report")
+    else:
+        console.print(f"\nPage: {page}", **PLAIN)
+
+
+def _words(summary: Path) -> str:
+    return summary.read_text(encoding="utf-8").rstrip()
+
+
+@contextmanager
+def _told(words: list[str]) -> Iterator[tuple[Iterator[str], subprocess.Popen[str]]]:
+    """Context of a process that makes a report, and of the lines that it tells; it does not outlive the context."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ampbench.visualize.report", *words],
+        cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, encoding="utf-8", errors="replace",
+    )  # fmt: skip
+    try:
+        assert process.stderr is not None, "it is a pipe"
+        with process.stderr as told:
+            yield (line.rstrip("\n") for line in told), process
+        process.wait()
+    finally:
+        process.kill()
+        process.wait()
+
+
+@contextmanager
+def _line_on(console: Console) -> Iterator[Live | None]:
+    """Context of a line of a terminal that shows progress and disappears at the end; None in a log."""
+    if not console.is_terminal:
+        yield None
+        return
+    with Live(console=console, auto_refresh=False, transient=True) as live:
+        yield live
+
+
+def _draw_again(folder: Folder) -> str:
+    return f"python -m ampbench report {shlex.quote(str(folder.path))}"
+
+
+def _explain(said: str, folder: Folder, console: Console, *, what: str) -> None:
+    """Print why there is no report or no page of it, whether the tables are whole, and how to draw it."""
+    absent = MISSING_MODULE.search(said)
+    console.print(f"no {what}: {how_to_install([absent[1]])}" if absent else said, style="red", **PLAIN)
+    found = why_not_whole(folder)
+    known = f"{found}; the same command joins the runs again" if found else "The tables are whole"
+    console.print(f"{known}; to draw them again: {_draw_again(folder)}", **PLAIN)

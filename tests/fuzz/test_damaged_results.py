@@ -119,7 +119,7 @@ def told(folder: Path) -> str:
         rows = standings(results, verdicts)
         legend = table.legend(results, verdicts)
         recommended = recommendation.recommend(results.cells, verdicts)
-        text = summary_text(results, rows, legend, recommended, folder / "report.html")
+        text = summary_text(results, rows, legend, recommended)
         sides = [side.choose(name, results, [f"precision={p}"]) for name, p in (("A", "fp32"), ("B", "bf16_amp"))]
         comparison.compare(*sides, mixed=True)
         text += "\n".join(notes(results))

@@ -6,6 +6,7 @@ import base64
 import io
 import itertools
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ampbench.visualize import figures
@@ -33,15 +34,18 @@ class Picture:
         return "data:image/png;base64," + base64.b64encode(self.png).decode()
 
 
-def draw(results: Results) -> list[Picture]:
-    """Draw every figure of every subject."""
+def draw(results: Results, tell: Callable[[str], None] = lambda _: None) -> list[Picture]:
+    """Draw every figure of every subject; `tell` is called with a line before each."""
     theme.use()
     kinds = [figure for figure in map(figures.load, figures.NAMES) if figure.shown(results)]
-    pictures, taken = [], set()
+    pictures: list[Picture] = []
+    taken: set[str] = set()
     for subject in results.subjects:
         own = results.where(subject=subject)
         suffix = "" if len(results.subjects) == 1 else f"-{_stem(subject, taken)}"
-        pictures += [_picture(figure, own, figure.name + suffix) for figure in kinds]
+        for figure in kinds:
+            tell(f"Drawing the page: figures {len(pictures)}/{len(kinds) * len(results.subjects)} …")
+            pictures.append(_picture(figure, own, figure.name + suffix))
     return pictures
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import textwrap
 from functools import partial
-from pathlib import Path
 
 from ampbench.terminal import WIDTH
 from ampbench.visualize.findings import failures, learned, numerics, work
@@ -21,10 +20,9 @@ def summary_text(
     rows: list[Standing],
     legend: str,
     recommendations: list[Recommendation],
-    page: Path,
     width: int = WIDTH,
 ) -> str:
-    """Return what a user reads at the end of a run: table, legend, reasons, verdict, and where the page is."""
+    """Return what a user reads at the end of a run: table, legend, reasons, verdict."""
     fill = partial(_filled, width)
     parts = [table.text(rows, width).strip("\n"), fill(legend)]
     trained = learning.rows_of(results)
@@ -45,7 +43,7 @@ def summary_text(
     parts += [fill(f"Numerics: {words}") for words in numerics.findings(results)]
     parts += [fill(f"Work: {words}") for words in work.findings(results)]
     parts += [fill(f"Verdict: {found.sentence}") for found in recommendations]
-    parts.append(fill(f"{provenance(results.cells)}.") + f"\nReport: {page}")
+    parts.append(fill(f"{provenance(results.cells)}."))
     return "\n\n".join(parts) + "\n"
 
 

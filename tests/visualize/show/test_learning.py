@@ -96,7 +96,7 @@ def test_columns_that_do_not_fit_go_into_a_table_below(folder):
 
 
 def test_summary_and_page_say_both(folder, monkeypatch):
-    monkeypatch.setattr(report, "draw", lambda results: [])
+    monkeypatch.setattr(report, "draw", lambda *_: [])
     folder.add(cell("fp32"), **record(learned=False, learning_note="test accuracy swings: 45.2 38.9 51.3 33.1 %"))
     path = folder.write()
     page = report.write_report(path).read_text()

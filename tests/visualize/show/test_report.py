@@ -53,7 +53,7 @@ def run():
 @pytest.fixture
 def undrawn(monkeypatch):
     """Leave out the figures, which take most of the time."""
-    monkeypatch.setattr(report, "draw", lambda results: [])
+    monkeypatch.setattr(report, "draw", lambda *_: [])
 
 
 def test_the_command_writes_page_figures_and_summary(folder, run, monkeypatch):
@@ -70,10 +70,9 @@ def test_the_command_writes_page_figures_and_summary(folder, run, monkeypatch):
     }
 
     summary = (path / "summary.txt").read_text()
-    assert max(map(len, summary.splitlines())) <= 100 or str(path) in max(summary.splitlines(), key=len)
+    assert max(map(len, summary.splitlines())) <= 100
     assert "Verdict: " in summary
     assert "fp16 at batch 128 (x3): diverged" in summary
-    assert summary.rstrip().endswith(f"Report: {path / 'report.html'}")
 
     page = Page((path / "report.html").read_text())
     images = page.all("img")
@@ -99,7 +98,7 @@ def test_the_words_are_there_before_the_first_figure_is_drawn(folder, run, monke
     path = folder.write()
     (path / "report.html").write_text("of an older plan")
 
-    def draw(results):
+    def draw(results, tell):
         assert "fp32" in (path / "summary.txt").read_text()
         assert not (path / "report.html").exists()
         return []
