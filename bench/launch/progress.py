@@ -65,7 +65,11 @@ class Progress:
             self.console.print(about, **PLAIN)
         if facts.get("phase") == "waiting":
             self.console.print(f"{run.cell}: waiting for {run.board}, held by {facts['holder']}", **PLAIN)
-        elif not self._live and facts.keys() & {"images_per_s", "evaluated_share"} and facts.get("phase") != "done":
+        elif (
+            not self._live
+            and facts.keys() & {"images_per_s", "loss", "evaluated_share"}
+            and facts.get("phase") != "done"
+        ):
             now = time.monotonic()
             if line["logged_s"] is None or now - line["logged_s"] >= self.log_every_s:
                 line["logged_s"] = now

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence, Sized
 
 from ampbench.bench.plan.cell import PRECISION_FIELDS, Cell
@@ -72,6 +73,7 @@ def outline(
         yield printable(f"Data: {data} {state_of(data)}." + (f" Note: {note}." if note else ""))
     yield ""
     yield from power_lines(plan.cells)
+    yield from _start_lines(plan)
     disk = f"about {len(todo) * MIB_PER_CELL:.1f} MiB of disk"
     if plan.experiment.protocol.keep_best and any(cell.epochs for cell in todo):
         disk += ", best.pt of each cell aside"
@@ -80,6 +82,22 @@ def outline(
     if "snapshot" in plan.experiment.protocol.passes:
         disk += ", and on a GPU 10 to 400 MB of memory.pickle each"
     yield f"To run: {_count(todo, 'cell')}, {_duration(plan, todo, cell_s)}, {disk}."
+
+
+def _start_lines(plan: Plan) -> Iterator[str]:
+    """Say what the starts of the trainings cost, and whether their seeds can tell anything."""
+    num_steps = plan.experiment.protocol.start_steps
+    if not num_steps:
+        return
+    cells = [cell for cell in plan.cells if not cell.round]
+    timed = any(not cell.epochs for cell in cells)
+    line = f"Start: the first {num_steps:,} steps" + (", to which a shorter timing goes on, off the clock" * timed)
+    fewest = min(Counter(_but_seed(cell) for cell in cells).values())
+    yield line + (f"; {fewest} seeds" if fewest > 1 else "; 1 seed has no spread, so nothing can be told: take 2 to 4")
+
+
+def _but_seed(cell: Cell) -> str:
+    return repr({key: value for key, value in cell.settings.items() if key != "seed"})
 
 
 def _count(things: Sized, what: str) -> str:

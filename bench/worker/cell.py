@@ -43,12 +43,13 @@ def measure_cell(run: Run, device: torch.device, report: Report, waited_s: float
     every_s = 60 * run.budget.checkpoint_minutes
     checkpoints = Checkpoints(run.folder, every_s, run.cell.cell_id, origin.environment_id or "unknown")
     watch = BoardWatch.of(run.board)
-    measurement = Measurement(run.cell, run.protocol, device, report, checkpoints, watch, ranks, outcome)
+    deadline_s = begun + 60 * run.budget.minutes_per_cell
+    measurement = Measurement(run.cell, run.protocol, device, report, checkpoints, watch, ranks, outcome, deadline_s)
     ending = ending_of(measurement)
     measured = outcome.measured
     if ending.status == "diverged":
         report(phase="divergence")
-        left_s = 60 * run.budget.minutes_per_cell - (time.perf_counter() - begun)
+        left_s = deadline_s - time.perf_counter()
         layer = find_divergence(measurement, max_s=max(0.0, min(MAX_REPLAY_S, left_s / 2)))
         ending = replace(ending, because=f"{ending.because}; {layer}")
         if run.cell.epochs and measured.data.num_classes:

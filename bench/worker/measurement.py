@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import InitVar, dataclass, field, replace
 from typing import Any
@@ -24,6 +26,7 @@ from ampbench.bench.worker.facts import data_of, network_of
 from ampbench.bench.worker.log import loaded_lines, say, start_line
 from ampbench.bench.worker.outcome import Outcome
 from ampbench.bench.worker.passes import Passes
+from ampbench.bench.worker.start import start_of
 from ampbench.bench.worker.stepping import Stepping
 from ampbench.bench.worker.summary import Summary
 from ampbench.bench.worker.timing import Report, Timing
@@ -52,6 +55,8 @@ class Measurement:
     ranks: Ranks = ALONE
     """This process is the first of them, where several GPUs train the cell."""
     outcome: Outcome = field(default_factory=Outcome)
+    deadline_s: float = math.inf
+    """When the cell is killed, by `perf_counter`."""
     timing: Timing = field(init=False)
     beginning: Beginning | None = field(init=False, default=None)
     """None until the images and the network are there."""
@@ -77,14 +82,16 @@ class Measurement:
         about = self.about(training)
         say(about)
         self.report(phase="warm-up", about=about, num_batches=training.steps_per_epoch)
+        stepping = Stepping(training, timing, outcome)
         try:
             if self.cell.epochs:
                 Epochs(training, self.protocol, timing, outcome, self.checkpoints).run()
             else:
-                self.time(training)
+                self.time(stepping)
             outcome.trained = True
         finally:
             Summary(training, timing, outcome).write()
+        self.start(stepping)
         self.report(phase="passes")
         Passes(training, self.protocol, outcome, self.checkpoints.folder).take()
 
@@ -112,13 +119,30 @@ class Measurement:
         """Return a line about the machine, the model and the images."""
         return start_line(self.cell, self.device, training.images, training.num_parameters)
 
-    def time(self, training: Training) -> None:
+    def time(self, stepping: Stepping) -> None:
         """Take steps until the speed is known, over as many epochs as needed."""
-        Stepping(training, self.timing, self.outcome).run(0, num_steps=None)
+        stepping.run(0, num_steps=None)
         self.timing.update_peak()
         if idle := without_update(self.outcome.traces.steps):
             self.outcome.measured.divergence, because = idle
             raise Diverged(because)
+
+    def start(self, stepping: Stepping) -> None:
+        """Record the start of the training, where `[measure] start_steps` asks for it.
+
+        The timed steps are its first ones: they trained the cell from its initial weights. Where a timing took fewer,
+        it goes on, for at most half of the time that the cell has left; a loss that is not finite there is a result and
+        leaves the cell's status as it is.
+        """
+        num_steps, outcome = self.protocol.start_steps, self.outcome
+        if not num_steps or self.cell.round:  # a further round trains the same again
+            return
+        if not self.cell.epochs:
+            now = time.perf_counter()
+            until_s = now + (self.deadline_s - now) / 2
+            outcome.attempt("further steps", lambda: stepping.go_on(num_steps, until_s=until_s))
+        found = outcome.attempt("start of the training", lambda: start_of(outcome.traces.steps[:num_steps]))
+        outcome.measured.start_of_training = found or outcome.measured.start_of_training
 
     @property
     def cell_as_run(self) -> Cell:

@@ -47,16 +47,22 @@ class StepTrace:
                 packed.append(torch.stack(loose))
                 loose.clear()
 
-    def read(self, first_step: int, epoch: int) -> list[StepRow]:
-        """Return a row of `steps` for each step; wait for the device. Steps and epochs count from 1 in the rows."""
+    def read(self, first_step: int, epoch: int, *, num_timed: int | None = None) -> list[StepRow]:
+        """Return a row of `steps` for each step so far; wait for the device.
+
+        Args:
+            first_step: number of the first of them, from 1.
+            epoch: that they are of, from 0; in the rows it counts from 1.
+            num_timed: of them, before timing stopped; all if None.
+        """
         self.pack()
         losses = torch.cat(self._packed_losses).tolist() if self._packed_losses else []
         tallies = torch.cat(self._packed_tallies).tolist() if self._packed_tallies else [(None, None)] * len(losses)
         accuracies = self._accuracies()
-        rows = []
+        rows, skipped_before = [], self._skipped
         for i, (loss, (scale, num_skipped)) in enumerate(zip(losses, tallies, strict=True)):
-            skipped = None if num_skipped is None else num_skipped > self._skipped
-            self._skipped = self._skipped if num_skipped is None else num_skipped
+            skipped = None if num_skipped is None else num_skipped > skipped_before
+            skipped_before = skipped_before if num_skipped is None else num_skipped
             rows.append(
                 StepRow(
                     step=first_step + i,
@@ -66,6 +72,7 @@ class StepTrace:
                     num_images=self._num_images[i],
                     loss_scale_factor=scale,
                     skipped=skipped,
+                    after_timing=num_timed is not None and i >= num_timed,
                 )
             )
         return rows

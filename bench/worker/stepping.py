@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from ampbench.bench.measure.clock import Mark
@@ -18,6 +19,9 @@ from ampbench.bench.worker.log import batch_lines, say
 from ampbench.bench.worker.outcome import Outcome
 from ampbench.bench.worker.step_trace import StepTrace
 from ampbench.bench.worker.timing import Timing
+
+REPORT_EVERY_S = 0.5
+"""Between two reports of steps that are not timed; each waits for the device."""
 
 
 @dataclass
@@ -36,6 +40,10 @@ class Stepping:
     """Whether the first step of this process has been taken, under the dtype check."""
     num_compiling: int = 0
     """Later steps in which the compiler worked."""
+    trace: StepTrace = field(init=False)
+    """Of the present epoch, or of the timing."""
+    ahead: Iterator[Step] = field(init=False, default_factory=lambda: iter(()))
+    """The steps that come next."""
 
     def run(self, epoch: int, *, num_steps: int | None) -> list[float]:
         """Take timed steps to the end of the epoch or, without `num_steps`, until timing may stop.
@@ -44,7 +52,8 @@ class Stepping:
         """
         training, timing, outcome = self.training, self.timing, self.outcome
         begin = partial(training.steps, epoch) if num_steps else training.endless_steps
-        trace, first = StepTrace(float(training.precision.scaler.num_skipped)), len(outcome.traces.steps) + 1
+        self.trace = trace = StepTrace(float(training.precision.scaler.num_skipped))
+        first = len(outcome.traces.steps) + 1
         left: float = num_steps or math.inf
         begun, compiling_s = time.perf_counter(), 0.0
         try:
@@ -62,6 +71,7 @@ class Stepping:
                 compiling_s += seconds
                 left -= 1
             timing.clock.open(epoch)
+            self.ahead = steps
             for step in steps:
                 trace.add(step)
                 left -= 1
@@ -80,6 +90,29 @@ class Stepping:
             outcome.measured.divergence, because = broken
             raise Diverged(because)
         return [row.loss for row in rows]
+
+    def go_on(self, last_step: int, *, until_s: float) -> None:
+        """Take the steps after a timing too, off the clock: up to `last_step`, or until `until_s` by `perf_counter`.
+
+        It ends early at a loss that is not finite. The steps that were taken are in `outcome`, also if a later one
+        fails.
+        """
+        rows, timing = self.outcome.traces.steps, self.timing
+        begun, reported_s, num_timed = time.perf_counter(), -math.inf, len(rows)
+        try:
+            for i, step in enumerate(itertools.islice(self.ahead, max(0, last_step - num_timed)), num_timed + 1):
+                self.trace.add(step)
+                now = time.perf_counter()
+                if now - reported_s < REPORT_EVERY_S:
+                    continue
+                self.trace.pack()
+                reported_s, loss = now, float(step.loss)
+                timing.report(phase=f"start of the training, step {i} of {last_step}", loss=loss)
+                if not math.isfinite(loss) or now > until_s:
+                    break
+        finally:
+            rows[:] = self.trace.read(1, 0, num_timed=num_timed)
+            self.outcome.stopwatch.add(start_steps_s=time.perf_counter() - begun)
 
     def compile(self, steps: Iterator[Step]) -> tuple[Step, float]:
         """Take a step in which the compiler works; return it and its seconds, which are not in a block."""

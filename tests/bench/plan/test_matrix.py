@@ -202,3 +202,17 @@ def test_planning_takes_a_time_that_grows_with_the_cells_and_no_faster(monkeypat
         list(outline(plan, plan.cells, done=(), cell_s={}))
         counts.append(len(hashed))
     assert counts[1] <= 2.1 * counts[0], counts
+
+
+def test_the_plan_says_what_a_start_takes_and_that_one_seed_tells_nothing() -> None:
+    def said(text: str) -> str:
+        plan = plan_of(text)
+        return "\n".join(line for line in outline(plan, plan.cells, done=(), cell_s={}) if line.startswith("Start:"))
+
+    timing = MATRIX + FIXED + "[measure]\nstart_steps = 400\nrounds = 2"
+    assert said(timing) == "Start: the first 400 steps, to which a shorter timing goes on, off the clock; 3 seeds"
+    assert said(timing.replace("[fixed]", "[fixed]\nepochs = 2")) == "Start: the first 400 steps; 3 seeds"
+    assert said(timing.replace("[0, 1, 2]", "[0]")).endswith(
+        "; 1 seed has no spread, so nothing can be told: take 2 to 4"
+    )
+    assert not said(MATRIX + FIXED)

@@ -30,6 +30,7 @@ PLANTED = {
     f"{WORKER}.summary.EnergyToAccuracy": "energy to accuracy",
     f"{WORKER}.summary.block_rows": "blocks",
     f"{WORKER}.board_watch.BoardWatch.rows": "samples of the board",
+    f"{WORKER}.measurement.start_of": "start of the training",
     f"{WORKER}.evaluation.course_of": "judgement of the course",
     f"{WORKER}.epochs.end_lines": "last lines of the log",
     f"{WORKER}.numerics_probe.LayerSampler.compared": "sample of the layers after epoch 0",
@@ -49,7 +50,7 @@ PLANTED = {
 ONE_EACH = ("images_per_s", "final_loss_scale", "steady_peak_bytes", "test_accuracy", "data_sha256", "num_parameters",
             "learned", "forward_flops", "tflops", "weights_bytes", "data_bytes", "allocator_peak_bytes",
             "predicted_peak_bytes", "forward_ms", "bound", "machine", "cell_s", "dtype_check", "train_loss",
-            "best_epoch", "timing_stop", "measured_peak_tflops")  # fmt: skip
+            "best_epoch", "start_loss", "timing_stop", "measured_peak_tflops")  # fmt: skip
 """A column of each group that has a value without an error."""
 
 
@@ -67,7 +68,7 @@ def measured(tmp_path: Path) -> Callable[[], dict[str, Any]]:
         num_threads=1,
     )
     protocol = MeasurementProtocol(
-        passes=("phases", "roofline", "memory"), numerics_samples=1, block_ms=1, max_warmup_s=0.01
+        passes=("phases", "roofline", "memory"), numerics_samples=1, start_steps=40, block_ms=1, max_warmup_s=0.01
     )
 
     def measure() -> dict[str, Any]:
