@@ -22,6 +22,7 @@ from ampbench.visualize.findings import failures, learned, numerics, work
 from ampbench.visualize.judge import recommendation, verdict
 from ampbench.visualize.judge.recommendation import Recommendation
 from ampbench.visualize.judge.standing import Standing, standings
+from ampbench.visualize.judge.start import with_starts
 from ampbench.visualize.read import frame
 from ampbench.visualize.read.files import ResultsError
 from ampbench.visualize.read.frame import Results
@@ -57,7 +58,7 @@ def write_report(
         ResultsError: the results cannot be read or compared.
     """
     results = frame.read(folder, mixed=mixed, only=only)
-    verdicts = verdict.judge(results.cells)
+    verdicts = with_starts(results, verdict.judge(results.cells))
     recommendations = recommendation.recommend(results.cells, verdicts)
     rows = standings(results, verdicts)
     legend = table.legend(results, verdicts)

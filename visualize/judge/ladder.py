@@ -45,6 +45,9 @@ def evidence_of(verdict: Verdict | None) -> Evidence:
         return Evidence()
     speed: dict[str, Literal["for", "against", "open"]] = {"faster": "for", "slower": "against", "same": "against"}
     steps = [Step(rung=1, says=speed.get(verdict.speed.verdict, "open"), text=str(verdict.speed))]
+    if verdict.start is not None:
+        start: dict[str, Literal["for", "against", "open"]] = {"no harm seen": "for", "harmful": "against"}
+        steps.append(Step(rung=3, says=start.get(verdict.start.verdict, "open"), text=str(verdict.start)))
     if verdict.accuracy is not None:
         end: dict[str, Literal["for", "against", "open"]] = {"equivalent": "for", "better": "for", "worse": "against"}
         says = end.get(verdict.accuracy.verdict, "open")
