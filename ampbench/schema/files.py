@@ -18,6 +18,9 @@ SUMMARY = "summary.txt"
 REPORT = "report.html"
 """In an experiment's results folder."""
 
+LOOKS = "looks.json"
+"""In an experiment's results folder: at which numbers of pairs the report judged each comparison."""
+
 RUNS = "runs"
 """In an experiment's results folder: a folder for each run."""
 

@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 
 from ampbench.visualize.figures import bars
 from ampbench.visualize.figures.figure import Figure
+from ampbench.visualize.judge.draft import reference_of
 from ampbench.visualize.judge.pairs import log_ratios
-from ampbench.visualize.judge.verdict import reference_of
 from ampbench.visualize.read.frame import Results
 from ampbench.visualize.stats.statistics import t_interval
 

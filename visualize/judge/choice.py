@@ -12,8 +12,9 @@ from typing import Literal
 
 import pandas as pd
 
+from ampbench.visualize.judge.draft import reference_of
 from ampbench.visualize.judge.pairs import log_ratios
-from ampbench.visualize.judge.verdict import Verdict, images_that_decide, reference_of
+from ampbench.visualize.judge.verdict import Verdict, images_that_decide
 from ampbench.visualize.read.words import count
 from ampbench.visualize.stats import statistics
 from ampbench.visualize.stats.effect import ALPHA, SAME

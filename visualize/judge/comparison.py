@@ -1,7 +1,7 @@
 """The comparison of B with A, for every cell that both sides ran.
 
 `verdict.judge` judges the sides as if A were the reference and B another recipe: pairs by seed and round, Welch's
-interval where there are fewer than two pairs, Holm over all rows.
+interval where there are fewer than two pairs; all rows on one machine by one method are a family.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pandas as pd
 
 from ampbench.visualize.judge import verdict
 from ampbench.visualize.judge.match import Match, differences, match, values_of
-from ampbench.visualize.judge.pairs import effect_of, positive
+from ampbench.visualize.judge.pairs import CONDITIONS, positive
 from ampbench.visualize.judge.replicates import Replicates, replicates_of
 from ampbench.visualize.judge.side import Side
 from ampbench.visualize.read.files import NEEDED, ResultsError
@@ -36,10 +36,12 @@ class Comparison:
     """The cells of each side, combined."""
     speed: Ratio
     """Images/s of B over those of A."""
-    memory: Ratio
-    """Steady peak of B over that of A; its verdict is meant for speeds and is not used."""
+    memory: Ratio | None
+    """Steady peak of B over that of A; None if unknown or of two instruments."""
     accuracy: Difference | None
     """Final test accuracy of B minus that of A in points; None without a pair of seeds, or if a side was only timed."""
+    family: str
+    """What its noise and alpha are shared with, as in `all 4 comparisons of A and B on AMD EPYC by method 4`."""
 
     @property
     def name(self) -> str:
@@ -87,21 +89,16 @@ def compare(a: Side, b: Side, *, mixed: bool = False) -> Outcome:
         ],
         ignore_index=True,
     )
-    found = {int(v.subject): v for v in verdict.judge(cells, unpaired=True)}
-    effects = []
-    for i in range(len(matches)):
-        own = cells[(cells["subject"] == i) & (cells["status"] == "ok")]
-        own = own[:0] if own["memory_instrument"].nunique() > 1 else own  # values of two instruments cannot be compared
-        effects.append(effect_of(own, "A", "B", "steady_peak_bytes", unpaired=True))
-    alphas = statistics.holm([effect.p_difference for effect in effects])
+    found = {int(v.subject): v for v in verdict.judge(cells, unpaired=True, whose="of A and B")}
     comparisons = [
         Comparison(
             axes=matched.axes,
             a=replicates_of(matched.a),
             b=replicates_of(matched.b),
             speed=found[i].speed if i in found else statistics.compare_speed([]),
-            memory=statistics.judge_ratio(effects[i], alphas[i]),
+            memory=found[i].memory if i in found else None,
             accuracy=found[i].accuracy if i in found else None,
+            family=found[i].family if i in found else "",
         )
         for i, matched in enumerate(matches)
     ]
@@ -110,7 +107,7 @@ def compare(a: Side, b: Side, *, mixed: bool = False) -> Outcome:
 
 def _as_recipe(cells: pd.DataFrame, name: str, number: int) -> pd.DataFrame:
     """Return the cells as `judge` takes them: the side as the recipe, the row as the subject, the seed as the group."""
-    kept = cells[list(NEEDED["cells"])]
+    kept = cells[[column for column in dict.fromkeys((*NEEDED["cells"], *CONDITIONS)) if column in cells]]
     return kept.assign(subject=number, recipe=name, batch_size=0, group_id=cells["seed"].astype(str))
 
 

@@ -37,8 +37,10 @@ class Gate:
         if self.quantity == "slower":
             edge = 1 - self.limit / 100
             return True if comparison.speed.high < edge else False if comparison.speed.low >= edge else None
-        edge = 1 + self.limit / 100
-        return True if comparison.memory.low > edge else False if comparison.memory.high <= edge else None
+        edge, memory = 1 + self.limit / 100, comparison.memory
+        if memory is None:
+            return None
+        return True if memory.low > edge else False if memory.high <= edge else None
 
     def why(self, comparison: Comparison) -> str:
         """Return the comparison and the number that the gate limits."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from ampbench.visualize.judge.pairs import CONDITIONS
 from ampbench.visualize.judge.side import Side
 from ampbench.visualize.read.files import ResultsError
 from ampbench.visualize.read.tidy import REPLICATED
@@ -21,13 +22,6 @@ SHOWN = ("model", "data", "batch_size", "precision")
 """Settings that every row names; other settings are named only where they tell rows apart."""
 PART_OF = {"precision": "loss_scale"}
 """A setting -> a second one that belongs to it, and may differ where the first differs."""
-# fmt: off
-ENVIRONMENT = (
-    "machine", "cpu", "num_cores", "power_cap_w", "driver", "cuda", "cudnn", "torch", "python", "switches",
-    "method_version",
-)
-# fmt: on
-"""Columns in which two sides must agree; otherwise their ratio also measures the difference of the machines."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,7 +92,7 @@ def differences(a: Side, matches: Sequence[Match]) -> list[str]:
     sides = [pd.concat(own) for own in zip(*both, strict=True)]
     same_data = all("→" not in one.axes["data"] for one in matches)
     found: list[str] = []
-    for column in (*ENVIRONMENT, *(["data_sha256"] if same_data else []), "environment_id"):
+    for column in (*CONDITIONS, *(["data_sha256"] if same_data else []), "environment_id"):
         if not all(column in side for side in sides) or (found and column == "environment_id"):
             continue
         of_a, of_b = (values_of(side[column]) for side in sides)

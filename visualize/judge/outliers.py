@@ -1,8 +1,14 @@
-"""Processes whose speed lies far from that of their siblings: named, never dropped."""
+"""Processes whose speed lies far from that of their siblings: named, with the next move, never dropped."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from ampbench.visualize.judge.pairs import positive
+from ampbench.visualize.stats.outlier import FAR, GROSS, z_scores
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -10,13 +16,54 @@ class Outlier:
     """One process that was far slower or faster than the other processes of its cell."""
 
     cell_id: str
+    subject: str
     recipe: str
     batch_size: int
     seed: int
     round: int
     times: float
     """Its speed over the median speed of the processes that differ from it only in seed and round."""
+    gross: bool
+    """Whether it lies so far out that the other comparisons of its family learn nothing from its spread."""
+    precision: str
+    """As `--only precision=` takes it."""
 
     def __str__(self) -> str:
         which = f"round {self.round}" if self.round else f"seed {self.seed}"
         return f"{self.recipe} at batch {self.batch_size}, {which}, ran {self.times:.2g} times as fast as its siblings"
+
+    @property
+    def next_move(self) -> str:
+        """How to run it again."""
+        only = {"precision": self.precision, "batch_size": self.batch_size, "seed": self.seed, "round": self.round}
+        chosen = " ".join(f"--only {name}={value}" for name, value in only.items())
+        return f"run again: the same command with --again ok {chosen}"
+
+
+def outliers_of(ok: pd.DataFrame) -> list[Outlier]:
+    """Return the outliers among the cells of one folder that ran to their end, in the order of the cells.
+
+    Args:
+        ok: cells of one machine and method; the spread of all of them says what is far.
+    """
+    known = ok.loc[positive(ok["images_per_s"]).index]
+    cells = known.groupby(["subject", "batch_size", "recipe"], observed=True, sort=False)
+    if known.empty:
+        return []
+    z = z_scores(np.log(known["images_per_s"]), cells.ngroup())
+    times = known["images_per_s"] / cells["images_per_s"].transform("median")
+    return [
+        Outlier(
+            cell_id=str(row["cell_id"]),
+            subject=str(row["subject"]),
+            recipe=str(row["recipe"]),
+            batch_size=int(row["batch_size"]),
+            seed=int(row["seed"]),
+            round=int(row["round"]),
+            times=float(times.iloc[i]),
+            gross=bool(abs(z[i]) > GROSS),
+            precision=str(row["precision"]),
+        )
+        for i, (_, row) in enumerate(known.iterrows())
+        if abs(z[i]) > FAR
+    ]

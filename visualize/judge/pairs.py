@@ -1,4 +1,8 @@
-"""Pairs of processes that differ only in the precision, and the effect of a recipe within the pairs."""
+"""Pairs of processes that differ only in the precision, and the effect of a recipe within the pairs.
+
+The cells of a pair have the same settings, seed and round, and ran under the same conditions: machine, versions,
+environment switches, power cap and method. A ratio of cells whose conditions differ would measure the conditions too.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +14,25 @@ import pandas as pd
 from ampbench.visualize.stats import effect
 from ampbench.visualize.stats.effect import Effect
 
-PAIRED = ["group_id", "round", "environment_id"]
-"""Columns in which the two cells of a pair are equal."""
+SAME_CELL = ("group_id", "round")
+"""Columns in which two cells are equal that differ only in the precision."""
+# fmt: off
+CONDITIONS = {
+    "machine": "machine", "cpu": "CPU", "num_cores": "number of CPU cores", "power_cap_w": "power cap",
+    "driver": "driver", "cuda": "CUDA version", "cudnn": "cuDNN version", "torch": "torch version",
+    "python": "Python version", "switches": "environment switches", "method_version": "method",
+}
+# fmt: on
+"""Columns that say under which conditions a cell ran -> their names in a sentence."""
+PAIR = "pair"
+"""Column: the cells of one pair have the same number."""
+
+
+def numbered(cells: pd.DataFrame) -> pd.DataFrame:
+    """Return the cells with the column `pair`; older records lack some of the conditions."""
+    known = [name for name in (*SAME_CELL, *CONDITIONS, "environment_id") if name in cells]
+    # The group of a grouping by many columns costs as much for one comparison as for a whole folder.
+    return cells.assign(**{PAIR: cells.groupby(known, dropna=False, sort=False).ngroup()})
 
 
 def effect_of(ok: pd.DataFrame, a: str, b: str, column: str = "images_per_s", *, unpaired: bool = False) -> Effect:
@@ -19,7 +40,8 @@ def effect_of(ok: pd.DataFrame, a: str, b: str, column: str = "images_per_s", *,
     ratios = log_ratios(ok, a, b, column)
     if not unpaired or len(ratios) > 1:
         return effect.paired(ratios)
-    return effect.unpaired(*(list(np.log(positive(ok[ok["recipe"] == recipe][column]))) for recipe in (a, b)))
+    sides = (list(np.log(positive(ok[ok["recipe"] == recipe][column]))) for recipe in (a, b))
+    return effect.unpaired(*sides)
 
 
 def log_ratios(ok: pd.DataFrame, a: str, b: str, column: str = "images_per_s") -> list[float]:
@@ -35,15 +57,16 @@ def positive(column: pd.Series) -> pd.Series:
 
 def point_differences(ok: pd.DataFrame, a: str, b: str) -> list[float]:
     """Return test accuracy of b minus that of a in points, one per pair of trainings."""
-    pairs = _pairs(ok, ok["test_accuracy"].where(ok["epochs"] > 0), a, b)
+    pairs = _pairs(ok, ok["test_accuracy"].where((ok["epochs"] > 0) & ok["test_accuracy"].between(0, 1)), a, b)
     return [100 * (of_b - of_a) for of_a, of_b in pairs]
 
 
 def _pairs(ok: pd.DataFrame, values: pd.Series, a: str, b: str) -> list[tuple[float, float]]:
     """Return the values of a and b of each pair in which both are known."""
-    sides: dict[str, dict[tuple[object, ...], float]] = {a: {}, b: {}}
-    keys = zip(*(ok[name] for name in PAIRED), strict=True)  # a loop: reshaping a frame this small costs 30 times as much
-    for key, recipe, value in zip(keys, ok["recipe"], values, strict=True):
+    sides: dict[str, dict[int, float]] = {a: {}, b: {}}
+    own = ok if PAIR in ok else numbered(ok)
+    # A loop: reshaping a frame this small costs 30 times as much.
+    for key, recipe, value in zip(own[PAIR], own["recipe"], values, strict=True):
         if recipe in sides and not math.isnan(value):
             sides[recipe][key] = value
     return [(value, sides[b][key]) for key, value in sides[a].items() if key in sides[b]]

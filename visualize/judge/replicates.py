@@ -1,4 +1,8 @@
-"""The processes of one cell combined: median speed and memory, mean accuracy, or what went wrong."""
+"""The processes of one cell combined: geometric mean of speed, memory and energy, mean accuracy, or what went wrong.
+
+Geometric means, because a speed-up is one too (`stats.statistics`): where all processes are paired, the images/s of two
+rows divided give exactly the ratio that is printed beside them.
+"""
 
 from __future__ import annotations
 
@@ -22,13 +26,15 @@ class Replicates:
     num_cells: int
     n: int
     """Processes that ran to their end."""
+    num_timed: int
+    """Of these, how many have a speed: positive and finite."""
     images_per_s: float | None
-    """Median."""
+    """Geometric mean."""
     images_per_s_low: float | None
     images_per_s_high: float | None
     """The range over the processes; None with fewer than two."""
     steady_peak_mib: float | None
-    """Median."""
+    """Geometric mean."""
     joules_per_image: float | None
     """Geometric mean; None on a CPU."""
     test_accuracy: float | None
@@ -42,7 +48,7 @@ def replicates_of(cells: pd.DataFrame) -> Replicates:
     """Combine the cells of one recipe, batch size and subject."""
     ok = cells[cells["status"] == "ok"]
     bad = cells[cells["status"] != "ok"]
-    speed, accuracy = ok["images_per_s"].dropna(), ok.loc[ok["epochs"] > 0, "test_accuracy"].dropna()
+    speed, accuracy = positive(ok["images_per_s"]), ok.loc[ok["epochs"] > 0, "test_accuracy"].dropna()
     several = len(speed) > 1
     status = "ok" if bad.empty else str(bad["status"].mode().iloc[0])
     return Replicates(
@@ -50,10 +56,11 @@ def replicates_of(cells: pd.DataFrame) -> Replicates:
         because=next(iter(bad.loc[bad["status"] == status, "because"].dropna()), None),
         num_cells=len(cells),
         n=len(ok),
-        images_per_s=_known(speed.median()),
+        num_timed=len(speed),
+        images_per_s=_mean(speed),
         images_per_s_low=_known(speed.min()) if several else None,
         images_per_s_high=_known(speed.max()) if several else None,
-        steady_peak_mib=_known(ok["steady_peak_bytes"].median() / MIB),
+        steady_peak_mib=_mean(ok["steady_peak_bytes"] / MIB),
         joules_per_image=_mean(ok["joules_per_image"]) if "joules_per_image" in ok else None,
         test_accuracy=_known(accuracy.mean()),
         test_accuracy_sd=_known(accuracy.std()),

@@ -1,29 +1,32 @@
-"""The verdict on each recipe against the reference: speed, accuracy and memory, or why there is none.
+"""The verdict on each recipe against the reference: speed, memory, energy and accuracy, or why there is none.
 
-The cells of a pair share `group_id`, round and environment: they differ only in the precision and ran on the same
-machine. All comparisons of one folder are one family, so a matrix of many recipes needs stronger evidence than a single
-comparison. `visualize.compare` judges its two sides here too, as if they were two recipes.
+The cells of a pair differ only in the precision and ran under the same conditions (`pairs`). All comparisons of one
+folder on one machine by one method are one family (`stats.family`): they share what they know of the noise, and a
+matrix of many recipes needs stronger evidence than a single comparison. Tables, figures and sentences all take their
+numbers from here, so they agree. `visualize.compare` judges its two sides here too, as if they were two recipes.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
+from ampbench.schema.margins import MARGIN_POINTS
+from ampbench.visualize.judge.draft import Draft, families_of
+from ampbench.visualize.judge.looks import Looks, read_looks
 from ampbench.visualize.judge.outliers import Outlier
-from ampbench.visualize.judge.pairs import effect_of, point_differences
 from ampbench.visualize.judge.unpaired import Unpaired
-from ampbench.visualize.read.recipes import in_order
+from ampbench.visualize.read.frame import Results
 from ampbench.visualize.read.words import count
 from ampbench.visualize.stats import statistics
 from ampbench.visualize.stats.effect import Effect
+from ampbench.visualize.stats.family import Family
 from ampbench.visualize.stats.start import Start
-from ampbench.visualize.stats.statistics import Difference, Ratio
-
-REFERENCE = "fp32"
+from ampbench.visualize.stats.statistics import Change, Difference, Ratio
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,10 +54,14 @@ class Verdict:
     """Steady peak over that of the reference; None if unknown or of two instruments."""
     energy: Ratio | None = None
     """Joules per image over those of the reference, by pairs; None if unknown or of two instruments."""
+    missing_reference: str = ""
+    """Why fp32 is not the reference although it was started, as in `no cell of fp32 ran to its end (3 throttled)`."""
     family: str = ""
     """What its alpha is shared with, as in `all 12 comparisons on AMD EPYC by method 4`."""
+    look: tuple[str, int] = ("", 0)
+    """What was asked, on one line, and with how many pairs, as `Looks` counts it."""
     num_looks: int = 1
-    """At how many numbers of pairs, this one included, the question was asked: they share alpha too."""
+    """At how many numbers of pairs, this one included, the question was asked: they share its alpha."""
     unpaired: Unpaired | None = None
     """Processes that form no pair; None if all do."""
     outliers: tuple[Outlier, ...] = ()
@@ -95,87 +102,123 @@ class Verdict:
         return f"{d} after {count(d.n, 'seed', 'seeds')}; {more} would decide"
 
 
-def judge(cells: pd.DataFrame, *, unpaired: bool = False) -> list[Verdict]:
-    """Compare every recipe with the reference of its subject and batch size, as one family.
+def verdicts_of(results: Results, *, margin: float = MARGIN_POINTS) -> list[Verdict]:
+    """Return the verdicts of a folder that concern the cells of these results.
+
+    They are those of the whole folder that was read: a part of it, as a figure draws it, is judged as a member of the
+    same family, and so in the same words. Judged once for a folder, whoever asks.
+    """
+    memory = results.judged
+    if margin not in memory:
+        memory[margin] = judge(results.whole, looks=read_looks(results.folder), margin=margin)
+    here = set(zip(results.cells["subject"], results.cells["batch_size"], results.cells["recipe"], strict=True))
+    return [v for v in memory[margin] if (v.subject, v.batch_size, v.recipe) in here]
+
+
+def judge(
+    cells: pd.DataFrame,
+    *,
+    unpaired: bool = False,
+    looks: Looks | None = None,
+    margin: float = MARGIN_POINTS,
+    whose: str = "of this folder",
+) -> list[Verdict]:
+    """Compare every recipe with the reference of its subject and batch size.
 
     Args:
         cells: `Results.cells`.
         unpaired: compare the speeds of all processes where there are fewer than two pairs.
+        looks: that were taken before at these comparisons; by default none.
+        margin: loss of accuracy, in points, that counts as equivalent.
+        whose: comparisons the family has, for its name.
     """
-    drafts: list[tuple[Verdict, Effect, list[float]]] = []
-    for (subject, batch_size), rows in cells.groupby(["subject", "batch_size"], sort=True):
-        ok = rows[rows["status"] == "ok"]
-        reference = reference_of(ok)
-        for recipe in in_order(ok["recipe"]):
-            if recipe == reference:
-                continue
-            speed = effect_of(ok, reference, recipe, unpaired=unpaired)
-            points = point_differences(ok, reference, recipe)
-            lost = rows[~rows["status"].isin(["ok", "excluded", "unsupported"])]["recipe"]
-            num_test_images = _first_int(ok["num_test_images"])
-            draft = Verdict(
-                subject=str(subject),
-                batch_size=int(str(batch_size)),
-                recipe=recipe,
-                reference=reference,
-                speed=statistics.judge_ratio(speed),
-                accuracy=statistics.compare_accuracy(points) if points else None,
-                num_test_images=num_test_images,
-                num_ok=int((ok["recipe"] == recipe).sum()),
-                num_failed=int((lost == recipe).sum()),
-                num_reference_failed=int((lost == reference).sum()),
-                memory=_ratio(ok, reference, recipe, "steady_peak_bytes", "memory_instrument"),
-                energy=_ratio(ok, reference, recipe, "joules_per_image", "energy_instrument"),
-            )
-            drafts.append((draft, speed, points))
-    alphas = statistics.holm([speed.p_difference for _, speed, _ in drafts])
-    grains = [100 / v.num_test_images if v.num_test_images else 0.0 for v, _, _ in drafts]
-    tested = [(points, grain) for (_, _, points), grain in zip(drafts, grains, strict=True)]
-    differences = statistics.holm([statistics.p_difference(p, grain) for p, grain in tested])
-    equivalences = statistics.holm([statistics.p_equivalence(p, least_sd=grain) for p, grain in tested])
     verdicts = []
-    for i, (draft, speed, points) in enumerate(drafts):
-        verdict = dataclasses.replace(draft, speed=statistics.judge_ratio(speed, alphas[i]))
-        if points:
-            accuracy = statistics.compare_accuracy(
-                points,
-                alpha_equivalence=equivalences[i],
-                alpha_difference=differences[i],
-                resolution=grains[i],
-            )
-            verdict = dataclasses.replace(verdict, accuracy=accuracy)
-            # A small test set cannot show equivalence or a small difference, but it can show a large one.
-            large = accuracy.verdict in ("better", "worse") and abs(accuracy.estimate) > accuracy.margin + 2 * grains[i]
-            if verdict.too_coarse and not large:
-                verdict = dataclasses.replace(
-                    verdict, accuracy=dataclasses.replace(accuracy, verdict="can't tell", more=None)
-                )
-        verdicts.append(verdict)
-    return verdicts
+    for where, drafts in families_of(cells, unpaired=unpaired):
+        name = f"all {len(drafts)} comparisons {whose} on {where}" if len(drafts) > 1 else f"one comparison on {where}"
+        verdicts += _judged(drafts, name, looks or Looks(), margin)
+    return sorted(verdicts, key=lambda v: (v.subject, v.batch_size))
+
+
+def _judged(drafts: Sequence[Draft], name: str, looks: Looks, margin: float) -> list[Verdict]:
+    """Judge the comparisons of one family."""
+    nums = [looks.num(*d.look) for d in drafts]
+    lends = tuple(d.lends for d in drafts)
+    speeds = _ratios([d.speed for d in drafts], name, nums, lends, "faster", "slower")
+    memories = _ratios([d.memory for d in drafts], name, nums, (), "more", "less")
+    energies = _ratios([d.energy for d in drafts], name, nums, (), "more", "less")
+    accuracies = _differences(drafts, name, nums, margin)
+    return [
+        Verdict(
+            subject=d.subject,
+            batch_size=d.batch_size,
+            recipe=d.recipe,
+            reference=d.reference,
+            speed=speeds[i] or statistics.judge_ratio(d.speed),
+            accuracy=accuracies[i],
+            num_test_images=d.num_test_images,
+            num_ok=d.num_ok,
+            num_failed=d.num_failed,
+            num_reference_failed=d.num_reference_failed,
+            memory=memories[i],
+            energy=energies[i],
+            missing_reference=d.missing_reference,
+            family=name,
+            look=d.look,
+            num_looks=nums[i],
+            unpaired=d.unpaired,
+            outliers=d.outliers,
+        )
+        for i, d in enumerate(drafts)
+    ]
+
+
+def _ratios(
+    effects: Sequence[Effect | None],
+    name: str,
+    nums: Sequence[int],
+    lends: tuple[bool, ...],
+    up: Change,
+    down: Change,
+) -> list[Ratio | None]:
+    """Judge the ratios of a family; None stays None."""
+    known = [i for i, effect in enumerate(effects) if effect is not None]
+    family = Family(
+        name=name,
+        effects=tuple(effect for effect in effects if effect is not None),
+        lends=tuple(lends[i] for i in known) if lends else (),
+    )
+    alphas = family.alphas(lambda effect: effect.p_difference, [nums[i] for i in known])
+    found: list[Ratio | None] = [None] * len(effects)
+    for i, effect, alpha in zip(known, family.shrunken, alphas, strict=True):
+        found[i] = statistics.judge_ratio(effect, alpha, up=up, down=down)
+    return found
+
+
+def _differences(drafts: Sequence[Draft], name: str, nums: Sequence[int], margin: float) -> list[Difference | None]:
+    """Judge the accuracies of a family; None where one of the two was only timed."""
+    known = [i for i, d in enumerate(drafts) if d.points is not None]
+    family = Family(
+        name=name,
+        effects=tuple(d.points for d in drafts if d.points is not None),
+        least_variance=tuple(drafts[i].grain ** 2 for i in known),
+    )
+    looks = [nums[i] for i in known]
+    differences = family.alphas(lambda effect: effect.p_difference, looks)
+    equivalences = family.alphas(lambda effect: effect.p_equivalence(margin), looks)
+    found: list[Difference | None] = [None] * len(drafts)
+    for k, (i, effect) in enumerate(zip(known, family.shrunken, strict=True)):
+        accuracy = statistics.judge_difference(
+            effect, margin=margin, alpha_equivalence=equivalences[k], alpha_difference=differences[k]
+        )
+        # A small test set cannot show equivalence or a small difference, but it can show a large one.
+        large = accuracy.verdict in ("better", "worse") and abs(accuracy.estimate) > margin + 2 * drafts[i].grain
+        num = drafts[i].num_test_images
+        if num is not None and num < images_that_decide(margin) and not large:
+            accuracy = dataclasses.replace(accuracy, verdict="can't tell", more=None)
+        found[i] = accuracy
+    return found
 
 
 def images_that_decide(margin: float) -> int:
     """Return the size of a test set whose single image is at most half the margin (in points)."""
     return math.ceil(200 / margin)
-
-
-def reference_of(ok: pd.DataFrame) -> str:
-    """Return `fp32` if a cell of it is there, else the first recipe; an empty string if there is none."""
-    names = in_order(ok["recipe"])
-    return REFERENCE if REFERENCE in names else next(iter(names), "")
-
-
-def _ratio(ok: pd.DataFrame, a: str, b: str, column: str, instrument: str) -> Ratio | None:
-    """Return the ratio b / a of a column that one instrument measured; None without one."""
-    if column not in ok or instrument not in ok:
-        return None
-    own = ok[ok["recipe"].isin([a, b]) & ok[column].notna()]
-    if own[instrument].nunique() != 1:
-        return None
-    effect = effect_of(own, a, b, column, unpaired=True)
-    return statistics.judge_ratio(effect) if effect.n else None
-
-
-def _first_int(column: pd.Series) -> int | None:
-    known = column.dropna()
-    return int(known.iloc[0]) if len(known) else None

@@ -47,6 +47,10 @@ class Results:
     """Of all cells of the folder."""
     load: Callable[[str], pd.DataFrame] = dataclasses.field(repr=False)
     """Table -> its rows for all cells of the folder; each table is read once."""
+    whole: pd.DataFrame = dataclasses.field(repr=False)
+    """All cells that were read: `where` leaves them as they are, so that a part is judged as a part of them."""
+    judged: dict[float, Any] = dataclasses.field(default_factory=dict, repr=False, compare=False)
+    """Margin -> verdicts on the whole, once they were asked for; shared by all parts."""
 
     @property
     def question(self) -> str:
@@ -159,10 +163,12 @@ def read(folder: Path | str, *, mixed: bool = False, only: Sequence[str] = ()) -
     table = selected(everything, only, [*settings(everything.schema), "status"])
     _check(table.to_pandas(), folder, mixed)
     plan = read_plan(folder)
+    cells = tidy(table)
     return Results(
         folder=folder,
         plan=plan.of(set(table["cell_id"].to_pylist())) if only else plan,
-        cells=tidy(table),
+        cells=cells,
+        whole=cells,
         labels=read_labels(folder),
         settings=tuple(settings(table.schema)),
         known_ids=frozenset(everything["cell_id"].to_pylist()),

@@ -55,9 +55,9 @@ def record(found: Comparison) -> dict[str, object]:
         "paired": found.speed.paired,
         "alpha": found.speed.alpha,
         **{f"steady_peak_mib_{side}": own.steady_peak_mib for side, own in _sides(found)},
-        "memory_ratio": found.memory.estimate,
-        "memory_ratio_low": found.memory.low,
-        "memory_ratio_high": found.memory.high,
+        "memory_ratio": found.memory.estimate if found.memory else None,
+        "memory_ratio_low": found.memory.low if found.memory else None,
+        "memory_ratio_high": found.memory.high if found.memory else None,
         **{f"test_accuracy_{side}": own.test_accuracy for side, own in _sides(found)},
         "points": found.points,
         "points_low": accuracy.low if accuracy else None,
@@ -82,7 +82,7 @@ def shown(found: Comparison) -> dict[str, str]:
         else f"{speed.detectable:.1%}"
         if speed.detectable <= 1
         else ">100%",
-        "memory": f"{found.memory.estimate - 1:+.1%}" if found.memory.n else MISSING,
+        "memory": f"{found.memory.estimate - 1:+.1%}" if found.memory else MISSING,
         "points": MISSING if math.isnan(found.points) else points,
         "accuracy": accuracy.verdict if accuracy else MISSING,
     }

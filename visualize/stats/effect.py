@@ -1,7 +1,8 @@
 """A mean difference and its uncertainty, for processes that form pairs and for processes that do not.
 
-With pairs, d is one difference per pair (Student, 1908). Without pairs, the means of the two sides are compared, each
-with its own spread (Welch, 1947). Every verdict on a speed uses one of the two.
+With pairs, there is one difference per pair and one spread, that of the differences (Student, 1908). Without pairs, the
+means of the two sides are compared, each with its own spread (Welch, 1947). Every verdict rests on one of the two; what
+the family of comparisons adds to the spreads is in `family`.
 """
 
 from __future__ import annotations
@@ -19,25 +20,55 @@ ALPHA = 0.05
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Spread:
+    """How far values lie from their mean, and how well that is known."""
+
+    variance: float
+    """NaN with fewer than two values."""
+    df: float
+    """Degrees of freedom of that variance: n - 1, and more where a family lends some."""
+    n: int
+    """Values that the mean is over."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Effect:
     """What a t-test needs, in the unit of the values; for a speed the values are logs of ratios."""
 
     mean: float
     """NaN without a value."""
-    se: float
-    """Standard error of the mean; NaN with fewer than two values on a side."""
-    df: float
-    """Degrees of freedom; a fraction under Welch."""
-    n: int
-    """Number of pairs, or of processes on the smaller side."""
-    paired: bool = True
+    spreads: tuple[Spread, ...]
+    """One, of the differences of the pairs; or two, of the processes of either side."""
+
+    @property
+    def paired(self) -> bool:
+        """Whether the values are differences of pairs."""
+        return len(self.spreads) == 1
+
+    @property
+    def n(self) -> int:
+        """Number of pairs, or of processes on the smaller side."""
+        return min(spread.n for spread in self.spreads)
+
+    @property
+    def se(self) -> float:
+        """Standard error of the mean; NaN with fewer than two values on a side."""
+        return math.sqrt(sum(self._parts)) if self.n > 1 else math.nan
+
+    @property
+    def df(self) -> float:
+        """Degrees of freedom, by Satterthwaite (1946) where there are two spreads."""
+        below = sum(part**2 / spread.df for part, spread in zip(self._parts, self.spreads, strict=True) if spread.df)
+        return sum(self._parts) ** 2 / below if below else sum(spread.df for spread in self.spreads)
 
     @property
     def p_difference(self) -> float:
         """Two-sided p-value of 'the mean is 0'; NaN where there is no interval."""
-        if self.se == 0:  # identical values, as in a bit-equal repetition: certain, and 0/0 in the formula
-            return 0.0 if self.mean else 1.0
-        return 2 * float(stdtr(self.df, -abs(self.mean) / self.se)) if self.n > 1 else math.nan
+        return min(2 * self._p_below(-abs(self.mean), 0.0), 1.0)  # in this order a NaN stays one
+
+    def p_equivalence(self, margin: float) -> float:
+        """Return the p-value of TOST: the greater of the two one-sided ones; NaN where there is no interval."""
+        return self._p_below(abs(self.mean), margin)
 
     def interval(self, alpha: float) -> tuple[float, float]:
         """Return the ends of the interval at `1 - alpha`; NaN where there is none."""
@@ -54,22 +85,32 @@ class Effect:
             return math.nan
         return float(nctdtrinc(self.df, 1 - power, stdtrit(self.df, 1 - alpha / 2))) * self.se
 
+    @property
+    def _parts(self) -> list[float]:
+        """The variance of the mean of each side."""
+        return [spread.variance / spread.n if spread.n else math.nan for spread in self.spreads]
+
+    def _p_below(self, mean: float, bound: float) -> float:
+        """Return the one-sided p-value of 'a mean like this lies below `bound`'."""
+        if self.n < 2:
+            return math.nan
+        if self.se == 0:  # identical values, as in a bit-equal repetition: certain, and 0/0 in the formula
+            return 0.0 if mean < bound else 1.0
+        return float(stdtr(self.df, (mean - bound) / self.se))
+
 
 def paired(d: Sequence[float]) -> Effect:
     """Return the mean of one difference per pair."""
-    n = len(d)
-    mean = float(np.mean(d)) if n else math.nan
-    se = float(np.std(d, ddof=1)) / math.sqrt(n) if n > 1 else math.nan
-    return Effect(mean=mean, se=se, df=n - 1, n=n)
+    return Effect(mean=float(np.mean(d)) if len(d) else math.nan, spreads=(spread_of(d),))
 
 
 def unpaired(a: Sequence[float], b: Sequence[float]) -> Effect:
-    """Return the mean of b minus that of a, with the degrees of freedom of Welch and Satterthwaite."""
-    n = min(len(a), len(b))
-    mean = float(np.mean(b) - np.mean(a)) if n else math.nan
-    if n < 2:
-        return Effect(mean=mean, se=math.nan, df=math.nan, n=n, paired=False)
-    parts = [float(np.var(x, ddof=1)) / len(x) for x in (a, b)]
-    below = sum(part**2 / (len(x) - 1) for part, x in zip(parts, (a, b), strict=True))
-    df = sum(parts) ** 2 / below if below else len(a) + len(b) - 2
-    return Effect(mean=mean, se=math.sqrt(sum(parts)), df=df, n=n, paired=False)
+    """Return the mean of b minus that of a, with the spread of each."""
+    mean = float(np.mean(b) - np.mean(a)) if len(a) and len(b) else math.nan
+    return Effect(mean=mean, spreads=(spread_of(a), spread_of(b)))
+
+
+def spread_of(values: Sequence[float]) -> Spread:
+    """Return the spread of values around their mean."""
+    n = len(values)
+    return Spread(variance=float(np.var(values, ddof=1)) if n > 1 else math.nan, df=max(n - 1, 0), n=n)

@@ -50,7 +50,7 @@ def log_ratios(
 def test_two_equal_cells_are_told_apart_in_at_most_6_percent(
     num_rounds: int, throttled: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(st, "more_pairs", lambda *_: None)  # not part of the verdict, but nine tenths of the time
+    monkeypatch.setattr(st, "more_pairs", lambda *_, **__: None)  # not part of the verdict, but nine tenths of the time
     d = log_ratios(NUM_COMPARISONS, num_rounds, throttled=throttled)
     verdicts = [st.compare_speed(list(pairs)).verdict for pairs in d]
     assert np.mean([v in ("faster", "slower") for v in verdicts]) <= 0.06

@@ -10,6 +10,8 @@ import scipy.stats
 
 from ampbench.visualize.stats import sample_size
 from ampbench.visualize.stats import statistics as st
+from ampbench.visualize.stats.effect import paired
+from ampbench.visualize.stats.family import holm
 
 
 def test_the_interval_is_students():
@@ -43,31 +45,31 @@ def test_holm_keeps_a_family_of_nulls_at_5_of_100():
     rng = np.random.default_rng(8)
     false_alarms = 0
     for _ in range(1_000):
-        p_values = [st.p_difference(d) for d in rng.standard_normal((6, 4))]
-        false_alarms += any(p <= alpha for p, alpha in zip(p_values, st.holm(p_values), strict=True))
+        p_values = [paired(d).p_difference for d in rng.standard_normal((6, 4))]
+        false_alarms += any(p <= alpha for p, alpha in zip(p_values, holm(p_values), strict=True))
     assert false_alarms / 1_000 < 0.05 + 2 * math.sqrt(0.05 * 0.95 / 1_000)
 
 
 def test_p_values_are_scipys():
     d = [0.11, -0.02, 0.08, 0.05]
-    assert st.p_difference(d) == pytest.approx(scipy.stats.ttest_1samp(d, 0).pvalue)
+    assert paired(d).p_difference == pytest.approx(scipy.stats.ttest_1samp(d, 0).pvalue)
     lower = scipy.stats.ttest_1samp(d, -0.3, alternative="greater").pvalue
     upper = scipy.stats.ttest_1samp(d, 0.3, alternative="less").pvalue
-    assert st.p_equivalence(d, 0.3) == pytest.approx(max(lower, upper))
+    assert paired(d).p_equivalence(0.3) == pytest.approx(max(lower, upper))
 
 
 def test_holm_by_hand():
     # 0.01 at 0.05/3, then 0.03 > 0.05/2 fails, and 0.04 keeps that alpha though 0.04 < 0.05.
-    assert st.holm([0.04, 0.01, 0.03]) == pytest.approx([0.025, 0.05 / 3, 0.025])
-    assert st.holm([0.01]) == [0.05]
-    assert st.holm([math.nan, 0.01, math.nan]) == [0.05, 0.05, 0.05]
-    assert st.holm([]) == []
+    assert holm([0.04, 0.01, 0.03]) == pytest.approx([0.025, 0.05 / 3, 0.025])
+    assert holm([0.01]) == [0.05]
+    assert holm([math.nan, 0.01, math.nan]) == [0.05, 0.05, 0.05]
+    assert holm([]) == []
 
 
 def test_holm_only_ever_widens_an_interval():
     rng = np.random.default_rng(1)
     family = [list(0.1 + 0.05 * rng.standard_normal(4)) for _ in range(5)]
-    for d, alpha in zip(family, st.holm([st.p_difference(d) for d in family]), strict=True):
+    for d, alpha in zip(family, holm([paired(d).p_difference for d in family]), strict=True):
         alone, together = st.compare_speed(d), st.compare_speed(d, alpha)
         assert together.low <= alone.low
         assert together.high >= alone.high

@@ -1,0 +1,137 @@
+"""What is compared of one recipe with the reference, before its family says how surely."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pandas as pd
+
+from ampbench.visualize.judge.outliers import Outlier, outliers_of
+from ampbench.visualize.judge.pairs import effect_of, numbered, point_differences
+from ampbench.visualize.judge.unpaired import Unpaired, unpaired_of
+from ampbench.visualize.read.recipes import in_order
+from ampbench.visualize.stats.effect import Effect, paired
+
+REFERENCE = "fp32"
+METHOD = ["machine", "method_version"]
+"""Columns in which the comparisons of a family are equal."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Draft:
+    """One recipe and the reference of its subject and batch size: the effects as measured."""
+
+    subject: str
+    batch_size: int
+    recipe: str
+    reference: str
+    missing_reference: str
+    speed: Effect
+    memory: Effect | None
+    energy: Effect | None
+    points: Effect | None
+    """Of test accuracy, in points; None if one of the two was only timed."""
+    num_test_images: int | None
+    num_ok: int
+    num_failed: int
+    num_reference_failed: int
+    unpaired: Unpaired | None
+    outliers: tuple[Outlier, ...]
+
+    @property
+    def look(self) -> tuple[str, int]:
+        """What is asked, on one line, and with how many pairs."""
+        n = max(self.speed.n, self.points.n if self.points else 0)
+        return f"{self.subject}, batch {self.batch_size}, {self.recipe} against {self.reference}", n
+
+    @property
+    def grain(self) -> float:
+        """What one test image is worth, in points."""
+        return 100 / self.num_test_images if self.num_test_images else 0.0
+
+    @property
+    def lends(self) -> bool:
+        """Whether the family may learn from the spread of its speeds."""
+        return not any(outlier.gross for outlier in self.outliers)
+
+
+def families_of(cells: pd.DataFrame, *, unpaired: bool = False) -> Iterator[tuple[str, list[Draft]]]:
+    """Yield each machine and method in words, and the comparisons on it.
+
+    Args:
+        cells: of one folder, of any status.
+        unpaired: compare the speeds of all processes where there are fewer than two pairs.
+    """
+    found: dict[tuple[str, str], list[Draft]] = {}
+    ok = cells[cells["status"] == "ok"]
+    outliers = [outlier for _, own in ok.groupby(METHOD, dropna=False, sort=False) for outlier in outliers_of(own)]
+    for (subject, batch_size), rows in numbered(cells).groupby(["subject", "batch_size"], sort=True):
+        here = [o for o in outliers if (o.subject, o.batch_size) == (subject, batch_size)]
+        for draft, own in _drafts(str(subject), int(str(batch_size)), rows, here, unpaired):
+            where = " / ".join(own["machine"].dropna().astype(str).unique()) or "an unknown machine"
+            method = " / ".join(f"{version:.0f}" for version in own["method_version"].dropna().unique()) or "unknown"
+            found.setdefault((where, method), []).append(draft)
+    for (where, method), drafts in found.items():
+        yield f"{where} by method {method}", drafts
+
+
+def reference_of(ok: pd.DataFrame) -> str:
+    """Return `fp32` if a cell of it is there, else the first recipe; an empty string if there is none."""
+    names = in_order(ok["recipe"])
+    return REFERENCE if REFERENCE in names else next(iter(names), "")
+
+
+def _drafts(
+    subject: str, batch_size: int, rows: pd.DataFrame, outliers: list[Outlier], unpaired: bool
+) -> Iterator[tuple[Draft, pd.DataFrame]]:
+    """Yield each comparison of one subject and batch size, with the cells that ran to their end of both recipes."""
+    ok = rows[rows["status"] == "ok"]
+    lost = rows[~rows["status"].isin(["ok", "excluded", "unsupported"])]
+    reference = reference_of(ok)
+    images = ok["num_test_images"].dropna()
+    for recipe in in_order(ok["recipe"]):
+        if recipe == reference:
+            continue
+        own = ok[ok["recipe"].isin([reference, recipe])]
+        points = point_differences(own, reference, recipe)
+        yield (
+            Draft(
+                subject=subject,
+                batch_size=batch_size,
+                recipe=recipe,
+                reference=reference,
+                missing_reference=_missing(lost, reference),
+                speed=effect_of(own, reference, recipe, unpaired=unpaired),
+                memory=_of_one_instrument(own, reference, recipe, "steady_peak_bytes", "memory_instrument"),
+                energy=_of_one_instrument(own, reference, recipe, "joules_per_image", "energy_instrument"),
+                points=paired(points) if points else None,
+                num_test_images=int(images.iloc[0]) if len(images) else None,
+                num_ok=int((ok["recipe"] == recipe).sum()),
+                num_failed=int((lost["recipe"] == recipe).sum()),
+                num_reference_failed=int((lost["recipe"] == reference).sum()),
+                unpaired=unpaired_of(ok, reference, recipe),
+                outliers=tuple(o for o in outliers if o.recipe in (reference, recipe)),
+            ),
+            own,
+        )
+
+
+def _missing(lost: pd.DataFrame, reference: str) -> str:
+    """Say why fp32 is not the reference although it was started; empty if it is, or was not asked for."""
+    own = lost[lost["recipe"] == REFERENCE]
+    if reference == REFERENCE or own.empty:
+        return ""
+    endings = " and ".join(f"{n} {status}" for status, n in own["status"].value_counts().items())
+    return f"no cell of {REFERENCE} ran to its end ({endings})"
+
+
+def _of_one_instrument(ok: pd.DataFrame, a: str, b: str, column: str, instrument: str) -> Effect | None:
+    """Return the effect on a column that one instrument measured on both sides; None without one."""
+    if column not in ok or instrument not in ok:
+        return None
+    own = ok[ok[column].notna()]
+    if own[instrument].nunique() != 1:
+        return None
+    effect = effect_of(own, a, b, column, unpaired=True)
+    return effect if effect.n else None
