@@ -20,6 +20,7 @@ from ampbench.schema.files import REPORT, summary_file
 from ampbench.terminal import WIDTH, saying_unwritten, show_everything, unwritten
 from ampbench.visualize.findings import failures, learned, numerics, work
 from ampbench.visualize.judge import recommendation, verdict
+from ampbench.visualize.judge.looks import read_looks, write_looks
 from ampbench.visualize.judge.recommendation import Recommendation
 from ampbench.visualize.judge.standing import Standing, standings
 from ampbench.visualize.judge.start import with_starts
@@ -58,7 +59,7 @@ def write_report(
         ResultsError: the results cannot be read or compared.
     """
     results = frame.read(folder, mixed=mixed, only=only)
-    verdicts = with_starts(results, verdict.judge(results.cells))
+    verdicts = with_starts(results, verdict.verdicts_of(results))
     recommendations = recommendation.recommend(results.cells, verdicts)
     rows = standings(results, verdicts)
     legend = table.legend(results, verdicts)
@@ -70,6 +71,8 @@ def write_report(
     for columns in dict.fromkeys((WIDTH, width)):
         said = summary_text(results, rows, legend, recommendations, columns)
         _write(to / summary_file(columns), said.encode(errors="replace"))
+    if not only:  # a part of a folder is looked at again as a part of the whole
+        write_looks(folder, read_looks(folder).and_these(v.look for v in verdicts))
     tell(f"Summary: {to / summary_file(width)}")
     if words_only:
         return page

@@ -7,7 +7,6 @@ k. The report writes the numbers into the folder; to judge an unchanged folder a
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -27,17 +26,15 @@ class Looks:
 
     taken: Mapping[str, frozenset[int]] = field(default_factory=dict)
     """Comparison, as one line -> numbers of pairs."""
-    planned: int = 1
-    """Looks that will be taken at the most, where that was decided beforehand: they share alpha from the first on."""
 
     def num(self, comparison: str, n: int) -> int:
         """Return among how many looks a comparison with n pairs shares its alpha, this one included."""
-        return max(self.planned, len(self._with(comparison, n)), 1)
+        return max(len(self._with(comparison, n)), 1)
 
     def and_these(self, comparisons: Iterable[tuple[str, int]]) -> Looks:
         """Return the looks with further ones: comparison and number of pairs."""
-        taken = {comparison: self._with(comparison, n) for comparison, n in comparisons}
-        return dataclasses.replace(self, taken={**self.taken, **{name: ns for name, ns in taken.items() if ns}})
+        further = {comparison: self._with(comparison, n) for comparison, n in comparisons if n >= FEWEST}
+        return Looks(taken={**self.taken, **further})
 
     def _with(self, comparison: str, n: int) -> frozenset[int]:
         return self.taken.get(comparison, frozenset()) | ({n} if n >= FEWEST else set())
