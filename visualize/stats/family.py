@@ -20,10 +20,14 @@ import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ampbench.visualize.stats.effect import ALPHA, Effect, Spread
+
+Numbers = TypeVar("Numbers", float, NDArray[np.float64])
 
 MOST_PRIOR_DF = 4.0
 COMPARISONS_PER_DF = 2.5
@@ -101,7 +105,11 @@ def _mean_variance(effects: Sequence[Effect]) -> float:
     return float(np.average([s.variance for s in spreads], weights=[s.df for s in spreads])) if spreads else math.nan
 
 
+def shrunken_variance(variance: Numbers, df: float, d0: float, pool: Numbers) -> Numbers:
+    """Return a variance with `df` degrees of freedom, shrunk towards that of the family; of many at once too."""
+    return (d0 * pool + df * variance) / (d0 + df)
+
+
 def _shrunken(spread: Spread, d0: float, pool: float, least: float) -> Spread:
-    df = d0 + spread.df
-    variance = (d0 * pool + spread.df * spread.variance) / df
-    return Spread(variance=max(variance, least), df=df, n=spread.n)
+    variance = max(shrunken_variance(spread.variance, spread.df, d0, pool), least)
+    return Spread(variance=variance, df=d0 + spread.df, n=spread.n)
