@@ -25,6 +25,7 @@ from rich.console import Console
 from rich.table import Table
 from scipy.special import stdtr, stdtrit
 
+from ampbench.schema.margins import MARGIN_POINTS, RUN_SD_POINTS
 from ampbench.visualize.stats.effect import ALPHA
 from ampbench.visualize.stats.family import prior_df, shrunken_variance
 
@@ -111,6 +112,18 @@ def rates(setting: Setting, num: int, rng: np.random.Generator, *, lent: bool = 
         power=float((rejected & (np.sign(mean) == np.sign(truth))).mean()),
         half_width=float(np.median(half)),
     )
+
+
+def equivalent(num_comparisons: int, num_seeds: int, num: int, rng: np.random.Generator) -> float:
+    """Return the chance that a recipe whose accuracy is truly equal comes out `equivalent`, at the usual run SD."""
+    setting = Setting(num_comparisons=num_comparisons, num_pairs=num_seeds, sigma=0.0, spread=RUN_SD_POINTS)
+    d = log_ratios(setting, num, rng)
+    variance, df = d.var(axis=2, ddof=1), prior_df(num_comparisons) + num_seeds - 1
+    shrunken = shrunken_variance(
+        variance, num_seeds - 1, prior_df(num_comparisons), variance.mean(axis=1, keepdims=True)
+    )
+    se = np.sqrt(shrunken / num_seeds)
+    return float(holm_rejects(stdtr(df, (np.abs(d.mean(axis=2)) - MARGIN_POINTS) / se)).mean())
 
 
 def holm_rejects(p_values: Floats) -> NDArray[np.bool_]:

@@ -126,7 +126,7 @@ def test_the_outline_says_what_the_seeds_can_settle_and_what_memory_is_predicted
     predicted = dict.fromkeys(ids, 3 * 2**20) | {ids[1]: "cannot be run on shapes"}
     text = "\n".join(outline(plan, plan.cells, done=(), cell_s={}, predicted=predicted))
     assert "Accuracy: 3 seeds; two recipes that train equally well come out equivalent" in text
-    assert "with a chance of 15%; 10 seeds make it 85%" in text
+    assert "with a chance of 2%; 11 seeds make it 80%" in text
     assert "fp32 (3 MiB)" in text
     assert text.count("(? MiB)") == 1
     assert "(? MiB: cannot be run on shapes)" in text
@@ -136,12 +136,30 @@ def test_the_outline_says_what_the_seeds_can_settle_and_what_memory_is_predicted
 
 
 def test_the_table_of_power_is_the_verdict_s_own() -> None:
+    import numpy as np
+
     from ampbench.schema.margins import MARGIN_POINTS, RUN_SD_POINTS
     from ampbench.visualize.stats.sample_size import tost_power
+    from ampbench.visualize.stats.simulate import equivalent
 
     assert (seeds_needed.MARGIN_POINTS, seeds_needed.RUN_SD_POINTS) == (MARGIN_POINTS, RUN_SD_POINTS)
-    for n, chance in enumerate(seeds_needed.EQUIVALENCE_POWER, 1):
-        assert tost_power(n, RUN_SD_POINTS * math.sqrt(2)) == pytest.approx(chance, abs=0.006)
+    for n, percent in enumerate(seeds_needed.EQUIVALENCE_PERCENT[1], 1):
+        assert 100 * tost_power(n, RUN_SD_POINTS * math.sqrt(2)) == pytest.approx(percent, abs=1)
+    for size, percents in seeds_needed.EQUIVALENCE_PERCENT.items():
+        for n in (3, 7, 10, 14):
+            found = equivalent(size, n, 2_000, np.random.default_rng(n))
+            assert 100 * found == pytest.approx(percents[n - 1], abs=4), (size, n)
+
+
+def test_a_plan_of_many_comparisons_asks_for_more_seeds() -> None:
+    few = plan_of('[matrix]\nseed = [0, 1, 2]\nprecision = ["fp32", "bf16"]\n' + FIXED + "batch_size = 8\nepochs = 2")
+    many = plan_of(
+        '[matrix]\nseed = [0, 1, 2]\nbatch_size = [8, 16]\nprecision = ["fp32", "bf16", "bf16_amp"]\n'
+        + FIXED
+        + "epochs = 2"
+    )
+    assert "with a chance of 15%; 10 seeds make it 85%" in seeds_needed.power_lines(few.cells)[0]
+    assert "with a chance of 2%; 11 seeds make it 80%" in seeds_needed.power_lines(many.cells)[0]
 
 
 def test_a_thousand_cells_are_planned_without_torch(experiment_file: Callable[..., Path]) -> None:
