@@ -54,6 +54,7 @@ def record(found: Comparison) -> dict[str, object]:
         "detectable_share": found.speed.detectable,
         "paired": found.speed.paired,
         "alpha": found.speed.alpha,
+        "family": found.family,
         **{f"steady_peak_mib_{side}": own.steady_peak_mib for side, own in _sides(found)},
         "memory_ratio": found.memory.estimate if found.memory else None,
         "memory_ratio_low": found.memory.low if found.memory else None,
@@ -90,11 +91,11 @@ def shown(found: Comparison) -> dict[str, str]:
 
 def legend(found: Sequence[Comparison]) -> str:
     """Return what the columns of the table mean, on one line."""
-    num_judged = sum(c.speed.n > 1 for c in found)
-    widened = f", widened by Holm over {num_judged} comparisons" if num_judged > 1 else ""
+    families = " and ".join(dict.fromkeys(c.family for c in found if c.family and c.speed.n > 1))
+    shared = f", its noise and its 5 % shared with {families}" if families.startswith("all ") else ""
     parts = [
         "n: pairs of processes, by seed and round, or processes of A+B where they do not pair up",
-        f"B / A: ratio of images/s with its 95 % interval{widened}",
+        f"B / A: ratio of images/s, both geometric means, with its 95 % interval{shared}",
         "speed: of B against A",
         "detectable: the gain that would have shown with 80 % power",
         "memory: steady peak of B against A",

@@ -137,7 +137,7 @@ def holm_rejects(p_values: Floats) -> NDArray[np.bool_]:
 
 
 def of_noise(num: int, rng: np.random.Generator) -> Table:
-    """Return false alarms and coverage for every family size and number of pairs, the worst over what may vary."""
+    """Return false alarms and coverage in per cent for every family size and number of pairs, from best to worst."""
     table = Table(
         "comparisons", "pairs", "false alarms: plain t", "with a family", "coverage: plain t", "with a family"
     )
@@ -158,7 +158,7 @@ def of_noise(num: int, rng: np.random.Generator) -> Table:
 
 def of_truth(num: int, rng: np.random.Generator) -> Table:
     """Return how often true differences are told."""
-    table = Table("comparisons", "pairs", "spread", "true ratio", "told: plain t", "with a family", "half-width", "")
+    table = Table("comparisons", "pairs", "spread", "truth", "told, plain t", "told", "±, plain t", "±")
     for (ratio, spread), size, pairs in itertools.product(
         ((0.12, 0.03), (0.7, 0.03), (1.02, 0.005)), (1, 4, 16), PAIRS[:3]
     ):
@@ -170,19 +170,19 @@ def of_truth(num: int, rng: np.random.Generator) -> Table:
             f"{spread:.1%}",
             f"{ratio:g}",
             *(f"{found.power:.0%}" for found in (plain, lent)),
-            *(f"±{math.expm1(found.half_width):.1%}" for found in (plain, lent)),
+            *(f"{math.expm1(found.half_width):.1%}" for found in (plain, lent)),
         )
     return table
 
 
 def _span(shares: Iterable[float]) -> str:
     found = sorted(shares)
-    return f"{100 * found[0]:.1f} to {100 * found[-1]:.1f} %"
+    return f"{100 * found[0]:.1f}–{100 * found[-1]:.1f}"
 
 
 if __name__ == "__main__":
     families = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
     console, generator = Console(), np.random.default_rng(0)
-    console.print(f"{families:,} simulated families each; nominal: false alarms 5 %, coverage 95 %")
+    console.print(f"{families:,} simulated families each, in per cent; nominal: false alarms 5, coverage 95")
     console.print(of_noise(families, generator))
     console.print(of_truth(families, generator))

@@ -59,7 +59,8 @@ class Ratio:
     def __str__(self) -> str:
         if self.n == 0:
             return "no pair"
-        return f"{self.estimate:.2f}x" + (f" {interval(self.low, self.high)}" if self.n > 1 else " (n = 1)")
+        places = decimals(self.low, self.high)
+        return f"{self.estimate:.{places}f}x" + (f" {interval(self.low, self.high)}" if self.n > 1 else " (n = 1)")
 
     @property
     def told(self) -> bool:
@@ -90,6 +91,8 @@ class Difference:
 
 WIDEST = 2.0
 """An interval whose ends differ by a larger factor is not written as numbers."""
+FINE = 0.02
+"""Two decimals say nothing of an interval narrower than this, nor of a ratio whose interval ends below 0.1."""
 
 
 def interval(low: float, high: float) -> str:
@@ -99,9 +102,16 @@ def interval(low: float, high: float) -> str:
     """
     if math.isnan(low) or math.isnan(high):
         return "(no interval)"
+    places = decimals(low, high)
     if high <= WIDEST * low:
-        return f"[{low:.2f}, {high:.2f}]"
-    return f"(at most {high:.2f})" if high < 1 else f"(at least {low:.2f})" if low > 1 else "(too noisy to say)"
+        return f"[{low:.{places}f}, {high:.{places}f}]"
+    at_most, at_least = f"(at most {high:.{places}f})", f"(at least {low:.2f})"
+    return at_most if high < 1 else at_least if low > 1 else "(too noisy to say)"
+
+
+def decimals(low: float, high: float) -> int:
+    """Return with how many decimals a ratio with this interval is written."""
+    return 3 if high - low < FINE or high < 0.1 else 2
 
 
 def t_interval(d: ArrayLike, alpha: float = ALPHA, least_sd: float = 0.0) -> tuple[Floats, Floats, Floats]:

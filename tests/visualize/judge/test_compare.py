@@ -108,3 +108,12 @@ def test_no_line_is_wider_than_the_terminal(matrix, run, monkeypatch):
     path = matrix(recipes=("fp32", "fp16_amp_scaled"))
     done = run(path, "--a", "precision=fp32", "--b", "precision=fp16_amp_scaled")
     assert max(len(line) for line in done.stdout.splitlines() if str(path) not in line) <= 100
+
+
+def test_digits_are_kept_at_any_width(write, run, monkeypatch):
+    a, b = write("a", noise=0.0005), write("b", 0.083, noise=0.0005)
+    numbers = only(run(a, b, "--format", "json"))
+    wanted = f"{numbers['ratio']:.3f}x [{numbers['ratio_low']:.3f}, {numbers['ratio_high']:.3f}]"
+    for columns in ("60", "80", "200"):
+        monkeypatch.setenv("COLUMNS", columns)
+        assert wanted in run(a, b).stdout
