@@ -52,6 +52,7 @@ def outliers_of(ok: pd.DataFrame) -> list[Outlier]:
         return []
     z = z_scores(np.log(known["images_per_s"]), cells.ngroup())
     times = known["images_per_s"] / cells["images_per_s"].transform("median")
+    far = np.abs(z) > FAR
     return [
         Outlier(
             cell_id=str(row["cell_id"]),
@@ -60,10 +61,9 @@ def outliers_of(ok: pd.DataFrame) -> list[Outlier]:
             batch_size=int(row["batch_size"]),
             seed=int(row["seed"]),
             round=int(row["round"]),
-            times=float(times.iloc[i]),
-            gross=bool(abs(z[i]) > GROSS),
+            times=float(time),
+            gross=bool(abs(score) > GROSS),
             precision=str(row["precision"]),
         )
-        for i, (_, row) in enumerate(known.iterrows())
-        if abs(z[i]) > FAR
+        for (_, row), time, score in zip(known[far].iterrows(), times[far], z[far], strict=True)
     ]
