@@ -23,7 +23,8 @@ import numpy as np
 from scipy.special import stdtr, stdtrit
 
 from ampbench.schema.start import tail_of
-from ampbench.visualize.stats.statistics import Floats, holm
+from ampbench.visualize.stats.family import holm
+from ampbench.visualize.stats.statistics import Floats
 
 StartVerdict = Literal["no harm seen", "harmful", "can't tell"]
 
