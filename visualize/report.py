@@ -17,18 +17,20 @@ from typing import Annotated
 import typer
 
 from ampbench.schema.files import REPORT, summary_file
+from ampbench.schema.margins import MARGIN_POINTS
 from ampbench.terminal import WIDTH, saying_unwritten, show_everything, unwritten
 from ampbench.visualize.findings import failures, learned, numerics, work
-from ampbench.visualize.judge import recommendation, verdict
+from ampbench.visualize.judge import verdict
+from ampbench.visualize.judge.answer import Answer, answers, settle_names
 from ampbench.visualize.judge.looks import read_looks, write_looks
-from ampbench.visualize.judge.recommendation import Recommendation
 from ampbench.visualize.judge.standing import Standing, standings
 from ampbench.visualize.judge.start import with_starts
+from ampbench.visualize.judge.wishes import WANTS, Wishes, wishes_of
 from ampbench.visualize.read import frame
 from ampbench.visualize.read.files import ResultsError
 from ampbench.visualize.read.frame import Results
 from ampbench.visualize.read.notes import notes, provenance, reasons
-from ampbench.visualize.show import learning, table
+from ampbench.visualize.show import learning, settle_file, table
 from ampbench.visualize.show.page import HEADS, facts_of, page_row
 from ampbench.visualize.show.pictures import Picture, draw
 from ampbench.visualize.show.summary_text import summary_text
@@ -43,6 +45,7 @@ def write_report(
     width: int = WIDTH,
     words_only: bool = False,
     tell: Callable[[str], None] = lambda _: None,
+    wishes: Wishes | None = None,
 ) -> Path:
     """Write the summary, the figures and the page of a folder of results; return the page's path.
 
@@ -54,23 +57,26 @@ def write_report(
         width: columns of the terminal; if it is not the width of summary.txt, `summary-WIDTH.txt` is written too.
         words_only: write only the summary, and leave page and figures as they are.
         tell: called with a line when a part is written or begun: first the summary, then the figures, then the page.
+        wishes: what the answer chooses by.
 
     Raises:
         ResultsError: the results cannot be read or compared.
     """
     results = frame.read(folder, mixed=mixed, only=only)
-    verdicts = with_starts(results, verdict.verdicts_of(results))
-    recommendations = recommendation.recommend(results.cells, verdicts)
+    wishes = wishes or Wishes()
+    verdicts = with_starts(results, verdict.verdicts_of(results, margin=wishes.margin_points))
     rows = standings(results, verdicts)
-    legend = table.legend(results, verdicts)
     to = save_dir or (folder / "selected" if only else folder)
+    advice = answers(results, rows, wishes, to=to)
+    legend = table.legend(results, verdicts)
     page = to / REPORT
     (to / "figures").mkdir(parents=True, exist_ok=True)
     if not words_only:
         page.unlink(missing_ok=True)  # it would contradict the new summary if the drawing were interrupted
     for columns in dict.fromkeys((WIDTH, width)):
-        said = summary_text(results, rows, legend, recommendations, columns)
+        said = summary_text(results, rows, legend, advice, columns)
         _write(to / summary_file(columns), said.encode(errors="replace"))
+    _write_settle(to, results, advice)
     if not only:  # a part of a folder is looked at again as a part of the whole
         write_looks(folder, read_looks(folder).and_these(v.look for v in verdicts))
     tell(f"Summary: {to / summary_file(width)}")
@@ -81,7 +87,7 @@ def write_report(
         if picture.png:
             _write(to / "figures" / f"{picture.stem}.png", picture.png)
     tell("Writing the page …")
-    _write(page, render(results, rows, legend, recommendations, pictures).encode())
+    _write(page, render(results, rows, legend, advice, pictures).encode())
     return page
 
 
@@ -89,7 +95,7 @@ def render(
     results: Results,
     rows: list[Standing],
     legend: str,
-    recommendations: list[Recommendation],
+    advice: list[Answer],
     pictures: list[Picture],
 ) -> str:
     """Return the page."""
@@ -109,7 +115,7 @@ def render(
     return environment.get_template("report.html.jinja").render(
         name=results.folder.resolve().name,
         question=results.question,
-        recommendations=recommendations,
+        advice=advice,
         provenance=provenance(results.cells),
         several=len(results.subjects) > 1,
         heads=list(HEADS),
@@ -129,6 +135,18 @@ def render(
         source=results.plan.source,
         toml=results.plan.toml,
     )
+
+
+def _write_settle(to: Path, results: Results, advice: list[Answer]) -> None:
+    """Write the experiment files that would settle what is open, and remove those of a question that is settled."""
+    open_questions = {one.settle_path: one.settle for one in advice}
+    for path in (to / name for name in settle_names(results.subjects).values()):
+        if not settle_file.is_ours(path):
+            continue
+        if settle := open_questions.get(path):
+            _write(path, settle_file.text_of(settle.toml).encode())
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -156,6 +174,13 @@ def main(
         typer.Option(min=20, max=500, help=f"Columns of the text; if not {WIDTH}, summary-WIDTH.txt is written too."),
     ] = WIDTH,
     words_only: Annotated[bool, typer.Option("--words-only", help="Write only the summary, and draw nothing.")] = False,
+    want: Annotated[str, typer.Option(help=f"What the advice goes by: {', '.join(WANTS)}.")] = "speed",
+    max_memory: Annotated[
+        str | None, typer.Option(help="Advise nothing whose steady peak is above it, as in 24GiB, 16GB or 800MiB.")
+    ] = None,
+    margin: Annotated[
+        float, typer.Option(help="Loss of test accuracy, in points, that is acceptable.")
+    ] = MARGIN_POINTS,
 ) -> None:
     """Write report.html, figures/ and summary.txt into a folder of results."""
     os.environ["MPLBACKEND"] = "Agg"  # read when matplotlib is imported, after the words are written
@@ -168,6 +193,7 @@ def main(
             width=width,
             words_only=words_only,
             tell=lambda line: print(line, file=sys.stderr, flush=True),
+            wishes=wishes_of(want, max_memory, margin),
         )
     except ResultsError as e:
         print(e, file=sys.stderr)

@@ -17,7 +17,8 @@ from ampbench.bench.store.join import damaged_files, join, joined_rows, why_not_
 from ampbench.bench.store.record import write_run
 from ampbench.bench.store.run import Run
 from ampbench.bench.store.tables import TABLES
-from ampbench.visualize.judge import comparison, recommendation, side, verdict
+from ampbench.visualize.judge import comparison, side, verdict
+from ampbench.visualize.judge.answer import answers
 from ampbench.visualize.judge.standing import standings
 from ampbench.visualize.read import frame
 from ampbench.visualize.read.files import ResultsError
@@ -118,8 +119,7 @@ def told(folder: Path) -> str:
         verdicts = verdict.judge(results.cells)
         rows = standings(results, verdicts)
         legend = table.legend(results, verdicts)
-        recommended = recommendation.recommend(results.cells, verdicts)
-        text = summary_text(results, rows, legend, recommended)
+        text = summary_text(results, rows, legend, answers(results, rows))
         sides = [side.choose(name, results, [f"precision={p}"]) for name, p in (("A", "fp32"), ("B", "bf16_amp"))]
         comparison.compare(*sides, mixed=True)
         text += "\n".join(notes(results))

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
+from ampbench.visualize.judge.numbers import FLUSHED, UNMOVED
 from ampbench.visualize.read.frame import Results
 from ampbench.visualize.read.layers import flushed, unmoved
-
-FLUSHED = 0.05
-"""A layer underflows if at least this share of its gradient is flushed to zero in one of the samples."""
-
-UNMOVED = 0.5
-"""A recipe is named if the step of its last sample leaves at least this share of the weights unchanged."""
 
 
 def findings(results: Results) -> list[str]:

@@ -1,1 +1,1 @@
-"""From numbers to a verdict and a recommendation."""
+"""From numbers to verdicts, and from verdicts to an answer."""

@@ -1,14 +1,38 @@
-"""What spoils a number: what the records say of how it was measured, one concern each."""
+"""What spoils a number: what the records say of how it was measured, one concern each.
+
+A concern that spoils a claim takes the advice away that would rest on it; the others are only to be known. Limits are
+of this file, each beside its reason.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 import pandas as pd
 
+from ampbench.schema.learned import is_above_guessing
+from ampbench.visualize.judge.outliers import Outlier
+from ampbench.visualize.judge.pairs import positive
+from ampbench.visualize.judge.verdict import Verdict
+
 Claim = Literal["speed", "memory", "energy", "numbers", "start", "accuracy"]
 """What a number says something about."""
+
+HELD_DOWN = 0.05
+"""Share of the time at a limit of the board from which a speed is spoiled: clocks that are a fifth lower for 5 % of the
+time cost 1 %, from which on two speeds differ."""
+INVALID = 0.5
+"""Share of the timing samples lost to slowdowns from which those that are left are no fair sample."""
+SKIPPED = 0.2
+"""Share of skipped updates from which a training is not what its speed says: GradScaler's own settings skip 1 in 2,000
+once the scale is found, and a short timing skips a few while it is sought."""
+NOTICED = 0.02
+"""Share of skipped updates, and of outliers among the timing samples, that is worth a word."""
+
+SPEED: frozenset[Claim] = frozenset({"speed", "energy"})
+ACCURACY: frozenset[Claim] = frozenset({"accuracy"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -20,10 +44,160 @@ class Concern:
     spoils: frozenset[Claim] = frozenset()
     """Claims that no advice may rest on because of it; empty if it is only to be known."""
     next_move: str = ""
-    """What to do about it, as in `run again: …`."""
+    """What to do about it, as in `let the board cool and run it again`."""
 
 
-def concerns_of(cells: pd.DataFrame) -> tuple[Concern, ...]:
-    """Return what spoils the numbers of the cells of one recipe, subject and batch size."""
-    del cells
-    return ()
+def concerns_of(
+    cells: pd.DataFrame,
+    reference: pd.DataFrame | None = None,
+    verdict: Verdict | None = None,
+    outliers: Collection[Outlier] = (),
+) -> tuple[Concern, ...]:
+    """Return what a reader must know of the numbers of one recipe, subject and batch size, the worst first.
+
+    Args:
+        cells: of the recipe.
+        reference: cells of the reference; None for the reference itself.
+        verdict: of the recipe against the reference.
+        outliers: among its processes.
+    """
+    ok = cells[cells["status"] == "ok"]
+    if ok.empty:
+        return ()
+    theirs = reference[reference["status"] == "ok"] if reference is not None else ok[:0]
+    found = [*_board(ok), *_speeds(ok, theirs), *_steps(ok), *_learning(ok, theirs), *_pairs(verdict), *_others(ok)]
+    for one in outliers:
+        which = f"round {one.round}" if one.round else f"seed {one.seed}"
+        found.append(Concern(text=f"{which} ran {one.times:.2g}x as fast as the others", next_move=one.next_move))
+    return tuple(sorted(found, key=lambda concern: not concern.spoils))
+
+
+def _board(ok: pd.DataFrame) -> Iterator[Concern]:
+    shared = int(known(ok, "foreign_processes").gt(0).sum())
+    if shared:
+        text = f"the board was shared with other processes in {_of(shared, ok)}"
+        yield Concern(text=text, spoils=SPEED, next_move="stop them and run it again")
+    limits = {"thermal": "the thermal limit", "reliability": "the voltage limit", "power": "the power cap"}
+    for name, what in limits.items():
+        share = known(ok, f"{name}_violation_share")
+        if len(share) and share.max() >= HELD_DOWN:
+            capped = name == "power"  # a board's normal state under a heavy load: the limit is part of the machine
+            yield Concern(
+                text=f"{100 * share.max():.0f} % of the time at {what}",
+                spoils=frozenset() if capped else SPEED,
+                next_move="" if capped else "let the board cool and run it again",
+            )
+    invalid, valid = known(ok, "num_invalid_blocks").sum(), known(ok, "num_blocks").sum()
+    if invalid:
+        share = invalid / (invalid + valid)
+        text = f"{100 * share:.0f} % of the timing samples lost because the board slowed down"
+        yield Concern(text=text, spoils=SPEED if share >= INVALID else frozenset(), next_move="run it again")
+    tags = sorted({str(tag) for tag in known(ok, "clock_tags")} - {"none", ""})
+    if tags:
+        yield Concern(text=f"clocks held down by {', '.join(tags)}")
+
+
+def _speeds(ok: pd.DataFrame, theirs: pd.DataFrame) -> Iterator[Concern]:
+    without = len(ok) - len(positive(ok["images_per_s"]))
+    if without:
+        why = next((f" ({reason})" for reason in known(ok, "no_speed_because")), "")
+        yield Concern(text=f"no speed in {_of(without, ok)}{why}", spoils=SPEED, next_move="run it again")
+    threads, peers = (known(cells, "threads_used").unique() for cells in (ok, theirs))
+    if len(threads) and len(peers) and set(threads) != set(peers):
+        used, by = (" or ".join(f"{n:.0f}" for n in sorted(these)) for these in (threads, peers))
+        yield Concern(
+            text=f"{used} threads, and {by} in the reference", spoils=SPEED, next_move="run both with one num_threads"
+        )
+    if len(threads) and threads.max() > known(ok, "num_cores").min():
+        yield Concern(
+            text=f"{threads.max():.0f} threads on {known(ok, 'num_cores').min():.0f} cores",
+            spoils=SPEED,
+            next_move="set num_threads",
+        )
+    unsteady = int(known(ok, "warmup_steady").eq(False).sum())
+    if unsteady:
+        yield Concern(text=f"not yet steady when timing began in {_of(unsteady, ok)}", next_move="raise max_warmup_s")
+    capped = int(known(ok, "timing_stop").eq("capped").sum())
+    if capped:
+        yield Concern(text=f"timing ended at its time limit in {_of(capped, ok)}", next_move="raise max_timing_s")
+    outliers, blocks = known(ok, "num_outliers").sum(), known(ok, "num_blocks").sum()
+    if blocks and outliers / blocks >= NOTICED:
+        yield Concern(text=f"{100 * outliers / blocks:.0f} % of the timing samples lie far out")
+
+
+def _steps(ok: pd.DataFrame) -> Iterator[Concern]:
+    skipped, steps = known(ok, "num_skipped").sum(), known(ok, "num_steps").sum()
+    if steps and skipped / steps >= NOTICED:
+        spoils = skipped / steps >= SKIPPED
+        yield Concern(
+            text=f"{100 * skipped / steps:.0f} % of the updates skipped after an overflow",
+            spoils=frozenset({"speed", "energy", "numbers"}) if spoils else frozenset(),
+            next_move="lower the loss scale" if spoils else "",
+        )
+
+
+def _learning(ok: pd.DataFrame, theirs: pd.DataFrame) -> Iterator[Concern]:
+    trained = ok[ok["epochs"] > 0]
+    if trained.empty:
+        return
+    guessed = int(sum(_learned_nothing(cell) for _, cell in trained.iterrows()))
+    if guessed:
+        whose = "" if len(theirs) else ", so it vouches for nobody"
+        yield Concern(
+            text=f"{_of(guessed, trained)} learned nothing{whose}", spoils=ACCURACY, next_move="mend the training first"
+        )
+    missing = int(trained["test_accuracy"].isna().sum())
+    if missing and (missing < len(trained) or theirs["test_accuracy"].notna().any()):
+        text = f"no test accuracy in {_of(missing, trained)}"
+        yield Concern(text=text, spoils=ACCURACY, next_move="run it again, or see its log.txt")
+    noted = known(trained, "learning_note")
+    noted = noted[~noted.str.contains("learned nothing")]
+    if len(noted):
+        alone = len(theirs) > 0 and known(theirs, "learning_note").empty
+        yield Concern(
+            text=f"{noted.iloc[0].partition(':')[0].partition(';')[0]} in {_of(len(noted), trained)}",
+            spoils=ACCURACY if alone else frozenset(),
+            next_move="try a smaller learning rate",
+        )
+
+
+def _pairs(verdict: Verdict | None) -> Iterator[Concern]:
+    if verdict is None:
+        return
+    if verdict.unpaired:
+        differs = bool(verdict.unpaired.differs)
+        spoils: frozenset[Claim] = frozenset({"speed", "energy", "accuracy"}) if differs else frozenset()
+        yield Concern(
+            text=str(verdict.unpaired), spoils=spoils, next_move="run every seed in both recipes" if differs else ""
+        )
+
+
+def _others(ok: pd.DataFrame) -> Iterator[Concern]:
+    resumed = int(known(ok, "num_resumes").gt(0).sum())
+    if resumed:
+        yield Concern(text=f"{_of(resumed, ok)} resumed from a checkpoint")
+    if ok["memory_instrument"].nunique() > 1:
+        yield Concern(text="memory by two instruments", spoils=frozenset({"memory"}))
+    failed = known(ok, "passes_failed")
+    if len(failed):
+        yield Concern(text=f"a part beside the measurement failed in {_of(len(failed), ok)}")
+
+
+def _learned_nothing(cell: pd.Series) -> bool:
+    """Whether a training is no better than guessing, by its record; the rule is applied here to older records."""
+    if pd.notna(learned := cell.get("learned")):
+        return not learned
+    known_of = [cell.get(name) for name in ("test_accuracy", "num_classes", "num_test_images")]
+    if any(value is None or pd.isna(value) for value in known_of):
+        return False
+    accuracy, num_classes, num_images = known_of
+    return not is_above_guessing(float(accuracy), int(num_classes), int(num_images))
+
+
+def known(cells: pd.DataFrame, column: str) -> pd.Series:
+    """Return what cells recorded in a column, which older records may lack."""
+    return cells[column].dropna() if column in cells else pd.Series(dtype=object)
+
+
+def _of(some: int, cells: pd.DataFrame) -> str:
+    return f"{some} of {len(cells)} runs" if len(cells) > 1 else "its only run"

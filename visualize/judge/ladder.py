@@ -5,9 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from ampbench.visualize.judge.numbers import Numbers
 from ampbench.visualize.judge.verdict import Verdict
+from ampbench.visualize.read.words import count
+from ampbench.visualize.stats.statistics import Difference
 
 Rung = Literal[1, 2, 3, 4]
+Says = Literal["for", "against", "open"]
 NAMES: dict[Rung, str] = {1: "speed", 2: "numbers", 3: "start", 4: "end"}
 """Rung -> its name: what was measured."""
 
@@ -17,7 +21,7 @@ class Step:
     """What one rung that was measured says of a recipe."""
 
     rung: Rung
-    says: Literal["for", "against", "open"]
+    says: Says
     text: str
     """A few words, as in `no layer loses gradients`."""
 
@@ -39,17 +43,43 @@ class Evidence:
         return next((step for step in self.steps if step.says == "against"), None)
 
 
-def evidence_of(verdict: Verdict | None) -> Evidence:
-    """Return what was measured of a recipe against the reference; nothing for the reference itself."""
-    if verdict is None or not verdict.speed.n:
-        return Evidence()
-    speed: dict[str, Literal["for", "against", "open"]] = {"faster": "for", "slower": "against", "same": "against"}
-    steps = [Step(rung=1, says=speed.get(verdict.speed.verdict, "open"), text=str(verdict.speed))]
-    if verdict.start is not None:
-        start: dict[str, Literal["for", "against", "open"]] = {"no harm seen": "for", "harmful": "against"}
-        steps.append(Step(rung=3, says=start.get(verdict.start.verdict, "open"), text=str(verdict.start)))
-    if verdict.accuracy is not None:
-        end: dict[str, Literal["for", "against", "open"]] = {"equivalent": "for", "better": "for", "worse": "against"}
-        says = end.get(verdict.accuracy.verdict, "open")
-        steps.append(Step(rung=4, says=says, text=f"accuracy {verdict.accuracy.verdict}"))
+def evidence_of(verdict: Verdict | None, numbers: Numbers | None = None) -> Evidence:
+    """Return what was measured of a recipe against the reference; nothing for the reference itself.
+
+    Args:
+        verdict: on its speed, the start of its trainings and its accuracy.
+        numbers: what the looks at its layers say.
+    """
+    steps = []
+    if verdict and verdict.speed.n:
+        speed: dict[str, Says] = {"faster": "for", "slower": "against", "same": "against"}
+        says = speed.get(verdict.speed.verdict, "open")
+        steps.append(Step(rung=1, says=says, text=f"{count(verdict.speed.n, 'run', 'runs')} each"))
+    if numbers:
+        steps.append(Step(rung=2, says=numbers.says, text=str(numbers)))
+    if verdict and verdict.start:
+        harm: dict[str, Says] = {"no harm seen": "for", "harmful": "against"}
+        steps.append(Step(rung=3, says=harm.get(verdict.start.verdict, "open"), text=str(verdict.start)))
+    if verdict and verdict.accuracy and verdict.accuracy.n:
+        steps.append(Step(rung=4, says=_end(verdict.accuracy), text=_accuracy_words(verdict.accuracy)))
     return Evidence(steps=tuple(steps))
+
+
+def _end(found: Difference) -> Says:
+    """Return what full trainings say; a loss beyond the margin that noise may explain speaks against a recipe too."""
+    if found.verdict in ("equivalent", "better"):
+        return "for"
+    return "against" if found.verdict == "worse" or found.estimate < -found.margin else "open"
+
+
+def _accuracy_words(found: Difference) -> str:
+    """Return the verdict on an accuracy in words that need no statistics."""
+    seeds = count(found.n, "seed", "seeds")
+    if found.verdict == "equivalent":
+        return f"as accurate within {found.margin:g} points in {seeds}"
+    change = f"{abs(found.estimate):.1f} points of test accuracy"
+    if found.verdict in ("worse", "better"):
+        return f"{'loses' if found.verdict == 'worse' else 'gains'} {change} in {seeds}"
+    if found.estimate < -found.margin:
+        return f"seems to lose {change} in {seeds}"
+    return f"accuracy not settled: {found.estimate:+.1f} points in {seeds}"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from ampbench.visualize.judge.health import Concern, concerns_of
 from ampbench.visualize.judge.ladder import Evidence, evidence_of
+from ampbench.visualize.judge.numbers import numbers_of
 from ampbench.visualize.judge.replicates import Replicates, replicates_of
 from ampbench.visualize.judge.verdict import Verdict
 from ampbench.visualize.read.frame import Results
@@ -77,12 +78,20 @@ def standings(results: Results, verdicts: Sequence[Verdict]) -> list[Standing]:
     """Return one for every subject, batch size and recipe, even if no cell of it ran to its end."""
     judged = {(v.subject, v.batch_size, v.recipe): v for v in verdicts}
     references = {(v.subject, v.batch_size): v.reference for v in verdicts}
+    numbers = numbers_of(results)
+    outliers = {
+        (v.subject, v.batch_size, recipe): [one for one in v.outliers if one.recipe == recipe]
+        for v in verdicts
+        for recipe in (v.recipe, v.reference)
+    }
     found = []
     # Sliced once for each row: a frame of all columns costs more to slice than what is computed from it.
     groups = results.cells.groupby(["subject", "batch_size", "recipe"], observed=True).indices
     for subject, batch_size, recipe in _in_order(groups, results.subjects):
         cells = results.cells.iloc[groups[subject, batch_size, recipe]]
         key = subject, int(batch_size), recipe
+        reference = references.get(key[:2])
+        beside = results.cells.iloc[groups[subject, batch_size, reference]] if reference not in (None, recipe) else None
         found.append(
             Standing(
                 subject=subject,
@@ -90,9 +99,9 @@ def standings(results: Results, verdicts: Sequence[Verdict]) -> list[Standing]:
                 recipe=recipe,
                 measured=replicates_of(cells),
                 verdict=judged.get(key),
-                is_reference=references.get(key[:2]) == recipe,
-                evidence=evidence_of(judged.get(key)),
-                concerns=concerns_of(cells),
+                is_reference=reference == recipe,
+                evidence=evidence_of(judged.get(key), numbers.get(key) if reference != recipe else None),
+                concerns=concerns_of(cells, beside, judged.get(key), outliers.get(key, ())),
             )
         )
     return found

@@ -7,6 +7,7 @@ import json
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ampbench.schema.files import PLAN
 from ampbench.visualize.read.files import ResultsError
@@ -24,6 +25,8 @@ class Plan:
     command: str = ""
     cell_ids: tuple[str | None, ...] = ()
     """Ids of the planned cells; None for a cell without one."""
+    cells: tuple[dict[str, Any], ...] = dataclasses.field(default=(), repr=False)
+    """The planned cells: every field of each, its default written out."""
 
     def of(self, cell_ids: Collection[str]) -> Plan:
         """Return the plan of these cells alone."""
@@ -52,6 +55,7 @@ def read_plan(folder: Path) -> Plan:
         toml=str(said.get("toml") or ""),
         command=str(said.get("command") or ""),
         cell_ids=tuple(map(_id_of, cells)) if isinstance(cells, list) else (),
+        cells=tuple(cell for cell in cells if isinstance(cell, dict)) if isinstance(cells, list) else (),
     )
 
 

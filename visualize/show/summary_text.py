@@ -7,7 +7,7 @@ from functools import partial
 
 from ampbench.terminal import WIDTH
 from ampbench.visualize.findings import failures, learned, numerics, work
-from ampbench.visualize.judge.recommendation import Recommendation
+from ampbench.visualize.judge.answer import Answer
 from ampbench.visualize.judge.standing import Standing
 from ampbench.visualize.read.frame import Results
 from ampbench.visualize.read.notes import notes as notes_of
@@ -19,7 +19,7 @@ def summary_text(
     results: Results,
     rows: list[Standing],
     legend: str,
-    recommendations: list[Recommendation],
+    advice: list[Answer],
     width: int = WIDTH,
 ) -> str:
     """Return what a user reads at the end of a run: table, legend, reasons, verdict."""
@@ -42,7 +42,10 @@ def summary_text(
     parts += [fill(f"Known failure: {words}") for words in failures.explanations(results)]
     parts += [fill(f"Numerics: {words}") for words in numerics.findings(results)]
     parts += [fill(f"Work: {words}") for words in work.findings(results)]
-    parts += [fill(f"Verdict: {found.sentence}") for found in recommendations]
+    parts += [
+        "\n".join([fill(f"Verdict: {one.headline}"), *(fill(f"  {line.text}", "    ") for line in one.lines)])
+        for one in advice
+    ]
     parts.append(fill(f"{provenance(results.cells)}."))
     return "\n\n".join(parts) + "\n"
 

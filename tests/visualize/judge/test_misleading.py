@@ -1,0 +1,351 @@
+"""Result sets that mislead, with the truth beside them: none of them may be answered by a false `train in`.
+
+A row of the table says how the set misleads, how it is made, what is true, and which words of the answer say why.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+
+from ampbench.visualize.judge.answer import answers
+from ampbench.visualize.judge.standing import standings
+from ampbench.visualize.judge.verdict import judge
+from ampbench.visualize.judge.wishes import Wishes
+from ampbench.visualize.read.frame import read
+from tests.visualize.conftest import Folder, cell
+
+Make = Callable[[Folder], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Misleading:
+    """A set of results that looks like something it is not."""
+
+    looks: str
+    """How it misleads."""
+    make: Make
+    truth: str
+    """The advice that is right: `train RECIPE at BATCH`, or `stay RECIPE`."""
+    says: str
+    """Words of the answer."""
+    wishes: Wishes | None = None
+
+    def __str__(self) -> str:
+        return self.looks
+
+
+def pairs(
+    folder: Folder,
+    recipe: str = "bf16_amp",
+    *,
+    ratios: tuple[float, ...] = (1.8, 1.81, 1.79),
+    points: tuple[float, ...] | None = None,
+    ours: dict | None = None,
+    theirs: dict | None = None,
+    batch_size: int = 128,
+    base: float = 1000.0,
+) -> None:
+    """Add a process of fp32 and of a recipe for each ratio: timings, or trainings whose accuracies differ by points."""
+    numbers = range(len(points or ratios))
+    for number, ratio in zip(numbers, itertools.cycle(ratios), strict=False):
+        for name, speed, over in (("fp32", base, theirs), (recipe, base * ratio, ours)):
+            trained = points is not None
+            made = cell(name, batch_size, number if trained else 0, round=0 if trained else number, epochs=20 * trained)
+            accuracy = {}
+            if points is not None:
+                value = 0.93 + 0.0003 * number + (points[number] / 100 if name == recipe else 0.0)
+                accuracy = {"test_accuracy": value, "num_classes": 10, "learned": True}
+            folder.add(made, **{"images_per_s": speed} | accuracy | (over or {}))
+
+
+def one(folder: Folder, recipe: str, speed: float, *, number: int = 0, status: str = "ok", **over: object) -> None:
+    """Add one timing."""
+    batch_size = int(str(over.pop("batch_size", 128)))
+    folder.add(cell(recipe, batch_size, 0, epochs=0, round=number), status, **{"images_per_s": speed} | over)
+
+
+EQUAL = (0.0, 0.02, -0.02, 0.01, -0.01, 0.0)
+CHANCE = {"test_accuracy": 0.1, "num_classes": 10, "learned": False}
+
+
+def collapsed_without_partners(folder: Folder) -> None:
+    pairs(folder, points=EQUAL[:3])
+    for seed in range(3, 10):
+        made = cell("bf16_amp", 128, seed)
+        folder.add(made, images_per_s=1800.0, test_accuracy=0.85, num_classes=10, learned=True)
+
+
+def other_switches(folder: Folder) -> None:
+    pairs(folder, ours={"switches": '{"OMP_PROC_BIND": "true"}'}, theirs={"switches": "{}"})
+
+
+def one_hung_round(folder: Folder) -> None:
+    pairs(folder, ratios=(1.0, 1.0, 20.0))
+
+
+def throttled_reference(folder: Folder) -> None:
+    for number in range(3):
+        one(folder, "fp32", 1000.0, number=number, status="throttled", because="94 % of the blocks were too hot")
+        one(folder, "fp16_amp", 900.0, number=number)
+        one(folder, "bf16_amp", 1100.0, number=number)
+
+
+def out_of_memory_at_512(folder: Folder) -> None:
+    pairs(folder, ratios=(1.8, 1.81, 1.79), batch_size=256)
+    for number in range(3):
+        one(folder, "fp32", 0.0, number=number, status="oom", batch_size=512, images_per_s=None)
+        one(folder, "bf16_amp", 2600.0 + 10 * number, number=number, batch_size=512)
+
+
+def other_seeds(folder: Folder) -> None:
+    for seed in range(3):
+        folder.add(cell("fp32", 128, seed), images_per_s=1000.0 + seed, test_accuracy=0.90, num_classes=10)
+        folder.add(cell("bf16_amp", 128, 10 + seed), images_per_s=1800.0 + seed, test_accuracy=0.95, num_classes=10)
+
+
+def diverged_reference(folder: Folder) -> None:
+    for seed in range(3):
+        folder.add(cell("fp32", 128, seed), "diverged")
+        folder.add(cell("bf16_amp", 128, seed), images_per_s=1800.0)
+        folder.add(cell("fp16_amp", 128, seed), images_per_s=1500.0)
+
+
+def one_failed(folder: Folder) -> None:
+    pairs(folder, points=EQUAL)
+    folder.add(cell("fp32", 128, 9), images_per_s=1000.0, test_accuracy=0.93)
+    folder.add(cell("bf16_amp", 128, 9), "diverged")
+
+
+def large_batch_learns_less(folder: Folder) -> None:
+    pairs(folder, points=EQUAL, batch_size=64)
+    low = {"test_accuracy": 0.80}
+    pairs(folder, points=EQUAL, batch_size=2048, base=3000.0, ours=low, theirs=low)
+
+
+def only_warm(folder: Folder) -> None:
+    pairs(folder, ratios=(1.3, 1.0, 1.01))  # fp32 opened the first round, on a board that was still cold
+
+
+def two_machines(folder: Folder) -> None:
+    for number in range(3):
+        one(folder, "fp32", 1000.0, number=number)
+        one(folder, "bf16_amp", 1800.0, number=number, environment_id="e2", machine="Other GPU")
+
+
+def big_memory(folder: Folder) -> None:
+    size = {"steady_peak_bytes": 30 * 2**30}
+    pairs(folder, ours=size, theirs={"steady_peak_bytes": 20 * 2**30})
+
+
+def only_sixteen_bit(folder: Folder) -> None:
+    for number in range(3):
+        one(folder, "fp16", 1000.0, number=number)
+        one(folder, "bf16_amp", 2000.0, number=number)
+
+
+JOULES = {"energy_instrument": "energy_counter"}
+TABLE = [
+    Misleading(
+        looks="both at chance: equal accuracies of networks that learned nothing",
+        make=lambda f: pairs(f, points=EQUAL, ours=CHANCE, theirs=CHANCE),
+        truth="stay fp32",
+        says="learned nothing",
+    ),
+    Misleading(
+        looks="both at chance, in older records that do not say so",
+        make=lambda f: pairs(f, points=EQUAL, ours=CHANCE | {"learned": None}, theirs=CHANCE | {"learned": None}),
+        truth="stay fp32",
+        says="learned nothing",
+    ),
+    Misleading(
+        looks="three equal pairs, and seven collapsed trainings without a partner",
+        make=collapsed_without_partners,
+        truth="stay fp32",
+        says="no partner",
+    ),
+    Misleading(
+        looks="other environment switches in one recipe", make=other_switches, truth="stay fp32", says="switches"
+    ),
+    Misleading(
+        looks="a board that was shared while fp32 ran",
+        make=lambda f: pairs(f, theirs={"foreign_processes": 2}),
+        truth="stay fp32",
+        says="shared with other processes",
+    ),
+    Misleading(
+        looks="fp32 at the thermal limit for 60 % of the time",
+        make=lambda f: pairs(f, theirs={"thermal_violation_share": 0.6}),
+        truth="stay fp32",
+        says="60 % of the time at the thermal limit",
+    ),
+    Misleading(
+        looks="60 % of the updates skipped: skipped steps are fast",
+        make=lambda f: pairs(f, "fp16_amp_scaled", ours={"num_steps": 100, "num_skipped": 60}),
+        truth="stay fp32",
+        says="60 % of the updates skipped",
+    ),
+    Misleading(
+        looks="one round of fp32 hung: twenty times as fast", make=one_hung_round, truth="stay fp32", says="noise"
+    ),
+    Misleading(
+        looks="an eighth of the speed, in two pairs",
+        make=lambda f: pairs(f, "fp16_amp", ratios=(0.12, 0.121)),
+        truth="stay fp32",
+        says="slower",
+    ),
+    Misleading(
+        looks="the recipe's accuracies are missing where fp32 has them",
+        make=lambda f: pairs(f, points=EQUAL, ours={"test_accuracy": None}),
+        truth="stay fp32",
+        says="no test accuracy",
+    ),
+    Misleading(
+        looks="one accuracy of the recipe is missing",
+        make=lambda f: (
+            pairs(f, points=EQUAL, ours={}),
+            f.add(cell("bf16_amp", 128, 9), images_per_s=1800.0, test_accuracy=math.nan),
+            None,
+        )[-1],
+        truth="stay fp32",
+        says="no test accuracy in 1 of 7 runs",
+    ),
+    Misleading(
+        looks="fp32 throttled in every round: the slower fp16_amp seems the reference",
+        make=throttled_reference,
+        truth="stay fp32",
+        says="throttled",
+    ),
+    Misleading(
+        looks="fp32 out of memory where bf16_amp is fastest",
+        make=out_of_memory_at_512,
+        truth="train bf16_amp at 512",
+        says="2.6",
+    ),
+    Misleading(
+        looks="other seeds for each recipe (Simpson): fp32 had the hard ones",
+        make=other_seeds,
+        truth="stay fp32",
+        says="bf16_amp",
+    ),
+    Misleading(
+        looks="fp32 diverged in every run", make=diverged_reference, truth="stay fp32", says="no run of fp32 or tf32"
+    ),
+    Misleading(
+        looks="every recipe is slower",
+        make=lambda f: pairs(f, ratios=(0.7, 0.705, 0.695)),
+        truth="stay fp32",
+        says="no recipe is faster",
+    ),
+    Misleading(
+        looks="faster and as accurate, but one of seven diverged",
+        make=one_failed,
+        truth="stay fp32",
+        says="1 of 7 runs",
+    ),
+    Misleading(
+        looks="a speed of zero",
+        make=lambda f: pairs(f, ours={"images_per_s": 0.0}),
+        truth="stay fp32",
+        says="no speed",
+    ),
+    Misleading(
+        looks="one lucky seed: 2 points better, the others 1 point worse",
+        make=lambda f: pairs(f, ratios=(1.8, 1.81, 1.79), points=(2.0, -1.6, -1.6)),
+        truth="stay fp32",
+        says="lose",
+    ),
+    Misleading(
+        looks="the fastest recipe does not fit the memory that there is",
+        make=big_memory,
+        truth="stay fp32",
+        says="",
+        wishes=Wishes(max_memory_bytes=24 * 2**30),
+    ),
+    Misleading(
+        looks="the recipe ran on another machine", make=two_machines, truth="stay fp32", says="nothing to compare"
+    ),
+    Misleading(
+        looks="faster, but more energy per image, and energy is asked for",
+        make=lambda f: pairs(f, ours=JOULES | {"joules_per_image": 1.2}, theirs=JOULES | {"joules_per_image": 1.0}),
+        truth="stay fp32",
+        says="energy",
+        wishes=Wishes(want="energy"),
+    ),
+    Misleading(
+        looks="slower, but less energy per image, and energy is asked for",
+        make=lambda f: pairs(
+            f,
+            ratios=(0.9, 0.91, 0.89),
+            ours=JOULES | {"joules_per_image": 0.6},
+            theirs=JOULES | {"joules_per_image": 1.0},
+        ),
+        truth="train bf16_amp at 128",
+        says="40 % less energy",
+        wishes=Wishes(want="energy"),
+    ),
+    Misleading(
+        looks="the recipe's accuracy swings, fp32's does not",
+        make=lambda f: pairs(f, points=EQUAL, ours={"learning_note": "test accuracy swings: 90 40 93 %; try"}),
+        truth="stay fp32",
+        says="test accuracy swings",
+    ),
+    Misleading(
+        looks="fp32 ran once",
+        make=lambda f: (
+            pairs(f, ratios=(1.8,)),
+            one(f, "bf16_amp", 1800.0, number=1),
+            one(f, "bf16_amp", 1801.0, number=2),
+            None,
+        )[-1],
+        truth="stay fp32",
+        says="one pair of runs",
+    ),
+    Misleading(
+        looks="the largest batch is the fastest and learns 13 points less",
+        make=large_batch_learns_less,
+        truth="train bf16_amp at 64",
+        says="bf16_amp",
+    ),
+    Misleading(looks="fp32 opened the first round on a cold board", make=only_warm, truth="stay fp32", says="noise"),
+    Misleading(
+        looks="16-bit recipes alone: the faster of two that may both be wrong",
+        make=only_sixteen_bit,
+        truth="stay fp32",
+        says="no run of fp32 or tf32",
+    ),
+    Misleading(
+        looks="fp32 with one thread, the recipe with two",
+        make=lambda f: pairs(f, ours={"threads_used": 2, "num_cores": 2}, theirs={"threads_used": 1, "num_cores": 2}),
+        truth="stay fp32",
+        says="2 threads",
+    ),
+]
+
+
+@pytest.mark.parametrize("case", TABLE, ids=str)
+def test_no_result_set_that_misleads_is_believed(case, folder):
+    case.make(folder)
+    results = read(folder.write(), mixed=True)
+    found = answers(results, standings(results, judge(results.cells)), case.wishes)
+    advice = [
+        f"train {one.recipe} at {one.batch_size}" if one.action == "train" else f"{one.action} {one.recipe}"
+        for one in found
+    ]
+    said = "\n".join([line for one in found for line in (one.headline, *(line.text for line in one.lines))])
+    assert case.truth in advice, said
+    assert len(set(advice)) == 1 or not any(one.startswith("train") for one in advice), said
+    assert case.says in said
+
+
+@pytest.mark.parametrize("points", [None, EQUAL])
+def test_what_is_faster_and_does_no_harm_is_advised(folder, points):
+    ratios = (1.8, 1.81, 1.79, 1.8, 1.8, 1.8)
+    pairs(folder, ratios=ratios, points=points)
+    results = read(folder.write())
+    (found,) = answers(results, standings(results, judge(results.cells)))
+    assert found.headline == "VGG19 on Test GPU: train in bf16_amp at batch 128."

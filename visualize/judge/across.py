@@ -1,0 +1,47 @@
+"""Recipes at different batch sizes: the processes do not pair up, so their means are compared (Welch, 1947)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from ampbench.visualize.judge.pairs import positive
+from ampbench.visualize.judge.standing import Standing
+from ampbench.visualize.stats import effect, statistics
+from ampbench.visualize.stats.family import Family
+from ampbench.visualize.stats.statistics import Change, Ratio
+
+CHANGES: dict[str, tuple[Change, Change]] = {"images_per_s": ("faster", "slower")}
+"""Column -> the words for more and less of it, where they are not `more` and `less`."""
+
+
+def ratios_across(cells: pd.DataFrame, column: str, base: Standing, rows: Sequence[Standing]) -> list[Ratio]:
+    """Return the ratio of each of `rows` to `base`, which ran at another batch size; all of them are one family.
+
+    Args:
+        cells: that ran to their end, of one subject.
+        column: what is compared, as in images_per_s.
+        base: where the reference stands at its best batch size.
+        rows: where others stand.
+    """
+    theirs = list(np.log(values_of(cells, column, base)))
+    effects = tuple(effect.unpaired(theirs, list(np.log(values_of(cells, column, row)))) for row in rows)
+    family = Family(name="the comparisons across batch sizes", effects=effects)
+    alphas = family.alphas(lambda one: one.p_difference)
+    up, down = CHANGES.get(column, ("more", "less"))
+    return [
+        statistics.judge_ratio(one, alpha, up=up, down=down) for one, alpha in zip(family.shrunken, alphas, strict=True)
+    ]
+
+
+def values_of(cells: pd.DataFrame, column: str, standing: Standing) -> pd.Series:
+    """Return what the processes of a recipe at a batch size measured, without what is zero or missing."""
+    own = cells[(cells["recipe"] == standing.recipe) & (cells["batch_size"] == standing.batch_size)]
+    return positive(own[column]) if column in own else pd.Series(dtype=float)
+
+
+def peak_bytes(cells: pd.DataFrame, standing: Standing) -> float:
+    """Return the largest steady peak of its processes; NaN if none is known."""
+    return float(values_of(cells, "steady_peak_bytes", standing).max())
