@@ -67,8 +67,9 @@ def families_of(cells: pd.DataFrame, *, unpaired: bool = False) -> Iterator[tupl
         unpaired: compare the speeds of all processes where there are fewer than two pairs.
     """
     found: dict[tuple[str, str], list[Draft]] = {}
-    # A frame of all columns costs more to slice than what is computed from it.
+    # A frame of all columns, or of columns in Arrow's memory, costs more to slice than what is computed from it.
     cells = cells[[name for name in dict.fromkeys((*NEEDED["cells"], *CONDITIONS, *ALSO)) if name in cells]]
+    cells = cells.astype({name: object for name in cells if not pd.api.types.is_numeric_dtype(cells[name])})
     ok = cells[cells["status"] == "ok"]
     outliers = [outlier for _, own in ok.groupby(METHOD, dropna=False, sort=False) for outlier in outliers_of(own)]
     for (subject, batch_size), rows in numbered(cells).groupby(["subject", "batch_size"], sort=True):
@@ -92,7 +93,7 @@ def _drafts(
 ) -> Iterator[tuple[Draft, pd.DataFrame]]:
     """Yield each comparison of one subject and batch size, with the cells that ran to their end of both recipes."""
     ok = rows[rows["status"] == "ok"]
-    lost = rows[~rows["status"].isin(["ok", "excluded", "unsupported"])]
+    lost = rows.loc[~rows["status"].isin(["ok", "excluded", "unsupported"]), ["recipe", "status"]]
     reference = reference_of(ok)
     images = ok["num_test_images"].dropna()
     for recipe in in_order(ok["recipe"]):
@@ -135,8 +136,7 @@ def _of_one_instrument(ok: pd.DataFrame, a: str, b: str, column: str, instrument
     """Return the effect on a column that one instrument measured on both sides; None without one."""
     if column not in ok or instrument not in ok:
         return None
-    own = ok[ok[column].notna()]
-    if own[instrument].nunique() != 1:
+    if ok.loc[ok[column].notna(), instrument].nunique() != 1:
         return None
-    effect = effect_of(own, a, b, column, unpaired=True)
+    effect = effect_of(ok, a, b, column, unpaired=True)
     return effect if effect.n else None

@@ -56,11 +56,12 @@ def unpaired_of(ok: pd.DataFrame, reference: str, recipe: str) -> Unpaired | Non
         reference: the recipe that is compared with.
         recipe: the recipe that is compared.
     """
-    own, other = (ok[ok["recipe"] == name] for name in (recipe, reference))
-    shared = set(own[PAIR]) & set(other[PAIR])
-    alone, left = (rows[~rows[PAIR].isin(shared)] for rows in (own, other))
-    if alone.empty and left.empty:
+    numbers = [set(ok.loc[ok["recipe"] == name, PAIR]) for name in (recipe, reference)]
+    if numbers[0] == numbers[1]:
         return None
+    shared = numbers[0] & numbers[1]
+    own, other = (ok[ok["recipe"] == name] for name in (recipe, reference))
+    alone, left = (rows[~rows[PAIR].isin(shared)] for rows in (own, other))
     differs = [
         words
         for name, rows, lonely in ((recipe, own, alone), (reference, other, left))
