@@ -73,7 +73,7 @@ def families_of(cells: pd.DataFrame, *, unpaired: bool = False) -> Iterator[tupl
     ok = cells[cells["status"] == "ok"]
     outliers = [outlier for _, own in ok.groupby(METHOD, dropna=False, sort=False) for outlier in outliers_of(own)]
     for (subject, batch_size), rows in numbered(cells).groupby(["subject", "batch_size"], sort=True):
-        here = [o for o in outliers if (o.subject, o.batch_size) == (subject, batch_size)]
+        here = [o for o in outliers if (o.subject, o.batch_size) == (str(subject), batch_size)]
         for draft, own in _drafts(str(subject), int(str(batch_size)), rows, here, unpaired):
             where = " / ".join(own["machine"].dropna().astype(str).unique()) or "an unknown machine"
             method = " / ".join(f"{version:.0f}" for version in own["method_version"].dropna().unique()) or "unknown"

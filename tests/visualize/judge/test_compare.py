@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import math
 
 import numpy as np
@@ -12,6 +13,7 @@ import scipy.stats
 
 from ampbench.visualize.stats import effect
 from ampbench.visualize.stats.statistics import judge_ratio
+from tests.visualize.conftest import Folder, cell
 from tests.visualize.judge.conftest import SEEDS, comparisons, only
 
 
@@ -117,3 +119,16 @@ def test_digits_are_kept_at_any_width(write, run, monkeypatch):
     for columns in ("60", "80", "200"):
         monkeypatch.setenv("COLUMNS", columns)
         assert wanted in run(a, b).stdout
+
+
+def test_a_slow_process_of_one_row_leaves_the_other_rows_told(tmp_path, run):
+    for name, factor in (("a", 1.0), ("b", 0.8)):
+        made = Folder(tmp_path / name)
+        for seed, size in itertools.product(range(3), (32, 64, 128, 256)):
+            slow = 20 if (name, seed, size) == ("a", 1, 32) else 1
+            made.add(cell("fp32", size, seed, epochs=0), images_per_s=1000.0 * factor * (1 + 0.002 * seed) / slow)
+        made.write()
+    rows = comparisons(run(tmp_path / "a", tmp_path / "b", "--format", "json"))
+    assert {r["batch_size"]: r["speed"] for r in rows} == {
+        "32": "can't tell", "64": "slower", "128": "slower", "256": "slower",
+    }  # fmt: skip
