@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.noise import advised, folder_of_noise
 
-NUM = 60
+NUM = 25
 
 
 @pytest.mark.parametrize("num_rounds", [2, 3])
