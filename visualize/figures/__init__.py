@@ -16,6 +16,7 @@ NAMES = (
     "throughput",
     "accuracy",
     "loss",
+    "start",
     "memory",
     "accuracy_by_batch_size",
     "loss_by_batch_size",
