@@ -142,13 +142,18 @@ def judge_starts(comparisons: Sequence[Sequence[Pair]]) -> list[Start]:
 
 
 def _spreads(samples: Sequence[_Sample]) -> list[tuple[float, float]]:
-    """Return standard deviation and degrees of freedom of each comparison's d."""
-    shared = [float(s.d_N.var(ddof=1)) / s.fall**2 for s in samples]
-    d0 = min(4.0, (len(samples) - 1) / 2)
+    """Return standard deviation and degrees of freedom of each comparison's d.
+
+    Recipes share their variances with those on their side of the margin: where a recipe does harm, its seeds lie apart
+    by many times what rounding does to a harmless one.
+    """
+    own = [float(s.d_N.var(ddof=1)) / s.fall**2 for s in samples]
+    beyond = [float(s.d_N.mean()) > s.margin for s in samples]
     found = []
-    for s, own in zip(samples, shared, strict=True):
-        df = len(s.d_N) - 1
-        variance = (d0 * float(np.mean(shared)) + df * own) / (d0 + df)
+    for i, s in enumerate(samples):
+        others = [variance for variance, side in zip(own, beyond, strict=True) if side is beyond[i]]
+        d0, df = min(4.0, (len(others) - 1) / 2), len(s.d_N) - 1
+        variance = (d0 * float(np.mean(others)) + df * own[i]) / (d0 + df)
         found.append((max(math.sqrt(variance) * s.fall, s.least_sd, LEAST_SD * s.margin), d0 + df))
     return found
 

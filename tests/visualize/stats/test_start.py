@@ -130,6 +130,17 @@ def test_false_alarms_and_false_comfort_are_rare(n: int) -> None:
     assert sum(found.verdict == "no harm seen" for found in bad) <= 0.02 * len(bad)
 
 
+def test_a_recipe_that_does_harm_lends_its_spread_to_no_harmless_one() -> None:
+    """Its seeds lie far apart, and nobody else's do."""
+    rng = np.random.default_rng(6)
+    harmless = pairs(rng, n=3)
+    apart = [one for harm in (0.5, 1.0, 1.5) for one in pairs(rng, n=1, harm=harm)]
+    alone, *_ = judge_starts([harmless])
+    beside, *_ = judge_starts([harmless, apart, apart, apart])
+    assert (beside.estimate, beside.margin) == (alone.estimate, alone.margin)
+    assert alone.verdict == beside.verdict == "no harm seen"
+
+
 def test_comparisons_of_networks_with_other_losses_are_one_family_in_units_of_the_fall() -> None:
     rng = np.random.default_rng(5)
     small, large = pairs(rng, n=3), pairs(rng, n=3)
