@@ -27,18 +27,28 @@ CHANCE_SDS = 3.0
 def with_starts(results: Results, verdicts: Sequence[Verdict]) -> list[Verdict]:
     """Return the verdicts, each with its start where the two recipes have paired ones; all of them are one family."""
     cells, first = first_of_seed(results), first_steps(results)
-    losses = {str(cell_id): own.to_numpy(float) for cell_id, own in first.groupby("cell_id", observed=True)["loss"]}
-    learned = _learned(cells, first)
-    pairs = []
+    own = {str(cell_id): steps for cell_id, steps in first.groupby("cell_id", observed=True)}
+    chances = dict(zip(cells["cell_id"], 1 / cells["num_classes"], strict=True)) if "num_classes" in cells else {}
+    of_recipe: dict[tuple[str, int, str], dict[tuple[str, ...], str]] = {}
+    columns = (cells[name] for name in ("subject", "batch_size", "recipe", "cell_id", *SEED))
+    for subject, batch_size, recipe, cell_id, *seed in zip(*columns, strict=True):
+        if cell_id in own:
+            of_recipe.setdefault((subject, batch_size, recipe), {})[*seed,] = cell_id
+    comparisons = []
     for verdict in verdicts:
-        here = cells[(cells["subject"] == verdict.subject) & (cells["batch_size"] == verdict.batch_size)]
-        wide = here.set_index([*SEED, here["recipe"].astype(str)])["cell_id"].unstack()
-        wide = wide.reindex(columns=[verdict.reference, verdict.recipe]).dropna()
-        ids = [(a, b) for a, b in wide.itertuples(index=False) if a in losses and b in losses]
-        pairs.append([Pair(reference=losses[a], recipe=losses[b], has_learned=a in learned) for a, b in ids])
-    paired = [i for i, own in enumerate(pairs) if own]
-    found = dict(zip(paired, judge_starts([pairs[i] for i in paired]), strict=True))
+        a, b = (
+            of_recipe.get((verdict.subject, verdict.batch_size, recipe), {})
+            for recipe in (verdict.reference, verdict.recipe)
+        )
+        comparisons.append([_pair(own[a[seed]], own[b[seed]], chances.get(a[seed])) for seed in a if seed in b])
+    paired = [i for i, pairs in enumerate(comparisons) if pairs]
+    found = dict(zip(paired, judge_starts([comparisons[i] for i in paired]), strict=True))
     return [dataclasses.replace(verdict, start=found.get(i)) for i, verdict in enumerate(verdicts)]
+
+
+def _pair(reference: pd.DataFrame, recipe: pd.DataFrame, chance: float | None) -> Pair:
+    losses = [steps["loss"].to_numpy(float) for steps in (reference, recipe)]
+    return Pair(reference=losses[0], recipe=losses[1], has_learned=_has_learned(reference, chance))
 
 
 def first_of_seed(results: Results) -> pd.DataFrame:
@@ -58,20 +68,15 @@ def first_steps(results: Results) -> pd.DataFrame:
     most = asked.groupby([cells["subject"], cells["batch_size"]]).transform("max").fillna(START_STEPS)
     limits = dict(zip(cells["cell_id"].astype(str), most, strict=True))
     steps = results.steps[results.steps["step"] <= max(limits.values(), default=0.0)]
-    of_cell = np.array([limits.get(str(cell_id), 0.0) for cell_id in steps["cell_id"]], dtype=float)
-    return steps[steps["step"] <= of_cell].sort_values(["cell_id", "step"])
+    of_id = np.array([limits.get(str(cell_id), 0.0) for cell_id in steps["cell_id"].cat.categories], dtype=float)
+    return steps[steps["step"] <= of_id[steps["cell_id"].cat.codes]].sort_values(["cell_id", "step"])
 
 
-def _learned(cells: pd.DataFrame, first: pd.DataFrame) -> set[str]:
-    """Return the ids of the cells whose last tenth was classified better than by chance, or not classified at all."""
-    ids = set(cells["cell_id"].astype(str))
-    if "train_accuracy" not in first or "num_images" not in first or "num_classes" not in cells:
-        return ids
-    chances = 1 / cells.set_index("cell_id")["num_classes"]
-    for cell_id, own in first.groupby("cell_id", observed=True):
-        end, chance = own.tail(tail_of(len(own))), chances.get(str(cell_id), math.nan)
-        right = np.average(end["train_accuracy"], weights=end["num_images"])
-        least = chance + CHANCE_SDS * math.sqrt(chance * (1 - chance) / end["num_images"].sum())
-        if right <= least:  # a NaN is not known, and no reproach
-            ids.discard(str(cell_id))
-    return ids
+def _has_learned(steps: pd.DataFrame, chance: float | None) -> bool:
+    """Whether the last tenth was classified better than by guessing; True where that is not known."""
+    if chance is None or "train_accuracy" not in steps or "num_images" not in steps:
+        return True
+    end = steps.tail(tail_of(len(steps)))
+    right = np.average(end["train_accuracy"], weights=end["num_images"])
+    sd = math.sqrt(chance * (1 - chance) / end["num_images"].sum())
+    return not right <= chance + CHANCE_SDS * sd  # a NaN is not known

@@ -35,6 +35,19 @@ def fill(folder: Folder, seeds: tuple[int, ...] = (0, 1, 2), **over: Any) -> Non
     for seed in seeds:
         for recipe in ("fp32", "bf16", "bf16_amp"):
             folder.add(cell(recipe, seed=seed), **over)
+    see_the_same_images(folder)
+
+
+def see_the_same_images(folder: Folder) -> None:
+    """Let a seed's recipes have nearly the losses of its fp32, as paired trainings do."""
+    of_cell = {row["cell_id"]: (row["seed"], row["precision"]) for row in folder.rows["cells"]}
+    of_fp32 = {
+        (of_cell[row["cell_id"]][0], row["step"]): row["loss"]
+        for row in folder.rows["steps"]
+        if of_cell[row["cell_id"]][1] == "fp32"
+    }
+    for row in folder.rows["steps"]:
+        row["loss"] = 0.9 * of_fp32[of_cell[row["cell_id"]][0], row["step"]] + 0.1 * row["loss"]
 
 
 def test_any_trainings_of_paired_seeds_have_a_start(folder: Folder) -> None:
