@@ -30,7 +30,7 @@ from ampbench.visualize.read import frame
 from ampbench.visualize.read.files import ResultsError
 from ampbench.visualize.read.frame import Results
 from ampbench.visualize.read.notes import notes, provenance, reasons
-from ampbench.visualize.show import learning, settle_file, table
+from ampbench.visualize.show import learning, settle_file, table, work_table
 from ampbench.visualize.show.page import HEADS, facts_of, page_row
 from ampbench.visualize.show.pictures import Picture, draw
 from ampbench.visualize.show.summary_text import summary_text
@@ -74,7 +74,7 @@ def write_report(
     if not words_only:
         page.unlink(missing_ok=True)  # it would contradict the new summary if the drawing were interrupted
     for columns in dict.fromkeys((WIDTH, width)):
-        said = summary_text(results, rows, legend, advice, columns)
+        said = summary_text(results, rows, advice, columns)
         _write(to / summary_file(columns), said.encode(errors="replace"))
     _write_settle(to, results, advice)
     if not only:  # a part of a folder is looked at again as a part of the whole
@@ -104,7 +104,7 @@ def render(
     from ampbench.visualize.figures import theme
 
     styles, recipes = theme.styles_of(results), results.recipes
-    trained = learning.rows_of(results)
+    trained, worked = learning.rows_of(results), work_table.tables(work.rows_of(results))
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "show"),
         autoescape=True,
@@ -128,7 +128,8 @@ def render(
         learning=learned.findings(results),
         failures=failures.explanations(results),
         numerics=numerics.findings(results),
-        work=work.findings(results),
+        work=worked,
+        work_legend=work_table.legend(worked),
         pictures=pictures,
         facts=facts_of(results),
         command=results.plan.command,

@@ -33,6 +33,8 @@ class Replicates:
     images_per_s_low: float | None
     images_per_s_high: float | None
     """The range over the processes; None with fewer than two."""
+    images_per_s_sd: float | None
+    """Sample standard deviation over the processes; None with fewer than two."""
     steady_peak_mib: float | None
     """Geometric mean."""
     joules_per_image: float | None
@@ -60,6 +62,7 @@ def replicates_of(cells: pd.DataFrame) -> Replicates:
         images_per_s=_mean(speed),
         images_per_s_low=_known(speed.min()) if several else None,
         images_per_s_high=_known(speed.max()) if several else None,
+        images_per_s_sd=_known(speed.std()),
         steady_peak_mib=_mean(ok["steady_peak_bytes"] / MIB),
         joules_per_image=_mean(ok["joules_per_image"]) if "joules_per_image" in ok else None,
         test_accuracy=_known(accuracy.mean()),

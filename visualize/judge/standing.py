@@ -71,6 +71,8 @@ class Standing:
             "speedup_high": high,
             "speed": self.speed,
             "accuracy": self.accuracy,
+            "evidence": "; ".join(f"{step.rung} {step.says}: {step.text}" for step in self.evidence.steps) or None,
+            "concerns": "; ".join(concern.text for concern in self.concerns) or None,
         }
 
 

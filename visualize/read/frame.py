@@ -60,32 +60,32 @@ class Results:
     @functools.cached_property
     def epochs(self) -> pd.DataFrame:
         """One row per epoch."""
-        return self._of_cells("epochs")
+        return self.rows_of("epochs")
 
     @functools.cached_property
     def steps(self) -> pd.DataFrame:
         """One row per step."""
-        return self._of_cells("steps")
+        return self.rows_of("steps")
 
     @functools.cached_property
     def blocks(self) -> pd.DataFrame:
         """One row per block of timed steps."""
-        return self._of_cells("blocks")
+        return self.rows_of("blocks")
 
     @functools.cached_property
     def layers(self) -> pd.DataFrame:
         """One row per sample, layer and quantity of the numerics probe."""
-        return self._of_cells("layers")
+        return self.rows_of("layers")
 
     @functools.cached_property
     def exponents(self) -> pd.DataFrame:
         """One row per sample, layer and exponent."""
-        return self._of_cells("exponents")
+        return self.rows_of("exponents")
 
     @functools.cached_property
     def board(self) -> pd.DataFrame:
         """One row per sample of the board; none on a CPU."""
-        return self._of_cells("board")
+        return self.rows_of("board")
 
     @functools.cached_property
     def missing(self) -> list[str]:
@@ -96,7 +96,7 @@ class Results:
     def of_one_cell_each(self, table: str) -> pd.DataFrame:
         """Return the rows of a table that belong to the first finished cell of each recipe."""
         first = self.ok.sort_values(["batch_size", "seed", "round"]).drop_duplicates("recipe")
-        rows = self._of_cells(table)
+        rows = self.rows_of(table)
         return rows[rows["cell_id"].isin(first["cell_id"])]
 
     @property
@@ -132,7 +132,8 @@ class Results:
         unit = stored if unit is None else unit
         return f"{label} ({unit})" if unit else label
 
-    def _of_cells(self, table: str) -> pd.DataFrame:
+    def rows_of(self, table: str) -> pd.DataFrame:
+        """Return the rows of a table that belong to these cells, with the columns of `JOINED`."""
         rows = self.load(table)
         known = pd.Index(self.cells["cell_id"])
         place = known.get_indexer(rows["cell_id"].cat.categories)[rows["cell_id"].cat.codes]

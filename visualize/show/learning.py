@@ -60,9 +60,9 @@ MEDIANS = (
 )
 
 LEGEND = (
-    "final %, final loss, P, R, F1: of the last epoch; P, R, F1: macro averages over the classes; best %: chosen on "
-    "the test set, so not an estimate of accuracy; train %: on the augmented images of the last epoch, during "
-    "training; means over seeds, but medians of epochs and seconds; all s: with start-up, numerics samples and passes"
+    "Means over the runs, medians of epochs and seconds. Final %, losses, P (precision), R (recall), F1: after the "
+    "last epoch, all classes counting alike. Best %: chosen on the test set, so not an estimate of accuracy. Train %: on "
+    "augmented images, during training. All s: with start-up, numerics samples and passes"
 )
 
 
@@ -125,20 +125,25 @@ def tables(rows: pd.DataFrame) -> list[WordTable]:
     """Return the tables, two per family."""
     found = []
     for family, own in rows.groupby("family", sort=False) if len(rows) else ():
+        of = str(family) if own["batch_size"].nunique() > 1 else f"{family}, batch {own['batch_size'].iloc[0]}"
         count = own["num_parameters"].dropna()
-        of = f"{family}, {count.iloc[0]:,.0f} parameters" if len(count) else str(family)
-        for title, columns in (("What was learned", LEARNED), ("How long it took", DURATIONS)):
+        weights = f", {count.iloc[0]:,.0f} parameters" if len(count) else ""
+        for title, columns in ((f"What was learned: {of}{weights}", LEARNED), (f"How long it took: {of}", DURATIONS)):
             lines = [{head: shown(row, column) for head, column in columns.items()} for _, row in own.iterrows()]
             kept = [head for head in columns if _worth(head, own, lines)]
-            found.append(WordTable(f"{title}: {of}", kept, lines))
+            found.append(WordTable(title, kept, lines))
     return found
 
 
 def _worth(head: str, rows: pd.DataFrame, lines: Sequence[Mapping[str, str]]) -> bool:
-    """Whether to show a column: a learning rate if rates or batch sizes vary, a measurement if a row has it."""
+    """Whether to show a column: batch, rate and n if they vary, a measurement if a row has it."""
+    if head == "batch":
+        return rows["batch_size"].nunique() > 1
     if head == "rate":
         return rows["learning_rate"].nunique() > 1 or rows["batch_size"].nunique() > 1
-    return head in ("batch", "precision", "final %") or any(line[head] != MISSING for line in lines)
+    if head == "n":
+        return len({line[head] for line in lines}) > 1 or "/" in lines[0][head]
+    return head in ("precision", "final %") or any(line[head] != MISSING for line in lines)
 
 
 def shown(row: pd.Series, column: str) -> str:
@@ -164,5 +169,5 @@ def shown(row: pd.Series, column: str) -> str:
 
 
 def legend(rows: pd.DataFrame) -> str:
-    """Return what the columns of the two tables mean, on one line."""
-    return "; ".join([LEGEND, *([CHANCE] if len(rows) and rows["chance"].any() else [])]) + "."
+    """Return what the columns of the two tables mean, as one paragraph."""
+    return ". ".join([LEGEND, *([CHANCE] if len(rows) and rows["chance"].any() else [])]) + "."

@@ -1,8 +1,15 @@
-"""The summary in plain text: what a user reads at the end of a run, in a terminal of any width."""
+"""The summary in plain text: what a user reads at the end of a run, in a terminal of any width.
+
+The answer comes first, then the numbers it rests on, then what else was found. A large matrix is shortened to a screen
+or two; `python -m ampbench export` writes all rows.
+"""
 
 from __future__ import annotations
 
-import textwrap
+import itertools
+import re
+import shlex
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 from ampbench.terminal import WIDTH
@@ -12,43 +19,88 @@ from ampbench.visualize.judge.standing import Standing
 from ampbench.visualize.read.frame import Results
 from ampbench.visualize.read.notes import notes as notes_of
 from ampbench.visualize.read.notes import provenance, reasons
-from ampbench.visualize.show import learning, table
+from ampbench.visualize.show import learning, table, work_table
+from ampbench.visualize.show.contenders import MOST, contenders
+from ampbench.visualize.show.text_table import fold
+
+MOST_ANSWERS = 6
+MOST_LINES = 12
+"""Sentences of one kind; a matrix with a wrong setting has one for every row."""
+UNPRINTABLE = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
+"""What a name may hold that would move the cursor or colour the terminal."""
 
 
-def summary_text(
-    results: Results,
-    rows: list[Standing],
-    legend: str,
-    advice: list[Answer],
-    width: int = WIDTH,
-) -> str:
-    """Return what a user reads at the end of a run: table, legend, reasons, verdict."""
-    fill = partial(_filled, width)
-    parts = [table.text(rows, width).strip("\n"), fill(legend)]
+def summary_text(results: Results, rows: list[Standing], advice: Sequence[Answer], width: int = WIDTH) -> str:
+    """Return what a user reads at the end of a run.
+
+    Args:
+        results: of a folder.
+        rows: `standings(results, …)`.
+        advice: `answers(results, rows, …)`.
+        width: columns of the terminal.
+    """
+    parts = [part for part in _parts(results, rows, advice, width) if part]
+    return UNPRINTABLE.sub("?", "\n\n".join(parts)) + "\n"
+
+
+def _parts(results: Results, rows: list[Standing], advice: Sequence[Answer], width: int) -> Iterator[str]:
+    fill, export = partial(fold, width=width), f"python -m ampbench export {shlex.quote(str(results.folder))}"
+    for answer in advice[:MOST_ANSWERS]:
+        yield _answer(answer, width)
+    if len(advice) > MOST_ANSWERS:
+        yield fill(f"{len(advice) - MOST_ANSWERS} further answers: {export} --table answers")
+    first = contenders(rows, advice)
+    yield table.text(first, width).strip("\n")
+    by_subject = [list(own) for _, own in itertools.groupby(first, key=lambda row: row.subject)]
+    heads = {head for own in by_subject for head in table.heads_of(own)}
+    yield fill(table.legend(results, [row.verdict for row in rows if row.verdict], heads))
+    if len(first) < len(rows):
+        yield fill(f"{len(rows) - len(first)} further rows: {export} --table summary")
+    yield table.health(first, width)
+    yield from _learned(results, export, width)
+    yield from _work(results, export, width)
+    yield from _listed("Learning", learned.findings(results), width)
+    yield from _listed("Known failure", failures.explanations(results), width)
+    yield from _listed("Numerics", numerics.findings(results), width)
+    yield _points("Not measured:", reasons(results.cells), width)
+    yield _points("Notes:", notes_of(results), width)
+    asked = [f"Question: {results.question}"] if results.question else []
+    yield "\n".join(map(fill, [*asked, f"{provenance(results.cells)}."]))
+
+
+def _answer(answer: Answer, width: int) -> str:
+    lines = [f"  {line.text}" for line in answer.lines]
+    return "\n".join([fold(answer.headline, width, "  "), *(fold(line, width, "    ") for line in lines)])
+
+
+def _learned(results: Results, export: str, width: int) -> Iterator[str]:
     trained = learning.rows_of(results)
-    if len(trained):
-        parts += [table.grid(*one, width).strip("\n") for one in learning.tables(trained)] + [
-            fill(learning.legend(trained))
-        ]
-    missing = reasons(results.cells)
-    if missing:
-        parts.append("\n".join(["Not measured:", *(fill(f"- {line}", "  ") for line in missing)]))
-    notes = notes_of(results)
-    if notes:
-        parts.append("\n".join(fill(f"Note: {line}", "  ") for line in notes))
-    if results.question:
-        parts.append(fill(f"Question: {results.question}"))
-    parts += [fill(f"Learning: {words}") for words in learned.findings(results)]
-    parts += [fill(f"Known failure: {words}") for words in failures.explanations(results)]
-    parts += [fill(f"Numerics: {words}") for words in numerics.findings(results)]
-    parts += [fill(f"Work: {words}") for words in work.findings(results)]
-    parts += [
-        "\n".join([fill(f"Verdict: {one.headline}"), *(fill(f"  {line.text}", "    ") for line in one.lines)])
-        for one in advice
-    ]
-    parts.append(fill(f"{provenance(results.cells)}."))
-    return "\n\n".join(parts) + "\n"
+    if len(trained) > MOST:
+        yield fold(f"What was learned, how long it took: {export} --table learned, and --table durations", width, "  ")
+    elif len(trained):
+        yield from (table.grid(*one, width).strip("\n") for one in learning.tables(trained))
+        yield fold(learning.legend(trained), width)
 
 
-def _filled(width: int, text: str, indent: str = "") -> str:
-    return textwrap.fill(text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+def _work(results: Results, export: str, width: int) -> Iterator[str]:
+    rows = work.rows_of(results)
+    if len(rows) > MOST:
+        yield fold(f"What limits the steps: {export} --table work", width, "  ")
+    elif len(rows):
+        found = work_table.tables(rows)
+        yield from (table.grid(*one, width).strip("\n") for one in found)
+        yield fold(work_table.legend(found), width)
+
+
+def _listed(head: str, sentences: Sequence[str], width: int) -> Iterator[str]:
+    """Yield a paragraph a sentence, of many the first ones."""
+    yield from (fold(f"{head}: {words}", width) for words in _few(sentences))
+
+
+def _points(head: str, lines: Sequence[str], width: int) -> str:
+    return "\n".join([head, *(fold(f"- {line}", width, "  ") for line in _few(lines))]) if lines else ""
+
+
+def _few(lines: Sequence[str]) -> list[str]:
+    more = len(lines) - MOST_LINES
+    return list(lines) if more <= 1 else [*lines[:MOST_LINES], f"and {more} more of this kind, in report.html."]

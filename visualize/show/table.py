@@ -1,32 +1,41 @@
-"""The summary in words: its rows, its legend, and all of it as plain text for a terminal."""
+"""The summary in words: one row for each recipe, what its columns mean, and all of it as text for a terminal."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+import string
+from collections.abc import Collection, Mapping, Sequence
 
 from ampbench.schema.margins import MARGIN_POINTS
 from ampbench.schema.memory import INSTRUMENTS
 from ampbench.terminal import WIDTH
+from ampbench.visualize.judge.ladder import NAMES
 from ampbench.visualize.judge.replicates import Replicates
 from ampbench.visualize.judge.standing import Standing
 from ampbench.visualize.judge.verdict import Verdict
 from ampbench.visualize.read.frame import Results
 from ampbench.visualize.read.recipes import in_order
-from ampbench.visualize.show.text_table import draw
+from ampbench.visualize.read.words import count
+from ampbench.visualize.show.text_table import draw, fold
 from ampbench.visualize.stats.statistics import interval
 
 FIRST = ("batch", "rate", "precision")
 """Columns that say what a row is about."""
-LEFT = ("precision", "speed", "accuracy")
+LEFT = ("precision", "speed", "accuracy", "evidence", "health", "bound by")
 MISSING = "–"
 """Shown where nothing was measured."""
+WELL = "ok"
+"""The health of numbers without a concern."""
 CHANCE = "*: diverged, the accuracy of guessing"
 
 
 def shown(row: Standing) -> dict[str, str]:
-    """Return a row as the words of a table; a missing value is a dash."""
+    """Return a row as the words of a table; a missing value is a dash.
+
+    A number that follows ± is always the standard deviation over the processes, in the unit of its column.
+    """
     measured = row.measured
+    highest = row.evidence.against or row.evidence.highest
     return {
         "batch": f"{row.batch_size}",
         "precision": row.recipe,
@@ -35,8 +44,11 @@ def shown(row: Standing) -> dict[str, str]:
         "speed-up": _speedup(row),
         "speed": row.speed or MISSING,
         "MiB": MISSING if measured.steady_peak_mib is None else f"{measured.steady_peak_mib:,.0f}",
+        "mJ/image": MISSING if measured.joules_per_image is None else f"{1e3 * measured.joules_per_image:,.3g}",
         "test %": _accuracy(measured),
         "accuracy": row.accuracy or MISSING,
+        "evidence": f"{highest.rung} {NAMES[highest.rung]}" if highest else MISSING,
+        "health": "; ".join(concern.text for concern in row.concerns) or WELL,
     }
 
 
@@ -46,62 +58,106 @@ def shown_number(n: int, num_cells: int) -> str:
 
 
 def images_or_status(measured: Replicates) -> str:
-    """Return images/s as median ± half the range in per cent of it; the status if no cell ran to its end."""
+    """Return images/s ± standard deviation over the processes; the status if no cell ran to its end."""
     if not measured.n:
         return measured.status
-    speed, low, high = measured.images_per_s, measured.images_per_s_low, measured.images_per_s_high
-    if speed is None:
+    if measured.images_per_s is None:
         return MISSING
-    value = f"{speed:,.0f}" if speed >= 100 else f"{speed:.3g}"
-    if low is None or high is None:
-        return value
-    spread = 50 * (high - low) / speed
-    return f"{value} ±{spread:.1f}%" if spread <= 100 else f"{value} ±>100%"
+    speed, spread = measured.images_per_s, measured.images_per_s_sd
+    digits = 0 if speed >= 100 else 1 if speed >= 10 else 2 if speed >= 1 else 3
+    return f"{speed:,.{digits}f}" + ("" if spread is None else f" ± {spread:,.{digits}f}")
 
 
-def legend(results: Results, verdicts: Sequence[Verdict]) -> str:
-    """Return what the columns of the table mean, on one line."""
+def legend(results: Results, verdicts: Sequence[Verdict], heads: Collection[str] = ("evidence",)) -> str:
+    """Return what the columns of the table mean, as one paragraph; of the evidence only if it is among the `heads`."""
     references = " or ".join(in_order(v.reference for v in verdicts)) or "the reference"
-    instruments = [INSTRUMENTS.get(name, name) for name in results.ok["memory_instrument"].dropna().unique()]
-    parts = ["n: processes that ran to their end", "images/s: median ± half the range over them"]
-    num_judged = sum(v.speed.n > 1 for v in verdicts)
+    parts = []
+    if results.ok["cell_id"].nunique() > results.ok.drop_duplicates(["subject", "batch_size", "recipe"]).shape[0]:
+        parts.append("±: standard deviation over the runs, in the unit of its column")
+    judged = [v.speed for v in verdicts if v.speed.n > 1]
     if verdicts:
-        widened = f", widened by Holm over {num_judged} comparisons" if num_judged > 1 else ""
-        interval = (
-            f", with its 95 % interval{widened}" if num_judged else ", without an interval: there is one pair each"
+        parts.append(f"speed-up: how many times as fast as {references}" + ("" if judged else ", of one run each"))
+    if judged:
+        together = f" for all {len(judged)} comparisons together" if len(judged) > 1 else ""
+        parts[-1] += f"; the true value lies in the range in brackets, with 95 % confidence{together}"
+        gain = max(speed.detectable for speed in judged)
+        parts.append(
+            f"a gain of {gain:.0%} or more would have shown" if gain <= 1 else "only large gains would have shown"
         )
-        parts.append(f"speed-up: over {references} in pairs{interval}")
-    if num_judged:
-        gains = [v.speed.detectable for v in verdicts if v.speed.n > 1]
-        least, most = (f"{gain:.1%}" if gain <= 1 else "over 100%" for gain in (min(gains), max(gains)))
-        span = least if least == most else f"{least} to {most}"
-        parts.append(f"the smallest gain that these pairs would show with 80 % power: {span}")
     if (results.cells["status"] == "diverged").any():
         parts.append(CHANCE)
+    instruments = [INSTRUMENTS.get(name, name) for name in results.ok["memory_instrument"].dropna().unique()]
     if instruments:
-        parts.append(f"MiB: steady peak, {' and '.join(instruments)}")
+        parts.append(f"MiB: most memory in use in a step, {' and '.join(instruments)}")
     if (results.ok["epochs"] > 0).any():
-        parts.append(f"test %: final epoch, mean ± SD over seeds; accuracy: by TOST, margin {MARGIN_POINTS:g} points")
-    return "; ".join(parts) + "."
+        parts.append("test %: share of the test images classified correctly at the end")
+    if any(v.accuracy for v in verdicts):
+        same = f"equivalent: no more than {MARGIN_POINTS:g} points apart (a point is 1 of 100 test images)"
+        parts.append(f"accuracy: against {references}; {same}")
+    if verdicts and "evidence" in heads:
+        rungs = ", ".join(f"{rung} {name}" for rung, name in NAMES.items())
+        parts.append(f"evidence: how far it was tested, of {rungs}")
+    return ". ".join(f"{part[0].upper()}{part[1:]}" if i else part for i, part in enumerate(parts)) + "." * bool(parts)
 
 
 def text(rows: Sequence[Standing], width: int = WIDTH) -> str:
     """Return the summary as plain text, one table per subject, for a terminal of `width` columns."""
+    letters = letters_of(rows)
     drawn = []
     for subject, own in itertools.groupby(rows, key=lambda row: row.subject):
-        of_subject = list(own)
-        lines = [shown(row) for row in of_subject]
-        trained = any((r.measured.test_accuracy, r.measured.chance) != (None, None) for r in of_subject)
-        names = [name for name in lines[0] if trained or name not in ("test %", "accuracy")]
-        drawn.append(grid(subject, names, lines, width))
+        drawn.append(_of_subject(subject, list(own), letters, width))
     return "".join(drawn)
+
+
+def letters_of(rows: Sequence[Standing]) -> dict[str, str]:
+    """Return concern -> the letter that stands for it in the table, in the order of the rows."""
+    concerns = dict.fromkeys(concern.text for row in rows for concern in row.concerns)
+    names = (a + b for a in ("", *string.ascii_lowercase) for b in string.ascii_lowercase)
+    return dict(zip(concerns, names, strict=False))
+
+
+def health(rows: Sequence[Standing], width: int = WIDTH) -> str:
+    """Return what the letters in the column `health` stand for, a line each, with what to do about it."""
+    moves = {c.text: c.next_move for row in rows for c in row.concerns}
+    lines = [
+        fold(f"{letter}: {words}" + (f"; {moves[words]}" if moves[words] else ""), width, "   ")
+        for words, letter in letters_of(rows).items()
+    ]
+    return "\n".join(["Health:", *lines]) if lines else ""
+
+
+def _of_subject(subject: str, rows: list[Standing], letters: Mapping[str, str], width: int) -> str:
+    lines = [shown(row) for row in rows]
+    for row, line in zip(rows, lines, strict=True):
+        line["health"] = " ".join(letters.get(c.text, "?") for c in row.concerns) or line["health"]
+    names, title = heads_of(rows), subject
+    if "batch" not in names:
+        title += f", batch {rows[0].batch_size}"
+    if "n" not in names:
+        title += f", {count(max(row.measured.n for row in rows), 'run', 'runs')} each"
+    return grid(title, names, lines, width)
+
+
+def heads_of(rows: Sequence[Standing]) -> list[str]:
+    """Return the columns of a subject's table that tell its rows apart or that hold a number."""
+    lines = [shown(row) for row in rows]
+    numbers = {row.measured.n for row in rows if row.measured.n}
+    whole = all(row.measured.n in (0, row.measured.num_cells) for row in rows)
+    alike = {
+        "batch": len({row.batch_size for row in rows}) == 1,
+        "n": len(numbers) == 1 and whole,
+        "evidence": len({line["evidence"] for line in lines} - {MISSING}) < 2,  # the answer says it
+    }
+    said = (name for name in lines[0] if any(line[name] not in (MISSING, WELL) for line in lines))
+    return [name for name in said if not alike.get(name)]
 
 
 def grid(title: str, names: list[str], lines: list[dict[str, str]], width: int = WIDTH) -> str:
     """Return one table as plain text; its rows begin with batch and recipe."""
     batches = [line["batch"] for line in lines]
     ends = [i for i, pair in enumerate(zip(batches, [*batches[1:], None], strict=True)) if pair[0] != pair[1]]
-    return draw(lines, width, title=title, heads=names, keys=FIRST, left=LEFT, sections=ends)
+    sections = ends if len(ends) < len(lines) else []
+    return draw(lines, width, title=title, heads=names, keys=FIRST, left=LEFT, sections=sections)
 
 
 def _accuracy(measured: Replicates) -> str:

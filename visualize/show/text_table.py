@@ -1,7 +1,8 @@
-"""A table for a terminal of any width, in which no number is ever cut.
+"""Tables and paragraphs for a terminal of any width, in which no number is ever cut.
 
 Columns that do not fit go into a further table below, whose rows begin with the same keys. If the keys and one column
 do not fit either, they are folded between words. If a word would be cut, each row is written with one value per line.
+Only a name that is longer than a line goes on in the next.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from rich import box
-from rich.cells import cell_len
+from rich.cells import cell_len, chop_cells
 from rich.console import Console
 from rich.table import Table
 
@@ -22,8 +23,10 @@ TIGHT = 1
 EDGE = 1
 """Characters to the left of the table."""
 MORE = ", continued"
-WORD = re.compile(r"\[[^\]]*\]|\S+ ± \S+|\S+")
+WORD = re.compile(r"\[[-+\d., >x%]*\]\S*|\S+ ± \S+|\S+")
 """What is never folded: a word, an interval in its brackets, a number with its spread."""
+LONG = 30
+"""Characters up to which a word is never cut, however narrow the terminal."""
 
 
 def draw(
@@ -59,7 +62,7 @@ def draw(
         if layout is None:
             drawn.append(_down_the_page([*keys, *rest], rows, width, title))
             break
-        drawn.append(_folded(title, width) + "\n" * bool(title) + _across(layout, rows, left, sections))
+        drawn.append(fold(title, width) + "\n" * bool(title) + _across(layout, rows, left, sections))
         rest, title = rest[taken:], f"{title.removesuffix(MORE)}{MORE}" if title else ""
     return "\n".join(drawn)
 
@@ -103,14 +106,22 @@ def _longest_word(text: str) -> int:
     return max(map(cell_len, WORD.findall(text)), default=0)
 
 
-def _folded(text: str, width: int) -> str:
-    """Fold a text between words into lines of at most `width`."""
+def fold(text: str, width: int, indent: str = "") -> str:
+    """Fold a text between words into lines of at most `width`; the first begins as it does, the others with `indent`.
+
+    An interval and a number with its spread stay on one line, a word longer than a line goes on in the next.
+    """
+    begin = text[: len(text) - len(text.lstrip(" "))]
+    room = max(width - max(len(begin), len(indent)), LONG)
+    words = [
+        part for word in WORD.findall(text) for part in (chop_cells(word, room) if cell_len(word) > room else [word])
+    ]
     lines: list[str] = []
-    for word in WORD.findall(text):
+    for word in words:
         if lines and cell_len(lines[-1]) + 1 + cell_len(word) <= width:
             lines[-1] += f" {word}"
         else:
-            lines.append(word)
+            lines.append((indent if lines else begin) + word)
     return "\n".join(lines)
 
 
@@ -126,9 +137,9 @@ def _across(
         padding=(0, layout.apart - 1, 0, 0),
     )
     for name, width in layout.widths.items():
-        table.add_column(_folded(name, width), justify="left" if name in left else "right", no_wrap=True)
+        table.add_column(fold(name, width), justify="left" if name in left else "right", no_wrap=True)
     for i, row in enumerate(rows):
-        table.add_row(*(_folded(row[name], width) for name, width in layout.widths.items()), end_section=i in sections)
+        table.add_row(*(fold(row[name], width) for name, width in layout.widths.items()), end_section=i in sections)
     out = io.StringIO()
     Console(file=out, width=10_000, color_system=None, markup=False, force_jupyter=False).print(table)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()).strip("\n") + "\n"
@@ -140,6 +151,6 @@ def _down_the_page(names: Sequence[str], rows: Sequence[Mapping[str, str]], widt
     for row in rows:
         lines += [""] if lines else []
         for name in names:
-            folded = _folded(row[name], max(1, width - margin)).split("\n")
+            folded = fold(row[name], max(1, width - margin)).split("\n")
             lines += [f"{name if i == 0 else '':{margin}}{words}" for i, words in enumerate(folded)]
     return "\n".join(line.rstrip() for line in lines) + "\n"

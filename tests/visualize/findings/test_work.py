@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
-import pandas as pd
 import pytest
 
 from ampbench.visualize.figures import phases
 from ampbench.visualize.findings import work
 from ampbench.visualize.read.frame import read
+from ampbench.visualize.show import work_table
 
 PHASES: dict[str, Any] = {"data_ms": 1.0, "forward_ms": 10.0, "backward_ms": 20.0, "update_ms": 2.0}
 FACTS: dict[str, Any] = {
@@ -25,34 +25,35 @@ FACTS: dict[str, Any] = {
 }
 
 
-def test_a_recipe_s_work_is_told_in_a_sentence(matrix: Callable[..., Path]) -> None:
-    (sentence,) = work.findings(read(matrix(recipes=("bf16_amp",), seeds=(0,), over=FACTS)))
-    assert sentence == (
-        "VGG19 at batch 128: bf16_amp is launch-bound (the device is idle for 40% of a step); bf16_amp reaches 12% of "
-        "the measured peak of 700 TFLOP/s, takes 12.5 mJ per image, lost 3 blocks because the board slowed down."
-    )
+def test_a_recipe_s_work_is_a_row_of_a_table(matrix: Callable[..., Path]) -> None:
+    rows = work.rows_of(read(matrix(recipes=("fp32", "bf16_amp"), seeds=(0, 1), over=FACTS)))
+    assert list(rows["recipe"]) == ["fp32", "bf16_amp"]
+    assert list(rows["bound"]) == ["launch", "launch"]
+    assert list(rows["num_invalid_blocks"]) == [6, 6], "of both seeds together"
+    [(title, heads, lines)] = work_table.tables(rows)
+    assert title == "Work of a step: VGG19, batch 128"
+    assert heads == ["precision", "bound by", "of peak %", "lost blocks"]
+    assert [lines[1][head] for head in heads] == ["bf16_amp", "launch", "12.0", "6"]
 
 
-def test_recipes_with_the_same_bound_share_a_clause_each_with_its_own_figure() -> None:
-    def cells(label: str, because: str) -> pd.DataFrame:
-        return pd.DataFrame({"bound": [label], "bound_because": [because]})
+def test_a_step_by_kind_of_work_is_shown_in_shares_of_it(matrix: Callable[..., Path]) -> None:
+    parts = dict.fromkeys(work.PARTS, 0.0) | {"work_matmul_conv_ms": 6.0, "work_optimizer_ms": 1.0, "work_idle_ms": 3.0}
+    results = read(matrix(recipes=("fp32",), seeds=(0,), over=parts | {"step_ms": 10.0, "matmul_conv_share": 0.9}))
+    [(_, heads, [line])] = work_table.tables(work.rows_of(results))
+    assert [line[head] for head in ("step ms", "matmul %", "update %", "idle %")] == ["10", "60", "10", "30"]
+    assert "products %" not in heads, "it is said by kind"
 
-    products = "{}% of the time in operators is matrix products"
-    by_recipe = {
-        "fp32": cells("compute", products.format(53)),
-        "fp16": cells("compute", products.format(88)),
-        "bf16": cells("memory", products.format(45)),
-        "tf32": pd.DataFrame({"bound": [None], "bound_because": [None]}),
-    }
-    assert work.bounds(by_recipe) == [
-        "fp32, fp16 are compute-bound (53%, 88% of the time in operators is matrix products)",
-        "bf16 is memory-bound (45% of the time in operators is matrix products)",
-    ]
+
+def test_every_column_of_work_is_explained(matrix: Callable[..., Path]) -> None:
+    shares = {"matmul_conv_share": 0.5, "kernel_ms": 1.0, "step_ms": 2.0, "mfu_vendor": 0.1}
+    tables = work_table.tables(work.rows_of(read(matrix(seeds=(0,), over=FACTS | shares))))
+    for head in ("bound by", "products %", "kernels %", "of peak %", "of vendor %", "lost blocks"):
+        assert f"{head}:" in work_table.legend(tables).replace("Bound by", "bound by")
 
 
 def test_nothing_is_said_of_what_was_not_measured(matrix: Callable[..., Path]) -> None:
     results = read(matrix())
-    assert work.findings(results) == []
+    assert work_table.tables(work.rows_of(results)) == []
     _, ax = plt.subplots()
     assert "No phases" in phases.draw(results, ax).texts[0].get_text()
 

@@ -141,7 +141,7 @@ def test_without_fp32_the_first_recipe_is_the_reference(matrix):
     path = matrix(recipes=("bf16", "tf32"))
     results = read(path)
     assert only(path, "bf16").reference == "tf32"
-    assert "over tf32 in pairs" in legend(results, judge(results.cells))
+    assert "how many times as fast as tf32" in legend(results, judge(results.cells))
 
 
 def test_more_comparisons_widen_every_interval(matrix):

@@ -102,7 +102,7 @@ def test_summary_and_page_say_both(folder, monkeypatch):
     page = report.write_report(path).read_text()
     summary = (path / "summary.txt").read_text()
     for text in (summary, page):
-        assert "What was learned: VGG19, 20,040,522 parameters" in text
+        assert "What was learned: VGG19, batch 128, 20,040,522 parameters" in text
         assert "How long it took" in text
         assert "swings: 45.2 38.9" in " ".join(text.split())
     assert "0.3456" in summary
