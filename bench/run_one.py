@@ -63,9 +63,9 @@ def main(**typed: Any) -> int:
     """Run one cell and show its numbers.
 
     Every field of a cell, of [measure] and of [budget] has a flag. The record is the same as that of a matrix with the
-    same values. It is added to the records of all earlier cells in results/run_one/, with one table and one report;
-    the rules of a matrix about machines and versions apply. Exit codes: 0 done (a failed cell is a result), 2 the
-    request was wrong, 130 interrupted.
+    same values. It is added to the records of all earlier cells in results/run_one/, with one table, of which
+    `python -m ampbench report` draws a report; the rules of a matrix about machines and versions apply. Exit codes:
+    0 done (a failed cell is a result), 2 the request was wrong, 130 interrupted.
 
     A training that was killed continues from its last checkpoint with the same command, without a flag. A finished
     cell is run again and its record replaced, unless --resume keeps it. More epochs make another cell, which starts
@@ -95,8 +95,9 @@ def main(**typed: Any) -> int:
     from ampbench.bench.launch.local import Local
     from ampbench.bench.launch.progress import PLAIN
     from ampbench.bench.launch.sweep import Options, sweep
-    from ampbench.bench.store.final import lines_of_run
     from ampbench.bench.store.folder import Folder
+    from ampbench.bench.store.join import joined_rows
+    from ampbench.bench.store.own_result import how_to_compare, lines_of_result
 
     console = Console()
     if precision == "bf16_amp_scaled":
@@ -114,10 +115,15 @@ def main(**typed: Any) -> int:
     )
     code = sweep(plan, plan.cells, options, console)
     if code == 0:
+        folder = Folder.of(plan, own["results"])
         for cell in plan.cells:
-            lines = lines_of_run(Folder.of(plan, own["results"]).run_path(cell))
-            if lines:
-                console.print("\n".join(["", f"{cell} on its test set:", *lines]), **PLAIN)
+            lines = lines_of_result(folder.run_path(cell))
+            console.print(
+                "\n".join(
+                    ["", f"{cell}:", *lines, how_to_compare(folder.path, cell.model, joined_rows(folder, ["model"]))]
+                ),
+                **PLAIN,
+            )
     return code
 
 

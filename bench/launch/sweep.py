@@ -48,7 +48,7 @@ class Options:
     """Who else hears of the finished runs, by the keys of `SINKS`."""
     log_every_s: float = 30.0
     accumulate: bool = False
-    """Whether the finished runs of the folder join the plan, whatever made them."""
+    """Whether the finished runs of the folder join the plan, whatever made them; no report is made of the mixture."""
 
 
 def sweep(plan: Plan, cells: Sequence[Cell], options: Options, console: Console) -> int:
@@ -87,7 +87,8 @@ def _sweep(plan: Plan, cells: Sequence[Cell], folder: Folder, options: Options, 
         kept = len(folder.done(plan.cells))
         console.print(f"Interrupted: {kept} of {len(plan.cells)} cells are kept. To go on: {_command()}", **PLAIN)
         return 130
-    print_report(folder, console, mixed=options.mixed)
+    if not options.accumulate:
+        print_report(folder, console, mixed=options.mixed)
     for line in chain(reminders(folder, cells, todo), publish_finished(options.sinks, folder, cells, todo)):
         console.print(line, **PLAIN)
     return 0

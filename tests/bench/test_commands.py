@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -63,17 +64,23 @@ def test_one_cell_runs_from_flags_and_says_its_numbers(tmp_path: Path) -> None:
     assert (row["precision"], row["status"], row["batch_size"]) == ("bf16_amp", "ok", 256)
     assert row["study_name"] == "Synthetic-LeNet-e1-b256-bf16-amp"
     assert "images/s" in result.stdout
-    wanted = [
-        "LeNet bf16_amp b256 s0 on its test set:", "Total samples: 512", f"Mean loss: {row['test_loss']:.4f}",
+    lines = result.stdout.splitlines()
+    own = lines[lines.index("LeNet bf16_amp b256 s0:") + 1 :]
+    assert own[:3] == [
+        "Total samples: 512",
+        f"Mean loss: {row['test_loss']:.4f}",
         f"Accuracy: {row['test_accuracy']:.4f}",
-    ]  # fmt: skip
-    assert result.stdout.splitlines()[-7:-3] == wanted
+    ]
+    for name in ("Macro F1: ", "Training loss: ", "Speed: ", "Memory: ", "Time: "):
+        assert any(line.startswith(name) for line in own), name
+    assert own[-1].startswith("To compare it: run it again in another --precision")
+    assert "there is nothing to compare it with" not in result.stdout
     again = subprocess.run([*command, "--resume"], cwd=ROOT, capture_output=True, text=True)
     assert "1/1" not in again.stdout, "a finished record is kept"
 
 
 @pytest.mark.whole
-def test_runs_by_flags_share_one_table_and_one_report(tmp_path: Path) -> None:
+def test_runs_by_flags_share_one_table_and_say_how_to_compare_them(tmp_path: Path) -> None:
     def run(*flags: str) -> str:
         shared = "--model LeNet --data synthetic --epochs 1 --num-threads 1 --batch-size 256"
         command = [sys.executable, "bench/run_one.py", *shared.split(), *flags, "--results", str(tmp_path)]
@@ -84,7 +91,7 @@ def test_runs_by_flags_share_one_table_and_one_report(tmp_path: Path) -> None:
     run()
     second = run("--dtype", "bf16", "--amp", "--keep-final")
     assert "earlier plans" not in second
-    run("--weight-decay", "1e-4")
+    third = run("--weight-decay", "1e-4").splitlines()[-1]
     rows = pq.read_table(tmp_path / "run_one" / "cells.parquet").to_pylist()
     assert [(row["precision"], row["weight_decay"]) for row in rows] == [
         ("fp32", 5e-4),
@@ -93,8 +100,13 @@ def test_runs_by_flags_share_one_table_and_one_report(tmp_path: Path) -> None:
     ]
     assert len({row["command"] for row in rows}) == 3
     assert len(list((tmp_path / "run_one" / "runs").glob("*/model_final.pt"))) == 1
-    page = (tmp_path / "run_one" / "report.html").read_text()
-    assert "weight_decay" in page
+    folder = tmp_path / "run_one"
+    assert third == (
+        f"To compare it with the other 2 runs of LeNet: python -m ampbench report {folder} --only model=LeNet"
+    )
+    asked = subprocess.run([sys.executable, *shlex.split(third)[-7:][1:], "--words-only"], cwd=ROOT, check=False)
+    assert asked.returncode == 0
+    assert "weight_decay" in (folder / "selected" / "summary.txt").read_text()
     run("--resume")
     assert len(pq.read_table(tmp_path / "run_one" / "cells.parquet")) == 3
 

