@@ -19,20 +19,18 @@ import typer
 from ampbench.schema.files import REPORT, summary_file
 from ampbench.schema.margins import MARGIN_POINTS
 from ampbench.terminal import WIDTH, saying_unwritten, show_everything, unwritten
-from ampbench.visualize.findings import failures, learned, numerics, work
 from ampbench.visualize.judge import verdict
 from ampbench.visualize.judge.answer import Answer, answers, settle_names
 from ampbench.visualize.judge.looks import read_looks, write_looks
-from ampbench.visualize.judge.standing import Standing, standings
+from ampbench.visualize.judge.standing import standings
 from ampbench.visualize.judge.start import with_starts
 from ampbench.visualize.judge.wishes import WANTS, Wishes, wishes_of
 from ampbench.visualize.read import frame
 from ampbench.visualize.read.files import ResultsError
 from ampbench.visualize.read.frame import Results
-from ampbench.visualize.read.notes import notes, provenance, reasons
-from ampbench.visualize.show import learning, settle_file, table, work_table
-from ampbench.visualize.show.page import HEADS, facts_of, page_row
-from ampbench.visualize.show.pictures import Picture, draw
+from ampbench.visualize.show import settle_file, table
+from ampbench.visualize.show.page import render
+from ampbench.visualize.show.pictures import draw
 from ampbench.visualize.show.summary_text import summary_text
 
 
@@ -89,53 +87,6 @@ def write_report(
     tell("Writing the page …")
     _write(page, render(results, rows, legend, advice, pictures).encode())
     return page
-
-
-def render(
-    results: Results,
-    rows: list[Standing],
-    legend: str,
-    advice: list[Answer],
-    pictures: list[Picture],
-) -> str:
-    """Return the page."""
-    import jinja2
-
-    from ampbench.visualize.figures import theme
-
-    styles, recipes = theme.styles_of(results), results.recipes
-    trained, worked = learning.rows_of(results), work_table.tables(work.rows_of(results))
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "show"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    return environment.get_template("report.html.jinja").render(
-        name=results.folder.resolve().name,
-        question=results.question,
-        advice=advice,
-        provenance=provenance(results.cells),
-        several=len(results.subjects) > 1,
-        heads=list(HEADS),
-        rows=[page_row(row, styles[row.recipe].colour, recipes.index(row.recipe)) for row in rows],
-        legend=legend,
-        notes=notes(results),
-        reasons=reasons(results.cells),
-        trained=learning.tables(trained),
-        trained_legend=learning.legend(trained),
-        learning=learned.findings(results),
-        failures=failures.explanations(results),
-        numerics=numerics.findings(results),
-        work=worked,
-        work_legend=work_table.legend(worked),
-        pictures=pictures,
-        facts=facts_of(results),
-        command=results.plan.command,
-        source=results.plan.source,
-        toml=results.plan.toml,
-    )
 
 
 def _write_settle(to: Path, results: Results, advice: list[Answer]) -> None:

@@ -145,8 +145,11 @@ def _rotate(group: Sequence[Cell]) -> Iterator[Cell]:
 
 
 def _text(value: Any) -> str:
+    """Return a value as `--only` writes it; what is unset or empty is `none`."""
     if isinstance(value, bool):
         return str(value).lower()
+    if value is None or value == []:
+        return "none"
     return "+".join(map(str, value)) if isinstance(value, list) else str(value)
 
 

@@ -16,20 +16,20 @@ def explanations(results: Results) -> list[str]:
     if not set(results.cells) >= NEEDED:
         return []
     cells = results.cells
-    guessed = pd.Series([_guessed(cell) for _, cell in cells.iterrows()], cells.index, dtype=bool)
+    learned = cells["learned"] if "learned" in cells else pd.Series(None, cells.index, dtype=object)
+    read = zip(learned, *(cells[name] for name in ("test_accuracy", "num_classes", "num_test_images")), strict=True)
+    guessed = pd.Series([_guessed(*values) for values in read], cells.index, dtype=bool)
     failed = (cells["status"] == "diverged") | ((cells["status"] == "ok") & guessed)
     cells = cells.assign(failed=failed, trained=(cells["status"] == "ok") & ~failed)
     return [*_epsilon(cells), *_small_batches(cells)]
 
 
-def _guessed(cell: pd.Series) -> bool:
+def _guessed(learned: object, accuracy: float, num_classes: float, num_images: float) -> bool:
     """Whether a training learned nothing, from its record; the rule is applied here to older records."""
-    if pd.notna(learned := cell.get("learned")):
+    if pd.notna(learned):
         return not learned
-    known = [cell[name] for name in ("test_accuracy", "num_classes", "num_test_images")]
-    if any(map(pd.isna, known)):
+    if any(map(pd.isna, (accuracy, num_classes, num_images))):
         return False
-    accuracy, num_classes, num_images = known
     return not is_above_guessing(float(accuracy), int(num_classes), int(num_images))
 
 

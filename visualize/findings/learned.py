@@ -20,7 +20,13 @@ def findings(results: Results) -> list[str]:
     ok = results.ok[results.ok["epochs"] > 0]
     notes = ok["learning_note"] if "learning_note" in ok else pd.Series(None, index=ok.index, dtype=object)
     unsaid = ok["learned"].isna() if "learned" in ok else pd.Series(True, index=ok.index)
-    notes = notes.astype(object).where(~unsaid, [_note(cell, results) for _, cell in ok.iterrows()])
+    notes = notes.astype(object)
+    if unsaid.any():
+        older = ok[unsaid]
+        curves = dict(
+            iter(results.epochs[results.epochs["cell_id"].isin(older["cell_id"])].groupby("cell_id", observed=True))
+        )
+        notes[unsaid] = [_note(cell, curves.get(cell["cell_id"])) for _, cell in older.iterrows()]
     noted = ok.assign(note=notes).dropna(subset=["note"])
     sentences = []
     for (subject, batch_size), own in noted.groupby(["subject", "batch_size"], sort=False):
@@ -37,11 +43,11 @@ def findings(results: Results) -> list[str]:
     )
 
 
-def _note(cell: pd.Series, results: Results) -> str | None:
+def _note(cell: pd.Series, epochs: pd.DataFrame | None) -> str | None:
     num_classes, num_images = cell.get("num_classes"), cell.get("num_test_images")
-    own = results.epochs[results.epochs["cell_id"] == cell["cell_id"]].sort_values("epoch")
-    if pd.isna(num_classes) or pd.isna(num_images) or own.empty:
+    if pd.isna(num_classes) or pd.isna(num_images) or epochs is None:
         return None
+    own = epochs.sort_values("epoch")
     recall = cell.get("macro_recall")
     accuracies = [float(value) for value in own["test_accuracy"].dropna()]
     if accuracies and pd.notna(cell["test_accuracy"]):

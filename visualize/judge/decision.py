@@ -58,7 +58,7 @@ def decide(cells: pd.DataFrame, rows: list[Standing], wishes: Wishes) -> Decisio
         return Decision(action="none", reference="", base=None, chosen=None, contenders=())
     ended = tuple(row for row in rows if row.recipe in REFERENCES and not row.measured.n)
     own = [row for row in ran if row.recipe == reference]
-    allowed = [row for row in own if _keeps_up(row, own, wishes)]
+    allowed = [row for row in own if _keeps_up(row, own, wishes)] or own  # none keeps up with an infinite speed
     by = dataclasses.replace(wishes, want="speed") if wishes.want == "memory" else wishes
     base = min(allowed, key=lambda row: (-_worth(cells, row, by), row.batch_size))
     others = [row for row in ran if row.recipe != reference]

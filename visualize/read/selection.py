@@ -30,7 +30,7 @@ def selected(table: pa.Table, only: Sequence[str], known: Sequence[str]) -> pa.T
             near = difflib.get_close_matches(name, known, n=1)
             move = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(known)}."
             raise ResultsError(f"--only {condition}: unknown column {name!r}. {move}")
-        present = [_text(value) for value in table[name].to_pylist()]
+        present = [text_of(value) for value in table[name].to_pylist()]
         wanted = {values} if values in present else set(values.split(","))
         if not wanted & set(present):
             there = ", ".join(dict.fromkeys(present)) or "nothing"
@@ -39,7 +39,10 @@ def selected(table: pa.Table, only: Sequence[str], known: Sequence[str]) -> pa.T
     return table
 
 
-def _text(value: Any) -> str:
+def text_of(value: Any) -> str:
+    """Return a value as `--only` writes it; what is unset or empty is `none`."""
     if isinstance(value, bool):
         return str(value).lower()
+    if value is None or value == []:
+        return "none"
     return "+".join(map(str, value)) if isinstance(value, list) else str(value)

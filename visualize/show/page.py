@@ -1,12 +1,51 @@
-"""The rows of the page's main table, and its list of facts."""
+"""The page of one experiment: one file that needs no network, with the answers first.
+
+Its parts lie in `html/`: the frame and a template for each section, the style, and two scripts. A section is added by
+a line in `SECTIONS`, a template of its name, and what that template reads in `render`.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
+import jinja2
+from markupsafe import Markup
+
+from ampbench.visualize.figures import theme
+from ampbench.visualize.findings import failures, learned, numerics, work
+from ampbench.visualize.judge.answer import Answer
+from ampbench.visualize.judge.ladder import NAMES
 from ampbench.visualize.judge.standing import Standing
 from ampbench.visualize.read.frame import Results
-from ampbench.visualize.show.table import shown
+from ampbench.visualize.read.notes import notes, provenance, reasons
+from ampbench.visualize.show import again, learning, table, work_table
+from ampbench.visualize.show.curve_data import curve_data
+from ampbench.visualize.show.overview import overview
+from ampbench.visualize.show.page_table import PageTable, inlined
+from ampbench.visualize.show.pictures import Picture
+
+PARTS = Path(__file__).parent / "html"
+
+SECTIONS = {
+    "cells": "Every recipe, side by side",
+    "curves": "Training curves",
+    "trained": "What was learned, and how long it took",
+    "learning": "Trainings that learned nothing, swing, or lost accuracy",
+    "missing": "Not measured, and why",
+    "failures": "Known failures",
+    "numerics": "Numerics: gradients and weight updates",
+    "work": "What limits a step, and how much of the board it uses",
+    "figures": "Figures",
+    "method": "Method",
+    "again": "How to reproduce",
+}
+"""Name of a section, of its template and of what it shows -> its heading; an empty one is left out."""
+
+MOST_OPEN = 3
+"""Answers whose table is open; of more subjects the tables are folded, so that the answers fit a screen."""
 
 # fmt: off
 FACTS = (
@@ -16,58 +55,123 @@ FACTS = (
 # fmt: on
 """Columns that say on which machine, and with which versions, the numbers were measured."""
 
-HEADS = {
-    "subject": "subject",
-    "batch": "batch_size",
-    "precision": "recipe",
-    "n": "n",
-    "images/s": "images_per_s",
-    "speed-up": "speedup",
-    "speed": "speed",
-    "MiB": "steady_peak_mib",
-    "test %": "test_accuracy",
-    "accuracy": "accuracy",
-}
-"""Head of a column -> the column it is sorted by."""
 
+def render(results: Results, rows: list[Standing], legend: str, advice: list[Answer], pictures: list[Picture]) -> str:
+    """Return the page.
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PageRow:
-    """A row of the page's table."""
-
-    words: dict[str, str]
-    """Head of a column -> the text that is shown."""
-    numbers: dict[str, object]
-    """Head of a column -> the value it is sorted by; empty where nothing was measured."""
-    colour: str
-    """Of the recipe."""
-    status: str
-    because: str
-    """Empty where nothing went wrong."""
-
-
-def page_row(row: Standing, colour: str, place: int) -> PageRow:
-    """Return a row of the page's table; `place` is the recipe's place in the order of recipes."""
-    values = row.values
-    numbers = {head: "" if values[column] is None else values[column] for head, column in HEADS.items()}
-    return PageRow(
-        words={"subject": row.subject} | shown(row),
-        numbers=numbers | {"precision": place},
-        colour=colour,
-        status=row.measured.status,
-        because=row.measured.because or "",
+    Args:
+        results: of one experiment.
+        rows: where each recipe stands.
+        legend: what the columns of the table mean.
+        advice: the answer for each subject.
+        pictures: the figures.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(PARTS),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
     )
+    environment.globals |= {"part": lambda name: Markup((PARTS / name).read_text(encoding="utf-8"))}
+    styles = theme.styles_of(results)
+    curves = curve_data(results, styles)
+    trained = learning.rows_of(results)
+    learned_tables, work_tables = learning.tables(trained), work_table.tables(work.rows_of(results))
+    legends = {"trained": learning.legend(trained), "work": work_table.legend(work_tables) if work_tables else ""}
+    lists = {
+        "learning": learned.findings(results),
+        "missing": reasons(results.cells),
+        "failures": failures.explanations(results),
+        "numerics": numerics.findings(results),
+    }
+    shown = {
+        "cells": _cells(results, rows, legend, {name: style.colour for name, style in styles.items()}),
+        "curves": curves and inlined(curves),
+        "trained": _tables("trained", learned_tables),
+        "work": _tables("work", work_tables),
+        **lists,
+        "figures": [picture for picture in pictures if not _is_key(picture)],
+        "method": facts_of(results),
+        "again": results.plan,
+    }
+    return environment.get_template("report.html.jinja").render(
+        name=results.folder.resolve().name,
+        question=results.question,
+        provenance=provenance(results.cells),
+        notes=notes(results),
+        answers=[(answer, *_beside(answer, rows)) for answer in advice],
+        most_open=MOST_OPEN,
+        key_pictures=[picture for picture in pictures if _is_key(picture)],
+        sections={name: title for name, title in SECTIONS.items() if shown[name]},
+        lists=list(lists),
+        shown=shown,
+        legends=legends,
+        rungs=NAMES,
+    )
+
+
+def _is_key(picture: Picture) -> bool:
+    return bool(getattr(picture, "key", False))
+
+
+def _cells(results: Results, rows: list[Standing], legend: str, colours: Mapping[str, str]) -> PageTable:
+    """Return the table of every row of the results."""
+    lines = [{"subject": row.subject} | table.shown(row) for row in rows]
+    several = len(results.subjects) > 1
+    commands = again.commands(results, rows)
+    return PageTable(
+        name="results",
+        title="",
+        heads=[
+            head
+            for head in lines[0]
+            if head == "precision"
+            or ((several or head != "subject") and any(line[head] != table.MISSING for line in lines))
+        ],
+        words=("subject", *table.LEFT),
+        lines=lines,
+        legend=legend,
+        colours=colours,
+        commands=commands if any(commands) else (),
+    )
+
+
+def _tables(name: str, found: Sequence[learning.WordTable]) -> list[PageTable]:
+    return [
+        PageTable(name=f"{name}-{i}", title=title, heads=heads, words=table.LEFT, lines=lines)
+        for i, (title, heads, lines) in enumerate(found)
+    ]
+
+
+def _beside(answer: Answer, rows: list[Standing]) -> tuple[int | None, list[dict[str, str]]]:
+    """Return the batch size of an answer, and the table of the recipes that ran with it."""
+    own = [row for row in rows if row.subject == answer.subject]
+    at = answer.batch_size if answer.batch_size is not None else next((row.batch_size for row in own), None)
+    return at, overview([row for row in own if row.batch_size == at])
 
 
 def facts_of(results: Results) -> dict[str, str]:
     """Return label -> values of the columns of `FACTS`, without unknown ones."""
-    facts = {}
-    for name in (name for name in FACTS if name in results.ok):
-        values = results.ok[name].dropna().unique()
+    facts, ok = {}, results.ok
+    for name in (name for name in FACTS if name in ok):
+        values = ok[name].dropna().unique()
         if len(values):
-            words = [
-                f"{v:g}" if isinstance(v, float) else "yes" if v is True else "no" if v is False else str(v)
-                for v in values
-            ]
-            facts[results.label(name)] = " / ".join(words)
+            facts[results.label(name)] = " / ".join(_in_words(value) for value in values)
     return facts
+
+
+def _in_words(value: Any) -> str:
+    """Return a value of a record as a reader writes it: `no` for False, `none` for an empty table in JSON."""
+    value = value.item() if hasattr(value, "item") else value
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, str) and value.startswith("{"):
+        try:
+            said = json.loads(value)
+        except ValueError:
+            return value
+        return ", ".join(f"{key}={one}" for key, one in said.items()) or "none"
+    return str(value)

@@ -80,11 +80,6 @@ def test_the_command_writes_page_figures_and_summary(folder, run, monkeypatch):
     assert all(i["src"].startswith("data:image/png;base64,") and i["alt"] for i in images)
     assert "fp32" in images[0]["alt"]
     assert not any(tag in ("link", "iframe") or "http" in str(a) for tag, a in page.tags)
-    heads = [a for a in page.all("th") if a.get("scope") == "col"]
-    assert len(heads) == len(page.all("button"))
-    assert all(a["aria-sort"] == "none" for a in heads)
-    (label,), (field,) = page.all("label"), page.all("input")
-    assert label["for"] == field["id"]
     said = " ".join(page.words)
     assert "loss was nan at step 7" in said
     assert "python bench/run_matrix.py experiments/x.toml" in said
@@ -108,15 +103,6 @@ def test_the_words_are_there_before_the_first_figure_is_drawn(folder, run, monke
     assert done.exit_code == 0
     assert done.stderr.splitlines()[0] == f"Summary: {path / 'summary.txt'}"
     assert (path / "report.html").exists()
-
-
-def test_text_from_the_experiment_cannot_become_markup(folder, run, undrawn):
-    folder.plan = {"question": "<script>alert(1)</script>", "toml": "</pre><b>", "command": "a & b"}
-    folder.add(cell("fp32"), "crashed", because='<img src="http://x">')
-    html = (run(path := folder.write()), (path / "report.html").read_text())[1]
-    assert "<script>alert" not in html
-    assert '<img src="http' not in html
-    assert "&lt;script&gt;alert(1)" in html
 
 
 def test_two_models_get_figures_of_their_own(folder, run):
