@@ -23,7 +23,6 @@ from ampbench.visualize.judge import verdict
 from ampbench.visualize.judge.answer import Answer, answers, settle_names
 from ampbench.visualize.judge.looks import read_looks, write_looks
 from ampbench.visualize.judge.standing import standings
-from ampbench.visualize.judge.start import with_starts
 from ampbench.visualize.judge.wishes import WANTS, Wishes, wishes_of
 from ampbench.visualize.read import frame
 from ampbench.visualize.read.files import ResultsError
@@ -62,7 +61,7 @@ def write_report(
     """
     results = frame.read(folder, mixed=mixed, only=only)
     wishes = wishes or Wishes()
-    verdicts = with_starts(results, verdict.verdicts_of(results, margin=wishes.margin_points))
+    verdicts = verdict.verdicts_of(results, margin=wishes.margin_points)
     rows = standings(results, verdicts)
     to = save_dir or (folder / "selected" if only else folder)
     advice = answers(results, rows, wishes, to=to)

@@ -9,8 +9,7 @@ import pytest
 
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.train import precision
-from ampbench.visualize.judge.start import with_starts
-from ampbench.visualize.judge.verdict import judge
+from ampbench.visualize.judge.verdict import verdicts_of
 from ampbench.visualize.read.frame import Results, read
 from ampbench.visualize.stats.start import Start
 from tests.support.tiny import Faint
@@ -53,7 +52,7 @@ def begin(tmp_path: Path) -> Begin:
         seeds, names = list(range(num_seeds)), str(recipes).replace("'", '"')
         text = EXPERIMENT.format(steps=steps, model=model, fixed=fixed, seeds=seeds, recipes=names, more=more)
         results = read(trained(text, tmp_path), mixed=True)
-        return {v.recipe: v.start for v in with_starts(results, judge(results.cells))}, results
+        return {v.recipe: v.start for v in verdicts_of(results)}, results
 
     return run
 

@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from ampbench.schema.start import tail_of
 from ampbench.visualize.figures import bars, curves, theme
 from ampbench.visualize.figures.figure import Figure
-from ampbench.visualize.judge.start import first_steps, with_starts
-from ampbench.visualize.judge.verdict import Verdict, judge
+from ampbench.visualize.judge.start import first_steps
+from ampbench.visualize.judge.verdict import Verdict, verdicts_of
 from ampbench.visualize.read.frame import Results
 
 
@@ -30,7 +30,7 @@ def draw(results: Results, ax: Axes) -> Axes:
     if points.empty:
         return bars.say(ax, "No loss of first steps was recorded, so there is nothing to draw.")
     curves.draw_curves(ax, points, theme.styles_of(results))
-    judged = _judged(results)
+    judged = verdicts_of(results)
     margins = [(v.reference, v.start.margin) for v in judged if v.start and v.start.margin > 0]
     if margins:
         reference, margin = margins[0]
@@ -55,11 +55,7 @@ def smoothed(steps: pd.DataFrame) -> pd.DataFrame:
 
 def describe(results: Results) -> str:
     """Say in words what the figure shows."""
-    return "Training loss over the first steps. " + " ".join(f"{said}." for said in _verdicts(_judged(results)))
-
-
-def _judged(results: Results) -> list[Verdict]:
-    return with_starts(results, judge(results.cells))
+    return "Training loss over the first steps. " + " ".join(f"{said}." for said in _verdicts(verdicts_of(results)))
 
 
 def _verdicts(judged: list[Verdict]) -> list[str]:

@@ -6,17 +6,16 @@ timings, which train from the same weights on the same images. `[measure] start_
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from ampbench.schema.start import START_STEPS, tail_of
-from ampbench.visualize.judge.verdict import Verdict
 from ampbench.visualize.read.frame import Results
-from ampbench.visualize.stats.start import Pair, judge_starts
+from ampbench.visualize.stats.start import Pair, Start, judge_starts
 
 SEED = ["group_id", "environment_id"]
 """Columns in which the two cells of a pair are equal: rounds of one seed train the same again."""
@@ -24,8 +23,17 @@ CHANCE_SDS = 3.0
 """Standard deviations by which the reference's share of correct images must lie above that of guessing."""
 
 
-def with_starts(results: Results, verdicts: Sequence[Verdict]) -> list[Verdict]:
-    """Return the verdicts, each with its start where the two recipes have paired ones; all of them are one family."""
+class Compared(NamedTuple):
+    """Two recipes of one subject at one batch size."""
+
+    subject: str
+    batch_size: int
+    reference: str
+    recipe: str
+
+
+def starts_of(results: Results, compared: Sequence[Compared]) -> list[Start | None]:
+    """Return the start of each comparison, None where its recipes have no paired ones; all of them are one family."""
     cells, first = first_of_seed(results), first_steps(results)
     own = {str(cell_id): steps for cell_id, steps in first.groupby("cell_id", observed=True)}
     chances = dict(zip(cells["cell_id"], 1 / cells["num_classes"], strict=True)) if "num_classes" in cells else {}
@@ -35,15 +43,12 @@ def with_starts(results: Results, verdicts: Sequence[Verdict]) -> list[Verdict]:
         if cell_id in own:
             of_recipe.setdefault((subject, batch_size, recipe), {})[*seed,] = cell_id
     comparisons = []
-    for verdict in verdicts:
-        a, b = (
-            of_recipe.get((verdict.subject, verdict.batch_size, recipe), {})
-            for recipe in (verdict.reference, verdict.recipe)
-        )
+    for one in compared:
+        a, b = (of_recipe.get((one.subject, one.batch_size, recipe), {}) for recipe in (one.reference, one.recipe))
         comparisons.append([_pair(own[a[seed]], own[b[seed]], chances.get(a[seed])) for seed in a if seed in b])
     paired = [i for i, pairs in enumerate(comparisons) if pairs]
     found = dict(zip(paired, judge_starts([comparisons[i] for i in paired]), strict=True))
-    return [dataclasses.replace(verdict, start=found.get(i)) for i, verdict in enumerate(verdicts)]
+    return [found.get(i) for i in range(len(compared))]
 
 
 def _pair(reference: pd.DataFrame, recipe: pd.DataFrame, chance: float | None) -> Pair:
@@ -76,7 +81,9 @@ def _has_learned(steps: pd.DataFrame, chance: float | None) -> bool:
     """Whether the last tenth was classified better than by guessing; True where that is not known."""
     if chance is None or "train_accuracy" not in steps or "num_images" not in steps:
         return True
-    end = steps.tail(tail_of(len(steps)))
-    right = np.average(end["train_accuracy"], weights=end["num_images"])
-    sd = math.sqrt(chance * (1 - chance) / end["num_images"].sum())
-    return not right <= chance + CHANCE_SDS * sd  # a NaN is not known
+    end = steps.tail(tail_of(len(steps)))[["train_accuracy", "num_images"]].dropna()
+    num_images = end["num_images"].sum()
+    if not num_images > 0:
+        return True
+    right = float((end["train_accuracy"] * end["num_images"]).sum() / num_images)
+    return not right <= chance + CHANCE_SDS * math.sqrt(chance * (1 - chance) / num_images)  # a NaN is not known

@@ -19,6 +19,7 @@ from ampbench.schema.margins import MARGIN_POINTS
 from ampbench.visualize.judge.draft import Draft, families_of
 from ampbench.visualize.judge.looks import Looks, read_looks
 from ampbench.visualize.judge.outliers import Outlier
+from ampbench.visualize.judge.start import Compared, starts_of
 from ampbench.visualize.judge.unpaired import Unpaired
 from ampbench.visualize.read.frame import Results
 from ampbench.visualize.read.words import count
@@ -110,7 +111,10 @@ def verdicts_of(results: Results, *, margin: float = MARGIN_POINTS) -> list[Verd
     """
     memory = results.judged
     if margin not in memory:
-        memory[margin] = judge(results.whole, looks=read_looks(results.folder), margin=margin)
+        found = judge(results.whole, looks=read_looks(results.folder), margin=margin)
+        whole = results if results.cells is results.whole else dataclasses.replace(results, cells=results.whole)
+        starts = starts_of(whole, [Compared(v.subject, v.batch_size, v.reference, v.recipe) for v in found])
+        memory[margin] = [dataclasses.replace(v, start=start) for v, start in zip(found, starts, strict=True)]
     here = set(zip(results.cells["subject"], results.cells["batch_size"], results.cells["recipe"], strict=True))
     return [v for v in memory[margin] if (v.subject, v.batch_size, v.recipe) in here]
 

@@ -12,7 +12,6 @@ from ampbench.visualize.findings import work
 from ampbench.visualize.judge import verdict
 from ampbench.visualize.judge.answer import answers
 from ampbench.visualize.judge.standing import Standing, standings
-from ampbench.visualize.judge.start import with_starts
 from ampbench.visualize.read.files import NEEDED, ResultsError
 from ampbench.visualize.read.frame import Results
 from ampbench.visualize.show import learning
@@ -36,7 +35,7 @@ UNITS = {
 
 
 def _standings(results: Results) -> list[Standing]:
-    return standings(results, with_starts(results, verdict.judge(results.cells)))
+    return standings(results, verdict.verdicts_of(results))
 
 
 def summary(results: Results) -> Exported:
@@ -66,7 +65,7 @@ def answers_of(results: Results) -> Exported:
 def comparisons(results: Results) -> Exported:
     """Return one row per recipe that is compared with the reference: every ratio with its interval and its verdict."""
     rows = []
-    for v in with_starts(results, verdict.judge(results.cells)):
+    for v in verdict.verdicts_of(results):
         row: dict[str, object] = {"subject": v.subject, "batch_size": v.batch_size, "recipe": v.recipe}
         row["reference"] = v.reference
         for name, ratio in (("speed", v.speed), ("memory", v.memory), ("energy", v.energy)):

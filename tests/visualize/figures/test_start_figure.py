@@ -11,8 +11,8 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 from ampbench.visualize.figures import start
-from ampbench.visualize.judge.start import first_steps, with_starts
-from ampbench.visualize.judge.verdict import judge
+from ampbench.visualize.judge.start import first_steps
+from ampbench.visualize.judge.verdict import verdicts_of
 from ampbench.visualize.read.frame import read
 
 
@@ -27,7 +27,7 @@ def test_lines_end_at_the_loss_that_is_judged_and_the_margin_lies_above_the_refe
     assert start.draw(results, ax) is ax
     fig.canvas.draw()
     lines = {line.get_label(): line.get_ydata() for line in ax.lines}
-    judged = {v.recipe: v.start for v in with_starts(results, judge(results.cells))}
+    judged = {v.recipe: v.start for v in verdicts_of(results)}
     for recipe, found in judged.items():
         assert lines[recipe][-1] - lines["fp32"][-1] == pytest.approx(found.estimate)
     np.testing.assert_allclose(lines["_margin"] - lines["fp32"], judged["bf16"].margin)

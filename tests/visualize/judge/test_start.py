@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from ampbench.visualize.judge.ladder import evidence_of
-from ampbench.visualize.judge.start import first_steps, with_starts
-from ampbench.visualize.judge.verdict import judge
+from ampbench.visualize.judge.start import first_steps
+from ampbench.visualize.judge.verdict import verdicts_of
 from ampbench.visualize.read.frame import read
 from ampbench.visualize.report import write_report
 from ampbench.visualize.stats.start import Start
@@ -20,7 +20,7 @@ from tests.visualize.conftest import Folder, cell
 
 def starts(path: Path) -> dict[str, Start | None]:
     results = read(path)
-    return {verdict.recipe: verdict.start for verdict in with_starts(results, judge(results.cells))}
+    return {verdict.recipe: verdict.start for verdict in verdicts_of(results)}
 
 
 def harm(folder: Folder, recipe: str, by: float, from_step: int = 1, *, seeds: tuple[int, ...] = (0, 1, 2)) -> None:
@@ -63,7 +63,7 @@ def test_the_start_is_a_rung_of_the_ladder(folder: Folder) -> None:
     fill(folder)
     harm(folder, "bf16", 0.5)
     results = read(folder.write())
-    rungs = {v.recipe: evidence_of(v).steps for v in with_starts(results, judge(results.cells))}
+    rungs = {v.recipe: evidence_of(v).steps for v in verdicts_of(results)}
     of_start = {recipe: step for recipe, steps in rungs.items() for step in steps if step.rung == 3}
     assert (of_start["bf16"].says, of_start["bf16_amp"].says) == ("against", "for")
     assert "no harm seen in 200 steps" in of_start["bf16_amp"].text
@@ -100,7 +100,7 @@ def test_other_machines_are_not_paired(folder: Folder) -> None:
     for row in folder.rows["cells"]:
         row["environment_id"] = row["precision"]
     results = read(folder.write(), mixed=True)
-    assert [v.start for v in with_starts(results, judge(results.cells))] == [None, None]
+    assert [v.start for v in verdicts_of(results)] == [None, None]
 
 
 def test_a_seed_that_diverged_is_harm_from_its_step(folder: Folder) -> None:
