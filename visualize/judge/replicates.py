@@ -59,20 +59,20 @@ def replicates_of(cells: pd.DataFrame) -> Replicates:
         num_cells=len(cells),
         n=len(ok),
         num_timed=len(speed),
-        images_per_s=_mean(speed),
+        images_per_s=geometric_mean(speed),
         images_per_s_low=_known(speed.min()) if several else None,
         images_per_s_high=_known(speed.max()) if several else None,
         images_per_s_sd=_known(speed.std()),
-        steady_peak_mib=_mean(ok["steady_peak_bytes"] / MIB),
-        joules_per_image=_mean(ok["joules_per_image"]) if "joules_per_image" in ok else None,
+        steady_peak_mib=geometric_mean(ok["steady_peak_bytes"] / MIB),
+        joules_per_image=geometric_mean(ok["joules_per_image"]) if "joules_per_image" in ok else None,
         test_accuracy=_known(accuracy.mean()),
         test_accuracy_sd=_known(accuracy.std()),
         chance=_known(cells["test_accuracy"].mean()) if set(cells["status"]) == {"diverged"} else None,
     )
 
 
-def _mean(column: pd.Series) -> float | None:
-    """Return the geometric mean of the positive values; None without one."""
+def geometric_mean(column: pd.Series) -> float | None:
+    """Return the geometric mean of the positive values, as every table and figure shows it; None without one."""
     known = positive(column)
     return float(np.exp(np.log(known).mean())) if len(known) else None
 
