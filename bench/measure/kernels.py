@@ -1,4 +1,4 @@
-"""What the name of a kernel or an operator shows: whether it multiplies matrices or convolves, and in which dtype.
+"""What the name of a kernel or an operator shows: the kind of its work, and in which dtype it multiplies.
 
 The names are from the libraries cuBLASLt 13 and cuDNN 9, and from public logs of torch on Ampere to Blackwell.
 A name may show only `16 bit`, and many names show no dtype: those are never taken as evidence.
@@ -7,7 +7,8 @@ A name may show only `16 bit`, and many names show no dtype: those are never tak
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
 
 NVJET = re.compile(r"nvjet_(?:sm\d+_)?([a-z])")
 NVJET_DTYPES = {"t": "bf16", "h": "fp16", "q": "fp8", "s": "tf32"}
@@ -50,9 +51,46 @@ NO_PRODUCTS = re.compile(
 
 ATEN_PRODUCTS = re.compile(
     r"(aten|mkldnn)::_?(mkldnn_|slow_|thnn_|scaled_|grouped_)?"
-    r"(conv(?!ert)|(add|badd)?b?(mm|mv)(_?$|_activation)|linear|dot_product|rnn_layer)"
+    r"(conv(?!ert)|(add|badd)?b?(mm|mv)(_?$|_activation)|matmul|einsum|linear|dot_product|rnn_layer)"
 )
 """Pattern of the name of an operator that multiplies, as the profiler of a CPU prints it."""
+
+Kind = Literal["matmul_conv", "normalisation", "elementwise", "cast", "copy", "optimizer", "other"]
+"""Kind of work of a kernel or an operator: the `work_*_ms` of ampbench/schema/work.py."""
+
+KERNEL_KINDS: tuple[tuple[Kind, str], ...] = (
+    ("optimizer", r"multi_tensor_apply|Fused(Adam|Sgd|Adagrad)|fused_(adam|sgd|adagrad)|amp_(non_finite|update_scale)"),
+    (
+        "normalisation",
+        r"(batch|layer|rms|instance|group)_?norm|\bbn_|_bn_|native_bn_|RowwiseMoments|GammaBeta|GroupNorm|LayerNorm"
+        r"|welford",
+    ),
+    ("cast", r"convertTensor|VectorizedConvertTensor|b?float16_copy_kernel|float8\w*_copy_kernel"),
+    ("cast", r"direct_copy_kernel.*(LoadWithCast|StoreWithCast)|gpu_kernel_impl<[^<]*direct_copy_kernel"),
+    ("cast", r"^triton_poi_fused_+(to_copy|convert_element_type)(_(clone|view|t|permute))*(_\d+)?$"),
+    (
+        "copy",
+        r"^Memcpy|^Memset|copy_kernel|CatArray|FillFunctor|nchwToNhwc|nhwcToNchw|scalePackedTensor|transpose"
+        r"|im2col|col2im",
+    ),
+    ("elementwise", r"at::native|at_cuda_detail|elementwise|cudnn::|softmax|pool|dropout|reduce|^triton_"),
+)
+"""Kind -> pattern of the whole names of kernels that do not multiply; the first match counts, and no match is other.
+A copy casts where it loads or stores with a cast (aten/src/ATen/native/cuda/Loops.cuh, `gpu_kernel_impl`)."""
+
+OPERATOR_KINDS: tuple[tuple[Kind, str], ...] = (
+    ("optimizer", r"aten::(_fused_(adam|sgd|adagrad)|_foreach_|_amp_)"),
+    ("normalisation", r"(aten|mkldnn)::\w*(batch|layer|rms|instance|group)_norm"),
+    ("copy", r"aten::(clone|contiguous|cat|fill|zero|im2col|col2im|to_mkldnn|to_dense)_?$|mkldnn::\w*reorder"),
+    ("other", r"(?!autograd::)\w*[Cc]ompiled|Torch-Compiled|## Call|graph_\d+_cpp_fused"),
+)
+"""The same for operators on a CPU that do not multiply."""
+MOVES = re.compile(
+    r"aten::(empty|new_empty|resize|as_strided|view|reshape|_reshape_alias|t$|transpose|permute|expand|squeeze|unsqueeze"
+    r"|select|slice|split|chunk|narrow|flatten|unflatten|alias|detach|lift_fresh|resolve|result_type|set_|item|is_"
+    r"|_local_scalar_dense|to$|_to_copy|zeros|ones|full|new_zeros|new_ones|unbind|stride|size|numpy_T|record_stream)"
+)
+"""Operators that only allocate, view or call a further operator: their time is that of whatever called them."""
 
 
 def kernel_dtypes(names: Iterable[str]) -> dict[str, str]:
@@ -68,6 +106,31 @@ def is_matmul_or_conv(name: str) -> bool:
         return name.startswith("triton_tem_")
     called = _called(name)
     return bool(PRODUCTS.search(called)) and not NO_PRODUCTS.search(called)
+
+
+def kind_of_kernel(name: str) -> Kind:
+    """Return the kind of work of a CUDA kernel, as far as its name tells; `other` if it does not."""
+    if is_matmul_or_conv(name):
+        return "matmul_conv"
+    return next((kind for kind, token in KERNEL_KINDS if re.search(token, name, re.IGNORECASE)), "other")
+
+
+def kind_of_operator(name: str, dtypes: Sequence[str] = ()) -> Kind | None:
+    """Return the kind of work of an operator on a CPU; None for one that belongs to whatever called it.
+
+    Args:
+        name: as the profiler prints it, `aten::mm`.
+        dtypes: of its inputs; a copy between two of them is a cast.
+    """
+    if ATEN_PRODUCTS.match(name):
+        return "matmul_conv"
+    if name == "aten::copy_":
+        return "cast" if len(set(dtypes[:2])) > 1 else "copy"
+    if found := next((kind for kind, token in OPERATOR_KINDS if re.match(token, name)), None):
+        return found
+    if name.startswith(("autograd::", "torch::autograd::")) or "::" not in name or MOVES.match(name):
+        return None
+    return "elementwise" if name.startswith(("aten::", "mkldnn::")) else "other"
 
 
 def kernels_contradict(dtypes: Mapping[str, str], wanted: str, *, fp8: bool = False) -> str | None:

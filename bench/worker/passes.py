@@ -18,8 +18,9 @@ from ampbench.bench.worker.dtype_check import kernels_seen, refuse_kernels
 from ampbench.bench.worker.memory_breakdown import Allocations, data_memory_of, static_memory_of, trace_memory
 from ampbench.bench.worker.outcome import Outcome
 from ampbench.bench.worker.phases import time_phases
-from ampbench.bench.worker.profile import bound_by, profile_steps
+from ampbench.bench.worker.profile import profile_steps
 from ampbench.bench.worker.roofline import measured_peak_of, operations_of, utilisation_of, vendor_peak_of
+from ampbench.bench.worker.work import bound_by, work_by_kind
 from ampbench.schema.memory import MemoryTrace
 from ampbench.schema.work import Peaks
 
@@ -102,15 +103,19 @@ class Passes:
         return predict_peak_bytes(self.training.cell, self.training.images.num_classes)
 
     def profile(self) -> None:
-        """Profile a few steps, for what a step waits for and, on a GPU, for the dtypes of its kernels."""
+        """Profile a few steps: the kinds of their work, what they wait for and, on a GPU, the dtypes of the kernels."""
         training, measured, attempt = self.training, self.outcome.measured, self.outcome.attempt
         gpu = training.device.type == "cuda"
         if not gpu and "phases" not in self.protocol.passes:
             return
         what = "profile of the kernels" if gpu else "operators"
-        times = attempt(what, lambda: profile_steps(training)) or {}
+        profile = attempt(what, lambda: profile_steps(training))
+        if profile is None:
+            return
         if gpu:
-            measured.dtypes = replace(measured.dtypes, kernels=kernels_seen(times))
-            refuse_kernels(training.cell.precision, times)
-        bound = attempt("bound", lambda: bound_by(times, measured.speed, measured.phases, gpu=gpu))
+            measured.dtypes = replace(measured.dtypes, kernels=kernels_seen(profile.names))
+            refuse_kernels(training.cell.precision, profile.names)
+        work = attempt("work by kind", lambda: work_by_kind(profile, measured.speed, measured.phases, gpu=gpu))
+        measured.work = work or measured.work
+        bound = attempt("bound", lambda: bound_by(profile.names, measured.speed, measured.phases, gpu=gpu))
         measured.bound = bound or measured.bound

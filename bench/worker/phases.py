@@ -29,18 +29,19 @@ ENOUGH_S = 1.0
 class MarkingScaler:
     """Replaces a scaler: forwards its calls, and marks where they come."""
 
-    def __init__(self, scaler: Scaler, mark: Callable[[], None]) -> None:
+    def __init__(self, scaler: Scaler, mark: Callable[[str], None]) -> None:
         self.scaler = scaler
         self.mark = mark
+        """Is given the name of the call: `scale` or `step`."""
 
     def scale(self, loss: Tensor) -> Tensor:
         """Mark the end of forward."""
-        self.mark()
+        self.mark("scale")
         return self.scaler.scale(loss)
 
     def step(self, optimizer: Optimizer) -> Any:
         """Mark the end of backward."""
-        self.mark()
+        self.mark("step")
         return self.scaler.step(optimizer)
 
     def __getattr__(self, name: str) -> Any:
@@ -59,7 +60,7 @@ def time_phases(training: Training) -> StepPhases:
     taken: list[list[Mark]] = []
     marks: list[Mark] = []
 
-    def mark() -> None:
+    def mark(_: str = "") -> None:
         marks.append(Mark.now(training.device))
 
     begun = time.perf_counter()

@@ -6,6 +6,7 @@ what is known so far is written after every recipe.
 
 from __future__ import annotations
 
+import itertools
 import sys
 import time
 from collections.abc import Iterator
@@ -23,7 +24,7 @@ from ampbench.bench.store.atomic import replacing
 from ampbench.bench.train.images import load_images
 from ampbench.bench.train.training import Training
 from ampbench.bench.worker.cuda import NoCuda, start_cuda
-from ampbench.bench.worker.profile import profile_step
+from ampbench.bench.worker.profile import profile_steps
 
 MODELS = ("ResNet18", "ViT_S0_small", "VGG19", "MobileNetV2", "ResNeXt29_32x4d")
 NAMES = ("fp32", "tf32", "bf16_amp", "fp16_amp", "bf16", "fp16", "fp8")
@@ -49,10 +50,9 @@ def kernels_of(model: str, recipe: str, device: torch.device, batch_size: int = 
     try:
         cell = Cell(model=model, data="synthetic", precision=RECIPES[recipe], batch_size=batch_size)
         training = Training(cell, load_images("synthetic", 32), device)
-        steps = training.endless_steps()
-        for _ in range(WARM_UP):
-            next(steps)
-        times = profile_step(training, steps)
+        for _ in itertools.islice(training.endless_steps(), WARM_UP):
+            pass
+        times = profile_steps(training).names
     except Exception as e:  # of whatever kind: the other recipes are looked at all the same
         return [place | {"because": f"{type(e).__name__}: {str(e).splitlines()[0] if str(e) else ''}"}]
     dtypes = kernel_dtypes(times)

@@ -6,9 +6,10 @@ how far the CPU queues ahead, what the board draws at work and at rest.
 
 from __future__ import annotations
 
+import itertools
 import time
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from types import SimpleNamespace
@@ -133,7 +134,7 @@ class OnStream(Training):
 
 @dataclass
 class Profile:
-    """As torch.profiler.profile over one step: milliseconds by kernel."""
+    """As torch.profiler.profile over one part of a step: milliseconds by kernel."""
 
     kernels_ms: Mapping[str, float]
 
@@ -168,7 +169,8 @@ def measurement_on(
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda *_: properties)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda *_: properties.name)
     monkeypatch.setattr(torch, "empty", lambda *size, pin_memory=False, **given: unpinned(*size, **given))
-    monkeypatch.setattr(torch.profiler, "profile", lambda **_: Profile(kernels_ms))
+    parts: Iterator[Mapping[str, float]] = itertools.cycle(({}, kernels_ms, {}))  # the batch, the network, the update
+    monkeypatch.setattr(torch.profiler, "profile", lambda **_: Profile(next(parts)))
     monkeypatch.setattr("ampbench.bench.worker.timing.memory_of", lambda _: ResidentMemory())
     monkeypatch.setattr(measurement_file, "Training", partial(OnStream, gpu))
     passes = measurement_file.Passes

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from ampbench.bench.measure.kernels import is_matmul_or_conv
+from ampbench.bench.measure.kernels import is_matmul_or_conv, kind_of_kernel
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.protocol import MeasurementProtocol
 from ampbench.bench.plan.recipe import RECIPES
@@ -135,14 +135,24 @@ def test_three_steps_are_profiled_after_one_that_is_not(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(torch.profiler, "profile", Watched)
     monkeypatch.setattr(subject, "step", watched)
-    times = profile.profile_steps(subject)
+    found = profile.profile_steps(subject)
     assert profiled == [False, True, True, True]
-    assert any(is_matmul_or_conv(name) for name in times)
+    assert any(is_matmul_or_conv(name) for name in found.names)
+
+
+def profiled(names: dict[str, float]) -> profile.ProfiledStep:
+    """Return a profiled step of these kernels, all of the network."""
+    kinds = profile.added((kind_of_kernel(name), s) for name, s in names.items())
+    total = sum(names.values())
+    return profile.ProfiledStep(
+        names=names, network_names=names, kinds=kinds, parts={profile.NETWORK: total}, wall_s=2 * total
+    )
 
 
 def test_the_kernels_of_a_gpu_are_timed_by_the_median_step_too(monkeypatch: pytest.MonkeyPatch) -> None:
     product, norm = "nvjet_sm90_tst_192x192_64x3_2x1_v_bz_coopB_NTN", "void cudnn::bn_bw_1C11_kernel_new<float>(int)"
-    steps = iter([{product: 9e-3, norm: 9e-3}, {product: 3e-3, norm: 1e-3}, {product: 2e-3, norm: 1e-3}])
+    times = ({product: 9e-3, norm: 9e-3}, {product: 3e-3, norm: 1e-3}, {product: 2e-3, norm: 1e-3})
+    steps = iter(profiled(names) for names in times)
     subject, outcome = training(), Outcome()
     monkeypatch.setattr(subject, "device", torch.device("cuda"))
     monkeypatch.setattr(profile, "profile_step", lambda *_: next(steps))
