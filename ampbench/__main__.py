@@ -35,6 +35,9 @@ COMMANDS = {
     "report": Command("ampbench.visualize.report", "Draw the report of a folder of results again."),
     "compare": Command("ampbench.visualize.compare", "Is B faster than A? Two folders, or two selections from one."),
     "export": Command("ampbench.visualize.export", "Write a table of results as CSV, Markdown, LaTeX or JSON."),
+    "explain": Command(
+        "ampbench.visualize.explain", "Why is a recipe not faster, not smaller, or NaN? From one recipe to another."
+    ),
     "convert": Command("ampbench.bench.convert", "Rename the columns of results that an older version wrote."),
     "memory": Command("ampbench.memory", "Show what filled a GPU's memory, from a memory snapshot of torch."),
 }

@@ -19,6 +19,7 @@ import typer
 from ampbench.schema.files import REPORT, summary_file
 from ampbench.schema.margins import MARGIN_POINTS
 from ampbench.terminal import WIDTH, saying_unwritten, show_everything, unwritten
+from ampbench.visualize.findings import whys
 from ampbench.visualize.judge import verdict
 from ampbench.visualize.judge.answer import Answer, answers, settle_names
 from ampbench.visualize.judge.looks import read_looks, write_looks
@@ -64,7 +65,7 @@ def write_report(
     verdicts = verdict.verdicts_of(results, margin=wishes.margin_points)
     rows = standings(results, verdicts)
     to = save_dir or (folder / "selected" if only else folder)
-    advice = answers(results, rows, wishes, to=to)
+    advice = whys.with_whys(results, answers(results, rows, wishes, to=to))
     legend = table.legend(results, verdicts)
     page = to / REPORT
     (to / "figures").mkdir(parents=True, exist_ok=True)

@@ -15,7 +15,8 @@ import jinja2
 from markupsafe import Markup
 
 from ampbench.visualize.figures import theme
-from ampbench.visualize.findings import failures, learned, numerics, work
+from ampbench.visualize.findings import failures, learned, numerics, whys, work
+from ampbench.visualize.findings.explanation import amount, signed
 from ampbench.visualize.judge.answer import Answer
 from ampbench.visualize.judge.ladder import NAMES
 from ampbench.visualize.judge.standing import Standing
@@ -38,6 +39,7 @@ SECTIONS = {
     "failures": "Known failures",
     "numerics": "Numerics: gradients and weight updates",
     "work": "What limits a step, and how much of the board it uses",
+    "explained": "Why not faster, why not smaller, why NaN",
     "figures": "Figures",
     "method": "Method",
     "again": "How to reproduce",
@@ -74,6 +76,7 @@ def render(results: Results, rows: list[Standing], legend: str, advice: list[Ans
         undefined=jinja2.StrictUndefined,
     )
     environment.globals |= {"part": lambda name: Markup((PARTS / name).read_text(encoding="utf-8"))}
+    environment.filters |= {"amount": amount, "signed": signed}
     styles = theme.styles_of(results)
     curves = curve_data(results, styles)
     trained = learning.rows_of(results)
@@ -91,6 +94,7 @@ def render(results: Results, rows: list[Standing], legend: str, advice: list[Ans
         "trained": _tables("trained", learned_tables),
         "work": _tables("work", work_tables),
         **lists,
+        "explained": whys.of_page(results),
         "figures": [picture for picture in pictures if not _is_key(picture)],
         "method": facts_of(results),
         "again": results.plan,

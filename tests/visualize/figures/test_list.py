@@ -15,7 +15,7 @@ from ampbench.visualize.show import pictures
 from tests.conftest import ROOT
 
 FOLDER = ROOT / "visualize" / "figures"
-SHARED = {"__init__", "bars", "batch_sizes", "curves", "figure", "layer_samples", "sheet", "theme"}
+SHARED = {"__init__", "bars", "batch_sizes", "curves", "figure", "layer_samples", "sheet", "theme", "waterfall"}
 """Files without a figure, which several figures use."""
 
 PLANTED = """

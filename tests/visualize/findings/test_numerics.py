@@ -12,7 +12,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 from ampbench.visualize.figures import exponents, loss_scale, lost_updates, theme, underflow
-from ampbench.visualize.findings import numerics
+from ampbench.visualize.findings import numbers, numerics
 from ampbench.visualize.read.frame import read
 from ampbench.visualize.read.layers import unmoved
 
@@ -125,3 +125,17 @@ def test_every_figure_has_its_words(sampled):
     assert "43.0 %" in underflow.describe(own)
     assert "are below 2^" in exponents.describe(own)
     assert "bf16 65 %" in lost_updates.describe(sampled)
+
+
+def test_why_nan_names_the_layer_that_loses_its_gradient_and_what_helps(sampled):
+    lost, kept, rounded = (
+        numbers.explain_numbers(sampled, "fp32", recipe) for recipe in ("fp16_amp", "fp16_amp_scaled", "bf16")
+    )
+    assert lost.sentence == "fp16_amp did not diverge, but gradients are flushed to zero: conv1 43 %"
+    assert "_scaled" in lost.next_move
+    assert [(bar.label, bar.a, bar.b) for bar in lost.waterfall.bars] == [("conv1", 0, 43), ("conv2", 0, 2)]
+    assert not lost.waterfall.sums
+    assert kept.sentence == "fp16_amp_scaled did not diverge, and no layer loses 5 % of its gradient"
+    assert kept.next_move == ""
+    assert "rounding removes the update of 65 % of the weights at the last sample" in rounded.sentence
+    assert rounded.next_move == "set master_weights = true"
