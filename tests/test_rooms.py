@@ -30,7 +30,7 @@ BELOW: dict[str, set[str]] = {
     "visualize.stats": {"schema", "visualize.read"},
     "visualize.judge": {"schema", "visualize.read", "visualize.stats"},
     "visualize.findings": {"schema", "visualize.read", "visualize.stats", "visualize.judge"},
-    "visualize.figures": {"schema", "visualize.read", "visualize.stats", "visualize.judge"},
+    "visualize.figures": {"schema", "visualize.read", "visualize.stats", "visualize.judge", "visualize.findings"},
     "visualize.show": {
         *("schema", "visualize.read", "visualize.stats", "visualize.judge", "visualize.findings", "visualize.figures")
     },
