@@ -20,7 +20,7 @@ from ampbench.visualize.judge.answer_text import (
     why_not_settled,
 )
 from ampbench.visualize.judge.cost import training_of
-from ampbench.visualize.judge.decision import Decision, decide
+from ampbench.visualize.judge.decision import Decision, compared, decide
 from ampbench.visualize.judge.settle import Settle
 from ampbench.visualize.judge.settling import settle_of
 from ampbench.visualize.judge.standing import Standing
@@ -84,7 +84,7 @@ def answers(
     for subject in results.subjects:
         own = results.where(subject=subject)
         rows = [row for row in standings if row.subject == subject]
-        decision = decide(own.ok, rows, wishes)
+        decision = decide(compared(own.ok), rows, wishes)
         if decision.base and len({row.recipe for row in rows}) == 1:
             lone.append(len(found))
         found.append(_answer(own, decision, wishes, (to or results.folder) / names[subject]))
@@ -116,7 +116,7 @@ def settle_names(subjects: Sequence[str]) -> dict[str, str]:
 
 
 def _answer(results: Results, decision: Decision, wishes: Wishes, path: Path) -> Answer:
-    subject, cells = results.subjects[0], results.ok
+    subject, cells = results.subjects[0], compared(results.ok)
     machine = " / ".join(cells["machine"].dropna().unique())
     chosen, base = decision.chosen, decision.base
     lines: list[Line] = []

@@ -147,8 +147,8 @@ def batch_lines(cells: pd.DataFrame, decision: Decision) -> list[str]:
     listed = ", ".join(words[:MOST_BATCHES]) + (f" and {more} more" if more > 0 else "")
     lines.append(f"at the same batch, {best.recipe} against {base.recipe}: {listed}")
     room = peak_bytes(cells, base)
-    fitting = [one for one in decision.contenders if peak_bytes(cells, one.standing) <= room]
-    if fitting:
+    fitting = [one for one in decision.contenders if one.advisable and peak_bytes(cells, one.standing) <= room]
+    if fitting and fitting[0] != best:
         one = fitting[0]
         what = f"{one.recipe} at batch {one.batch_size}, {as_fast(one.speed, _named(base))}"
         lines.append(f"in the {memory_words(room)} that {_named(base)} takes: {what}")

@@ -17,6 +17,7 @@ import pandas as pd
 from ampbench.visualize.judge.across import peak_bytes, ratios_across, values_of
 from ampbench.visualize.judge.contender import Contender, against_of
 from ampbench.visualize.judge.gain import COLUMNS, Told, gain_of, higher, lower
+from ampbench.visualize.judge.pairs import CONDITIONS, SAME_CELL
 from ampbench.visualize.judge.standing import Standing
 from ampbench.visualize.judge.wishes import Wishes
 from ampbench.visualize.read.recipes import in_order
@@ -42,6 +43,12 @@ class Decision:
     """All of them, the best first."""
     ended: tuple[Standing, ...] = ()
     """Where fp32 and tf32 stand if no process of them ran to its end."""
+
+
+def compared(ok: pd.DataFrame) -> pd.DataFrame:
+    """Return the columns that an answer compares: a small frame is cheap to slice."""
+    names = ("recipe", "batch_size", "machine", *SAME_CELL, *CONDITIONS, "environment_id", *COLUMNS.values())
+    return ok[[name for name in dict.fromkeys(names) if name in ok]]
 
 
 def decide(cells: pd.DataFrame, rows: list[Standing], wishes: Wishes) -> Decision:

@@ -31,6 +31,17 @@ once the scale is found, and a short timing skips a few while it is sought."""
 NOTICED = 0.02
 """Share of skipped updates, and of outliers among the timing samples, that is worth a word."""
 
+ALWAYS = ("status", "epochs", "images_per_s", "test_accuracy", "memory_instrument")
+# fmt: off
+COLUMNS = (
+    *ALWAYS, "foreign_processes", "thermal_violation_share", "reliability_violation_share", "power_violation_share",
+    "num_invalid_blocks", "num_blocks", "clock_tags", "no_speed_because", "threads_used", "num_cores", "warmup_steady",
+    "timing_stop", "num_outliers", "num_skipped", "num_steps", "learned", "num_classes", "num_test_images",
+    "learning_note", "num_resumes", "passes_failed",
+)
+# fmt: on
+"""What is read of a cell."""
+
 SPEED: frozenset[Claim] = frozenset({"speed", "energy"})
 ACCURACY: frozenset[Claim] = frozenset({"accuracy"})
 
@@ -192,6 +203,12 @@ def _learned_nothing(cell: pd.Series) -> bool:
         return False
     accuracy, num_classes, num_images = known_of
     return not is_above_guessing(float(accuracy), int(num_classes), int(num_images))
+
+
+def recorded(cells: pd.DataFrame) -> pd.DataFrame:
+    """Return what `concerns_of` reads of cells, without columns that hold nothing: a small frame is cheap to slice."""
+    some = cells[[name for name in COLUMNS if name in cells]]
+    return some.drop(columns=[name for name in some if name not in ALWAYS and some[name].isna().all()])
 
 
 def known(cells: pd.DataFrame, column: str) -> pd.Series:

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ampbench.visualize.judge.health import Concern, concerns_of
+from ampbench.visualize.judge.health import Concern, concerns_of, recorded
 from ampbench.visualize.judge.ladder import Evidence, evidence_of
 from ampbench.visualize.judge.numbers import numbers_of
 from ampbench.visualize.judge.replicates import Replicates, replicates_of
@@ -80,7 +80,7 @@ def standings(results: Results, verdicts: Sequence[Verdict]) -> list[Standing]:
     """Return one for every subject, batch size and recipe, even if no cell of it ran to its end."""
     judged = {(v.subject, v.batch_size, v.recipe): v for v in verdicts}
     references = {(v.subject, v.batch_size): v.reference for v in verdicts}
-    numbers = numbers_of(results)
+    numbers, records = numbers_of(results), recorded(results.cells)
     outliers = {
         (v.subject, v.batch_size, recipe): [one for one in v.outliers if one.recipe == recipe]
         for v in verdicts
@@ -93,7 +93,7 @@ def standings(results: Results, verdicts: Sequence[Verdict]) -> list[Standing]:
         cells = results.cells.iloc[groups[subject, batch_size, recipe]]
         key = subject, int(batch_size), recipe
         reference = references.get(key[:2])
-        beside = results.cells.iloc[groups[subject, batch_size, reference]] if reference not in (None, recipe) else None
+        beside = records.iloc[groups[subject, batch_size, reference]] if reference not in (None, recipe) else None
         found.append(
             Standing(
                 subject=subject,
@@ -103,7 +103,9 @@ def standings(results: Results, verdicts: Sequence[Verdict]) -> list[Standing]:
                 verdict=judged.get(key),
                 is_reference=reference == recipe,
                 evidence=evidence_of(judged.get(key), numbers.get(key) if reference != recipe else None),
-                concerns=concerns_of(cells, beside, judged.get(key), outliers.get(key, ())),
+                concerns=concerns_of(
+                    records.iloc[groups[subject, batch_size, recipe]], beside, judged.get(key), outliers.get(key, ())
+                ),
             )
         )
     return found
