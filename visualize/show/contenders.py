@@ -13,7 +13,7 @@ MOST = 24
 
 
 def contenders(rows: Sequence[Standing], advice: Sequence[Answer], most: int = MOST) -> list[Standing]:
-    """Return at most about `most` rows in their order: what is advised, its reference, then the fastest recipes.
+    """Return at most about `most` rows in their order: what is advised, the others at its batch size, then the fastest.
 
     Every subject gets its share, as long as there are `most / 2` subjects at most; the others are left out.
     """
@@ -32,8 +32,6 @@ def contenders(rows: Sequence[Standing], advice: Sequence[Answer], most: int = M
 
 
 def _rank(row: Standing, recipe: str, batch_size: int | None) -> int:
-    if row.batch_size == batch_size and row.recipe == recipe:
-        return 0
-    if row.batch_size == batch_size and row.is_reference:
-        return 1
-    return 2 if row.speed == "faster" else 3 if row.measured.n else 4
+    if row.batch_size == batch_size:
+        return 0 if row.recipe == recipe else 1 if row.is_reference else 2
+    return 3 if row.speed == "faster" else 4 if row.measured.n else 5

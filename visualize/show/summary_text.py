@@ -24,7 +24,7 @@ from ampbench.visualize.show.contenders import MOST, contenders
 from ampbench.visualize.show.text_table import fold
 
 MOST_ANSWERS = 6
-MOST_LINES = 12
+MOST_LINES = 6
 """Sentences of one kind; a matrix with a wrong setting has one for every row."""
 UNPRINTABLE = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 """What a name may hold that would move the cursor or colour the terminal."""
@@ -57,11 +57,17 @@ def _parts(results: Results, rows: list[Standing], advice: Sequence[Answer], wid
     if len(first) < len(rows):
         yield fill(f"{len(rows) - len(first)} further rows: {export} --table summary")
     yield table.health(first, width)
-    yield from _learned(results, export, width)
-    yield from _work(results, export, width)
-    yield from _listed("Learning", learned.findings(results), width)
-    yield from _listed("Known failure", failures.explanations(results), width)
-    yield from _listed("Numerics", numerics.findings(results), width)
+    if len(rows) <= MOST:
+        yield from _learned(results, width)
+        yield from _work(results, width)
+    else:
+        trained = ["learned", "durations"] if (results.ok["epochs"] > 0).any() else []
+        more = [*trained, *(["work"] if work.is_measured(results) else [])]
+        if more:
+            yield fill(f"Further tables: {export} --table {' or '.join(more)}")
+    yield _points("Learning:", learned.findings(results), width)
+    yield _points("Known failures:", failures.explanations(results), width)
+    yield _points("Numerics:", numerics.findings(results), width)
     yield _points("Not measured:", reasons(results.cells), width)
     yield _points("Notes:", notes_of(results), width)
     asked = [f"Question: {results.question}"] if results.question else []
@@ -73,28 +79,19 @@ def _answer(answer: Answer, width: int) -> str:
     return "\n".join([fold(answer.headline, width, "  "), *(fold(line, width, "    ") for line in lines)])
 
 
-def _learned(results: Results, export: str, width: int) -> Iterator[str]:
+def _learned(results: Results, width: int) -> Iterator[str]:
     trained = learning.rows_of(results)
-    if len(trained) > MOST:
-        yield fold(f"What was learned, how long it took: {export} --table learned, and --table durations", width, "  ")
-    elif len(trained):
+    if len(trained):
         yield from (table.grid(*one, width).strip("\n") for one in learning.tables(trained))
         yield fold(learning.legend(trained), width)
 
 
-def _work(results: Results, export: str, width: int) -> Iterator[str]:
+def _work(results: Results, width: int) -> Iterator[str]:
     rows = work.rows_of(results)
-    if len(rows) > MOST:
-        yield fold(f"What limits the steps: {export} --table work", width, "  ")
-    elif len(rows):
+    if len(rows):
         found = work_table.tables(rows)
         yield from (table.grid(*one, width).strip("\n") for one in found)
         yield fold(work_table.legend(found), width)
-
-
-def _listed(head: str, sentences: Sequence[str], width: int) -> Iterator[str]:
-    """Yield a paragraph a sentence, of many the first ones."""
-    yield from (fold(f"{head}: {words}", width) for words in _few(sentences))
 
 
 def _points(head: str, lines: Sequence[str], width: int) -> str:
