@@ -73,7 +73,7 @@ def legend(results: Results, verdicts: Sequence[Verdict], heads: Collection[str]
     references = " or ".join(in_order(v.reference for v in verdicts)) or "the reference"
     parts = []
     if results.ok["cell_id"].nunique() > results.ok.drop_duplicates(["subject", "batch_size", "recipe"]).shape[0]:
-        parts.append("±: standard deviation over the runs, in the unit of its column")
+        parts.append("±: mean and standard deviation over the runs, in the unit of the column")
     judged = [v.speed for v in verdicts if v.speed.n > 1]
     if verdicts:
         parts.append(f"speed-up: how many times as fast as {references}" + ("" if judged else ", of one run each"))
