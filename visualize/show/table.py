@@ -48,7 +48,7 @@ def shown(row: Standing) -> dict[str, str]:
         "test %": _accuracy(measured),
         "accuracy": row.accuracy or MISSING,
         "evidence": f"{highest.rung} {NAMES[highest.rung]}" if highest else MISSING,
-        "health": "; ".join(concern.text for concern in row.concerns) or WELL,
+        "health": "; ".join(concern.text for concern in row.concerns) or (WELL if measured.n else MISSING),
     }
 
 
