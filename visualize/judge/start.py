@@ -16,6 +16,7 @@ import pandas as pd
 from ampbench.schema.start import START_STEPS, tail_of
 from ampbench.visualize.read.frame import Results
 from ampbench.visualize.stats.start import Pair, Start, judge_starts
+from ampbench.visualize.stats.statistics import Floats
 
 SEED = ["group_id", "environment_id"]
 """Columns in which the two cells of a pair are equal: rounds of one seed train the same again."""
@@ -35,25 +36,35 @@ class Compared(NamedTuple):
 def starts_of(results: Results, compared: Sequence[Compared]) -> list[Start | None]:
     """Return the start of each comparison, None where its recipes have no paired ones; all of them are one family."""
     cells, first = first_of_seed(results), first_steps(results)
-    own = {str(cell_id): steps for cell_id, steps in first.groupby("cell_id", observed=True)}
-    chances = dict(zip(cells["cell_id"], 1 / cells["num_classes"], strict=True)) if "num_classes" in cells else {}
+    rows = {str(cell_id): places for cell_id, places in first.groupby("cell_id", observed=True).indices.items()}
+    losses, right, seen = (_numbers(first, name) for name in ("loss", "train_accuracy", "num_images"))
+    num_classes = dict(zip(cells["cell_id"], _numbers(cells, "num_classes"), strict=True))
+    learned = {
+        cell_id: _has_learned(right[places], seen[places], num_classes[cell_id]) for cell_id, places in rows.items()
+    }
     of_recipe: dict[tuple[str, int, str], dict[tuple[str, ...], str]] = {}
     columns = (cells[name] for name in ("subject", "batch_size", "recipe", "cell_id", *SEED))
     for subject, batch_size, recipe, cell_id, *seed in zip(*columns, strict=True):
-        if cell_id in own:
+        if cell_id in rows:
             of_recipe.setdefault((subject, batch_size, recipe), {})[*seed,] = cell_id
     comparisons = []
     for one in compared:
         a, b = (of_recipe.get((one.subject, one.batch_size, recipe), {}) for recipe in (one.reference, one.recipe))
-        comparisons.append([_pair(own[a[seed]], own[b[seed]], chances.get(a[seed])) for seed in a if seed in b])
+        comparisons.append(
+            [
+                Pair(reference=losses[rows[a[seed]]], recipe=losses[rows[b[seed]]], has_learned=learned[a[seed]])
+                for seed in a
+                if seed in b
+            ]
+        )
     paired = [i for i, pairs in enumerate(comparisons) if pairs]
     found = dict(zip(paired, judge_starts([comparisons[i] for i in paired]), strict=True))
     return [found.get(i) for i in range(len(compared))]
 
 
-def _pair(reference: pd.DataFrame, recipe: pd.DataFrame, chance: float | None) -> Pair:
-    losses = [steps["loss"].to_numpy(float) for steps in (reference, recipe)]
-    return Pair(reference=losses[0], recipe=losses[1], has_learned=_has_learned(reference, chance))
+def _numbers(frame: pd.DataFrame, name: str) -> Floats:
+    """Return a column; NaN where an older ampbench did not write it."""
+    return frame[name].to_numpy(float) if name in frame else np.full(len(frame), math.nan)
 
 
 def first_of_seed(results: Results) -> pd.DataFrame:
@@ -77,13 +88,18 @@ def first_steps(results: Results) -> pd.DataFrame:
     return steps[steps["step"] <= of_id[steps["cell_id"].cat.codes]].sort_values(["cell_id", "step"])
 
 
-def _has_learned(steps: pd.DataFrame, chance: float | None) -> bool:
-    """Whether the last tenth was classified better than by guessing; True where that is not known."""
-    if chance is None or "train_accuracy" not in steps or "num_images" not in steps:
+def _has_learned(right_T: Floats, seen_T: Floats, num_classes: float) -> bool:
+    """Whether the last tenth was classified better than by guessing; True where that is not known.
+
+    Args:
+        right_T: share of each step's images that was classified correctly.
+        seen_T: images of each step.
+        num_classes: of the data set; guessing classifies one in so many.
+    """
+    tail = tail_of(len(right_T))
+    num_images = seen_T[-tail:].sum()
+    if not (num_images > 0 and 1 < num_classes < math.inf):
         return True
-    end = steps.tail(tail_of(len(steps)))[["train_accuracy", "num_images"]].dropna()
-    num_images = end["num_images"].sum()
-    if not num_images > 0:
-        return True
-    right = float((end["train_accuracy"] * end["num_images"]).sum() / num_images)
-    return not right <= chance + CHANCE_SDS * math.sqrt(chance * (1 - chance) / num_images)  # a NaN is not known
+    chance = 1 / num_classes
+    share = (right_T[-tail:] * seen_T[-tail:]).sum() / num_images
+    return not share <= chance + CHANCE_SDS * math.sqrt(chance * (1 - chance) / num_images)  # a NaN is not known

@@ -128,6 +128,14 @@ def test_a_reference_at_chance_vouches_for_nobody(folder: Folder) -> None:
     assert starts(folder.write())["bf16_amp"].verdict == "no harm seen"
 
 
+@pytest.mark.parametrize("odd", [0, None, math.nan, math.inf, -1])
+def test_odd_numbers_of_the_learning_are_not_known_and_no_reproach(odd: float | None, folder: Folder) -> None:
+    fill(folder, num_classes=odd if odd in (0, -1) else 10)
+    for row in folder.rows["steps"]:
+        row |= {"train_accuracy": odd, "num_images": odd if odd in (0, -1) else None}
+    assert starts(folder.write())["bf16_amp"].verdict == "no harm seen"
+
+
 def test_results_without_steps_have_no_start(folder: Folder) -> None:
     fill(folder)
     path = folder.write()
