@@ -99,7 +99,7 @@ class Results:
         rows = self.rows_of(table)
         return rows[rows["cell_id"].isin(first["cell_id"])]
 
-    @property
+    @functools.cached_property
     def ok(self) -> pd.DataFrame:
         """The cells that ran to their end."""
         return self.cells[self.cells["status"] == "ok"]

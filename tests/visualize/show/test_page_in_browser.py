@@ -9,6 +9,7 @@ import shutil
 
 import pytest
 
+from tests.conftest import ROOT
 from tests.visualize.conftest import cell
 from tests.visualize.show.test_page import page_of
 
@@ -214,6 +215,15 @@ def test_pointer_and_slider_show_the_values_of_an_epoch(opened, sixteen):
 @pytest.mark.parametrize("viewport", [{"width": 1200, "height": 900}, PHONE], ids=["desktop", "phone"])
 def test_axe_finds_no_violation(scheme, viewport, opened, sixteen):
     page = opened(sixteen, color_scheme=scheme, viewport=viewport)
+    for summary in page.locator("summary").all():
+        summary.evaluate("one => one.parentElement.open = true")
+    found = axe.Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
+
+
+@pytest.mark.parametrize("folder_of_results", ["demo", "epyc/throughput"])
+def test_axe_finds_no_violation_in_the_pages_of_real_results(folder_of_results, opened):
+    page = opened(ROOT / "results" / folder_of_results)
     for summary in page.locator("summary").all():
         summary.evaluate("one => one.parentElement.open = true")
     found = axe.Axe().run(page)
