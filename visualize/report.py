@@ -30,6 +30,7 @@ from ampbench.visualize.read.files import ResultsError
 from ampbench.visualize.read.frame import Results
 from ampbench.visualize.show import settle_file, table
 from ampbench.visualize.show.page import render
+from ampbench.visualize.show.picture_files import save
 from ampbench.visualize.show.pictures import draw
 from ampbench.visualize.show.summary_text import summary_text
 
@@ -81,9 +82,7 @@ def write_report(
     if words_only:
         return page
     pictures = draw(results, tell)
-    for picture in pictures:
-        if picture.png:
-            _write(to / "figures" / f"{picture.stem}.png", picture.png)
+    save(pictures, to / "figures")
     tell("Writing the page …")
     _write(page, render(results, rows, legend, advice, pictures).encode())
     return page

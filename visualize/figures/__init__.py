@@ -13,14 +13,20 @@ import importlib
 from ampbench.visualize.figures.figure import Figure
 
 NAMES = (
+    "speedup",
     "throughput",
+    "memory",
+    "speed_and_memory",
+    "speed_and_energy",
+    "speed_and_accuracy",
+    "energy",
+    "time_to_accuracy",
     "accuracy",
     "loss",
     "start",
-    "memory",
     "accuracy_by_batch_size",
     "loss_by_batch_size",
-    "learning_rate_by_batch_size",
+    "learning_rate",
     "loss_scale",
     "phases",
     "waterfall_time",
@@ -28,8 +34,13 @@ NAMES = (
     "memory_diff",
     "waterfall_memory",
     "underflow",
+    "overflow",
     "exponents",
     "lost_updates",
+    "board_power",
+    "board_clock",
+    "board_temperature",
+    "board_memory",
 )
 """The files of all figures, in the order of the page."""
 

@@ -1,11 +1,12 @@
 """What the figures by batch size share: a column of `epochs` by epoch, one line per batch size.
 
-They answer the question of study S2 with its three plots: accuracy, loss and learning rate.
+They answer the question of study S2 with two of its plots: accuracy and loss.
 """
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from functools import partial
 
 import matplotlib
@@ -18,7 +19,7 @@ from ampbench.visualize.figures import bars, curves, theme
 from ampbench.visualize.figures.figure import Figure
 from ampbench.visualize.read.frame import Results
 
-LIGHTEST = 0.88
+LIGHTEST = 0.8
 """The last position used on the colour map viridis: its end is too light on white."""
 MARKERS = "osD^vPX<>h"
 
@@ -37,6 +38,7 @@ def figure(column: str, *, name: str, title: str) -> Figure:
         describe=partial(describe, column=column),
         by_recipe=True,
         shown=several,
+        shared="both",
     )
 
 
@@ -52,7 +54,7 @@ def draw(results: Results, ax: Axes, *, column: str) -> Axes:
     Args:
         results: of one subject and recipe.
         ax: drawn into, and returned.
-        column: test_accuracy (drawn in percent), train_loss or learning_rate.
+        column: test_accuracy (drawn in percent) or train_loss.
 
     Raises:
         ValueError: several subjects or recipes.
@@ -61,17 +63,22 @@ def draw(results: Results, ax: Axes, *, column: str) -> Axes:
     if rows.empty:
         return bars.say(ax, f"No {results.label(column)}: no training finished.")
     sizes = sorted(rows["batch_size"].unique())
-    colours = matplotlib.colormaps["viridis"](np.linspace(0, LIGHTEST, len(sizes)))
-    styles = {
-        f"batch {size}": theme.Style(colour=to_hex(colour), marker=marker)
-        for size, colour, marker in zip(sizes, colours, itertools.cycle(MARKERS), strict=False)
-    }
+    looks = styles([f"batch {size}" for size in sizes])
     points = pd.DataFrame({"recipe": "batch " + rows["batch_size"].astype(str), "x": rows["epoch"], "y": rows["y"]})
-    curves.draw_curves(ax, points, styles, zoomed=False, from_zero=column == "learning_rate")
+    curves.draw_curves(ax, points, looks)
     note = left_out(results)
     ax.set_xlabel(results.label("epoch") + (f"\n{note}" if note else ""))
     ax.set_ylabel(results.label(column, "%") if column == "test_accuracy" else results.label(column))
     return ax
+
+
+def styles(names: Sequence[str]) -> dict[str, theme.Style]:
+    """Return the style of each batch size, from dark to light."""
+    colours = matplotlib.colormaps["viridis"](np.linspace(0, LIGHTEST, len(names)))
+    return {
+        name: theme.Style(colour=to_hex(colour), marker=marker)
+        for name, colour, marker in zip(names, colours, itertools.cycle(MARKERS), strict=False)
+    }
 
 
 def describe(results: Results, *, column: str) -> str:

@@ -6,19 +6,24 @@ import textwrap
 from collections.abc import Mapping
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import Bbox, TransformedBbox
 
 from ampbench.visualize.figures import bars, theme
 from ampbench.visualize.read.frame import Results
 from ampbench.visualize.read.recipes import in_order
 
-ZOOMED = 0.2
-"""Share of the run in the inset: the last 40 of 200 epochs."""
-FEWEST = 10
-"""With fewer points along a curve, its end is not enlarged."""
+LAST_EPOCHS = 20
+"""The inset shows so many epochs, as study S3 did; of shorter trainings the last quarter."""
+FEWEST = 4
+"""Points of a curve in its inset; with fewer there is none."""
+WORDS = "the end, enlarged"
+CORNERS = ((0.45, 0.12, 0.53, 0.47), (0.45, 0.47, 0.53, 0.45), (0.12, 0.47, 0.53, 0.45), (0.12, 0.12, 0.53, 0.47))
+"""Places of the inset: left, bottom, width and height as shares of the axes."""
 
 
 def trained(results: Results) -> list[str]:
@@ -45,13 +50,20 @@ def one_of_each(results: Results, second: Literal["batch_size", "recipe"] = "bat
             )
 
 
+def only_batch_sizes(trained: pd.DataFrame) -> bool:
+    """Return whether every subject was trained in one recipe, and any of them with several batch sizes."""
+    by_subject = trained.groupby("subject", observed=True)
+    return bool((by_subject["recipe"].nunique() <= 1).all() and (by_subject["batch_size"].nunique() > 1).any())
+
+
 def draw_curves(
     ax: Axes,
     points: pd.DataFrame,
     styles: Mapping[str, theme.Style],
     *,
-    zoomed: bool = True,
+    enlarged: float = 0.0,
     from_zero: bool = False,
+    steps: bool = False,
 ) -> Axes:
     """Draw mean and min-max band over the seeds of each recipe, and enlarge the end in the emptiest corner.
 
@@ -59,30 +71,58 @@ def draw_curves(
         ax: drawn into, and returned.
         points: columns recipe, x, y; one row per seed and x.
         styles: of every recipe in the folder.
-        zoomed: enlarge the end.
+        enlarged: the last share of the x axis that an inset shows; none if 0 or if it holds fewer than `FEWEST` points.
         from_zero: start the y axis at zero.
+        steps: the value holds from its x to the next one, as a learning rate does.
     """
     frame = points.groupby(["recipe", "x"], observed=True)["y"].agg(["mean", "min", "max"]).reset_index()
-    _lines(ax, frame, styles, marked=True)
+    _lines(ax, frame, styles, marked=True, steps=steps)
     if from_zero:
-        ax.set_ylim(bottom=0)  # before the inset: its place depends on the limits
-    ends = frame[frame["x"] > frame["x"].max() * (1 - ZOOMED)]
-    if zoomed and frame["x"].nunique() >= FEWEST and len(ends):
-        zoom = ax.inset_axes(_emptiest(ax, frame))
-        _lines(zoom, ends, styles, marked=False)
+        ax.set_ylim(0, max(ax.get_ylim()[1], 1.06 * float(frame["max"].max())))
+    ends = frame[frame["x"] > frame["x"].max() * (1 - enlarged)]
+    if enlarged and ends["x"].nunique() >= FEWEST:
+        zoom = ax.inset_axes(CORNERS[0], label=WORDS)
+        _lines(zoom, ends, styles, marked=False, steps=steps)
         zoom.set_xlim(ends["x"].min(), ends["x"].max())
         zoom.set_ylim(*_cluster(ends))
-        zoom.tick_params(labelsize=8, length=2)
-        whole_numbers(zoom.xaxis, most=5)
+        zoom.tick_params(labelsize=theme.SMALL - 0.5, length=2)
+        whole_numbers(zoom.xaxis, most=4)
+        zoom.yaxis.set_major_locator(MaxNLocator(4))
         zoom.set_facecolor("white")
         zoom.patch.set_alpha(0.93)
         for spine in zoom.spines.values():
             spine.set_visible(True)
-        zoom.set_title("the end, enlarged", fontsize=8.5, fontweight="normal", color=theme.MUTED, pad=3)
+        zoom.set_title(WORDS, fontsize=theme.SMALL, fontweight="normal", color=theme.MUTED, pad=3)
         ax.indicate_inset_zoom(zoom, edgecolor="#999999")
+        place_inset(ax)
     whole_numbers(ax.xaxis)
-    bars.beside(ax)
+    bars.legend(ax)
     return ax
+
+
+def share_at_the_end(num_epochs: float) -> float:
+    """Return the share of a training that the inset shows: the last 20 epochs, or the last quarter of fewer than 80."""
+    return min(0.25, LAST_EPOCHS / num_epochs) if num_epochs else 0.0
+
+
+def place_inset(ax: Axes) -> None:
+    """Put the inset of the axes, if there is one, into the corner where it hides the fewest points of the lines."""
+    zoom = next((child for child in ax.child_axes if child.get_label() == WORDS), None)
+    if zoom is None:
+        return
+    lines = [line.get_xydata() for line in ax.get_lines() if len(line.get_xdata()) > 1]
+    at = ax.transAxes.inverted().transform(ax.transData.transform(np.concatenate(lines)))
+
+    def hidden(corner: tuple[float, float, float, float]) -> int:
+        left, bottom, width, height = corner
+        x, y = at[:, 0], at[:, 1]
+        inside = (x > left) & (x < left + width) & (y > bottom) & (y < bottom + height)
+        near = (x > left - 0.08) & (x < left + width) & (y > bottom - 0.07) & (y < bottom + height + 0.09)
+        return 10 * int(inside.sum()) + int(near.sum())  # near: where the labels of its axes and its title are
+
+    corner = min(CORNERS, key=hidden)
+    box = Bbox.from_bounds(*corner)
+    zoom.set_axes_locator(lambda *_: TransformedBbox(box, ax.transAxes - ax.figure.transSubfigure).frozen())
 
 
 def whole_numbers(axis: Axis, most: int = 8) -> None:
@@ -93,7 +133,7 @@ def whole_numbers(axis: Axis, most: int = 8) -> None:
 def x_label(results: Results, words: str) -> str:
     """Return the label of the x axis, with a line below it that names the runs that are left out."""
     note = left_out(results)
-    return words + ("\n" + textwrap.fill(note, 90) if note else "")
+    return words + ("\n" + textwrap.fill(note, 78) if note else "")
 
 
 def left_out(results: Results) -> str:
@@ -109,41 +149,35 @@ def left_out(results: Results) -> str:
     return f"Left out: {'; '.join(parts)}." if parts else ""
 
 
-def _lines(ax: Axes, frame: pd.DataFrame, styles: Mapping[str, theme.Style], *, marked: bool) -> None:
+def _lines(ax: Axes, frame: pd.DataFrame, styles: Mapping[str, theme.Style], *, marked: bool, steps: bool) -> None:
     present = set(frame["recipe"])
     drawn = {recipe: style for recipe, style in styles.items() if recipe in present}
     for k, (recipe, style) in enumerate(drawn.items()):
         own = frame[frame["recipe"] == recipe]
         every = max(1, len(own) // 7)
         ax.fill_between(
-            own["x"], own["min"], own["max"], color=style.colour, alpha=0.15 if len(drawn) <= 4 else 0.08, linewidth=0
+            own["x"],
+            own["min"],
+            own["max"],
+            step="post" if steps else None,
+            color=style.colour,
+            alpha=0.15 if len(drawn) <= 4 else 0.08,
+            linewidth=0,
         )
         ax.plot(
             own["x"],
             own["mean"],
             color=style.colour,
             linestyle=style.linestyle,
+            drawstyle="steps-post" if steps else "default",
             linewidth=1.6,
             marker=style.marker if marked or len(own) == 1 else None,
-            markersize=5,
+            markersize=5.5,
             markeredgecolor="white",
             markeredgewidth=0.5,
             markevery=((k * every) // max(1, len(drawn)), every),
             label=recipe,
         )
-
-
-def _emptiest(ax: Axes, frame: pd.DataFrame) -> tuple[float, float, float, float]:
-    """Return the corner that hides the fewest points: left, bottom, width and height as shares of the axes."""
-    corners = [(0.44, 0.11, 0.53, 0.48), (0.44, 0.50, 0.53, 0.42), (0.12, 0.50, 0.53, 0.42), (0.12, 0.11, 0.53, 0.48)]
-    at = ax.transAxes.inverted().transform(ax.transData.transform(frame[["x", "mean"]].to_numpy()))
-
-    def hidden(corner: tuple[float, float, float, float]) -> int:
-        left, bottom, width, height = corner
-        across = (at[:, 0] > left - 0.08) & (at[:, 0] < left + width)
-        return int((across & (at[:, 1] > bottom - 0.05) & (at[:, 1] < bottom + height + 0.05)).sum())
-
-    return min(corners, key=hidden)
 
 
 def _cluster(ends: pd.DataFrame) -> tuple[float, float]:

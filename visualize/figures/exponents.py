@@ -51,9 +51,9 @@ def draw(results: Results, ax: Axes) -> Axes:
             middle = sum(seen) / 2
             ax.text(middle, 0.97, word, transform=ax.get_xaxis_transform(), ha="center", va="top", fontsize=9)
     ax.set_xlim(LOW - 0.5, HIGH + 0.5)
-    ax.set_xlabel(f"exponent e of a gradient entry ({LOW} and below in one bar)")
+    ax.set_xlabel(f"exponent e of a gradient entry (one bar: {LOW} and below)")
     ax.set_ylabel("share of nonzero entries")
-    bars.beside(ax)
+    bars.legend(ax)
     return ax
 
 
@@ -94,4 +94,6 @@ FIGURE = Figure(
     by_batch_size=True,
     by_recipe=True,
     shown=layer_samples.taken,
+    shared="both",
+    height_in=lambda _: 1.6,
 )

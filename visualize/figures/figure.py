@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:  # the list of figures is read without the libraries that draw them
     from matplotlib.axes import Axes
 
     from ampbench.visualize.read.frame import Results
-
-
-def always(_: Results) -> bool:
-    """Return True: the page always has this figure, or a sentence in its place if nothing can be drawn."""
-    return True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,15 +26,29 @@ class Figure:
     """Draw one panel into axes and return them; write a sentence into them if there is nothing to draw."""
     describe: Callable[[Results], str]
     """Return in words what one panel shows, for readers who cannot see it."""
+    shown: Callable[[Results], bool]
+    """Return whether these results hold what the figure draws; cheap, as every figure is asked."""
     by_batch_size: bool = False
     """Whether each batch size has a panel of its own."""
     by_recipe: bool = False
     """Whether each recipe has a panel of its own."""
-    shown: Callable[[Results], bool] = always
-    """Return whether the page of these results shows the figure."""
+    of_all: bool = False
+    """Whether one picture shows all subjects, and not one picture each subject."""
+    key: bool = False
+    """Whether the page shows it beside its answer, and not only with all other figures."""
+    shared: Literal["", "x", "y", "both"] = ""
+    """Axes whose limits are equal in all panels, so that panels can be compared."""
+    height_in: Callable[[Results], float] = lambda _: 2.6
+    """Return the height of a panel's axes, in inches; their width is that of the sheet, or half of it."""
+    wide: bool = True
+    """Whether a panel takes the width of the sheet; else two are side by side."""
+    most_panels: int = 3
+    """Of more panels the sheet shows representative ones, and says how to draw the others."""
 
     def panels(self, results: Results) -> dict[str, Results]:
-        """Return title -> results for the panels of one subject's sheet."""
+        """Return title -> results for the panels of one sheet: of one subject, or of all if the figure is `of_all`."""
+        if self.of_all:
+            return {"": results}
         (subject,) = results.subjects
         found = {subject: results}
         if self.by_batch_size:

@@ -33,7 +33,8 @@ def draw(results: Results, ax: Axes) -> Axes:
         reason = "no loss was recorded" if ids else "no training finished"
         return bars.say(ax, f"No training loss: {reason}.")
     points, length = windows(steps)
-    curves.draw_curves(ax, points, theme.styles_of(results), from_zero=True)
+    end = curves.share_at_the_end(results.ok["epochs"].max())
+    curves.draw_curves(ax, points, theme.styles_of(results), enlarged=end, from_zero=True)
     words = results.label("step") + (f" (each point the mean of {length:,} steps)" if length > 1 else "")
     ax.set_xlabel(curves.x_label(results, words))
     ax.set_ylabel(results.label("loss"))
@@ -66,14 +67,24 @@ def describe(results: Results) -> str:
     return f"Training loss by step for {recipes}. {curves.left_out(results)}".strip()
 
 
+def shown(results: Results) -> bool:
+    """Return whether any training finished and recorded its steps, and not of a lone recipe (see `accuracy`)."""
+    trained = results.ok[results.ok["epochs"] > 0]
+    recorded = trained["cell_id"].isin(results.load("steps")["cell_id"].unique()).any()
+    return bool(recorded) and not curves.only_batch_sizes(trained)
+
+
 FIGURE = Figure(
     name="loss",
     title="Loss",
     caption=(
         "Point: mean loss over a window of steps, whose length the axis gives; windows do not overlap (no running "
-        "mean). Line: mean over seeds. Band: from the lowest to the highest seed."
+        "mean). Line: mean over seeds. Band: from the lowest to the highest seed. Inset: the end, as in the figure of "
+        "the accuracy."
     ),
     draw=draw,
     describe=describe,
+    shown=shown,
     by_batch_size=True,
+    shared="y",
 )

@@ -47,7 +47,7 @@ def draw(results: Results, ax: Axes) -> Axes:
     curves.whole_numbers(ax.xaxis)
     ax.set_xlabel(results.label("step"))
     ax.set_ylabel(results.label("loss_scale_factor"))
-    bars.beside(ax)
+    bars.legend(ax)
     return ax
 
 
@@ -81,5 +81,6 @@ FIGURE = Figure(
     draw=draw,
     describe=describe,
     by_batch_size=True,
+    shared="both",
     shown=lambda results: bool(results.ok["final_loss_scale"].notna().any()),
 )

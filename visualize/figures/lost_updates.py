@@ -26,11 +26,11 @@ def draw(results: Results, ax: Axes) -> Axes:
     if shares.empty:
         return bars.say(ax, layer_samples.NOTHING)
     points = shares.rename(columns={"epoch": "x", "share": "y"})
-    curves.draw_curves(ax, points, theme.styles_of(results), zoomed=False)
+    curves.draw_curves(ax, points, theme.styles_of(results))
     ax.set_ylim(0, 1)
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     ax.set_xlabel("epochs finished")
-    ax.set_ylabel("unmoved weights (of those with a gradient)")
+    ax.set_ylabel("unmoved weights")
     return ax
 
 

@@ -1,79 +1,87 @@
-"""Memory by batch size: a bar for the peak of steady training, an outline for the peak of the start-up."""
+"""Memory by batch size: a bar for the peak, divided into what it consists of, and a line for the start-up's peak."""
 
 from __future__ import annotations
 
-import math
-
 from matplotlib.axes import Axes
 
-from ampbench.schema.memory import INSTRUMENTS, MIB
+from ampbench.schema.memory import MIB
 from ampbench.visualize.figures import bars, theme
 from ampbench.visualize.figures.figure import Figure
+from ampbench.visualize.figures.memory_kinds import KINDS, parts_of, peak_of
 from ampbench.visualize.read.frame import Results
+
+STARTUP = "start-up peak"
 
 
 def draw(results: Results, ax: Axes) -> Axes:
-    """Draw steady and start-up peak memory in MiB by batch size and recipe, from zero.
+    """Draw the peak memory in MiB by batch size and recipe, from zero, divided by kind.
 
     Args:
         results: of one subject.
         ax: drawn into, and returned.
     """
-    ok = results.ok
-    if ok["steady_peak_bytes"].dropna().empty:
+    if not shown(results):
         return bars.say(ax, "No cell ran to its end with its memory measured, so there is nothing to draw.")
-    labelled: set[str] = set()
-    spots = list(bars.places(results))
-    for place in spots:
-        steady = place.ok["steady_peak_bytes"].median() / MIB
-        startup = place.ok["startup_peak_bytes"].median() / MIB
-        if math.isnan(steady):
-            bars.why_missing(ax, place)
+    peak, drawn = peak_of(results), list(bars.rows(results))
+    parts = {row: parts_of(row.ok, peak) for row in drawn if row.ok[peak.column].notna().any()}
+    for kind, (_, colour, hatch) in KINDS.items():
+        if any(kind in own for own in parts.values()):
+            ax.barh(0, 0, color=colour, edgecolor="white", hatch=hatch, label=kind)
+    for row in drawn:
+        if row not in parts:
+            bars.why_missing(ax, row)
             continue
-        bars.bar(ax, place, steady, labelled)
-        bars.number(ax, place, steady, f"{steady:,.0f}", 2 * len(spots), inside=True)
-        if not math.isnan(startup):
-            label = bars.STARTUP if bars.STARTUP not in labelled else None
-            labelled.add(bars.STARTUP)
-            ax.bar(
-                place.x,
-                startup,
-                place.width,
-                fill=False,
-                edgecolor="#555555",
-                linestyle=(0, (2, 1.5)),
-                linewidth=1,
-                label=label,
-                zorder=3,
-            )
-    if ok["baseline_bytes"].notna().any():
-        floor = ok["baseline_bytes"].median() / MIB
-        ax.axhline(floor, color=theme.MUTED, linewidth=1.2, linestyle=(0, (1, 1)), label=bars.FLOOR, zorder=4)
-    ax.set_ylabel(f"{results.label('steady_peak_bytes', 'MiB')}\n{instruments(results)}")
-    bars.finish(ax, results)
-    bars.beside(ax)
+        begin = 0.0
+        for kind, mib in parts[row].items():
+            _, colour, hatch = KINDS.get(kind, ((), row.style.colour, row.style.hatch))
+            ax.barh(
+                row.y, mib, bars.THICK, left=begin, color=colour, edgecolor="white", hatch=hatch, linewidth=0.6,
+                zorder=2,
+            )  # fmt: skip
+            begin += mib
+        ax.barh(row.y, begin, bars.THICK, fill=False, edgecolor="#555555", linewidth=0.7, zorder=3)
+        top = begin
+        startup = row.ok["startup_peak_bytes"].median() / MIB
+        if startup > begin and peak.column == "steady_peak_bytes":
+            ax.plot(
+                [begin, startup, startup], [row.y, row.y, row.y - 0.3], color=theme.MUTED, linewidth=1.2,
+                linestyle=(0, (2, 1)), label=STARTUP, zorder=1,
+            )  # fmt: skip
+            top = startup
+        told = row.verdict.memory if row.verdict and peak.column == "steady_peak_bytes" else None
+        ratio = bars.times(told)
+        bars.beside(ax, row, top, f"{bars.short(begin)}  {ratio}".strip())
+    ax.set_xlabel(f"{results.label(peak.column, 'MiB')}\n{peak.instrument}")
+    bars.finish(ax, results, drawn)
+    bars.legend(ax)
     return ax
-
-
-def instruments(results: Results) -> str:
-    """Return what the memory was measured with, in words."""
-    return " / ".join(INSTRUMENTS.get(i, i) for i in results.ok["memory_instrument"].dropna().unique())
 
 
 def describe(results: Results) -> str:
     """Say in words what the figure shows."""
-    peaks = bars.in_words(results, "steady_peak_bytes", MIB)
-    return f"Bar chart of steady peak memory in MiB, {instruments(results)}. {peaks}."
+    peak = peak_of(results)
+    peaks = bars.in_words(results, results.ok[peak.column] / MIB)
+    return f"Bar chart of {results.label(peak.column, 'MiB')}, {peak.instrument}. {peaks}."
+
+
+def shown(results: Results) -> bool:
+    """Return whether any peak was measured."""
+    return bool(results.ok["steady_peak_bytes"].notna().any())
 
 
 FIGURE = Figure(
     name="memory",
     title="Memory",
     caption=(
-        "Bar: peak memory of the steady training steps, median of the processes. Outline: peak memory until the end of "
-        "the warm-up, including workspaces of kernels that were only tried. The axis names the instrument; values of "
-        "different instruments cannot be compared."
+        "Bar: peak memory of the training steps, median of the processes, by the instrument that the axis names; "
+        "values of different instruments cannot be compared. Its parts: weights, gradients, optimizer state, copies "
+        "that autocast makes of the weights, buffers and data are known by arithmetic; the rest is activations and "
+        "workspace. Broken line: peak until the end of the warm-up, workspaces of kernels that were only tried "
+        "included. Behind a bar: the ratio to the reference, as in the table."
     ),
     draw=draw,
     describe=describe,
+    shown=shown,
+    height_in=bars.height_in,
+    key=True,
 )

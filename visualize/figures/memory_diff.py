@@ -12,6 +12,7 @@ from ampbench.schema.memory import MIB
 from ampbench.schema.memory_history import CATEGORIES
 from ampbench.visualize.figures import bars, theme
 from ampbench.visualize.figures.figure import Figure
+from ampbench.visualize.figures.memory_kinds import KINDS, parts_of, peak_of
 from ampbench.visualize.read.frame import Results
 from ampbench.visualize.read.recipes import in_order
 
@@ -46,7 +47,7 @@ def draw_composition(frame: pd.DataFrame, ax: Axes, styles: Mapping[str, theme.S
             edgecolor="white",
             linewidth=0.6,
             hatch=style.hatch,
-            label=f"{recipe}: {held[recipe].sum():,.0f}",
+            label=recipe,
             zorder=2,
         )
     for spot, (_, row) in zip(y, held.iterrows(), strict=True):
@@ -66,8 +67,9 @@ def draw_composition(frame: pd.DataFrame, ax: Axes, styles: Mapping[str, theme.S
     bars.plain_numbers(ax.xaxis)
     total = held[second].sum() - held[first].sum()
     share = f", {total / held[first].sum():+.0%}".replace("-", "−") if held[first].sum() else ""
-    ax.set_xlabel(f"memory at the peak (MiB)\n{second} minus {first}: {signed(total)} MiB{share}")
-    ax.legend(**bars.BESIDE)
+    sums = f"{first} {bars.short(held[first].sum())}, {second} {bars.short(held[second].sum())}"
+    ax.set_xlabel(f"memory at the peak (MiB)\n{sums}: {signed(total)}{share}")
+    bars.legend(ax)
     return ax
 
 
@@ -86,7 +88,8 @@ def by_category(frame: pd.DataFrame) -> pd.DataFrame:
     words = frame.astype({"recipe": str, "category": str})
     held = words.pivot_table("allocated_bytes", "category", "recipe", aggfunc="sum", fill_value=0)
     present = set(held.index)
-    rows = [c for c in CATEGORIES if c in present] + sorted(present - CATEGORIES.keys())
+    rows = [c for c in dict.fromkeys((*CATEGORIES, *KINDS)) if c in present]
+    rows += sorted(present.difference(rows))
     return held.reindex(index=rows, columns=recipes) / MIB
 
 
@@ -119,13 +122,40 @@ def describe(results: Results) -> str:
 
 
 def _two(results: Results) -> pd.DataFrame:
+    """Return what the first recipe and the one with the least memory hold, from the allocator or by arithmetic."""
     rows = results.of_one_cell_each("allocations")
     rows = rows[rows["moment"] == "peak"]
+    if rows.empty:
+        rows = _by_arithmetic(results)
     peaks = rows.groupby(rows["recipe"].astype(str), sort=False)["allocated_bytes"].sum()
     names = in_order(peaks.index)
     if len(names) < 2:
         return rows.iloc[:0]
     return rows[rows["recipe"].isin([names[0], peaks[names[1:]].idxmin()])]
+
+
+def _by_arithmetic(results: Results) -> pd.DataFrame:
+    """Return the parts of each recipe's peak as the bars of memory show them, where no allocator was recorded."""
+    peak = peak_of(results)
+    known = [(recipe, own.dropna(subset=[peak.column])) for recipe, own in results.ok.groupby("recipe", observed=True)]
+    rows = [
+        (recipe, kind, mib * MIB)
+        for recipe, own in known
+        if len(own) and results.ok["batch_size"].nunique() == 1
+        for kind, mib in parts_of(own, peak).items()
+        if kind
+    ]
+    return pd.DataFrame(rows, columns=["recipe", "category", "allocated_bytes"])
+
+
+def shown(results: Results) -> bool:
+    """Return whether any two recipes of one subject and batch size can be compared."""
+    sizes = results.ok.groupby(["subject", "batch_size"], observed=True)["recipe"].nunique()
+    return any(
+        len(_two(results.where(subject=subject, batch_size=size))) > 0
+        for (subject, size), num_recipes in sizes.items()
+        if num_recipes > 1
+    )
 
 
 FIGURE = Figure(
@@ -134,10 +164,11 @@ FIGURE = Figure(
     caption=(
         "Memory that was live when each recipe held the most, by purpose. Numbers: the second recipe minus the first. "
         "Backward: gradients of activations and workspace of the backward pass. Before recording: allocated before the "
-        "recorded steps, so its purpose is unknown."
+        "recorded steps, so its purpose is unknown. Without a record of the allocator: the parts "
+        "of the figure of memory."
     ),
     draw=draw,
     describe=describe,
     by_batch_size=True,
-    shown=lambda results: len(results.load("allocations")) > 0,
+    shown=shown,
 )

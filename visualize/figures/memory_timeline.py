@@ -10,20 +10,32 @@ from matplotlib.axes import Axes
 from ampbench.schema.memory import MIB
 from ampbench.visualize.figures import bars, theme
 from ampbench.visualize.figures.figure import Figure
+from ampbench.visualize.figures.memory_kinds import KINDS
 from ampbench.visualize.read.frame import Results
 from ampbench.visualize.read.recipes import in_order
 
+MOST_NAMED = 3
+"""With more recipes only the highest and the lowest peak are named, as the names would overlap."""
 
-def draw_levels(frame: pd.DataFrame, ax: Axes, styles: Mapping[str, theme.Style] | None = None) -> Axes:
+
+def draw_levels(
+    frame: pd.DataFrame,
+    ax: Axes,
+    styles: Mapping[str, theme.Style] | None = None,
+    static: Mapping[str, float] | None = None,
+) -> Axes:
     """Draw allocated memory in MiB over the recorded steps, from zero, one line per recipe.
 
     Args:
         frame: columns recipe, event, allocated_bytes; for each recipe the rows of one cell.
         ax: drawn into, and returned.
         styles: of every recipe in the folder; of those in the frame if not given.
+        static: kind -> MiB of what stays from step to step, as bands behind the lines; none if not given.
     """
     if frame.empty:
         return bars.say(ax, "No history of the memory was recorded, so there is nothing to draw.")
+    peaks = frame.groupby(frame["recipe"].astype(str), sort=False)["allocated_bytes"].max().sort_values()
+    named = list(peaks.index if len(peaks) <= MOST_NAMED else peaks.index[[0, -1]])
     for recipe, style in (styles or theme.styles(frame["recipe"])).items():
         own = frame[frame["recipe"] == recipe].sort_values("event")
         if own.empty:
@@ -42,17 +54,46 @@ def draw_levels(frame: pd.DataFrame, ax: Axes, styles: Mapping[str, theme.Style]
             markersize=8,
             markeredgecolor="white",
             markeredgewidth=0.8,
-            label=f"{recipe}: peak {level[top]:,.0f}",
+            label=recipe,
             zorder=4,
         )
+        if recipe in named:
+            ax.annotate(
+            f"{recipe} {bars.short(level[top])}", (share[top], level[top]), xytext=(0, 7), textcoords="offset points",
+            ha="center" if 0.15 < share[top] < 0.85 else "left" if share[top] <= 0.15 else "right",
+            fontsize=theme.SMALL, color=theme.INK, path_effects=bars.HALO, zorder=5,
+        )  # fmt: skip
+    _bands(ax, static or {})
     ax.set_xlim(0, 1)
-    ax.set_ylim(0, ax.get_ylim()[1] * 1.04)
+    ax.set_ylim(0, ax.get_ylim()[1] * 1.1)
     ax.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     bars.plain_numbers(ax.yaxis)
     ax.set_xlabel("recorded events of the allocator")
     ax.set_ylabel("allocated memory (MiB)")
-    ax.legend(**bars.BESIDE)
+    bars.legend(ax)
     return ax
+
+
+def _bands(ax: Axes, static: Mapping[str, float]) -> None:
+    """Draw what stays from step to step as bands from zero up, each with its name in the legend."""
+    bottom = 0.0
+    for kind, mib in static.items():
+        _, colour, hatch = KINDS[kind]
+        ax.axhspan(
+            bottom, bottom + mib, facecolor=colour, edgecolor="white", hatch=hatch, alpha=0.35, zorder=0, label=kind
+        )
+        bottom += mib
+
+
+def static_of(results: Results) -> dict[str, float]:
+    """Return kind -> MiB of weights, gradients and optimizer state of the first recipe that has a history."""
+    rows = results.of_one_cell_each("memory")
+    own = results.cells[results.cells["cell_id"].isin(rows["cell_id"].unique())].sort_values("recipe")
+    if own.empty:
+        return {}
+    kinds = {kind: KINDS[kind][0][0] for kind in ("weights", "gradients", "optimizer state")}
+    first = own.iloc[0]
+    return {kind: first[column] / MIB for kind, column in kinds.items() if column in own and first[column] > 0}
 
 
 def describe_levels(frame: pd.DataFrame) -> str:
@@ -65,7 +106,8 @@ def describe_levels(frame: pd.DataFrame) -> str:
 
 def draw(results: Results, ax: Axes) -> Axes:
     """Draw the history of one cell of each recipe."""
-    return draw_levels(results.of_one_cell_each("memory"), ax, theme.styles_of(results))
+    rows = results.of_one_cell_each("memory")
+    return draw_levels(rows, ax, theme.styles_of(results), static_of(results))
 
 
 def describe(results: Results) -> str:
@@ -77,7 +119,9 @@ FIGURE = Figure(
     name="memory_over_steps",
     title="Memory over steps",
     caption=(
-        "Memory requested by tensors over the same training steps, in an untimed pass after warm-up. Mark: the peak. "
+        "Memory requested by tensors over the same training steps, in an untimed pass after warm-up. Mark: the peak, "
+        "in MiB. "
+        "Bands: weights, gradients and optimizer state of the first recipe, by arithmetic. "
         "Horizontal axis: share of the recorded allocations and frees, so that the same step of two recipes is at the "
         "same place, however fast they run. The line is thinned: the events are divided into 200 groups, and each "
         "group keeps its highest and its lowest point."
@@ -85,5 +129,6 @@ FIGURE = Figure(
     draw=draw,
     describe=describe,
     by_batch_size=True,
-    shown=lambda results: len(results.load("memory")) > 0,
+    shown=lambda results: len(results.of_one_cell_each("memory")) > 0,
+    shared="y",
 )

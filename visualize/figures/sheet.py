@@ -1,42 +1,61 @@
-"""One sheet: one or several panels of the same figure, with one legend."""
+"""One sheet: the panels of one figure under a title, with one legend and a foot that says what the numbers rest on."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+import textwrap
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as MatplotlibFigure
 
+from ampbench.visualize.figures import curves, layout
 from ampbench.visualize.figures.bars import legend_entries
+from ampbench.visualize.figures.figure import Figure
+from ampbench.visualize.figures.foot import foot
+from ampbench.visualize.figures.panels import Panels
 from ampbench.visualize.read.frame import Results
 
+WIDTH_IN = 6.4
+"""Width of every sheet: at half of a page, 8 cm, its text has half of its size and is still read."""
+SMALLER = 0.8
+"""Height of one of several panels, as a share of a lone one's."""
+FOOT_WIDTH = 108
+"""Characters of a line of the foot."""
 
-def sheet(draw: Callable[[Results, Axes], Axes], shown: dict[str, Results]) -> MatplotlibFigure:
+
+def sheet(figure: Figure, panels: Panels | dict[str, Results], title: str = "") -> MatplotlibFigure:
     """Draw every panel under its title.
 
     Args:
-        draw: the `draw` of a figure.
-        shown: title -> the results of that panel, as the figure's `panels` returns them.
+        figure: of `figures.load(name)`.
+        panels: those that `panels.chosen` returns, or title -> results.
+        title: above all panels; the figure's own if it is empty.
     """
-    columns = min(2, len(shown))
-    lines = math.ceil(len(shown) / columns)
-    num_places = max(len(p.batch_sizes) * len(p.recipes) for p in shown.values())
-    width = min(13.0, max(8.6, 3.5 + 0.35 * num_places)) if columns == 1 else 13.0
-    fig, axes = plt.subplots(lines, columns, figsize=(width, 4.8 * lines), layout="constrained", squeeze=False)
-    for ax, (title, results) in zip(axes.flat, shown.items(), strict=False):
-        draw(results, ax)
-        ax.set_title(title)
-        if len(shown) > 1 and ax.get_legend():
-            ax.get_legend().remove()
-    spare = axes.flat[len(shown) :]
-    for ax in spare:
-        ax.set_axis_off()
-    entries = legend_entries(*axes.flat)
-    if len(shown) > 1 and entries:
-        if len(spare):
-            spare[0].legend(list(entries.values()), list(entries), loc="center left", fontsize=11)
-        else:
-            fig.legend(list(entries.values()), list(entries), loc="outside lower center", ncols=min(5, len(entries)))
+    shown, note = (panels.shown, panels.note) if isinstance(panels, Panels) else (panels, "")
+    columns = 1 if figure.wide or len(shown) == 1 else 2
+    several = len(shown) > 1
+    heights = [figure.height_in(results) * (SMALLER if several else 1) for results in shown.values()]
+    fig = plt.figure(figsize=(WIDTH_IN, sum(heights)))
+    used = []
+    for (name, results), height in zip(shown.items(), heights, strict=True):
+        used.append(fig.add_axes((0.2, 0.1, 0.75 / columns, height / sum(heights)), label=name))  # about the final size
+        figure.draw(results, used[-1])
+        used[-1].set_title(name if several else "")
+        if used[-1].get_legend():
+            used[-1].get_legend().remove()
+    _share(used, figure.shared)
+    for ax in used:
+        curves.place_inset(ax)
+    words = textwrap.wrap(foot(shown.values()), FOOT_WIDTH) + textwrap.wrap(note, FOOT_WIDTH)
+    layout.place(fig, used, heights, columns, title or figure.title, words, legend_entries(*used))
     return fig
+
+
+def _share(axes: list[Axes], shared: str) -> None:
+    """Give all panels the widest limits of any of them; a panel of a sentence has none."""
+    drawn = [ax for ax in axes if ax.axison]
+    for name in "xy" if shared == "both" else shared:
+        if len(drawn) > 1:
+            low, high = zip(*(getattr(ax, f"get_{name}lim")() for ax in drawn), strict=True)
+            for ax in drawn:
+                getattr(ax, f"set_{name}lim")(min(low), max(high))

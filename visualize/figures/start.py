@@ -29,7 +29,7 @@ def draw(results: Results, ax: Axes) -> Axes:
     points = smoothed(first_steps(results))
     if points.empty:
         return bars.say(ax, "No loss of first steps was recorded, so there is nothing to draw.")
-    curves.draw_curves(ax, points, theme.styles_of(results))
+    curves.draw_curves(ax, points, theme.styles_of(results), enlarged=0.25)
     judged = verdicts_of(results)
     margins = [(v.reference, v.start.margin) for v in judged if v.start and v.start.margin > 0]
     if margins:
@@ -40,7 +40,7 @@ def draw(results: Results, ax: Axes) -> Axes:
             place.plot(line.index, line + margin, color=theme.MUTED, linewidth=1.0, linestyle=":", label="_margin")
             place.fill_between(line.index, line, line + margin, color=theme.MUTED, alpha=0.25, linewidth=0)
             place.set(xlim=limits[0], ylim=limits[1])
-    ax.set_xlabel("\n".join([results.label("step"), *(textwrap.fill(said, 90) for said in _verdicts(judged))]))
+    ax.set_xlabel("\n".join([results.label("step"), *(textwrap.fill(said, 76) for said in _verdicts(judged))]))
     ax.set_ylabel(results.label("loss"))
     return ax
 
@@ -81,4 +81,5 @@ FIGURE = Figure(
     describe=describe,
     by_batch_size=True,
     shown=_asked,
+    shared="y",
 )

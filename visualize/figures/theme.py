@@ -1,8 +1,8 @@
 """How every figure looks: one colour, marker, dash and hatch per recipe, the same everywhere.
 
-The colours show the kind of recipe: neutral for fp32 and TF32, warm for fp16, cool for bf16. They are those of
-Okabe & Ito (2008, "Color Universal Design") and one dark red of Tol's, which can be distinguished with any colour
-vision. Marker and dashes repeat the information for prints in grey.
+The colours show the kind of recipe: neutral for fp32 and TF32, warm for fp16, cool for bf16. Any two can be told apart
+with every kind of colour vision (Machado, Oliveira & Fernandes, 2009, severity 1), and each has a contrast of 3 or more
+with white. Hatch, marker and dashes repeat the information, for prints in grey and for those who see no colour.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Style:
     dashes: tuple[float, ...] = ()
     """Lengths of line and gap in line widths; empty for a solid line."""
     hatch: str = ""
-    """Of the bars of recipes with a loss scale."""
+    """Of bars: none for pure 16 and 32 bits, strokes for autocast, the other way for a loss scale, crosses for both."""
 
     @property
     def linestyle(self) -> tuple[float, tuple[float, ...]]:
@@ -32,32 +32,35 @@ class Style:
 
 
 AMP, SCALED = (5.0, 1.6), (1.2, 1.2)
+STROKES, BACK, CROSSES, DOTS = "\\\\\\", "///", "xxx", ".."
 
 BUILT_IN: dict[str, Style] = {
     "fp32": Style(colour="#1a1a1a", marker="o"),
-    "tf32": Style(colour="#8a8a8a", marker="s"),
-    "fp16": Style(colour="#d55e00", marker="^"),
-    "bf16": Style(colour="#0072b2", marker="v"),
-    "fp16_scaled": Style(colour="#e69f00", marker="<", dashes=SCALED, hatch="///"),
-    "fp16_amp": Style(colour="#cc79a7", marker="D", dashes=AMP),
-    "fp16_amp_scaled": Style(colour="#882255", marker="P", dashes=SCALED, hatch="///"),
-    "bf16_amp": Style(colour="#009e73", marker="X", dashes=AMP),
-    "bf16_amp_scaled": Style(colour="#56b4e9", marker=">", dashes=SCALED, hatch="///"),
-    "fp8": Style(colour="#661100", marker="p", dashes=AMP),
+    "tf32": Style(colour="#656d76", marker="s"),
+    "fp16": Style(colour="#e8590c", marker="^"),
+    "bf16": Style(colour="#005fb0", marker="v"),
+    "fp16_scaled": Style(colour="#7d4e00", marker="<", dashes=SCALED, hatch=BACK),
+    "fp16_amp": Style(colour="#e066ac", marker="D", dashes=AMP, hatch=STROKES),
+    "fp16_amp_scaled": Style(colour="#8c1d53", marker="P", dashes=SCALED, hatch=CROSSES),
+    "bf16_amp": Style(colour="#009e73", marker="X", dashes=AMP, hatch=STROKES),
+    "bf16_amp_scaled": Style(colour="#7c6be0", marker=">", dashes=SCALED, hatch=CROSSES),
+    "fp8": Style(colour="#5c1a00", marker="p", dashes=AMP, hatch=DOTS),
 }
 """The built-in recipes."""
 
 FURTHER = (
-    Style(colour="#332288", marker="h", dashes=(7, 1.5, 1.5, 1.5)),
-    Style(colour="#999933", marker="d", dashes=(7, 1.5, 1.5, 1.5)),
-    Style(colour="#aa4499", marker="*", dashes=(7, 1.5, 1.5, 1.5)),
-    Style(colour="#117733", marker="8", dashes=(7, 1.5, 1.5, 1.5)),
-    Style(colour="#6699cc", marker="H", dashes=(7, 1.5, 1.5, 1.5)),
+    Style(colour="#332288", marker="h", dashes=(7, 1.5, 1.5, 1.5), hatch=DOTS),
+    Style(colour="#999933", marker="d", dashes=(7, 1.5, 1.5, 1.5), hatch=DOTS),
+    Style(colour="#aa4499", marker="*", dashes=(7, 1.5, 1.5, 1.5), hatch=DOTS),
+    Style(colour="#117733", marker="8", dashes=(7, 1.5, 1.5, 1.5), hatch=DOTS),
+    Style(colour="#6699cc", marker="H", dashes=(7, 1.5, 1.5, 1.5), hatch=DOTS),
 )
 """For recipes that an experiment adds, in the order of their names."""
 
-MUTED = "#6b6b6b"
-"""Colour of notes, and of cells without a measurement."""
+INK, MUTED = "#222222", "#5f5f5f"
+"""Colours of text, and of notes and cells without a measurement."""
+SMALL = 8.5
+"""Size in points of notes and of numbers beside bars; at half of a page they are still read."""
 
 
 def styles(recipes: Iterable[str]) -> dict[str, Style]:
@@ -72,8 +75,15 @@ def styles_of(results: Results) -> dict[str, Style]:
     return styles(results.cells["recipe"].cat.categories)
 
 
+def ink_on(colour: tuple[float, float, float] | tuple[float, float, float, float]) -> str:
+    """Return black or white, whichever has the higher contrast with a colour (WCAG 2.2, relative luminance)."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour[:3]]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return "#000000" if (luminance + 0.05) ** 2 > 0.05 * 1.05 else "#ffffff"
+
+
 def use() -> None:
-    """Set the style of all figures drawn from now on."""
+    """Set the style of all figures drawn from now on; their background is white also where the page is dark."""
     import seaborn  # here: it takes one or two seconds, and tables do not need it
 
     seaborn.set_theme(
@@ -81,21 +91,25 @@ def use() -> None:
         style="whitegrid",
         rc={
             "axes.edgecolor": "#b8b8b8",
-            "axes.labelcolor": "#222222",
+            "axes.labelcolor": INK,
+            "axes.labelsize": 10.5,
             "axes.spines.right": False,
             "axes.spines.top": False,
             "axes.titlelocation": "left",
-            "axes.titlesize": 12,
+            "axes.titlesize": 10.5,
             "axes.titleweight": "bold",
             "figure.dpi": 100,
+            "figure.facecolor": "white",
             "font.sans-serif": ["DejaVu Sans", "Arial", "sans-serif"],
             "grid.color": "#e6e6e6",
             "grid.linewidth": 0.8,
-            "hatch.linewidth": 0.8,
+            "hatch.linewidth": 0.9,
             "legend.frameon": False,
             "legend.fontsize": 9.5,
             "savefig.facecolor": "white",
-            "xtick.labelsize": 10,
-            "ytick.labelsize": 10,
+            "svg.fonttype": "none",
+            "svg.hashsalt": "ampbench",
+            "xtick.labelsize": 9.5,
+            "ytick.labelsize": 9.5,
         },
     )

@@ -24,3 +24,10 @@ def unmoved(results: Results) -> pd.DataFrame:
     weighted = (wide["unmoved_share"] * wide["num_entries"]).groupby(keys, observed=True).sum()
     share = weighted / wide["num_entries"].groupby(keys, observed=True).sum()
     return share.rename("share").reset_index()
+
+
+def near_overflow(results: Results) -> pd.DataFrame:
+    """Return columns cell_id, recipe, layer, depth, step and value: the largest share near overflow of any tensor."""
+    layers = results.layers[results.layers["quantity"] == "near_overflow_share"]
+    keys = ["cell_id", "recipe", "layer", "depth", "step"]
+    return layers.groupby(keys, observed=True)["value"].max().reset_index()

@@ -26,7 +26,7 @@ from ampbench.visualize.show import again, learning, table, work_table
 from ampbench.visualize.show.curve_data import curve_data
 from ampbench.visualize.show.overview import overview
 from ampbench.visualize.show.page_table import PageTable, inlined
-from ampbench.visualize.show.pictures import Picture
+from ampbench.visualize.show.pictures import Picture, not_drawn
 
 PARTS = Path(__file__).parent / "html"
 
@@ -95,7 +95,7 @@ def render(results: Results, rows: list[Standing], legend: str, advice: list[Ans
         "work": _tables("work", work_tables),
         **lists,
         "explained": whys.of_page(results),
-        "figures": [picture for picture in pictures if not _is_key(picture)],
+        "figures": _further(pictures, not_drawn(results)),
         "method": facts_of(results),
         "again": results.plan,
     }
@@ -106,7 +106,7 @@ def render(results: Results, rows: list[Standing], legend: str, advice: list[Ans
         notes=notes(results),
         answers=[(answer, *_beside(answer, rows)) for answer in advice],
         most_open=MOST_OPEN,
-        key_pictures=[picture for picture in pictures if _is_key(picture)],
+        key_pictures=[picture for picture in pictures if picture.key],
         sections={name: title for name, title in SECTIONS.items() if shown[name]},
         lists=list(lists),
         shown=shown,
@@ -115,8 +115,10 @@ def render(results: Results, rows: list[Standing], legend: str, advice: list[Ans
     )
 
 
-def _is_key(picture: Picture) -> bool:
-    return bool(getattr(picture, "key", False))
+def _further(pictures: list[Picture], not_drawn: list[str]) -> dict[str, list[Picture] | list[str]]:
+    """Return the pictures that are not beside the answer, and the sentences on what is not drawn; empty if neither."""
+    further = [picture for picture in pictures if not picture.key]
+    return {"pictures": further, "not_drawn": not_drawn} if further or not_drawn else {}
 
 
 def _cells(results: Results, rows: list[Standing], legend: str, colours: Mapping[str, str]) -> PageTable:

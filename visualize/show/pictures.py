@@ -1,4 +1,4 @@
-"""The figures of a report, each as a PNG of one subject; `visualize/figures` lists them."""
+"""The figures of a report, each as a PNG and an SVG of one subject; `visualize/figures` lists them."""
 
 from __future__ import annotations
 
@@ -8,25 +8,44 @@ import itertools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ampbench.visualize import figures
 from ampbench.visualize.figures import theme
 from ampbench.visualize.figures.figure import Figure
+from ampbench.visualize.figures.panels import chosen, spread
 from ampbench.visualize.read.frame import Results
+from ampbench.visualize.read.words import count
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Drawn
 
 DPI = 150
+COLOURS = 128
+"""Of a PNG's palette: a figure has few, and a file with a palette is a third as large."""
+MOST_SVG_BYTES = 2_000_000
+"""A larger SVG is not kept: a viewer would take longer to open it than the PNG beside it says more."""
+MOST_SUBJECTS = 4
+"""Subjects with figures of their own; the figures of all subjects show the others too."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Picture:
-    """A figure of the page; if there was nothing to draw, `png` is empty and `words` say why."""
+    """A figure of the page."""
 
     stem: str
+    """Name of its files, without the suffix."""
     title: str
     caption: str
     words: str
     """The figure in words, for readers who cannot see it."""
+    note: str
+    """Which panels are not drawn, and what draws them; empty if all are."""
     png: bytes
+    svg: bytes
+    """Empty if it would be too large."""
+    key: bool
+    """Whether it belongs beside the answer, and not only with all other figures."""
 
     @property
     def source(self) -> str:
@@ -35,39 +54,101 @@ class Picture:
 
 
 def draw(results: Results, tell: Callable[[str], None] = lambda _: None) -> list[Picture]:
-    """Draw every figure of every subject; `tell` is called with a line before each."""
+    """Draw every figure for which there are results: those of all subjects once, the others for each subject.
+
+    `tell` is called with a line before each.
+    """
     theme.use()
     kinds = [figure for figure in map(figures.load, figures.NAMES) if figure.shown(results)]
-    pictures: list[Picture] = []
+    own = {subject: results.where(subject=subject) for subject in subjects_drawn(results)}
     taken: set[str] = set()
-    for subject in results.subjects:
-        own = results.where(subject=subject)
-        suffix = "" if len(results.subjects) == 1 else f"-{_stem(subject, taken)}"
-        for figure in kinds:
-            tell(f"Drawing the page: figures {len(pictures)}/{len(kinds) * len(results.subjects)} …")
-            pictures.append(_picture(figure, own, figure.name + suffix))
+    suffixes = {subject: "" if len(results.subjects) == 1 else f"-{_stem(subject, taken)}" for subject in own}
+    planned = []
+    for figure in kinds:
+        if figure.of_all:
+            planned.append((figure, results, figure.name, figure.title))
+            continue
+        planned += [
+            (figure, part, figure.name + suffixes[subject], f"{figure.title} of {subject}")
+            for subject, part in own.items()
+            if figure.shown(part)
+        ]
+    pictures = []
+    for sheet in planned:
+        tell(f"Drawing the page: figures {len(pictures)}/{len(planned)} …")
+        pictures.append(_picture(*sheet))
     return pictures
 
 
-def _picture(figure: Figure, results: Results, stem: str) -> Picture:
-    """Draw a figure of one subject; a panel without a finished cell is left out, unless none has any."""
+def subjects_drawn(results: Results) -> list[str]:
+    """Return the subjects with figures of their own."""
+    names = results.subjects
+    return [names[i] for i in spread(len(names), MOST_SUBJECTS)]
+
+
+def not_drawn(results: Results) -> list[str]:
+    """Return what is not drawn and why, one sentence each, so that no page has empty figures."""
+    found = []
+    empty = [figure.title.lower() for figure in map(figures.load, figures.NAMES) if not figure.shown(results)]
+    if empty:
+        found.append(f"Not drawn, as these results hold nothing for it: {', '.join(empty)}.")
+    further = [subject for subject in results.subjects if subject not in subjects_drawn(results)]
+    if further:
+        some = ", ".join(further[:3]) + (", …" if len(further) > 3 else "")
+        found.append(
+            f"{count(len(further), 'further subject has', 'further subjects have')} no figures of their own here "
+            f"({some}): python -m ampbench report DIR --only model=NAME draws them."
+        )
+    return found
+
+
+def _picture(figure: Figure, results: Results, stem: str, title: str) -> Picture:
+    """Draw one sheet."""
     import matplotlib.pyplot as plt
 
     from ampbench.visualize.figures.sheet import sheet
 
-    panels = figure.panels(results)
-    drawn = {title: panel for title, panel in panels.items() if len(panel.ok)}
-    fig = sheet(figure.draw, drawn or panels)
-    out = io.BytesIO()
-    if any(ax.axison for ax in fig.axes):
-        fig.savefig(out, dpi=DPI)
-        words = "; ".join(f"{title}: {figure.describe(panel)}" for title, panel in panels.items())
-    else:
-        words = next((ax.texts[0].get_text() for ax in fig.axes if ax.texts), "")
+    panels = chosen(figure, results)
+    fig = sheet(figure, panels, title)
+    png, svg = _png(fig), _svg(fig)
     plt.close(fig)
-    (subject,) = results.subjects
-    title = f"{figure.title} of {subject}"
-    return Picture(stem=stem, title=title, caption=figure.caption, words=words, png=out.getvalue())
+    words = "; ".join(
+        f"{name}: {figure.describe(own)}" if name else figure.describe(own) for name, own in panels.shown.items()
+    )
+    return Picture(
+        stem=stem,
+        title=title,
+        caption=figure.caption,
+        words=words,
+        note=panels.note,
+        png=png,
+        svg=svg if len(svg) <= MOST_SVG_BYTES else b"",
+        key=figure.key,
+    )
+
+
+def _png(fig: Drawn) -> bytes:
+    """Return the figure as a PNG with a palette."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from PIL import Image
+
+    fig.set_dpi(DPI)
+    canvas = FigureCanvasAgg(fig)
+    canvas.draw()
+    rgba = canvas.buffer_rgba()
+    picture = Image.frombuffer("RGBA", canvas.get_width_height(physical=True), rgba, "raw", "RGBA", 0, 1).convert("RGB")
+    out = io.BytesIO()
+    picture.quantize(COLOURS, dither=Image.Dither.NONE).save(out, "PNG", optimize=True, dpi=(DPI, DPI))
+    return out.getvalue()
+
+
+def _svg(fig: Drawn) -> bytes:
+    """Return the figure as an SVG; without a date, so that equal results give equal files."""
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+    out = io.BytesIO()
+    FigureCanvasSVG(fig).print_svg(out, metadata={"Date": None})  # savefig would lay out and draw it once more
+    return out.getvalue()
 
 
 def _stem(subject: str, taken: set[str]) -> str:

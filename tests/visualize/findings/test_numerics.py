@@ -21,7 +21,7 @@ LAYERS = {"conv1": 100, "conv2": 300}
 FLUSHED = {"fp16_amp": {"conv1": 0.43, "conv2": 0.02}, "fp16_amp_scaled": {"conv1": 0.0, "conv2": 0.0}}
 UNMOVED = {"bf16": {"conv1": 0.2, "conv2": 0.8}}
 
-OF_SAMPLES = (underflow.draw, exponents.draw)
+OF_SAMPLES = (underflow.FIGURE.draw, exponents.draw)
 
 
 @pytest.fixture
@@ -81,15 +81,15 @@ def test_unmoved_weighs_layers_by_their_size(sampled):
 
 
 def test_a_map_has_a_row_a_layer_and_a_column_a_sample(sampled, ax):
-    assert underflow.draw(sampled.where(recipe="fp16_amp"), ax) is ax
+    assert underflow.FIGURE.draw(sampled.where(recipe="fp16_amp"), ax) is ax
     assert [t.get_text() for t in ax.get_yticklabels()] == ["conv1", "conv2"]
-    assert ax.collections[0].get_array().shape == (2, 2)
-    assert ax.collections[0].get_array().max() == pytest.approx(0.43)
+    assert ax.images[0].get_array().shape == (2, 2)
+    assert ax.images[0].get_array().max() == pytest.approx(0.43)
 
 
 def test_a_map_refuses_two_recipes(sampled, ax):
     with pytest.raises(ValueError, match=r"use results.where\(recipe="):
-        underflow.draw(sampled, ax)
+        underflow.FIGURE.draw(sampled, ax)
 
 
 def test_the_window_of_fp16_moves_with_the_loss_scale(sampled, ax):
@@ -122,7 +122,7 @@ def test_without_samples_and_scales_a_figure_is_a_sentence(matrix, ax, draw):
 
 def test_every_figure_has_its_words(sampled):
     own = sampled.where(recipe="fp16_amp")
-    assert "43.0 %" in underflow.describe(own)
+    assert "43.0 %" in underflow.FIGURE.describe(own)
     assert "are below 2^" in exponents.describe(own)
     assert "bf16 65 %" in lost_updates.describe(sampled)
 

@@ -65,5 +65,7 @@ def test_a_bar_is_as_long_as_its_phases_together(matrix: Callable[..., Path]) ->
     ends = [patch.get_x() + patch.get_width() for patch in ax.patches]  # type: ignore[attr-defined]
     assert max(ends) == pytest.approx(33)
     assert list(phases.by_recipe(results).index) == ["fp32", "bf16_amp"]
-    assert [text.get_text() for text in ax.texts] == ["10", "20"] * 2, "the narrow parts have no room for a number"
+    assert [text.get_text() for text in ax.texts] == ["10.0", "20.0", "33.0"] * 2, (
+        "the narrow parts have no room for a number, and the sum is behind the bar"
+    )
     assert "bf16_amp data 1, forward 10, backward 20, update 2" in phases.describe(results)
