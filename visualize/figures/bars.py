@@ -20,6 +20,7 @@ from ampbench.visualize.figures import theme
 from ampbench.visualize.figures.panels import spread
 from ampbench.visualize.figures.theme import Style
 from ampbench.visualize.judge.judged import judged
+from ampbench.visualize.judge.pairs import positive
 from ampbench.visualize.judge.verdict import Verdict
 from ampbench.visualize.read.frame import Results
 from ampbench.visualize.read.recipes import in_order
@@ -170,8 +171,10 @@ def plain_numbers(axis: Axis) -> None:
 
 
 def in_words(results: Results, column: pd.Series, digits: int = 0) -> str:
-    """Return the medians of a column of the finished cells, by batch size and recipe."""
-    values = column.groupby([results.ok["batch_size"], results.ok["recipe"]], observed=True).median().dropna()
+    """Return the geometric means of a column of the finished cells, by batch size and recipe."""
+    known = positive(column)
+    own = results.ok.loc[known.index]
+    values = np.exp(np.log(known).groupby([own["batch_size"], own["recipe"]], observed=True).mean())
     parts = [
         f"batch {size}: " + ", ".join(f"{r} {v:,.{digits}f}" for r, v in values.loc[size].items())
         for size in values.index.get_level_values(0).unique()

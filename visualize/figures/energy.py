@@ -9,8 +9,9 @@ FIGURE = measured_bars.figure(
     name="energy",
     title="Energy per image",
     caption=(
-        "Bar: energy of the board per trained image, median of the processes; lower is better. Dot: one process. Line: "
-        "from the lowest to the highest. Behind a bar: the median, and the ratio to the reference where it was judged."
+        "Bar: energy of the board per trained image, geometric mean of the processes; lower is better. Dot: one "
+        "process. Line: from the lowest to the highest. Behind a bar: the mean, and the ratio to the reference where "
+        "it was judged."
     ),
     ratio=lambda verdict: verdict.energy,
 )

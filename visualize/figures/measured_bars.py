@@ -9,6 +9,8 @@ from matplotlib.axes import Axes
 
 from ampbench.visualize.figures import bars
 from ampbench.visualize.figures.figure import Figure
+from ampbench.visualize.judge.pairs import positive
+from ampbench.visualize.judge.replicates import geometric_mean
 from ampbench.visualize.judge.verdict import Verdict
 from ampbench.visualize.read.frame import Results
 from ampbench.visualize.stats.statistics import Ratio
@@ -39,7 +41,7 @@ def figure(
     """
 
     def values(cells: pd.DataFrame) -> pd.Series:
-        return cells[column].dropna() / divisor
+        return positive(cells[column]) / divisor
 
     def shown(results: Results) -> bool:
         return column in results.ok and bool(results.ok[column].notna().any())
@@ -50,13 +52,14 @@ def figure(
         drawn = list(bars.rows(results))
         for row in drawn:
             own = values(row.ok)
-            if own.empty:
+            mean = geometric_mean(own)
+            if mean is None:
                 bars.why_missing(ax, row, missing)
                 continue
-            bars.bar(ax, row, own.median())
+            bars.bar(ax, row, mean)
             bars.spread_line(ax, row, list(own))
             words = bars.times(ratio(row.verdict) if row.verdict else None)
-            bars.beside(ax, row, own.max(), f"{bars.short(own.median())}  {words}".strip())
+            bars.beside(ax, row, own.max(), f"{bars.short(mean)}  {words}".strip())
         ax.set_xlabel(results.label(column, unit))
         bars.finish(ax, results, drawn)
         return ax

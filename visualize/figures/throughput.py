@@ -1,4 +1,4 @@
-"""Training speed by batch size: a bar for the median of the processes, a dot for each process, the speed-up beside."""
+"""Training speed by batch size: a bar for the mean of the processes, a dot for each process, the speed-up beside."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from matplotlib.axes import Axes
 
 from ampbench.visualize.figures import bars
 from ampbench.visualize.figures.figure import Figure
+from ampbench.visualize.judge.pairs import positive
+from ampbench.visualize.judge.replicates import geometric_mean
 from ampbench.visualize.read.frame import Results
 
 
@@ -20,14 +22,15 @@ def draw(results: Results, ax: Axes) -> Axes:
         return bars.say(ax, "No cell ran to its end with its speed measured, so there is nothing to draw.")
     drawn = list(bars.rows(results))
     for row in drawn:
-        speeds = row.ok["images_per_s"].dropna()
-        if speeds.empty:
+        speeds = positive(row.ok["images_per_s"])
+        mean = geometric_mean(speeds)
+        if mean is None:
             bars.why_missing(ax, row)
             continue
-        bars.bar(ax, row, speeds.median())
+        bars.bar(ax, row, mean)
         bars.spread_line(ax, row, list(speeds))
         speedup = bars.times(row.verdict.speed if row.verdict else None)
-        bars.beside(ax, row, speeds.max(), f"{speeds.median():,.0f}  {speedup}".strip())
+        bars.beside(ax, row, speeds.max(), f"{mean:,.0f}  {speedup}".strip())
     ax.set_xlabel(results.label("images_per_s"))
     bars.finish(ax, results, drawn)
     return ax
@@ -41,15 +44,16 @@ def describe(results: Results) -> str:
 
 def shown(results: Results) -> bool:
     """Return whether any speed was measured."""
-    return bool(results.ok["images_per_s"].notna().any())
+    return not positive(results.ok["images_per_s"]).empty
 
 
 FIGURE = Figure(
     name="throughput",
     title="Throughput",
     caption=(
-        "Bar: median of the processes. Dot: one process. Line: from the slowest process to the fastest. Numbers: the "
-        "median, and the speed-up over the reference as in the table; a question mark where it can't be told from 1."
+        "Bar: geometric mean of the processes. Dot: one process. Line: from the slowest process to the fastest. "
+        "Numbers: the mean, and the speed-up over the reference as in the table, which is a ratio of such means; a "
+        "question mark where it can't be told from 1."
     ),
     draw=draw,
     describe=describe,

@@ -9,8 +9,8 @@ FIGURE = measured_bars.figure(
     name="time_to_accuracy",
     title="Time to accuracy",
     caption=(
-        "Bar: training time until [measure] target_accuracy was first reached, median of the trainings that reached "
-        "it; lower is better. Dot: one training. Line: from the shortest to the longest."
+        "Bar: training time until [measure] target_accuracy was first reached, geometric mean of the trainings that "
+        "reached it; lower is better. Dot: one training. Line: from the shortest to the longest."
     ),
     missing="target not reached",
 )

@@ -24,8 +24,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from scipy.special import stdtrit
+from numpy.typing import NDArray
 
 from ampbench.schema.margins import MARGIN_POINTS, RUN_SD_POINTS
 from ampbench.visualize.stats.effect import ALPHA, SAME, Effect, paired
@@ -112,22 +111,6 @@ def interval(low: float, high: float) -> str:
 def decimals(low: float, high: float) -> int:
     """Return with how many decimals a ratio with this interval is written."""
     return 3 if high - low < FINE or high < 0.1 else 2
-
-
-def t_interval(d: ArrayLike, alpha: float = ALPHA, least_sd: float = 0.0) -> tuple[Floats, Floats, Floats]:
-    """Return mean, lower and upper end of Student's interval at `1 - alpha` over the last axis of `d`.
-
-    With fewer than two values the ends are NaN. `least_sd`, the resolution of the values, is a lower limit of their SD:
-    accuracies count whole images, so two values may be equal by chance.
-    """
-    values = np.asarray(d, dtype=np.float64)
-    n = values.shape[-1]
-    mean = values.mean(axis=-1) if n else np.full(values.shape[:-1], np.nan)
-    if n < 2:
-        nan = np.full_like(mean, np.nan)
-        return mean, nan, nan
-    half = stdtrit(n - 1, 1 - alpha / 2) * np.maximum(values.std(axis=-1, ddof=1), least_sd) / math.sqrt(n)
-    return mean, mean - half, mean + half
 
 
 def compare_speed(log_ratios: Sequence[float], alpha: float = ALPHA) -> Ratio:

@@ -12,26 +12,26 @@ from ampbench.visualize.stats import sample_size
 from ampbench.visualize.stats import statistics as st
 from ampbench.visualize.stats.effect import paired
 from ampbench.visualize.stats.family import holm
+from tests.support.student import t_interval
 
 
 def test_the_interval_is_students():
     d = [0.10, 0.14, 0.12, 0.09, 0.15]
-    mean, low, high = st.t_interval(d)
-    expected = scipy.stats.t.interval(0.95, 4, np.mean(d), scipy.stats.sem(d))
-    assert (low, high) == pytest.approx(expected)
-    assert mean == pytest.approx(0.12)
+    found = paired(d)
+    assert found.interval(0.05) == pytest.approx(scipy.stats.t.interval(0.95, 4, np.mean(d), scipy.stats.sem(d)))
+    assert found.interval(0.05) == pytest.approx(t_interval(d))
+    assert found.mean == pytest.approx(0.12)
 
 
 def test_the_interval_of_two_pairs_by_hand():
     # mean 2, sd sqrt(2), se 1, t(0.975, 1) = 12.7062
-    _, low, high = st.t_interval([1.0, 3.0])
-    assert (low, high) == pytest.approx((2 - 12.7062, 2 + 12.7062), abs=1e-3)
+    assert paired([1.0, 3.0]).interval(0.05) == pytest.approx((2 - 12.7062, 2 + 12.7062), abs=1e-3)
 
 
 @pytest.mark.parametrize("n", [2, 3, 5])
 def test_the_interval_covers_the_truth_in_95_of_100_simulated_experiments(n):
     rng = np.random.default_rng(n)
-    _, low, high = st.t_interval(0.3 + 0.05 * rng.standard_normal((20_000, n)))
+    low, high = t_interval(0.3 + 0.05 * rng.standard_normal((20_000, n)))
     assert 0.945 < np.mean((low < 0.3) & (high > 0.3)) < 0.955
 
 
@@ -106,7 +106,7 @@ def test_one_pair_has_no_interval_and_asks_for_two_more():
 def test_an_effect_of_the_detectable_size_is_found_with_80_percent_power(n):
     rng = np.random.default_rng(n)
     effect = sample_size.detectable(1.0, n)
-    _, low, high = st.t_interval(effect + rng.standard_normal((20_000, n)))
+    low, high = t_interval(effect + rng.standard_normal((20_000, n)))
     assert np.mean((low > 0) | (high < 0)) == pytest.approx(0.8, abs=0.015)
 
 
@@ -115,7 +115,7 @@ def test_the_power_of_tost_is_the_one_that_is_simulated():
     for n in (3, 8, 10):
         sd = 0.2 * math.sqrt(2)
         d = sd * rng.standard_normal((20_000, n))
-        _, low, high = st.t_interval(d, 0.10)
+        low, high = t_interval(d, 0.10)
         assert sample_size.tost_power(n, sd) == pytest.approx(np.mean((low > -0.3) & (high < 0.3)), abs=0.012)
 
 
