@@ -23,7 +23,7 @@ import numpy as np
 from scipy.special import stdtr, stdtrit
 
 from ampbench.schema.start import tail_of
-from ampbench.visualize.stats.family import holm
+from ampbench.visualize.stats.family import holm, prior_df
 from ampbench.visualize.stats.statistics import Floats
 
 StartVerdict = Literal["no harm seen", "harmful", "can't tell"]
@@ -152,7 +152,7 @@ def _spreads(samples: Sequence[_Sample]) -> list[tuple[float, float]]:
     found = []
     for i, s in enumerate(samples):
         others = [variance for variance, side in zip(own, beyond, strict=True) if side is beyond[i]]
-        d0, df = min(4.0, (len(others) - 1) / 2), len(s.d_N) - 1
+        d0, df = prior_df(len(others)), len(s.d_N) - 1
         variance = (d0 * float(np.mean(others)) + df * own[i]) / (d0 + df)
         found.append((max(math.sqrt(variance) * s.fall, s.least_sd, LEAST_SD * s.margin), d0 + df))
     return found
