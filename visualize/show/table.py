@@ -134,7 +134,7 @@ def _of_subject(subject: str, rows: list[Standing], letters: Mapping[str, str], 
     if "batch" not in names:
         title += f", batch {rows[0].batch_size}"
     if "n" not in names:
-        title += f", {count(max(row.measured.n for row in rows), 'run', 'runs')} each"
+        title += f", {count(max(row.measured.n for row in rows), 'run', 'runs each')}"
     return grid(title, names, lines, width)
 
 
@@ -148,7 +148,8 @@ def heads_of(rows: Sequence[Standing]) -> list[str]:
         "n": len(numbers) == 1 and whole,
         "evidence": len({line["evidence"] for line in lines} - {MISSING}) < 2,  # the answer says it
     }
-    said = (name for name in lines[0] if any(line[name] not in (MISSING, WELL) for line in lines))
+    always = ("precision", "images/s")
+    said = (name for name in lines[0] if name in always or any(line[name] not in (MISSING, WELL) for line in lines))
     return [name for name in said if not alike.get(name)]
 
 
