@@ -44,6 +44,7 @@ PLANTED = {
     f"{WORKER}.prediction.predict_peak_bytes": "prediction of the memory",
     f"{WORKER}.passes.time_phases": "phases",
     f"{WORKER}.passes.profile_steps": "operators",
+    f"{WORKER}.passes.work_by_kind": "work by kind",
     f"{WORKER}.passes.bound_by": "bound",
 }
 """Where an exception is planted -> what is missing then."""
