@@ -9,14 +9,15 @@ from ampbench.visualize.figures.figure import Figure
 from ampbench.visualize.figures.waterfall import draw_waterfall, in_words
 from ampbench.visualize.findings.explanation import Waterfall
 from ampbench.visualize.findings.memory import allocator_peak, waterfall
-from ampbench.visualize.findings.whys import contender
+from ampbench.visualize.findings.whys import contender, fastest_place
 from ampbench.visualize.read.frame import Results
 
 
 def found(results: Results) -> Waterfall | None:
-    """Return the waterfall of one subject and batch size; None if it has no two recipes with the columns."""
-    pair = contender(results)
-    return waterfall(results, *pair) if pair else None
+    """Return the waterfall at the batch size of the fastest recipe; None if no two recipes have the columns there."""
+    own = fastest_place(results)
+    pair = contender(own) if own else None
+    return waterfall(own, *pair) if own and pair else None
 
 
 def draw(results: Results, ax: Axes) -> Axes:
@@ -34,11 +35,11 @@ FIGURE = Figure(
     name="why_not_smaller",
     title="Why not smaller: memory at the peak by kind",
     caption=(
+        "At the batch size of the fastest recipe. "
         "Top: the reference. Bottom: the fastest other recipe. Between them what each kind of memory saves (plain) or "
         "adds (hatched), by torch's allocator, not by the resident set. Cast copies: 16-bit copies of fp32 weights."
     ),
     draw=draw,
     describe=describe,
-    by_batch_size=True,
     shown=lambda results: allocator_peak(results.ok) is not None,
 )

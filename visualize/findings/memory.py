@@ -66,12 +66,14 @@ def waterfall(results: Results, a: str, b: str) -> Waterfall | None:
     history = [at_the_peak(results, recipe) for recipe in (a, b)]
     if all(history):
         kinds = [kind for kind in CATEGORIES if any(kind in one for one in history)]
-        return _waterfall(kinds, history, a, b, "every allocation live at the peak, one process each")
+        return _waterfall(
+            kinds, history, a, b, f"batch {results.batch_sizes[0]}; every allocation live at the peak, one process each"
+        )
     split = [by_arithmetic(_of(results.ok, recipe)) for recipe in (a, b)]
     if not all(split):
         return None
     numbers = ", ".join(f"{r}: {count(len(_of(results.ok, r)), 'process', 'processes')}" for r in (a, b))
-    method = f"allocator's peak; its fixed parts by arithmetic, the rest is activations; medians, {numbers}"
+    method = f"batch {results.batch_sizes[0]}; allocator's peak; its fixed parts by arithmetic, the rest is activations; medians, {numbers}"
     return _waterfall(list(split[0]), split, a, b, method)
 
 

@@ -68,7 +68,7 @@ def waterfall(results: Results, a: str, b: str) -> Waterfall | None:
                 if spent[0][label] or spent[1][label]
             )  # fmt: skip
             numbers = ", ".join(f"{r}: {count(len(_of(results.ok, r)), 'process', 'processes')}" for r in (a, b))
-            method = f"median step; {numbers}{longest_of(_of(results.ok, b))}"
+            method = f"batch {results.batch_sizes[0]}; median step; {numbers}{longest_of(_of(results.ok, b))}"
             return Waterfall(title=f"A step {what}", unit="ms", a=a, b=b, bars=bars, method=method)
     return None
 

@@ -99,6 +99,14 @@ def contender(results: Results) -> tuple[str, str] | None:
     return (a, str(others.idxmin())) if a in times and len(others) else None
 
 
+def fastest_place(results: Results) -> Results | None:
+    """Return one subject's results at the batch size of its fastest recipe but the reference; None if there is none."""
+    ok = results.ok
+    others = ok[ok["recipe"].astype(str) != reference_of(ok)]
+    speeds = others.groupby([others["batch_size"], others["recipe"].astype(str)])["images_per_s"].median().dropna()
+    return results.where(batch_size=speeds.idxmax()[0]) if len(speeds) else None
+
+
 def of_page(results: Results) -> list[Explanation]:
     """Return the explanations of the page, of the first `MOST_PLACES` places: the fastest recipe, and what diverged."""
     found = []
