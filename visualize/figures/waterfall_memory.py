@@ -41,5 +41,6 @@ FIGURE = Figure(
     ),
     draw=draw,
     describe=describe,
+    height_in=lambda _: 3.6,
     shown=lambda results: allocator_peak(results.ok) is not None,
 )

@@ -41,5 +41,6 @@ FIGURE = Figure(
     ),
     draw=draw,
     describe=describe,
+    height_in=lambda _: 3.6,
     shown=lambda results: "work_matmul_conv_ms" in results.ok and results.ok["work_matmul_conv_ms"].notna().any(),
 )

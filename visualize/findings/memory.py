@@ -73,7 +73,10 @@ def waterfall(results: Results, a: str, b: str) -> Waterfall | None:
     if not all(split):
         return None
     numbers = ", ".join(f"{r}: {count(len(_of(results.ok, r)), 'process', 'processes')}" for r in (a, b))
-    method = f"batch {results.batch_sizes[0]}; allocator's peak; its fixed parts by arithmetic, the rest is activations; medians, {numbers}"
+    method = (
+        f"batch {results.batch_sizes[0]}; allocator's peak; its fixed parts by arithmetic, the rest is activations; "
+        f"medians, {numbers}"
+    )
     return _waterfall(list(split[0]), split, a, b, method)
 
 
