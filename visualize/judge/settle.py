@@ -18,6 +18,7 @@ import pandas as pd
 
 from ampbench.schema.margins import RUN_SD_POINTS
 from ampbench.visualize.judge.cost import HOUR_S, Training
+from ampbench.visualize.judge.phrases import time_words
 from ampbench.visualize.judge.standing import Standing
 from ampbench.visualize.read.plan import Plan
 from ampbench.visualize.stats.sample_size import more_seeds
@@ -215,7 +216,7 @@ def _value(value: Any) -> str:
 
 
 def _about(hours: float) -> str:
-    return f", about {hours:.2g} h" if math.isfinite(hours) else ""
+    return f", about {time_words(hours * HOUR_S)}" if math.isfinite(hours) else ""
 
 
 def _finite(hours: float) -> float | None:
