@@ -38,8 +38,10 @@ def ratios_across(cells: pd.DataFrame, column: str, base: Standing, rows: Sequen
 
 def values_of(cells: pd.DataFrame, column: str, standing: Standing) -> pd.Series:
     """Return what the processes of a recipe at a batch size measured, without what is zero or missing."""
-    own = cells[(cells["recipe"] == standing.recipe) & (cells["batch_size"] == standing.batch_size)]
-    return positive(own[column]) if column in own else pd.Series(dtype=float)
+    if column not in cells:
+        return pd.Series(dtype=float)
+    here = (cells["recipe"] == standing.recipe) & (cells["batch_size"] == standing.batch_size)
+    return positive(cells.loc[here, column])
 
 
 def peak_bytes(cells: pd.DataFrame, standing: Standing) -> float:

@@ -46,6 +46,18 @@ class Replicates:
     """Mean accuracy if every cell diverged: that of guessing."""
 
 
+COLUMNS = (
+    "status",
+    "because",
+    "images_per_s",
+    "steady_peak_bytes",
+    "joules_per_image",
+    "epochs",
+    "test_accuracy",
+)
+"""What is read of a cell."""
+
+
 def replicates_of(cells: pd.DataFrame) -> Replicates:
     """Combine the cells of one recipe, batch size and subject."""
     ok = cells[cells["status"] == "ok"]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ampbench.visualize.judge.health import Concern, concerns_of, recorded
 from ampbench.visualize.judge.ladder import Evidence, evidence_of
 from ampbench.visualize.judge.numbers import numbers_of
-from ampbench.visualize.judge.replicates import Replicates, replicates_of
+from ampbench.visualize.judge.replicates import COLUMNS, Replicates, replicates_of
 from ampbench.visualize.judge.verdict import Verdict
 from ampbench.visualize.read.frame import Results
 from ampbench.visualize.read.recipes import in_order
@@ -81,6 +81,7 @@ def standings(results: Results, verdicts: Sequence[Verdict]) -> list[Standing]:
     judged = {(v.subject, v.batch_size, v.recipe): v for v in verdicts}
     references = {(v.subject, v.batch_size): v.reference for v in verdicts}
     numbers, records = numbers_of(results), recorded(results.cells)
+    measured = results.cells[[name for name in COLUMNS if name in results.cells]]
     outliers = {
         (v.subject, v.batch_size, recipe): [one for one in v.outliers if one.recipe == recipe]
         for v in verdicts
@@ -90,7 +91,7 @@ def standings(results: Results, verdicts: Sequence[Verdict]) -> list[Standing]:
     # Sliced once for each row: a frame of all columns costs more to slice than what is computed from it.
     groups = results.cells.groupby(["subject", "batch_size", "recipe"], observed=True).indices
     for subject, batch_size, recipe in _in_order(groups, results.subjects):
-        cells = results.cells.iloc[groups[subject, batch_size, recipe]]
+        here = groups[subject, batch_size, recipe]
         key = subject, int(batch_size), recipe
         reference = references.get(key[:2])
         beside = records.iloc[groups[subject, batch_size, reference]] if reference not in (None, recipe) else None
@@ -99,13 +100,11 @@ def standings(results: Results, verdicts: Sequence[Verdict]) -> list[Standing]:
                 subject=subject,
                 batch_size=int(batch_size),
                 recipe=recipe,
-                measured=replicates_of(cells),
+                measured=replicates_of(measured.iloc[here]),
                 verdict=judged.get(key),
                 is_reference=reference == recipe,
                 evidence=evidence_of(judged.get(key), numbers.get(key) if reference != recipe else None),
-                concerns=concerns_of(
-                    records.iloc[groups[subject, batch_size, recipe]], beside, judged.get(key), outliers.get(key, ())
-                ),
+                concerns=concerns_of(records.iloc[here], beside, judged.get(key), outliers.get(key, ())),
             )
         )
     return found
