@@ -17,8 +17,8 @@ FAR = 3.5
 """Modified z-score from which a value is called an outlier (the same source)."""
 GROSS = 10.0
 """From here on a value says nothing of the usual spread. Spreads of recipes differ by factors of two and three, so a
-value at 3.5 may still be an honest one of a noisy recipe; to leave those out of the family's spread raised its false
-alarms to 14 %."""
+value at 3.5 may still be an honest one of a noisy recipe: with those left out, 12 comparisons of 2 pairs raised 8.7 %
+false alarms (600 simulated families), with 10 as the limit 4.5 %."""
 TO_SD = 1.4826
 """A median absolute deviation times this is the standard deviation of normal values."""
 
