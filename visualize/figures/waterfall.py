@@ -45,9 +45,8 @@ def draw_waterfall(found: Waterfall | None, ax: Axes, styles: dict[str, Style], 
     ax.grid(axis="y", visible=False)
     ax.set_xlim(0, 1.18 * longest)
     bars.plain_numbers(ax.xaxis)
-    ax.set_xlabel(
-        f"{found.title[0].lower()}{found.title[1:]} ({found.unit})\n{textwrap.fill(found.method.partition('; longest')[0], 46)}"
-    )
+    method = textwrap.fill(found.method.partition("; longest")[0], 46)
+    ax.set_xlabel(f"{found.title[0].lower()}{found.title[1:]} ({found.unit})\n{method}")
     return ax
 
 
