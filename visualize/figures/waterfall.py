@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Callable
 
 from matplotlib.axes import Axes
 
 from ampbench.visualize.figures import bars, theme
 from ampbench.visualize.figures.theme import Style
 from ampbench.visualize.findings.explanation import Waterfall, amount, signed
+from ampbench.visualize.read.frame import Results
 
 MORE, LESS = "#9a3b00", "#2e6f40"
 """Colours of what the second recipe adds and saves; hatches and signs say the same."""
@@ -48,6 +50,13 @@ def draw_waterfall(found: Waterfall | None, ax: Axes, styles: dict[str, Style], 
     method = textwrap.fill(found.method.partition("; longest")[0], 46)
     ax.set_xlabel(f"{found.title[0].lower()}{found.title[1:]} ({found.unit})\n{method}")
     return ax
+
+
+def in_any(results: Results, found: Callable[[Results], Waterfall | None]) -> bool:
+    """Return whether any subject and batch size has a waterfall with a change to show."""
+    places = results.ok[["subject", "batch_size"]].drop_duplicates().itertuples(index=False)
+    parts = (results.where(subject=subject, batch_size=size) for subject, size in places)
+    return any(one is not None and bool(one.bars) for one in map(found, parts))
 
 
 def in_words(found: Waterfall | None) -> str:

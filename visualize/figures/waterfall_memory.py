@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 
 from ampbench.visualize.figures import theme
 from ampbench.visualize.figures.figure import Figure
-from ampbench.visualize.figures.waterfall import draw_waterfall, in_words
+from ampbench.visualize.figures.waterfall import draw_waterfall, in_any, in_words
 from ampbench.visualize.findings.explanation import Waterfall
 from ampbench.visualize.findings.memory import allocator_peak, waterfall
 from ampbench.visualize.findings.whys import contender, fastest_place
@@ -42,5 +42,5 @@ FIGURE = Figure(
     draw=draw,
     describe=describe,
     height_in=lambda _: 3.6,
-    shown=lambda results: allocator_peak(results.ok) is not None,
+    shown=lambda results: bool(allocator_peak(results.ok) is not None) and in_any(results, found),
 )

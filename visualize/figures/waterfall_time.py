@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 
 from ampbench.visualize.figures import theme
 from ampbench.visualize.figures.figure import Figure
-from ampbench.visualize.figures.waterfall import draw_waterfall, in_words
+from ampbench.visualize.figures.waterfall import draw_waterfall, in_any, in_words
 from ampbench.visualize.findings.explanation import Waterfall
 from ampbench.visualize.findings.step_time import waterfall
 from ampbench.visualize.findings.whys import contender, fastest_place
@@ -42,5 +42,8 @@ FIGURE = Figure(
     draw=draw,
     describe=describe,
     height_in=lambda _: 3.6,
-    shown=lambda results: "work_matmul_conv_ms" in results.ok and results.ok["work_matmul_conv_ms"].notna().any(),
+    shown=lambda results: (
+        bool("work_matmul_conv_ms" in results.ok and results.ok["work_matmul_conv_ms"].notna().any())
+        and in_any(results, found)
+    ),
 )
