@@ -122,7 +122,9 @@ def why(found: Waterfall) -> tuple[str, str]:
     rest = 1 - products.b / b_ms
     if ratio < 1 / LEAST_GAIN:
         worst = max(found.bars, key=lambda bar: bar.change)
-        return f"{head}: {_changes(found)}", MOVES_WHEN_SLOWER.get(worst.label, MOVES[worst.label])
+        most = max(found.bars, key=lambda bar: bar.b)
+        of_which = f"; {percent(most.b / b_ms)} of the step is {most.label}" if most.b >= b_ms / 2 else ""
+        return f"{head}: {_changes(found)}{of_which}", MOVES_WHEN_SLOWER.get(worst.label, MOVES[worst.label])
     own = products.a / products.b if products.b else 0.0
     parts = f": {products.label} take {amount(products.b)} ms instead of {amount(products.a)}"
     if products.a < LEAST_SHARE * a_ms:
