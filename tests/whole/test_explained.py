@@ -20,7 +20,6 @@ precision = ["fp32", "bf16_amp"]
 model = "tests.support.kinds:{model}"
 data = "digits"
 image_size = 32
-augment = []
 num_threads = 1
 {fields}
 [measure]
@@ -33,10 +32,10 @@ max_warmup_s = 0.2
 @pytest.mark.parametrize(
     ("model", "fields", "label"),
     [
-        ("Convolutions", "batch_size = 64", "matrix products and convolutions"),
-        ("Elementwise", "batch_size = 256", "element-wise"),
-        ("HundredMillionWeights", 'batch_size = 4\noptimizer = "adam"', "optimizer and scaler"),
-        ("Quick", 'batch_size = 256\nloader = "dataloader"\nnum_workers = 0', "data"),
+        ("Convolutions", "batch_size = 64\naugment = []", "matrix products and convolutions"),
+        ("Elementwise", "batch_size = 256\naugment = []", "element-wise"),
+        ("HundredMillionWeights", 'batch_size = 4\naugment = []\noptimizer = "adam"', "optimizer and scaler"),
+        ("Quick", 'batch_size = 256\nloader = "dataloader"\nnum_workers = 0\naugment = ["jitter"]', "data"),
     ],
 )
 def test_a_network_of_one_kind_of_work_is_explained_as_what_it_is(
