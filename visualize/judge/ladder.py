@@ -48,7 +48,7 @@ def evidence_of(verdict: Verdict | None, numbers: Numbers | None = None) -> Evid
 
     Args:
         verdict: on its speed, the start of its trainings and its accuracy.
-        numbers: what the looks at its layers say.
+        numbers: what the samples of its layers say.
     """
     steps = []
     if verdict and verdict.speed.n:

@@ -1,4 +1,4 @@
-"""The rung `numbers`: what the looks at the layers say of a recipe's gradients and of its updates."""
+"""The rung `numbers`: what the samples of the numerics probe say of a recipe's gradients and of its updates."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ rounding of 16-bit weights is what costs their accuracy (Zamirai et al., 2020, "
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Numbers:
-    """The looks at the layers of one recipe."""
+    """The samples of one recipe's layers."""
 
     flushed_share: float
     """Of the gradient of the layer that loses most, in its worst sample."""
@@ -49,7 +49,7 @@ class Numbers:
 
 
 def numbers_of(results: Results) -> dict[tuple[str, int, str], Numbers]:
-    """Return (subject, batch size, recipe) -> what the looks at its layers say; nothing where there were none."""
+    """Return (subject, batch size, recipe) -> what the samples of its layers say; nothing without a sample."""
     if results.layers.empty:
         return {}
     keys = ["subject", "batch_size", "recipe"]
