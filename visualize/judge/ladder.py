@@ -57,7 +57,7 @@ def evidence_of(verdict: Verdict | None, numbers: Numbers | None = None) -> Evid
         steps.append(Step(rung=1, says=says, text=f"{count(verdict.speed.n, 'run', 'runs')} each"))
     if numbers:
         steps.append(Step(rung=2, says=numbers.says, text=str(numbers)))
-    if verdict and verdict.start:
+    if verdict and verdict.start and not verdict.start.too_short:
         harm: dict[str, Says] = {"no harm seen": "for", "harmful": "against"}
         steps.append(Step(rung=3, says=harm.get(verdict.start.verdict, "open"), text=str(verdict.start)))
     if verdict and verdict.accuracy and verdict.accuracy.n:

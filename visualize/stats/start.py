@@ -73,6 +73,11 @@ class Start:
     because: str = ""
     """Why nothing can be told, or how it does harm, in words; empty where the numbers say it."""
 
+    @property
+    def too_short(self) -> bool:
+        """Whether this is only what a short timing left behind: nobody asked about the start."""
+        return self.verdict == "can't tell" and self.num_steps < LEAST_STEPS
+
     def __str__(self) -> str:
         why = f": {self.because}" if self.because else ""
         if self.verdict == "harmful":

@@ -77,3 +77,9 @@ def test_a_harmful_start_stops_the_advice_and_an_open_one_does_not(folder, verdi
 
 def test_nothing_was_measured_of_the_reference_against_itself():
     assert evidence_of(None).highest is None
+
+
+def test_the_few_steps_of_a_short_timing_are_no_rung(folder):
+    short = Start(verdict="can't tell", num_steps=4, n=3, because="50 are the least")
+    _, row = told(folder_of(folder), short)
+    assert [step.rung for step in row.evidence.steps] == [1]
