@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Mapping
 from typing import Literal
@@ -75,11 +76,12 @@ def draw_curves(
         from_zero: start the y axis at zero.
         steps: the value holds from its x to the next one, as a learning rate does.
     """
+    points = points.assign(y=points["y"].where(points["y"].abs() < math.inf))  # no axis holds an infinite loss
     frame = points.groupby(["recipe", "x"], observed=True)["y"].agg(["mean", "min", "max"]).reset_index()
     _lines(ax, frame, styles, marked=True, steps=steps)
     if from_zero:
         ax.set_ylim(0, max(ax.get_ylim()[1], 1.06 * float(frame["max"].max())))
-    ends = frame[frame["x"] > frame["x"].max() * (1 - enlarged)]
+    ends = frame[frame["x"] > frame["x"].max() * (1 - enlarged)].dropna(subset=["mean"])
     if enlarged and ends["x"].nunique() >= FEWEST:
         zoom = ax.inset_axes(CORNERS[0], label=WORDS)
         _lines(zoom, ends, styles, marked=False, steps=steps)

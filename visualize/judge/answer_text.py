@@ -76,6 +76,8 @@ def _why_open(one: Contender, reference: str, wishes: Wishes) -> str:
     if not ratio.n:
         if wishes.want != "speed":
             return f"{NOUNS[wishes.want]} was not measured for both {reference} and {recipe}"
+        if not one.standing.measured.num_timed:
+            return f"no run of {recipe} has a speed"
         return f"no run of {recipe} shares its seed, round and machine with one of {reference}"
     if ratio.n == 1:
         return f"{recipe} was {_gained(one, reference, wishes)} in the one pair of runs, and one pair shows no noise"

@@ -14,7 +14,7 @@ RESTS_ON: dict[Want, Claim] = {
     "speed": "speed",
     "memory": "memory",
     "energy": "energy",
-    "time-to-accuracy": "speed",
+    "time-to-accuracy": "time",
 }
 """What the reader wants -> the claim that the advice rests on."""
 HARM: frozenset[Claim] = frozenset({"numbers", "start", "accuracy"})

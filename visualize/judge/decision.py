@@ -17,6 +17,7 @@ import pandas as pd
 from ampbench.visualize.judge.across import peak_bytes, ratios_across, values_of
 from ampbench.visualize.judge.contender import Contender, against_of
 from ampbench.visualize.judge.gain import COLUMNS, Told, gain_of, higher, lower
+from ampbench.visualize.judge.ladder import NAMES
 from ampbench.visualize.judge.pairs import CONDITIONS, SAME_CELL
 from ampbench.visualize.judge.standing import Standing
 from ampbench.visualize.judge.wishes import Wishes
@@ -69,7 +70,8 @@ def decide(cells: pd.DataFrame, rows: list[Standing], wishes: Wishes) -> Decisio
     by = dataclasses.replace(wishes, want="speed") if wishes.want == "memory" else wishes
     base = min(allowed, key=lambda row: (-_worth(cells, row, by), row.batch_size))
     others = [row for row in ran if row.recipe != reference]
-    found = _contenders(cells, others, own, base, wishes)
+    theirs = [row for row in rows if row.recipe == reference]
+    found = [_weighed(one, theirs, rows) for one in _contenders(cells, others, own, base, wishes)]
     # The least memory is the smallest batch's, which nobody asks for: memory is saved at the reference's best batch.
     found.sort(
         key=lambda one: (
@@ -121,6 +123,48 @@ def _contenders(
         against = against or _falls_behind(row, references, wishes)
         found.append(Contender(standing=row, told=_all_of(told), ratio=ratio, speed=speed, against=against))
     return found
+
+
+def _weighed(one: Contender, theirs: list[Standing], rows: list[Standing]) -> Contender:
+    """Return a contender with what its own batch size does not show.
+
+    Args:
+        one: the contender.
+        theirs: where the reference stands, also where it did not run to its end or does not fit the memory.
+        rows: where all recipes stand.
+    """
+    against = one.against or _without_reference(one, theirs) or _harm_elsewhere(one, theirs, rows)
+    return dataclasses.replace(one, against=against)
+
+
+def _without_reference(one: Contender, theirs: list[Standing]) -> str:
+    """Say that a gain over the reference's best batch size may be that of the batch size; empty if it cannot be.
+
+    A reference that ran out of memory, or fits less than the reader has, cannot use the larger batch; one that was
+    not run or was spoiled there might be as fast.
+    """
+    beside = next((row for row in theirs if row.batch_size == one.batch_size), None)
+    if beside and (beside.measured.n or beside.measured.status == "oom"):
+        return ""
+    name, how = theirs[0].recipe, f" ({beside.measured.status})" if beside else ""
+    return f"{name} did not run to its end at batch {one.batch_size}{how}, and may be as fast there"
+
+
+def _harm_elsewhere(one: Contender, theirs: list[Standing], rows: list[Standing]) -> str:
+    """Say what harm a recipe did at another batch size; empty if its own rungs show, as high up, that it does none."""
+    shown = max((step.rung for step in one.standing.evidence.steps if step.says == "for"), default=0)
+    ran = {row.batch_size for row in theirs if row.measured.n}
+    for row in rows:
+        if row.recipe != one.recipe or row.batch_size == one.batch_size:
+            continue
+        if not row.measured.n and row.measured.status == "diverged" and row.batch_size in ran and shown < max(NAMES):
+            return f"it diverged at batch {row.batch_size}"
+        harm = next((step for step in row.evidence.steps if step.says == "against" and step.rung > 1), None)
+        if harm and harm.rung == max(NAMES) and row.accuracy != "worse":
+            continue  # among many batch sizes, one seems to lose by chance
+        if harm and shown < harm.rung:
+            return f"{harm.text} at batch {row.batch_size}"
+    return ""
 
 
 def _all_of(told: list[Told]) -> Told:

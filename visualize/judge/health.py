@@ -14,11 +14,11 @@ import pandas as pd
 
 from ampbench.schema.learned import is_above_guessing
 from ampbench.visualize.judge.outliers import Outlier
-from ampbench.visualize.judge.pairs import positive
+from ampbench.visualize.judge.pairs import accuracies, positive
 from ampbench.visualize.judge.verdict import Verdict
 
-Claim = Literal["speed", "memory", "energy", "numbers", "start", "accuracy"]
-"""What a number says something about."""
+Claim = Literal["speed", "memory", "energy", "time", "numbers", "start", "accuracy"]
+"""What a number says something about; time: until an accuracy was reached."""
 
 HELD_DOWN = 0.05
 """Share of the time at a limit of the board from which a speed is spoiled: clocks that are a fifth lower for 5 % of the
@@ -37,12 +37,12 @@ COLUMNS = (
     *ALWAYS, "foreign_processes", "thermal_violation_share", "reliability_violation_share", "power_violation_share",
     "num_invalid_blocks", "num_blocks", "clock_tags", "no_speed_because", "threads_used", "num_cores", "warmup_steady",
     "timing_stop", "num_outliers", "num_skipped", "num_steps", "learned", "num_classes", "num_test_images",
-    "learning_note", "num_resumes", "passes_failed",
+    "learning_note", "num_resumes", "passes_failed", "time_to_accuracy_s",
 )
 # fmt: on
 """What is read of a cell."""
 
-SPEED: frozenset[Claim] = frozenset({"speed", "energy"})
+SPEED: frozenset[Claim] = frozenset({"speed", "energy", "time"})
 ACCURACY: frozenset[Claim] = frozenset({"accuracy"})
 
 
@@ -77,9 +77,9 @@ def concerns_of(
         return ()
     theirs = reference[reference["status"] == "ok"] if reference is not None else ok[:0]
     found = [*_board(ok), *_speeds(ok, theirs), *_steps(ok), *_learning(ok, theirs), *_pairs(verdict), *_others(ok)]
-    for one in outliers:
-        which = f"round {one.round}" if one.round else f"seed {one.seed}"
-        found.append(Concern(text=f"{which} ran {one.times:.2g}x as fast as the others", next_move=one.next_move))
+    found += [
+        Concern(text=f"{o.which} ran {o.times:.2g}x as fast as the others", next_move=o.next_move) for o in outliers
+    ]
     return tuple(sorted(found, key=lambda concern: not concern.spoils))
 
 
@@ -137,12 +137,15 @@ def _speeds(ok: pd.DataFrame, theirs: pd.DataFrame) -> Iterator[Concern]:
 
 
 def _steps(ok: pd.DataFrame) -> Iterator[Concern]:
-    skipped, steps = known(ok, "num_skipped").sum(), known(ok, "num_steps").sum()
-    if steps and skipped / steps >= NOTICED:
-        spoils = skipped / steps >= SKIPPED
+    steps = known(ok, "num_steps")
+    shares = (known(ok, "num_skipped") / steps[steps > 0]).dropna()
+    worst = shares.max() if len(shares) else 0.0  # the mean would hide one run among many
+    if worst >= NOTICED:
+        spoils = worst >= SKIPPED
         yield Concern(
-            text=f"{100 * skipped / steps:.0f} % of the updates skipped after an overflow",
-            spoils=frozenset({"speed", "energy", "numbers"}) if spoils else frozenset(),
+            text=f"{'up to ' if len(shares) > 1 and worst > shares.min() else ''}{100 * worst:.0f} % of the updates "
+            "skipped after an overflow",
+            spoils=SPEED | {"numbers"} if spoils else frozenset(),
             next_move="lower the loss scale" if spoils else "",
         )
 
@@ -157,8 +160,12 @@ def _learning(ok: pd.DataFrame, theirs: pd.DataFrame) -> Iterator[Concern]:
         yield Concern(
             text=f"{_of(guessed, trained)} learned nothing{whose}", spoils=ACCURACY, next_move="mend the training first"
         )
-    missing = int(trained["test_accuracy"].isna().sum())
-    if missing and (missing < len(trained) or theirs["test_accuracy"].notna().any()):
+    never = int(trained["time_to_accuracy_s"].isna().sum()) if "time_to_accuracy_s" in trained else 0
+    if 0 < never < len(trained) or (never and len(known(theirs, "time_to_accuracy_s"))):
+        text = f"the accuracy that was asked for never reached in {_of(never, trained)}"
+        yield Concern(text=text, spoils=frozenset({"time"}))
+    missing = int(accuracies(trained).isna().sum())
+    if missing and (missing < len(trained) or accuracies(theirs).notna().any()):
         text = f"no test accuracy in {_of(missing, trained)}"
         yield Concern(text=text, spoils=ACCURACY, next_move="run it again, or see its log.txt")
     noted = known(trained, "learning_note")
@@ -177,7 +184,7 @@ def _pairs(verdict: Verdict | None) -> Iterator[Concern]:
         return
     if verdict.unpaired:
         differs = bool(verdict.unpaired.differs)
-        spoils: frozenset[Claim] = frozenset({"speed", "energy", "accuracy"}) if differs else frozenset()
+        spoils: frozenset[Claim] = SPEED | ACCURACY if differs else frozenset()
         yield Concern(
             text=str(verdict.unpaired), spoils=spoils, next_move="run every seed in both recipes" if differs else ""
         )

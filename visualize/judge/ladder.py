@@ -82,4 +82,4 @@ def _accuracy_words(found: Difference) -> str:
         return f"{'loses' if found.verdict == 'worse' else 'gains'} {change} in {seeds}"
     if found.estimate < -found.margin:
         return f"seems to lose {change} in {seeds}"
-    return f"accuracy not settled: {found.estimate:+.1f} points in {seeds}"
+    return f"accuracy not settled: {round(found.estimate, 1) + 0.0:+.1f} points in {seeds}"

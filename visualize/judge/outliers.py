@@ -28,9 +28,14 @@ class Outlier:
     precision: str
     """As `--only precision=` takes it."""
 
+    @property
+    def which(self) -> str:
+        """Its place among the processes of its cell, as `--only` takes it."""
+        return f"seed {self.seed}, round {self.round}"
+
     def __str__(self) -> str:
-        which = f"round {self.round}" if self.round else f"seed {self.seed}"
-        return f"{self.recipe} at batch {self.batch_size}, {which}, ran {self.times:.2g} times as fast as its siblings"
+        where = f"{self.recipe} at batch {self.batch_size}, {self.which}"
+        return f"{where}, ran {self.times:.2g} times as fast as its siblings"
 
     @property
     def next_move(self) -> str:

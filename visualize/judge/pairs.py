@@ -47,7 +47,7 @@ def effect_of(ok: pd.DataFrame, a: str, b: str, column: str = "images_per_s", *,
 def log_ratios(ok: pd.DataFrame, a: str, b: str, column: str = "images_per_s") -> list[float]:
     """Return log(b / a) of a column (by default the speed), one value per pair of processes."""
     pairs = _pairs(ok, ok[column].where((ok[column] > 0) & (ok[column] < math.inf)), a, b)
-    return [math.log(of_b / of_a) for of_a, of_b in pairs]
+    return [math.log(of_b / of_a) for of_a, of_b in pairs.values()]
 
 
 def positive(column: pd.Series) -> pd.Series:
@@ -56,17 +56,27 @@ def positive(column: pd.Series) -> pd.Series:
 
 
 def point_differences(ok: pd.DataFrame, a: str, b: str) -> list[float]:
-    """Return test accuracy of b minus that of a in points, one per pair of trainings."""
-    pairs = _pairs(ok, ok["test_accuracy"].where((ok["epochs"] > 0) & ok["test_accuracy"].between(0, 1)), a, b)
-    return [100 * (of_b - of_a) for of_a, of_b in pairs]
+    """Return test accuracy of b minus that of a in points, one per seed: rounds of one seed train the same again."""
+    own = ok if PAIR in ok else numbered(ok)
+    pairs = _pairs(own, accuracies(own).where(own["epochs"] > 0), a, b)
+    seed_of = dict(zip(own[PAIR], own["group_id"], strict=True))
+    of_seed: dict[str, list[float]] = {}
+    for key, (of_a, of_b) in pairs.items():
+        of_seed.setdefault(seed_of[key], []).append(100 * (of_b - of_a))
+    return [sum(values) / len(values) for values in of_seed.values()]
 
 
-def _pairs(ok: pd.DataFrame, values: pd.Series, a: str, b: str) -> list[tuple[float, float]]:
-    """Return the values of a and b of each pair in which both are known."""
+def accuracies(cells: pd.DataFrame) -> pd.Series:
+    """Return the test accuracy of each cell; NaN where it is no share."""
+    return cells["test_accuracy"].where(cells["test_accuracy"].between(0, 1))
+
+
+def _pairs(ok: pd.DataFrame, values: pd.Series, a: str, b: str) -> dict[int, tuple[float, float]]:
+    """Return the number of each pair in which both are known, and the values of a and b."""
     sides: dict[str, dict[int, float]] = {a: {}, b: {}}
     own = ok if PAIR in ok else numbered(ok)
     # A loop: reshaping a frame this small costs 30 times as much.
     for key, recipe, value in zip(own[PAIR], own["recipe"], values, strict=True):
         if recipe in sides and not math.isnan(value):
             sides[recipe][key] = value
-    return [(value, sides[b][key]) for key, value in sides[a].items() if key in sides[b]]
+    return {key: (value, sides[b][key]) for key, value in sides[a].items() if key in sides[b]}

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ampbench.schema.memory import MIB
-from ampbench.visualize.judge.pairs import positive
+from ampbench.visualize.judge.pairs import accuracies, positive
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,7 +62,7 @@ def replicates_of(cells: pd.DataFrame) -> Replicates:
     """Combine the cells of one recipe, batch size and subject."""
     ok = cells[cells["status"] == "ok"]
     bad = cells[cells["status"] != "ok"]
-    speed, accuracy = positive(ok["images_per_s"]), ok.loc[ok["epochs"] > 0, "test_accuracy"].dropna()
+    speed, accuracy = positive(ok["images_per_s"]), accuracies(ok)[ok["epochs"] > 0].dropna()
     several = len(speed) > 1
     status = "ok" if bad.empty else str(bad["status"].mode().iloc[0])
     return Replicates(

@@ -7,6 +7,7 @@ rate. Cells of one subject, batch size and recipe are replicates of each other; 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import pandas as pd
@@ -21,6 +22,9 @@ REPLICATED = ("seed", "round")
 def tidy(table: pa.Table) -> pd.DataFrame:
     """Return the rows of cells.parquet with `recipe`, `subject` and `family`; lists become words."""
     cells: pd.DataFrame = table.to_pandas()
+    # No axis, mean or ratio can hold an infinite measurement.
+    known = cells.select_dtypes("floating").replace([math.inf, -math.inf], math.nan)
+    cells = cells.assign(**{str(name): column for name, column in known.items()}).copy()
     for f in table.schema:
         if pa.types.is_list(f.type):
             cells[f.name] = [", ".join(map(str, v)) if v is not None else None for v in cells[f.name]]

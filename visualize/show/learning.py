@@ -86,7 +86,11 @@ def rows_of(results: Results) -> pd.DataFrame:
     trained = cells[(cells["epochs"] > 0) & cells["status"].isin(["ok", "diverged"])]
     trained = _with_final_losses(trained, results)
     rows = []
-    for (family, batch_size, rate), own in trained.groupby(["family", "batch_size", "learning_rate"], sort=False):
+    if "learning_rate" not in trained:  # older records
+        trained = trained.assign(learning_rate=math.nan)
+    for (family, batch_size, rate), own in trained.groupby(
+        ["family", "batch_size", "learning_rate"], sort=False, dropna=False
+    ):
         for recipe in in_order(own["recipe"]):
             row = _measured(own[own["recipe"] == recipe])
             rows.append({"family": family, "batch_size": batch_size, "learning_rate": rate, "recipe": recipe} | row)

@@ -243,3 +243,11 @@ def test_the_inset_of_a_loss_that_ends_high_covers_none_of_it(ax):
     box = ax.child_axes[0].get_window_extent()
     at = ax.transData.transform(np.column_stack([steps, loss]))
     assert not any(box.contains(*point) for point in at)
+
+
+def test_no_axis_holds_an_infinite_loss(ax):
+    points = pd.DataFrame({"recipe": "fp32", "x": range(1, 21), "y": [2.3 - x / 10 for x in range(17)] + [np.inf] * 3})
+    curves.draw_curves(ax, points, theme.styles(["fp32"]), enlarged=0.25, from_zero=True)
+    assert np.isfinite(ax.get_ylim()).all()
+    points["y"] = np.inf
+    curves.draw_curves(ax, points, theme.styles(["fp32"]), enlarged=0.25, from_zero=True)

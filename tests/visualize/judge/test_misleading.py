@@ -69,6 +69,47 @@ def one(folder: Folder, recipe: str, speed: float, *, number: int = 0, status: s
     folder.add(cell(recipe, batch_size, 0, epochs=0, round=number), status, **{"images_per_s": speed} | over)
 
 
+def apart_at_512(status: str | None) -> Make:
+    def make(folder: Folder) -> None:
+        pairs(folder, ratios=(1.0, 1.001, 0.999), batch_size=256)
+        for number in range(3):
+            if status:
+                one(folder, "fp32", 0.0, number=number, status=status, batch_size=512, images_per_s=None)
+            one(folder, "bf16_amp", 1500.0 + number, number=number, batch_size=512)
+
+    return make
+
+
+def harm_at_64(folder: Folder) -> None:
+    pairs(folder, "fp16", points=(-5.0, -5.1, -5.2, -4.9, -5.0, -5.1), batch_size=64)
+    pairs(folder, "fp16", points=(-0.2, 0.1, -0.3), base=1200.0)
+
+
+def diverged_at_64(folder: Folder) -> None:
+    pairs(folder, "fp16")
+    for number in range(3):
+        one(folder, "fp32", 900.0, number=number, batch_size=64)
+        one(folder, "fp16", 0.0, number=number, batch_size=64, status="diverged", images_per_s=None)
+
+
+def six_rounds_of_one_seed(folder: Folder) -> None:
+    for number in range(6):
+        for name, speed, accuracy in (("fp32", 1000.0, 0.93), ("bf16_amp", 1800.0, 0.9255)):
+            over = {"images_per_s": speed + number, "test_accuracy": accuracy, "num_classes": 10, "learned": True}
+            folder.add(cell(name, 128, 0, round=number), **over)
+
+
+def half_never_reach(folder: Folder) -> None:
+    pairs(folder, points=EQUAL, ours={"time_to_accuracy_s": 500.0}, theirs={"time_to_accuracy_s": 1000.0})
+    for row in [row for row in folder.rows["cells"] if row["precision"] == "bf16_amp"][:3]:
+        row["time_to_accuracy_s"] = None
+
+
+def one_run_skips(folder: Folder) -> None:
+    pairs(folder, "fp16_amp_scaled", ours={"num_steps": 100, "num_skipped": 0})
+    folder.rows["cells"][1]["num_skipped"] = 50
+
+
 EQUAL = (0.0, 0.02, -0.02, 0.01, -0.01, 0.0)
 CHANCE = {"test_accuracy": 0.1, "num_classes": 10, "learned": False}
 
@@ -317,6 +358,61 @@ TABLE = [
         make=only_sixteen_bit,
         truth="stay fp32",
         says="no run of fp32 or tf32",
+    ),
+    *(
+        Misleading(
+            looks=f"a larger batch at which fp32 was {status or 'not asked'}: the gain may be that of the batch",
+            make=apart_at_512(status),
+            truth="stay fp32",
+            says="may be as fast there",
+        )
+        for status in ("throttled", "crashed", "excluded", None)
+    ),
+    Misleading(
+        looks="a larger batch at which fp32 was out of memory",
+        make=apart_at_512("oom"),
+        truth="train bf16_amp at 512",
+        says="1.50x",
+    ),
+    Misleading(
+        looks="harm at batch 64, and three seeds at batch 128 that cannot tell",
+        make=harm_at_64,
+        truth="stay fp32",
+        says="points of test accuracy in 6 seeds at batch 64",
+    ),
+    Misleading(
+        looks="every run diverged at batch 64, and at batch 128 only the speed was measured",
+        make=diverged_at_64,
+        truth="stay fp32",
+        says="diverged at batch 64",
+    ),
+    Misleading(
+        looks="six rounds of one seed that loses 0.45 points: the same training six times",
+        make=six_rounds_of_one_seed,
+        truth="stay fp32",
+        says="0.5 points of test accuracy in 1 seed",
+    ),
+    Misleading(
+        looks="three of six runs reached the accuracy, and those were early",
+        make=half_never_reach,
+        truth="stay fp32",
+        says="never reached in 3 of 6 runs",
+        wishes=Wishes(want="time-to-accuracy"),
+    ),
+    Misleading(
+        looks="half of the updates skipped in one of three runs",
+        make=one_run_skips,
+        truth="stay fp32",
+        says="up to 50 % of the updates skipped",
+    ),
+    *(
+        Misleading(
+            looks=f"an accuracy of {accuracy} is no share",
+            make=lambda f, accuracy=accuracy: pairs(f, points=EQUAL, ours={"test_accuracy": accuracy}),
+            truth="stay fp32",
+            says="no test accuracy in 6 of 6 runs",
+        )
+        for accuracy in (93.0, -1.0, math.inf)
     ),
     Misleading(
         looks="fp32 with one thread, the recipe with two",

@@ -74,7 +74,7 @@ def test_a_round_20_times_slow_is_named_tells_nothing_and_says_how_to_run_it_aga
     assert found.speed.verdict == "can't tell"
     assert str(found.speed).endswith("(too noisy to say)")
     (outlier,) = found.outliers
-    assert str(outlier) == "fp32 at batch 128, round 2, ran 0.05 times as fast as its siblings"
+    assert str(outlier) == "fp32 at batch 128, seed 0, round 2, ran 0.05 times as fast as its siblings"
     assert outlier.next_move == (
         "run again: the same command with --again ok --only precision=fp32 --only batch_size=128 --only seed=0 "
         "--only round=2"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import numpy as np
 import pyarrow as pa
@@ -187,3 +188,9 @@ def test_a_setting_that_only_some_cells_have_names_the_subjects_of_all(folder):
     folder.add(cell("fp32"))
     folder.add(cell("fp32", model_args='{"dropout": 0.1}'))
     assert frame.read(folder.write()).subjects == ["VGG19, model_args none", 'VGG19, model_args {"dropout": 0.1}']
+
+
+def test_an_infinite_measurement_is_an_unknown_one(folder):
+    folder.add(cell(), images_per_s=math.inf, test_accuracy=-math.inf)
+    cells = read(folder.write()).cells
+    assert cells[["images_per_s", "test_accuracy"]].isna().all(axis=None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from ampbench.visualize import report
 from ampbench.visualize.judge import verdict
 from ampbench.visualize.judge.standing import standings
@@ -109,3 +111,11 @@ def test_summary_and_page_say_both(folder, monkeypatch):
     assert 'data-value="20040522"' not in page
     assert 'data-value="3600.0"' in page
     assert max(map(len, summary.splitlines()[:-1])) <= 100
+
+
+def test_records_without_a_learning_rate_are_shown(folder):
+    folder.add(cell("fp32"), test_accuracy=0.9404, **record())
+    results = frame.read(folder.write())
+    older = dataclasses.replace(results, cells=results.cells.drop(columns="learning_rate"))
+    (row,) = learning.rows_of(older).to_dict("records")
+    assert (row["recipe"], row["test_accuracy"]) == ("fp32", 0.9404)
