@@ -73,7 +73,7 @@ FIGURE = Figure(
     name="memory",
     title="Memory",
     caption=(
-        "Bar: peak memory of the training steps, median of the processes, by the instrument that the axis names; "
+        "Bar: peak memory of the training steps, mean of the processes, by the instrument that the axis names; "
         "values of different instruments cannot be compared. Its parts: weights, gradients, optimizer state, copies "
         "that autocast makes of the weights, buffers and data are known by arithmetic; the rest is activations and "
         "workspace. Broken line: peak until the end of the warm-up, workspaces of kernels that were only tried "

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from ampbench.schema.memory import INSTRUMENTS, MIB
+from ampbench.visualize.judge.replicates import geometric_mean
 from ampbench.visualize.read.frame import Results
 
 REST = "activations and the rest"
@@ -57,8 +58,8 @@ def peak_of(results: Results) -> Peak:
 
 
 def parts_of(cells: pd.DataFrame, peak: Peak) -> dict[str, float]:
-    """Return kind -> MiB of the median cell, which sum to the peak; only the rest if the parts exceed the peak."""
-    total = float(cells[peak.column].median()) / MIB
+    """Return kind -> MiB, which sum to the mean peak of the cells; only the rest if the parts exceed the peak."""
+    total = (geometric_mean(cells[peak.column]) or 0.0) / MIB
     parts = {}
     for kind, (columns, _, _) in KINDS.items():
         if kind != "before data and model" or peak.of_process:

@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from ampbench.visualize.figures import bars, theme
 from ampbench.visualize.figures.figure import Figure
 from ampbench.visualize.judge.pareto import Axis, front_of
+from ampbench.visualize.judge.replicates import geometric_mean
 from ampbench.visualize.judge.standing import standings
 from ampbench.visualize.judge.verdict import verdicts_of
 from ampbench.visualize.read.frame import Results
@@ -23,7 +24,7 @@ MOST_LABELLED = 14
 
 
 CAPTION = (
-    "Point: medians of the processes of a recipe at a batch size; up and {} is better. Lines through a point: from the "
+    "Point: means of the processes of a recipe at a batch size; up and {} is better. Lines through a point: from the "
     "lowest to the highest process. Hollow: another point is told to beat it in one and to be no worse in the other; "
     "filled: the Pareto front, or not told. Of more than 24 points all are filled."
 )
@@ -63,10 +64,13 @@ def figure(
     """
 
     def points(results: Results) -> pd.DataFrame:
-        """Return a row per recipe and batch size: medians x and y and their ranges."""
+        """Return a row per recipe and batch size: means x and y, as in the tables, and their ranges."""
         ok = results.ok.assign(x=value(results), y=results.ok["images_per_s"]).dropna(subset=["x", "y"])
         keys = [ok["recipe"].astype(str), ok["batch_size"].astype(int)]
-        return ok.groupby(keys)[["x", "y"]].agg(["median", "min", "max"])
+        mean = "mean" if by == "accuracy" else geometric_mean
+        return ok.groupby(keys).agg(
+            {"x": [("mean", mean), "min", "max"], "y": [("mean", geometric_mean), "min", "max"]}
+        )
 
     def shown(results: Results) -> bool:
         return any(len(points(results.where(subject=subject))) > 1 for subject in results.subjects)
@@ -82,21 +86,21 @@ def figure(
                 continue
             own = found.loc[recipe]
             x, y = own["x"], own["y"]
-            ax.plot(x["median"], y["median"], color=style.colour, linestyle=style.linestyle, linewidth=1, alpha=0.6)
+            ax.plot(x["mean"], y["mean"], color=style.colour, linestyle=style.linestyle, linewidth=1, alpha=0.6)
             ax.errorbar(
-                x["median"], y["median"], xerr=[x["median"] - x["min"], x["max"] - x["median"]],
-                yerr=[y["median"] - y["min"], y["max"] - y["median"]], fmt=style.marker, color=style.colour,
+                x["mean"], y["mean"], xerr=[x["mean"] - x["min"], x["max"] - x["mean"]],
+                yerr=[y["mean"] - y["min"], y["max"] - y["mean"]], fmt=style.marker, color=style.colour,
                 markersize=7.5, markeredgecolor="white", markeredgewidth=0.6, elinewidth=0.9, label=recipe,
             )  # fmt: skip
             beaten = own[[front.get((recipe, size), True) is False for size in own.index]]
             ax.plot(
-                beaten["x"]["median"], beaten["y"]["median"], linestyle="", marker=style.marker, markersize=7,
+                beaten["x"]["mean"], beaten["y"]["mean"], linestyle="", marker=style.marker, markersize=7,
                 markerfacecolor="white", markeredgecolor=style.colour, markeredgewidth=1.3, zorder=4,
             )  # fmt: skip
             named = own.index if len(found) <= MOST_LABELLED else own.index[[0, -1]]
             for size in named if several else named[:1]:
                 ax.annotate(
-                    str(size) if several else recipe, (x["median"][size], y["median"][size]), xytext=(6, 4),
+                    str(size) if several else recipe, (x["mean"][size], y["mean"][size]), xytext=(6, 4),
                     textcoords="offset points", fontsize=theme.SMALL - 0.5, color=theme.INK,
                 )  # fmt: skip
         ax.set_ylim(0, 1.1 * float(found["y"]["max"].max()))
@@ -110,7 +114,7 @@ def figure(
     def describe(results: Results) -> str:
         found = points(results)
         parts = [
-            f"{recipe} at batch {size}: {row['y']['median']:,.0f} images/s, {bars.short(row['x']['median'])}"
+            f"{recipe} at batch {size}: {row['y']['mean']:,.0f} images/s, {bars.short(row['x']['mean'])}"
             for (recipe, size), row in found.head(40).iterrows()
         ]
         return f"Speed against {label(results)}. " + "; ".join(parts)

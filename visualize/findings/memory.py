@@ -9,6 +9,7 @@ import pandas as pd
 from ampbench.schema.memory import MIB
 from ampbench.schema.memory_history import CATEGORIES
 from ampbench.visualize.findings.explanation import Bar, Explanation, Waterfall, amount, listed, median_of, percent
+from ampbench.visualize.judge.replicates import geometric_mean
 from ampbench.visualize.read.frame import Results
 from ampbench.visualize.read.words import count
 
@@ -43,7 +44,7 @@ def explain_memory(results: Results, a: str, b: str) -> Explanation:
     (subject,), (batch_size,) = results.subjects, results.batch_sizes
     found = waterfall(results, a, b)
     if found is None:
-        peaks = [median_of(_of(results.ok, r), "steady_peak_bytes") for r in (a, b)]
+        peaks = [geometric_mean(_of(results.ok, r)["steady_peak_bytes"]) for r in (a, b)]
         instrument = " and ".join(results.ok.get("memory_instrument", pd.Series(dtype=str)).dropna().unique())
         known = (
             f"{b} peaks at {amount(peaks[1] / MIB)} MiB and {a} at {amount(peaks[0] / MIB)} ({instrument})"
@@ -111,7 +112,8 @@ def allocator_peak(cells: pd.DataFrame) -> float | None:
     if cells.empty or "memory_instrument" not in cells:
         return None
     on_gpu = cells["memory_instrument"].eq("cuda_allocator").all()
-    return median_of(cells, "steady_peak_bytes" if on_gpu else "allocator_peak_bytes")
+    column = "steady_peak_bytes" if on_gpu else "allocator_peak_bytes"
+    return geometric_mean(cells[column]) if column in cells else None
 
 
 def why(found: Waterfall) -> tuple[str, str]:

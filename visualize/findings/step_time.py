@@ -10,7 +10,8 @@ import pandas as pd
 
 from ampbench.schema.column import Column, columns_of
 from ampbench.schema.work import KINDS, StepPhases
-from ampbench.visualize.findings.explanation import Bar, Explanation, Waterfall, amount, listed, median_of, percent
+from ampbench.visualize.findings.explanation import Bar, Explanation, Waterfall, amount, listed, percent
+from ampbench.visualize.judge.replicates import geometric_mean
 from ampbench.visualize.judge.verdict import judge
 from ampbench.visualize.read.frame import Results
 from ampbench.visualize.read.words import count
@@ -68,13 +69,13 @@ def waterfall(results: Results, a: str, b: str) -> Waterfall | None:
                 if spent[0][label] or spent[1][label]
             )  # fmt: skip
             numbers = ", ".join(f"{r}: {count(len(_of(results.ok, r)), 'process', 'processes')}" for r in (a, b))
-            method = f"batch {results.batch_sizes[0]}; median step; {numbers}{longest_of(_of(results.ok, b))}"
+            method = f"batch {results.batch_sizes[0]}; mean step; {numbers}{longest_of(_of(results.ok, b))}"
             return Waterfall(title=f"A step {what}", unit="ms", a=a, b=b, bars=bars, method=method)
     return None
 
 
 def parts_of(cells: pd.DataFrame, columns: tuple[Column, ...] = KINDS) -> dict[str, float]:
-    """Return label -> ms of a step: the mean share of each part times the median step; empty if not measured."""
+    """Return label -> ms of a step: the mean share of each part times the mean step; empty if not measured."""
     names = [one.name for one in columns]
     if not {*names, "step_ms"} <= set(cells):
         return {}
@@ -83,7 +84,7 @@ def parts_of(cells: pd.DataFrame, columns: tuple[Column, ...] = KINDS) -> dict[s
     if known.empty:
         return {}
     shares = known[names].div(known[names].sum(axis=1), axis=0).mean()
-    step_ms = known["step_ms"].median()
+    step_ms = geometric_mean(known["step_ms"]) or 0.0
     return {one.label: float(step_ms * shares[one.name]) for one in columns}
 
 
@@ -97,12 +98,12 @@ def longest_of(cells: pd.DataFrame) -> str:
 
 
 def speedup_of(results: Results, a: str, b: str) -> float | None:
-    """Return how many times as fast B is, as the verdict tells it where A is its reference; else by the medians."""
+    """Return how many times as fast B is, as the verdict tells it where A is its reference; else by the means."""
     cells = results.cells[results.cells["recipe"].isin([a, b])]
     told = [v for v in judge(cells) if v.recipe == b and v.reference == a and v.speed.n]
     if told:
         return float(told[0].speed.estimate)
-    before, after = (median_of(_of(results.ok, recipe), "step_ms") for recipe in (a, b))
+    before, after = (geometric_mean(_of(results.ok, recipe)["step_ms"]) for recipe in (a, b))
     return before / after if before and after else None
 
 

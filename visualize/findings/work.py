@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from ampbench.schema.work import KINDS
+from ampbench.visualize.judge.replicates import geometric_mean
 from ampbench.visualize.read.frame import Results
 
 PARTS = tuple(kind.name for kind in KINDS)
@@ -21,7 +22,7 @@ MEDIANS = (
     "vendor_peak_tflops",
     "joules_per_image",
 )
-"""Columns of which a row holds the median over its processes."""
+"""Columns of which a row holds the median over its processes, but of `step_ms` and joules the mean of every table."""
 WORK = (*PARTS, "kernel_ms", "matmul_conv_share", "bound", "mfu_measured", "mfu_vendor", "num_invalid_blocks")
 """Columns of which a row has at least one, or else there is none."""
 
@@ -42,6 +43,8 @@ def rows_of(results: Results) -> pd.DataFrame:
     cells["subject"] = pd.Categorical(cells["subject"], results.subjects)
     groups = cells.groupby(keys, observed=True)
     found = groups[list(MEDIANS)].median().astype(float)
+    for name in ("step_ms", "joules_per_image"):
+        found[name] = groups[name].agg(geometric_mean).astype(float)
     found.insert(0, "bound", groups["bound"].agg(lambda words: next(iter(words.mode()), None)))
     found["num_invalid_blocks"] = groups["num_invalid_blocks"].sum(min_count=1)
     return found.reset_index()

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from ampbench.visualize.judge.replicates import geometric_mean
 from ampbench.visualize.read.frame import Results
 from ampbench.visualize.read.recipes import in_order
 from ampbench.visualize.show.table import CHANCE, MISSING, shown_number
@@ -53,16 +54,17 @@ MEDIANS = (
     "train_s",
     "evaluation_s",
     "cell_s",
-    "time_to_accuracy_s",
-    "energy_to_accuracy_j",
     "epochs",
     "num_parameters",
 )
+TO_ACCURACY = ("time_to_accuracy_s", "energy_to_accuracy_j")
+"""Columns of which a row has the geometric mean, as the figure of the time to an accuracy."""
 
 LEGEND = (
-    "Means over the runs, medians of epochs and seconds. Final %, losses, P (precision), R (recall), F1: after the "
-    "last epoch, all classes alike. Best %: chosen on the test set, so not an estimate of accuracy. Train %: on "
-    "augmented images, during training. All s: with start-up, numerics samples and passes"
+    "Means over the runs, geometric ones to the accuracy; medians of epochs and other seconds. Final %, losses, P "
+    "(precision), R (recall), F1: after the last epoch, all classes alike. Best %: chosen on the test set, so not an "
+    "estimate of accuracy. Train %: on augmented images, during training. All s: with start-up, numerics samples and "
+    "passes"
 )
 
 
@@ -80,7 +82,7 @@ def rows_of(results: Results) -> pd.DataFrame:
     """Return one row per family, batch size, learning rate and recipe that was trained; what is unknown is NaN.
 
     Columns: family (the subject without the learning rate), batch_size, learning_rate, recipe, status, n, num_cells,
-    `chance` (every cell diverged, so test_accuracy is that of guessing), and those of MEANS and MEDIANS.
+    `chance` (every cell diverged, so test_accuracy is that of guessing), and those of MEANS, MEDIANS and TO_ACCURACY.
     """
     cells = results.cells
     trained = cells[(cells["epochs"] > 0) & cells["status"].isin(["ok", "diverged"])]
@@ -106,7 +108,7 @@ def rows_of(results: Results) -> pd.DataFrame:
 
 def _with_final_losses(trained: pd.DataFrame, results: Results) -> pd.DataFrame:
     """Return the cells with every column that is shown; an older record takes its training loss from its last epoch."""
-    missing = [column for column in (*MEANS, *MEDIANS) if column not in trained]
+    missing = [column for column in (*MEANS, *MEDIANS, *TO_ACCURACY) if column not in trained]
     trained = trained.assign(**dict.fromkeys(missing, math.nan))
     if trained["train_loss"].isna().any() and len(results.epochs):
         last = results.epochs.sort_values("epoch").groupby("cell_id", observed=True)["train_loss"].last()
@@ -120,6 +122,7 @@ def _measured(cells: pd.DataFrame) -> dict[str, object]:
     row: dict[str, object] = {"n": len(ok), "num_cells": len(cells), "chance": ok.empty}
     row |= {name: pd.to_numeric(ok[name]).mean() for name in MEANS}
     row |= {name: pd.to_numeric(ok[name]).median() for name in MEDIANS}
+    row |= {name: geometric_mean(pd.to_numeric(ok[name]).dropna()) or math.nan for name in TO_ACCURACY}
     if ok.empty:
         row |= {"test_accuracy": cells["test_accuracy"].mean(), "epochs": cells["epochs"].median()}
     return row
