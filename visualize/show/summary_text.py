@@ -7,7 +7,6 @@ or two; `python -m ampbench export` writes all rows.
 from __future__ import annotations
 
 import itertools
-import re
 import shlex
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -26,8 +25,6 @@ from ampbench.visualize.show.text_table import fold
 MOST_ANSWERS = 6
 MOST_LINES = 6
 """Sentences of one kind; a matrix with a wrong setting has one for every row."""
-UNPRINTABLE = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
-"""What a name may hold that would move the cursor or colour the terminal."""
 
 
 def summary_text(results: Results, rows: list[Standing], advice: Sequence[Answer], width: int = WIDTH) -> str:
@@ -40,7 +37,7 @@ def summary_text(results: Results, rows: list[Standing], advice: Sequence[Answer
         width: columns of the terminal.
     """
     parts = [part for part in _parts(results, rows, advice, width) if part]
-    return UNPRINTABLE.sub("?", "\n\n".join(parts)) + "\n"
+    return "\n\n".join(parts) + "\n"
 
 
 def _parts(results: Results, rows: list[Standing], advice: Sequence[Answer], width: int) -> Iterator[str]:

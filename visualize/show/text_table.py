@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from rich import box
-from rich.cells import cell_len, chop_cells
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
@@ -27,6 +27,10 @@ WORD = re.compile(r"\[[-+\d., >x%]*\]\S*|\S+ ± \S+|\S+")
 """What is never folded: a word, an interval in its brackets, a number with its spread."""
 LONG = 30
 """Characters up to which a word is never cut, however narrow the terminal."""
+
+
+UNPRINTABLE = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""What a name may hold that would move the cursor, colour the terminal or turn the direction of its text."""
 
 
 def draw(
@@ -50,6 +54,7 @@ def draw(
         left: heads of the columns that are aligned left.
         sections: numbers of the rows that are followed by a line.
     """
+    rows = [{name: printable(words) for name, words in row.items()} for row in rows]
     names = list(heads if heads is not None else rows[0])
     keys = [name for name in names if name in keys]
     rest = [name for name in names if name not in keys] or keys
@@ -106,16 +111,30 @@ def _longest_word(text: str) -> int:
     return max(map(cell_len, WORD.findall(text)), default=0)
 
 
+def printable(text: str) -> str:
+    """Return a text with a question mark for each character that would do something to a terminal."""
+    return UNPRINTABLE.sub("?", text)
+
+
+def _chopped(word: str, room: int) -> list[str]:
+    """Cut a word into parts of at most `room` cells: how wide a character is may depend on the one before it."""
+    parts = [""]
+    for character in word if cell_len(word) > room else ():
+        if cell_len(parts[-1] + character) > room:
+            parts.append("")
+        parts[-1] += character
+    return parts if parts[-1] else [word]
+
+
 def fold(text: str, width: int, indent: str = "") -> str:
     """Fold a text between words into lines of at most `width`; the first begins as it does, the others with `indent`.
 
     An interval and a number with its spread stay on one line, a word longer than a line goes on in the next.
     """
+    text = printable(text)
     begin = text[: len(text) - len(text.lstrip(" "))]
     room = max(width - max(len(begin), len(indent)), LONG)
-    words = [
-        part for word in WORD.findall(text) for part in (chop_cells(word, room) if cell_len(word) > room else [word])
-    ]
+    words = [part for word in WORD.findall(text) for part in _chopped(word, room)]
     lines: list[str] = []
     for word in words:
         if lines and cell_len(lines[-1]) + 1 + cell_len(word) <= width:

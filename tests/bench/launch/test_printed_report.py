@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -65,8 +66,16 @@ def test_words_are_printed_before_a_figure_is_drawn(folder: Folder, reporter: Ca
     assert said == f"{WORDS}\nPage: {folder.path / 'report.html'}\n"
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """A process that hears Ctrl-C: the workers of pytest-xdist ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def test_an_interrupt_while_drawing_keeps_the_words_and_says_how_to_draw(
-    folder: Folder, reporter: Callable[[str], None]
+    folder: Folder, reporter: Callable[[str], None], interruptible: None
 ) -> None:
     pid = folder.path / "pid"
     reporter(
