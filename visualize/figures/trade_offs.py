@@ -32,6 +32,11 @@ MOST_COMPARED = 24
 """Points that are compared each with each for the front; of more, none is told to be beaten."""
 
 
+def _reach(found: pd.DataFrame) -> list[pd.Series]:
+    """Return how far the processes lie below and above their mean, which rounding may put outside their range."""
+    return [(found["mean"] - found["min"]).clip(lower=0), (found["max"] - found["mean"]).clip(lower=0)]
+
+
 def front_points(results: Results, by: Axis, num_points: int) -> dict[tuple[str, int], bool]:
     """Return recipe and batch size -> whether no other point beats it in the speed and the other axis."""
     if num_points > MOST_COMPARED:
@@ -88,8 +93,8 @@ def figure(
             x, y = own["x"], own["y"]
             ax.plot(x["mean"], y["mean"], color=style.colour, linestyle=style.linestyle, linewidth=1, alpha=0.6)
             ax.errorbar(
-                x["mean"], y["mean"], xerr=[x["mean"] - x["min"], x["max"] - x["mean"]],
-                yerr=[y["mean"] - y["min"], y["max"] - y["mean"]], fmt=style.marker, color=style.colour,
+                x["mean"], y["mean"], xerr=_reach(x),
+                yerr=_reach(y), fmt=style.marker, color=style.colour,
                 markersize=7.5, markeredgecolor="white", markeredgewidth=0.6, elinewidth=0.9, label=recipe,
             )  # fmt: skip
             beaten = own[[front.get((recipe, size), True) is False for size in own.index]]

@@ -86,6 +86,8 @@ def replicates_of(cells: pd.DataFrame) -> Replicates:
 def geometric_mean(column: pd.Series) -> float | None:
     """Return the geometric mean of the positive values, as every table and figure shows it; None without one."""
     known = positive(column)
+    if known.nunique() == 1:
+        return float(known.iloc[0])  # to the last bit, which exp and log would lose
     return float(np.exp(np.log(known).mean())) if len(known) else None
 
 
