@@ -65,7 +65,8 @@ def against_of(standing: Standing, references: list[Standing], want: Want) -> st
     harm = next((step for step in standing.evidence.steps if step.says == "against" and step.rung > 1), None)
     if harm:
         return harm.text
-    failed = standing.measured.num_cells - standing.measured.n
+    # What was excluded or is unsupported did not fail: it was never started.
+    failed = standing.verdict.num_failed if standing.verdict else standing.measured.num_cells - standing.measured.n
     if failed:
         return f"{failed} of {standing.measured.num_cells} runs did not end well ({standing.measured.status})"
     learned = any(found.measured.test_accuracy is not None for found in references)

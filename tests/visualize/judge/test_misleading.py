@@ -304,3 +304,11 @@ def test_what_is_faster_and_does_no_harm_is_advised(folder, points):
     results = read(folder.write())
     (found,) = answers(results, standings(results, judge(results.cells)))
     assert found.headline == "VGG19 on Test GPU: train in bf16_amp at batch 128."
+
+
+def test_a_cell_that_was_excluded_did_not_fail(folder):
+    pairs(folder, ratios=(1.8, 1.81, 1.79))
+    folder.add(cell("bf16_amp", 128, 1, epochs=0), "excluded")
+    results = read(folder.write())
+    (found,) = answers(results, standings(results, judge(results.cells)))
+    assert found.action == "train"
