@@ -12,7 +12,6 @@ import enum
 import json
 import shutil
 import sys
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -24,6 +23,7 @@ from ampbench.visualize.findings import whys
 from ampbench.visualize.findings.explanation import Explanation
 from ampbench.visualize.read import frame
 from ampbench.visualize.read.files import ResultsError
+from ampbench.visualize.show.text_table import fold
 from ampbench.visualize.show.waterfall_text import waterfall_text
 
 NARROWEST = 60
@@ -43,13 +43,13 @@ def text(found: Sequence[Explanation], width: int) -> str:
     for one in found:
         if one.place != heading:
             heading = one.place
-            parts.append(_filled(heading, width))
-        parts.append(_filled(f"{one.question[0].upper()}{one.question[1:]}: {one.sentence}.", width))
+            parts.append(fold(heading, width))
+        parts.append(fold(f"{one.question[0].upper()}{one.question[1:]}: {one.sentence}.", width))
         if one.next_move:
-            parts.append(_filled(f"  Next: {one.next_move}.", width, "  "))
+            parts.append(fold(f"  Next: {one.next_move}.", width, "  "))
         if one.waterfall and one.waterfall.bars:
             parts.append("\n" + waterfall_text(one.waterfall, width).rstrip("\n"))
-            parts.append(_filled(f"({one.waterfall.method})", width))
+            parts.append(fold(f"({one.waterfall.method})", width))
         parts.append("")
     return "\n".join(parts)
 
@@ -58,10 +58,6 @@ def as_json(found: Sequence[Explanation]) -> str:
     """Return the explanations as a list of objects, each with its question and its bars."""
     rows = [{"question": one.question} | dataclasses.asdict(one) for one in found]
     return json.dumps(rows, indent=2, ensure_ascii=False) + "\n"
-
-
-def _filled(line: str, width: int, indent: str = "") -> str:
-    return textwrap.fill(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def main(

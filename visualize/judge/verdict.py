@@ -83,12 +83,6 @@ class Verdict:
         )
 
     @property
-    def keeps_accuracy(self) -> bool:
-        """Whether the accuracy is equivalent, better or not measured, and no replicate failed."""
-        kept = self.accuracy is None or self.accuracy.verdict in ("equivalent", "better")
-        return kept and not self.num_failed
-
-    @property
     def why_open(self) -> str:
         """Why the accuracy is undecided, and what would decide; empty if it is decided or was not measured."""
         d = self.accuracy
