@@ -26,6 +26,7 @@ BELOW: dict[str, set[str]] = {
     "bench.worker": {"schema", "bench.plan", "bench.machine", "bench.store", "bench.measure", "bench.train"},
     "bench.sinks": {"schema", "bench.store", "bench.plan"},
     "bench.launch": {"schema", "bench.plan", "bench.machine", "bench.store", "bench.worker", "bench.sinks"},
+    "bench.auto": {"schema", "bench.plan", "bench.machine", "bench.store", "bench.launch"},
     "visualize.read": {"schema"},
     "visualize.stats": {"schema", "visualize.read"},
     "visualize.judge": {"schema", "visualize.read", "visualize.stats"},
@@ -40,7 +41,7 @@ BELOW: dict[str, set[str]] = {
     },
     "models": set(),
     "ampbench": {
-        *("schema", "bench.plan", "bench.measure", "bench.worker", "bench.store", "bench.launch"),
+        *("schema", "bench.plan", "bench.measure", "bench.worker", "bench.store", "bench.launch", "bench.auto"),
         *("visualize.show", "visualize.figures"),
     },
 }
@@ -151,7 +152,7 @@ def test_no_command_launcher_or_store_imports_torch() -> None:
         "ampbench.bench.evaluate",
         "ampbench.bench.convert",
     ]
-    for room in ("bench.plan", "bench.machine", "bench.store", "bench.launch"):
+    for room in ("bench.plan", "bench.machine", "bench.store", "bench.launch", "bench.auto"):
         files = [path for path in files_of(room) if path.stem != "__main__"]
         modules += [".".join(["ampbench", *path.relative_to(ROOT).with_suffix("").parts]) for path in files]
     heavy = {"torch", "pandas", "seaborn", "wandb"}

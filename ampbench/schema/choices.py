@@ -1,0 +1,30 @@
+"""A setting that was found rather than typed: its value, the reason, and the evidence that it rests on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Value = str | int | float | bool | None
+
+By = Literal["user", "rule", "prediction", "measurement"]
+"""Who chose: a person, a rule of study S4, a prediction, or a measurement on this machine."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Choice:
+    """One setting, chosen. What a person gave is kept too, so that a reader sees which values were free."""
+
+    field: str
+    """The field of a cell that was chosen, such as `batch_size`, or `device`."""
+    value: Value
+    """What is used; None where nothing could be chosen, and `reason` says why."""
+    reason: str
+    """One clause, as in `97 % of the best images/s; 512 gives 3 % more`."""
+    evidence: str = ""
+    """What it rests on: the folder of results, the rule's source, the command that measured it; empty for a person's
+    own value."""
+    by: By
+    """Who chose."""
+    subject: str = ""
+    """What it was chosen for where several were, such as a recipe's name; empty for all cells."""
