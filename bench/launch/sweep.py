@@ -49,6 +49,8 @@ class Options:
     log_every_s: float = 30.0
     accumulate: bool = False
     """Whether the finished runs of the folder join the plan, whatever made them; no report is made of the mixture."""
+    reported: bool = True
+    """Whether the report is drawn and its words are printed; not of probes, which other cells follow."""
 
 
 def sweep(plan: Plan, cells: Sequence[Cell], options: Options, console: Console) -> int:
@@ -87,7 +89,7 @@ def _sweep(plan: Plan, cells: Sequence[Cell], folder: Folder, options: Options, 
         kept = len(folder.done(plan.cells))
         console.print(f"Interrupted: {kept} of {len(plan.cells)} cells are kept. To go on: {_command()}", **PLAIN)
         return 130
-    if not options.accumulate:
+    if options.reported and not options.accumulate:
         print_report(folder, console, mixed=options.mixed)
     for line in chain(reminders(folder, cells, todo), publish_finished(options.sinks, folder, cells, todo)):
         console.print(line, **PLAIN)

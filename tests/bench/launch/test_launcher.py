@@ -137,3 +137,15 @@ def test_a_sweep_imports_the_protocol_and_no_launcher() -> None:
 
     text = inspect.getsource(module)
     assert not [word for word in ("launch.local", "group_queue", "fork_server", "worker_process") if word in text]
+
+
+def test_a_probe_is_joined_and_no_report_is_drawn_of_it(
+    swept: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[object] = []
+    monkeypatch.setattr("ampbench.bench.launch.sweep.print_report", lambda *asked, **_: drawn.append(asked))
+    swept(Distant(endings=ENDINGS), reported=False)
+    assert len(rows(tmp_path)) == 2
+    assert not drawn
+    swept(Distant(endings=ENDINGS))
+    assert drawn
