@@ -132,6 +132,9 @@ def main(
     margin: Annotated[
         float, typer.Option(help="Loss of test accuracy, in points, that is acceptable.")
     ] = MARGIN_POINTS,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Epochs of the training that you have in mind, for its hours.")
+    ] = None,
 ) -> None:
     """Write report.html, figures/ and summary.txt into a folder of results."""
     os.environ["MPLBACKEND"] = "Agg"  # read when matplotlib is imported, after the words are written
@@ -144,7 +147,7 @@ def main(
             width=width,
             words_only=words_only,
             tell=lambda line: print(line, file=sys.stderr, flush=True),
-            wishes=wishes_of(want, max_memory, margin),
+            wishes=wishes_of(want, max_memory, margin, epochs),
         )
     except ResultsError as e:
         print(e, file=sys.stderr)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
+
+from ampbench.schema.files import CHOICES
 
 Value = str | int | float | bool | None
 
@@ -28,3 +32,11 @@ class Choice:
     """Who chose."""
     subject: str = ""
     """What it was chosen for where several were, such as a recipe's name; empty for all cells."""
+
+
+def read_choices(folder: Path) -> tuple[Choice, ...]:
+    """Return the choices that a folder of results holds, in their order; none if its file is missing or damaged."""
+    try:
+        return tuple(Choice(**row) for row in json.loads((folder / CHOICES).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, RecursionError):
+        return ()

@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
 from ampbench.bench.store.atomic import write_json
-from ampbench.schema.choices import Choice
+from ampbench.schema.choices import Choice, read_choices
 from ampbench.schema.files import CHOICES
-
-
-def read_choices(folder: Path) -> tuple[Choice, ...]:
-    """Return the choices that a folder holds, in their order; none if its file is missing or damaged."""
-    try:
-        return tuple(Choice(**row) for row in json.loads((folder / CHOICES).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError, RecursionError):
-        return ()
 
 
 def write_choices(folder: Path, choices: Iterable[Choice]) -> None:

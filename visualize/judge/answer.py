@@ -122,7 +122,7 @@ def _answer(results: Results, decision: Decision, wishes: Wishes, path: Path) ->
     lines: list[Line] = []
     nearest = chosen or next(iter(decision.contenders), None)
     if chosen:
-        lines.append(Line(topic="gain", text=gain_line(cells, decision, training_of(results.cells))))
+        lines.append(Line(topic="gain", text=gain_line(cells, decision, training_of(results.cells, wishes.epochs))))
     if nearest:
         of = "" if chosen else f" of {nearest.recipe}"
         lines.append(Line(topic="evidence", text=evidence_line(nearest.standing, of)))

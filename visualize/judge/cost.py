@@ -20,6 +20,8 @@ class Training:
     epochs: int
     num_images: int
     """In the training set."""
+    is_usual: bool
+    """Whether the epochs are those of a usual training, since nobody said how many."""
     assumed: str
     """What is not in the plan, as in ` of 50,000 images`; empty if all is."""
 
@@ -33,13 +35,18 @@ class Training:
         return f"{self.epochs} epochs{self.assumed}"
 
 
-def training_of(cells: pd.DataFrame) -> Training | None:
-    """Return the training that cells of one subject stand for; None if the size of its data is unknown."""
-    epochs = int(cells["epochs"].max()) if len(cells) else 0
+def training_of(cells: pd.DataFrame, epochs: int | None = None) -> Training | None:
+    """Return the training that cells of one subject stand for; None if the size of its data is unknown.
+
+    Args:
+        cells: of one subject.
+        epochs: that the reader has in mind; by default those of the cells, or of a usual training.
+    """
+    epochs = epochs or (int(cells["epochs"].max()) if len(cells) else 0)
     images = cells["num_train_images"].dropna() if "num_train_images" in cells else pd.Series(dtype=float)
     drawn = bool(len(cells)) and str(cells["data"].iloc[0]) == "synthetic"
     if images.empty and not drawn:
         return None
     num_images = STUDIED_IMAGES if drawn else int(images.iloc[0])
     assumed = f" of {num_images:,} images" if drawn or not epochs else ""
-    return Training(epochs=epochs or STUDIED_EPOCHS, num_images=num_images, assumed=assumed)
+    return Training(epochs=epochs or STUDIED_EPOCHS, num_images=num_images, is_usual=not epochs, assumed=assumed)

@@ -75,7 +75,7 @@ def settle_accuracy(
     hours = num_seeds * sum(seconds) / HOUR_S
     drawn = planned["data"] == "synthetic"
     said = ["Random images have no accuracy, so CIFAR-10 stands for them: it has their size."] if drawn else []
-    if not planned["epochs"]:
+    if training.is_usual:
         said.append(f"The plan only times steps; {training.epochs} epochs are those of a usual training on CIFAR-10.")
     known = [one for one in seconds if math.isfinite(one)]
     minutes = math.ceil(max(PATIENCE * max(known) / 60, 10)) if known else 1440
@@ -172,10 +172,10 @@ def _toml(
     budget: Mapping[str, Any],
     plan: Plan,
 ) -> str:
-    """Return the text of an experiment file; what the original says in [measure] and [budget] is kept."""
+    """Return the text of an experiment file; what the original says in [measure] and [budget] of a cell is kept."""
     file = _document(plan)
     own: dict[str, dict[str, Any]] = {
-        name: {key: value for key, value in table.items() if key != "rounds"}
+        name: {key: value for key, value in table.items() if key not in ("rounds", "gpu_hours")}
         for name in ("measure", "budget")
         if isinstance(table := file.get(name, {}), dict)
     }

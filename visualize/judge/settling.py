@@ -25,7 +25,7 @@ def settle_of(results: Results, decision: Decision, wishes: Wishes) -> Settle | 
     verdict = nearest.standing.verdict
     if verdict and verdict.too_coarse:
         return None
-    training = training_of(results.cells)
+    training = training_of(results.cells, wishes.epochs)
     return settle_accuracy(results.plan, results.cells, base, nearest.standing, training, wishes.margin_points)
 
 

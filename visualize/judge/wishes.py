@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import math
-import re
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 from ampbench.schema.margins import MARGIN_POINTS
+from ampbench.schema.sizes import bytes_of
 from ampbench.visualize.read.files import ResultsError
 
 Want = Literal["speed", "memory", "energy", "time-to-accuracy"]
 WANTS: tuple[Want, ...] = get_args(Want)
 
-UNITS = {"": 1, "B": 1}
-UNITS |= {f"{letter}iB": 2 ** (10 * power) for power, letter in enumerate("KMGT", 1)}
-UNITS |= {f"{letter}B": 10 ** (3 * power) for power, letter in enumerate("KMGT", 1)}
-"""Unit -> bytes; GiB is a power of 2, as nvidia-smi and torch count, and GB a power of 10."""
-SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*")
 MOST_POINTS = 100
 
 
@@ -30,9 +24,11 @@ class Wishes:
     """No recipe and batch size that needs more is advised."""
     margin_points: float = MARGIN_POINTS
     """Loss of test accuracy, in points, that is acceptable."""
+    epochs: int | None = None
+    """Of the training that the reader has in mind; None for those of the plan, or of a usual training."""
 
 
-def wishes_of(want: str, max_memory: str | None, margin: float) -> Wishes:
+def wishes_of(want: str, max_memory: str | None, margin: float, epochs: int | None = None) -> Wishes:
     """Return the wishes of a command line.
 
     Raises:
@@ -44,7 +40,7 @@ def wishes_of(want: str, max_memory: str | None, margin: float) -> Wishes:
     if not 0 < margin < MOST_POINTS:  # also refuses NaN
         raise ResultsError(f"--margin {margin:g}: takes points of test accuracy above 0 and below 100, as in 0.3")
     most = None if max_memory is None else parse_bytes(max_memory)
-    return Wishes(want=known, max_memory_bytes=most, margin_points=margin)
+    return Wishes(want=known, max_memory_bytes=most, margin_points=margin, epochs=epochs)
 
 
 def parse_bytes(text: str) -> int:
@@ -53,9 +49,7 @@ def parse_bytes(text: str) -> int:
     Raises:
         ResultsError: the text has another form, or is 0.
     """
-    match = SIZE.fullmatch(text)
-    units = {name.lower(): size for name, size in UNITS.items()}
-    size = units.get(match[2].lower()) if match else None
-    if match is None or size is None or not 1 <= float(match[1]) * size < math.inf:
+    size = bytes_of(text)
+    if size is None:
         raise ResultsError(f"--max-memory {text}: write a size with its unit, as in 24GiB, 16GB or 800MiB")
-    return int(float(match[1]) * size)
+    return size

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ampbench.bench.store.choices import read_choices, write_choices
-from ampbench.schema.choices import Choice
+from ampbench.bench.store.choices import write_choices
+from ampbench.schema.choices import Choice, read_choices
 from ampbench.schema.files import CHOICES
 
 BATCH = Choice(field="batch_size", value=256, reason="97 % of the best images/s", evidence="batch/", by="measurement")
