@@ -47,6 +47,8 @@ class Options:
     sinks: Sequence[str] = ()
     """Who else hears of the finished runs, by the keys of `SINKS`."""
     log_every_s: float = 30.0
+    report: bool = True
+    """Whether the verdict is printed and its page drawn at the end; a search that asks for one number wants neither."""
     accumulate: bool = False
     """Whether the finished runs of the folder join the plan, whatever made them; no report is made of the mixture."""
     reported: bool = True
