@@ -51,8 +51,6 @@ class Options:
     """Whether the verdict is printed and its page drawn at the end; a search that asks for one number wants neither."""
     accumulate: bool = False
     """Whether the finished runs of the folder join the plan, whatever made them; no report is made of the mixture."""
-    reported: bool = True
-    """Whether the report is drawn and its words are printed; not of probes, which other cells follow."""
 
 
 def sweep(plan: Plan, cells: Sequence[Cell], options: Options, console: Console) -> int:
@@ -91,7 +89,7 @@ def _sweep(plan: Plan, cells: Sequence[Cell], folder: Folder, options: Options, 
         kept = len(folder.done(plan.cells))
         console.print(f"Interrupted: {kept} of {len(plan.cells)} cells are kept. To go on: {_command()}", **PLAIN)
         return 130
-    if options.reported and not options.accumulate:
+    if options.report and not options.accumulate:
         print_report(folder, console, mixed=options.mixed)
     for line in chain(reminders(folder, cells, todo), publish_finished(options.sinks, folder, cells, todo)):
         console.print(line, **PLAIN)

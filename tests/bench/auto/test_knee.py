@@ -45,8 +45,8 @@ def test_the_knee_is_within_10_per_cent_of_a_full_sweep(half: float, wall: int, 
 
 
 @pytest.mark.parametrize("half", [1, 10, 60, 300])
-def test_with_noise_of_3_per_cent_it_stays_within_10_per_cent_in_19_of_20_searches(half: float) -> None:
-    law, good = rising(half), 0
+def test_with_noise_of_3_per_cent_it_is_within_10_per_cent_in_9_of_10_searches(half: float) -> None:
+    law, shares = rising(half), []
     for seed in range(200):
         draw = random.Random(seed)
 
@@ -55,8 +55,9 @@ def test_with_noise_of_3_per_cent_it_stays_within_10_per_cent_in_19_of_20_search
 
         chosen = knee(search(noisy))
         assert chosen is not None
-        good += (law(chosen) or 0) >= 0.9 * best_of(law, 50_000)
-    assert good >= 190
+        shares.append((law(chosen) or 0) / best_of(law, 50_000))
+    assert sum(share >= 0.9 for share in shares) >= 180
+    assert min(shares) > 0.8
 
 
 def test_a_flat_curve_takes_the_smallest_size_and_few_timings() -> None:

@@ -144,7 +144,7 @@ def test_a_probe_is_joined_and_no_report_is_drawn_of_it(
 ) -> None:
     drawn: list[object] = []
     monkeypatch.setattr("ampbench.bench.launch.sweep.print_report", lambda *asked, **_: drawn.append(asked))
-    swept(Distant(endings=ENDINGS), reported=False)
+    swept(Distant(endings=ENDINGS), report=False)
     assert len(rows(tmp_path)) == 2
     assert not drawn
     swept(Distant(endings=ENDINGS))
