@@ -34,7 +34,8 @@ class MeasurementProtocol:
     numerics_samples: Annotated[int, Ge(0), Le(1000)] = 0
     """Samples of every layer's gradient, spread evenly from before the first epoch to after the last, off the clock.
     Each compares one batch with strict fp32 and needs memory for copies of the model and the optimizer's state, and for
-    fp32 activations; where it does not fit it is left out. For cells with epochs > 0."""
+    fp32 activations; where it does not fit it is left out. In a cell with epochs = 0 they are spread over
+    `start_steps`, none within the timed steps; without `start_steps` they are two, before and after these."""
     numerics_activations: bool = False
     """Whether those samples also hold every layer's output and the gradient that reaches it."""
     start_steps: Annotated[int, Ge(0), Le(1_000_000)] = 0

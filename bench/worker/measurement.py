@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import InitVar, dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -24,6 +25,7 @@ from ampbench.bench.worker.dtype_check import fp32_errors_of, refuse_fp32_errors
 from ampbench.bench.worker.epochs import Epochs
 from ampbench.bench.worker.facts import data_of, network_of
 from ampbench.bench.worker.log import loaded_lines, say, start_line
+from ampbench.bench.worker.numerics_probe import NumericsProbe
 from ampbench.bench.worker.outcome import Outcome
 from ampbench.bench.worker.passes import Passes
 from ampbench.bench.worker.start import start_of
@@ -83,15 +85,16 @@ class Measurement:
         say(about)
         self.report(phase="warm-up", about=about, num_batches=training.steps_per_epoch)
         stepping = Stepping(training, timing, outcome)
+        probe = NumericsProbe(training, self.protocol, timing.memory, outcome)
         try:
             if self.cell.epochs:
                 Epochs(training, self.protocol, timing, outcome, self.checkpoints).run()
             else:
-                self.time(stepping)
+                self.time(stepping, probe)
             outcome.trained = True
         finally:
             Summary(training, timing, outcome).write()
-        self.start(stepping)
+        self.start(stepping, probe)
         self.report(phase="passes")
         Passes(training, self.protocol, outcome, self.checkpoints.folder).take()
 
@@ -119,30 +122,48 @@ class Measurement:
         """Return a line about the machine, the model and the images."""
         return start_line(self.cell, self.device, training.images, training.num_parameters)
 
-    def time(self, stepping: Stepping) -> None:
-        """Take steps until the speed is known, over as many epochs as needed."""
+    def time(self, stepping: Stepping, probe: NumericsProbe) -> None:
+        """Take steps until the speed is known, over as many epochs as needed; before them a sample, if one is due."""
+        if not self.cell.round:
+            self.timing.update_peak()
+            probe.take_in_timing(step=0)
         stepping.run(0, num_steps=None)
         self.timing.update_peak()
         if idle := without_update(self.outcome.traces.steps):
             self.outcome.measured.divergence, because = idle
             raise Diverged(because)
 
-    def start(self, stepping: Stepping) -> None:
+    def start(self, stepping: Stepping, probe: NumericsProbe) -> None:
         """Record the start of the training, where `[measure] start_steps` asks for it.
 
         The timed steps are its first ones: they trained the cell from its initial weights. Where a timing took fewer,
-        it goes on, for at most half of the time that the cell has left; a loss that is not finite there is a result and
-        leaves the cell's status as it is.
+        it goes on; a loss that is not finite there is a result and leaves the cell's status as it is.
         """
         num_steps, outcome = self.protocol.start_steps, self.outcome
-        if not num_steps or self.cell.round:  # a further round trains the same again
+        if self.cell.round:  # a further round trains the same again
             return
         if not self.cell.epochs:
-            now = time.perf_counter()
-            until_s = now + (self.deadline_s - now) / 2
-            outcome.attempt("further steps", lambda: stepping.go_on(num_steps, until_s=until_s))
+            self.go_on(stepping, probe)
+        if not num_steps:
+            return
         found = outcome.attempt("start of the training", lambda: start_of(outcome.traces.steps[:num_steps]))
         outcome.measured.start_of_training = found or outcome.measured.start_of_training
+
+    def go_on(self, stepping: Stepping, probe: NumericsProbe) -> None:
+        """Take further steps after a timing, for at most half of the time that the cell has left, and samples between.
+
+        Without `start_steps` there is no further step, and one sample after the last timed one.
+        """
+        steps, now = self.outcome.traces.steps, time.perf_counter()
+        until_s, last_step = now + (self.deadline_s - now) / 2, self.protocol.start_steps
+        due = probe.due_after(len(steps), last_step)
+        for step in sorted({*due, last_step}):
+            self.outcome.attempt("further steps", partial(stepping.go_on, step, until_s=until_s))
+            if len(steps) < step or not math.isfinite(steps[-1].loss):
+                return
+            if step in due:
+                self.report(phase=f"sample of the layers after step {step}")
+                probe.take_in_timing(step=step)
 
     @property
     def cell_as_run(self) -> Cell:

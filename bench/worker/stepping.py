@@ -95,12 +95,15 @@ class Stepping:
         """Take the steps after a timing too, off the clock: up to `last_step`, or until `until_s` by `perf_counter`.
 
         It ends early at a loss that is not finite. The steps that were taken are in `outcome`, also if a later one
-        fails.
+        fails. It may be called again, to go on from there.
         """
         rows, timing = self.outcome.traces.steps, self.timing
-        begun, reported_s, num_timed = time.perf_counter(), -math.inf, len(rows)
+        if len(rows) >= last_step:
+            return
+        begun, reported_s, num_taken = time.perf_counter(), -math.inf, len(rows)
+        num_timed = sum(not row.after_timing for row in rows)
         try:
-            for i, step in enumerate(itertools.islice(self.ahead, max(0, last_step - num_timed)), num_timed + 1):
+            for i, step in enumerate(itertools.islice(self.ahead, last_step - num_taken), num_taken + 1):
                 self.trace.add(step)
                 now = time.perf_counter()
                 if now - reported_s < REPORT_EVERY_S:
@@ -111,7 +114,7 @@ class Stepping:
                 if not math.isfinite(loss) or now > until_s:
                     break
         finally:
-            rows[:] = self.trace.read(1, 0, num_timed=num_timed)
+            rows += self.trace.read(1, 0, num_timed=num_timed)[num_taken:]
             self.outcome.stopwatch.add(start_steps_s=time.perf_counter() - begun)
 
     def compile(self, steps: Iterator[Step]) -> tuple[Step, float]:

@@ -8,11 +8,11 @@ from matplotlib.ticker import PercentFormatter
 from ampbench.visualize.figures import bars, curves, layer_samples, theme
 from ampbench.visualize.figures.figure import Figure
 from ampbench.visualize.read.frame import Results
-from ampbench.visualize.read.layers import unmoved
+from ampbench.visualize.read.layers import last_samples, unmoved
 
 
 def draw(results: Results, ax: Axes) -> Axes:
-    """Draw the share of unmoved weights over the epochs.
+    """Draw the share of unmoved weights over the epochs, or over the steps of a timing.
 
     Args:
         results: of one subject and batch size.
@@ -25,11 +25,12 @@ def draw(results: Results, ax: Axes) -> Axes:
     shares = unmoved(results)
     if shares.empty:
         return bars.say(ax, layer_samples.NOTHING)
-    points = shares.rename(columns={"epoch": "x", "share": "y"})
+    in_epochs = not shares.duplicated(["cell_id", "epoch"]).any()
+    points = shares.rename(columns={"epoch" if in_epochs else "step": "x", "share": "y"})
     curves.draw_curves(ax, points, theme.styles_of(results))
     ax.set_ylim(0, 1)
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    ax.set_xlabel("epochs finished")
+    ax.set_xlabel("epochs finished" if in_epochs else "steps taken")
     ax.set_ylabel("unmoved weights")
     return ax
 
@@ -39,7 +40,7 @@ def describe(results: Results) -> str:
     shares = unmoved(results)
     if shares.empty:
         return layer_samples.NOTHING_IN_WORDS
-    last = shares[shares["epoch"] == shares["epoch"].max()].groupby("recipe", observed=True)["share"].mean()
+    last = last_samples(shares).groupby("recipe", observed=True)["share"].mean()
     return "unmoved weights at the last sample: " + ", ".join(f"{r} {100 * share:.0f} %" for r, share in last.items())
 
 

@@ -7,12 +7,12 @@ import pandas as pd
 from ampbench.visualize.findings.explanation import Bar, Explanation, Waterfall, listed, median_of, percent
 from ampbench.visualize.judge.numbers import FLUSHED, UNMOVED
 from ampbench.visualize.read.frame import Results
-from ampbench.visualize.read.layers import flushed, unmoved
+from ampbench.visualize.read.layers import flushed, last_samples, unmoved
 
 SKIPPED = 0.05
 """Share of skipped steps from which the loss scale is named."""
 MOST_LAYERS = 8
-ASK = "set [measure] numerics_samples = 3, with epochs of 1 or more"
+ASK = "set [measure] numerics_samples = 3"
 FAR = 0.5
 """Relative distance of a gradient from that in strict fp32 from which a layer is named."""
 
@@ -124,7 +124,7 @@ def lost(results: Results, b: str, found: Waterfall | None) -> tuple[str, str]:
 def _unmoved(results: Results, b: str) -> list[tuple[str, str]]:
     shares = unmoved(results)
     own = shares[shares["recipe"] == b]
-    last = own[own["epoch"] == own["epoch"].max()]["share"].mean() if len(own) else 0.0
+    last = last_samples(own)["share"].mean() if len(own) else 0.0
     random = results.cells.loc[results.cells["recipe"] == b].get("update", pd.Series(dtype=str)).eq("stochastic").any()
     if last < UNMOVED or random:
         return []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ampbench.visualize.judge.numbers import FLUSHED, UNMOVED
 from ampbench.visualize.read.frame import Results
-from ampbench.visualize.read.layers import flushed, unmoved
+from ampbench.visualize.read.layers import flushed, last_samples, unmoved
 
 
 def findings(results: Results) -> list[str]:
@@ -49,7 +49,7 @@ def _unchanged(results: Results) -> list[str]:
     if "update" in results.cells:
         random = results.cells.loc[results.cells["update"] == "stochastic", "cell_id"]
         shares = shares[~shares["cell_id"].isin(random)]
-    last = shares[shares["epoch"] == shares["epoch"].max()].groupby("recipe", observed=True)["share"].mean()
+    last = last_samples(shares).groupby("recipe", observed=True)["share"].mean()
     unchanged = last[last >= UNMOVED]
     if unchanged.empty:
         return []

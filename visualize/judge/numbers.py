@@ -8,7 +8,7 @@ from typing import Literal
 import pandas as pd
 
 from ampbench.visualize.read.frame import Results
-from ampbench.visualize.read.layers import flushed, unmoved
+from ampbench.visualize.read.layers import flushed, last_samples, unmoved
 
 FLUSHED = 0.05
 """A layer underflows if at least this share of its gradient is flushed to zero in one of the samples: Micikevicius et
@@ -76,7 +76,7 @@ def _unmoved(results: Results) -> dict[tuple[str, int, str], float]:
     shares = shares[~shares["cell_id"].astype(str).isin(random)]
     if shares.empty:
         return {}
-    last = shares[shares["epoch"] == shares.groupby("cell_id", observed=True)["epoch"].transform("max")]
+    last = last_samples(shares)
     where = cells.set_index("cell_id")[["subject", "batch_size"]]
     last = last.assign(
         subject=last["cell_id"].astype(str).map(where["subject"]),

@@ -14,9 +14,9 @@ def flushed(results: Results) -> pd.DataFrame:
 
 
 def unmoved(results: Results) -> pd.DataFrame:
-    """Return columns cell_id, recipe, epoch and share, the mean over the layers of a sample, weighted by their size."""
+    """Return columns cell_id, recipe, step, epoch, share: the mean over a sample's layers, weighted by their size."""
     layers = results.layers[results.layers["tensor"] == "gradient"]
-    keys = ["cell_id", "recipe", "epoch"]
+    keys = ["cell_id", "recipe", "step", "epoch"]
     wide = layers.pivot_table(index=[*keys, "layer"], columns="quantity", values="value", observed=True)
     if not {"unmoved_share", "num_entries"} <= set(wide.columns):
         return pd.DataFrame({key: [] for key in [*keys, "share"]})
@@ -24,6 +24,11 @@ def unmoved(results: Results) -> pd.DataFrame:
     weighted = (wide["unmoved_share"] * wide["num_entries"]).groupby(keys, observed=True).sum()
     share = weighted / wide["num_entries"].groupby(keys, observed=True).sum()
     return share.rename("share").reset_index()
+
+
+def last_samples(samples: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of each cell's last sample."""
+    return samples[samples["step"] == samples.groupby("cell_id", observed=True)["step"].transform("max")]
 
 
 def near_overflow(results: Results) -> pd.DataFrame:

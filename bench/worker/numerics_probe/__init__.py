@@ -1,4 +1,4 @@
-"""The numerics probe: samples of every layer during a training, off the clock. Its errors never end the training."""
+"""The numerics probe: samples of every layer of a training or a timing, off the clock. Its errors end neither."""
 
 from __future__ import annotations
 
@@ -20,19 +20,35 @@ class NumericsProbe:
 
     def __init__(self, training: Training, protocol: MeasurementProtocol, memory: Memory, outcome: Outcome) -> None:
         self.sampler = LayerSampler(training, activations=protocol.numerics_activations)
-        self.num_samples = protocol.numerics_samples
+        # One rank takes a sample, and a BatchNorm over all ranks would wait for the others.
+        self.num_samples = 0 if training.cell.sync_batchnorm else protocol.numerics_samples
         self.memory = memory
         self.outcome = outcome
 
     def take(self, *, epoch: int) -> None:
         """Sample the layers after `epoch` epochs, if a sample is due then."""
-        if not self.sampler.is_due(epoch, self.num_samples):
-            return
+        if self.sampler.is_due(epoch, self.num_samples):
+            self._take(step=len(self.outcome.traces.steps), epoch=epoch)
+
+    def due_after(self, num_timed: int, last_step: int) -> list[int]:
+        """Return the steps of a timing after which samples are due, besides the one before its first step.
+
+        They are spread evenly up to `last_step`, the same for every recipe; what would fall into the timed steps is one
+        sample after them.
+        """
+        between = max(1, self.num_samples - 1)
+        return sorted({max(num_timed, round(i * last_step / between)) for i in range(1, self.num_samples)})
+
+    def take_in_timing(self, *, step: int) -> None:
+        """Sample the layers of a timing after `step` steps, the last that was taken."""
+        if self.num_samples:
+            self._take(step=step, epoch=step // self.sampler.training.steps_per_epoch)
+
+    def _take(self, *, step: int, epoch: int) -> None:
         begun, outcome, training = time.perf_counter(), self.outcome, self.sampler.training
-        place = {"step": len(outcome.traces.steps), "epoch": epoch}
         layout = None
         try:
-            sample = self.sampler.sample(**place)
+            sample = self.sampler.sample(epoch, step)
         except CannotRollBackError as e:
             self.num_samples = 0
             outcome.note_failure("samples of the layers", e)
@@ -40,15 +56,16 @@ class NumericsProbe:
         except Interrupted:
             raise
         except BaseException as e:  # too little memory, a model that ends the process: the training goes on
-            layout = layout_after(training, e) if epoch == 0 and training.ranks.world_size == 1 else None
+            layout = layout_after(training, e) if step == 0 and training.ranks.world_size == 1 else None
             if layout is None:
-                outcome.note_failure(f"sample of the layers after epoch {epoch}", e)
+                after = f"epoch {epoch}" if training.cell.epochs else f"step {step}"
+                outcome.note_failure(f"sample of the layers after {after}", e)
                 self.restore_memory()
                 return
         if layout:
             outcome.measured.layout = layout
             training.start_over(channels_last=False)
-            self.take(epoch=epoch)
+            self._take(step=step, epoch=epoch)
             return
         self.restore_memory()
         outcome.traces.layers += sample.layers

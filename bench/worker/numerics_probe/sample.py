@@ -61,8 +61,6 @@ class LayerSampler:
     def is_due(self, epoch: int, num_samples: int) -> bool:
         """Whether one of `num_samples` samples, spread evenly from before the first epoch to after the last, is due."""
         epochs = self.training.cell.epochs
-        if self.training.cell.sync_batchnorm:
-            return False  # one rank takes a sample, and such a BatchNorm waits for all ranks
         return epoch in {round(i * epochs / max(1, num_samples - 1)) for i in range(num_samples)}
 
     def sample(self, epoch: int, step: int = 0) -> Sample:
@@ -80,7 +78,7 @@ class LayerSampler:
             inside: dict[tuple[str, str], Tensor] = {}
             reference = self.reference_gradients(inside)
             before_all.roll_back()
-            training.set_learning_rate(min(epoch, training.cell.epochs - 1), step=0)
+            training.set_learning_rate(max(0, min(epoch, training.cell.epochs - 1)), step=0)
             before = {name: p.detach().clone() for name, p in training.updated.items()}
             scale = training.precision.scaler.factor or 1.0
             gradients = self.recipe_gradients(scale)
