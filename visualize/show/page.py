@@ -22,7 +22,7 @@ from ampbench.visualize.judge.ladder import NAMES
 from ampbench.visualize.judge.standing import Standing
 from ampbench.visualize.read.frame import Results
 from ampbench.visualize.read.notes import notes, provenance, reasons
-from ampbench.visualize.show import again, learning, table, work_table
+from ampbench.visualize.show import again, chosen, learning, table, work_table
 from ampbench.visualize.show.curve_data import curve_data
 from ampbench.visualize.show.overview import overview
 from ampbench.visualize.show.page_table import PageTable, inlined
@@ -31,6 +31,7 @@ from ampbench.visualize.show.pictures import Picture, not_drawn
 PARTS = Path(__file__).parent / "html"
 
 SECTIONS = {
+    "chosen": "The settings that were found, and why",
     "cells": "Every recipe, side by side",
     "curves": "Training curves",
     "trained": "What was learned, and how long it took",
@@ -89,6 +90,7 @@ def render(results: Results, rows: list[Standing], legend: str, advice: list[Ans
         "numerics": numerics.findings(results),
     }
     shown = {
+        "chosen": chosen.lines_of(results, rows),
         "cells": _cells(results, rows, legend, {name: style.colour for name, style in styles.items()}),
         "curves": curves and inlined(curves),
         "trained": _tables("trained", learned_tables),

@@ -1,6 +1,7 @@
 """The summary in plain text: what a user reads at the end of a run, in a terminal of any width.
 
-The answer comes first, then the numbers it rests on, then what else was found. A large matrix is shortened to a screen
+The answer comes first, after the settings that were found for it if any were, then the numbers it rests on, then what
+else was found. A large matrix is shortened to a screen
 or two; `python -m ampbench export` writes all rows.
 """
 
@@ -18,7 +19,7 @@ from ampbench.visualize.judge.standing import Standing
 from ampbench.visualize.read.frame import Results
 from ampbench.visualize.read.notes import notes as notes_of
 from ampbench.visualize.read.notes import provenance, reasons
-from ampbench.visualize.show import learning, table, work_table
+from ampbench.visualize.show import chosen, learning, table, work_table
 from ampbench.visualize.show.contenders import MOST, contenders
 from ampbench.visualize.show.text_table import fold
 
@@ -42,6 +43,7 @@ def summary_text(results: Results, rows: list[Standing], advice: Sequence[Answer
 
 def _parts(results: Results, rows: list[Standing], advice: Sequence[Answer], width: int) -> Iterator[str]:
     fill, export = partial(fold, width=width), f"python -m ampbench export {shlex.quote(str(results.folder))}"
+    yield _chosen(chosen.lines_of(results, rows), width)
     for answer in advice[:MOST_ANSWERS]:
         yield _answer(answer, width)
     if len(advice) > MOST_ANSWERS:
@@ -69,6 +71,16 @@ def _parts(results: Results, rows: list[Standing], advice: Sequence[Answer], wid
     yield _points("Notes:", notes_of(results), width)
     asked = [f"Question: {results.question}"] if results.question else []
     yield "\n".join(map(fill, [*asked, f"{provenance(results.cells)}."]))
+
+
+def _chosen(lines: Sequence[chosen.Line], width: int) -> str:
+    """Return the settings that were found, their heads as a column."""
+    room = max((len(line.head) for line in lines), default=0) + 2
+    rows = []
+    for line in lines:
+        first, *more = fold(line.text, width - room).splitlines() or [""]
+        rows += [f"{line.head:<{room}}{first}".rstrip(), *(" " * room + text for text in more)]
+    return "\n".join(rows)
 
 
 def _answer(answer: Answer, width: int) -> str:

@@ -1,0 +1,114 @@
+"""An advice at work: what was asked, what is chosen so far, and how one of its experiments is run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from ampbench.bench.auto.advice.clock import Clock
+from ampbench.bench.auto.advice.request import Request
+from ampbench.bench.auto.standings import Standing, standings_of
+from ampbench.bench.launch.progress import PLAIN
+from ampbench.bench.launch.sweep import Options
+from ampbench.bench.plan.cell import Cell
+from ampbench.bench.plan.experiment import read_experiment
+from ampbench.bench.plan.matrix import Plan, make_plan
+from ampbench.bench.store.atomic import write_text
+from ampbench.bench.store.choices import write_choices
+from ampbench.bench.store.folder import Folder
+from ampbench.schema.choices import Choice, Value, read_choices
+
+Run = Callable[[Plan, tuple[Cell, ...], Options, Console], int]
+"""Runs a plan to its records and returns an exit code: `run_plan`, whose rounds may be adaptive."""
+
+
+class Interrupted(Exception):
+    """A person pressed Ctrl-C: what is finished is kept."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Part:
+    """An experiment of an advice that was run."""
+
+    plan: Plan
+    folder: Folder
+    standings: tuple[Standing, ...]
+    """Where its recipes stand; none if no cell has a row."""
+
+    @property
+    def reference(self) -> Standing | None:
+        """The recipe that the others are compared with; None if none ran to its end."""
+        return next((one for one in self.standings if one.speed == "reference"), None)
+
+
+@dataclass(kw_only=True)
+class Session:
+    """One advice at work."""
+
+    request: Request
+    folder: Path
+    options: Options
+    """Where cells run; the results of the experiments go into `folder`, whatever it says."""
+    console: Console
+    clock: Clock
+    run_plan: Run
+    parts: dict[str, Part] = field(default_factory=dict)
+    """Name of a stage -> its experiment, in the order in which they were run."""
+
+    @property
+    def choices(self) -> Mapping[str, Choice]:
+        """Field -> what was chosen for all recipes, by this call or an earlier one."""
+        return {one.field: one for one in read_choices(self.folder) if not one.subject}
+
+    def choose(self, *choices: Choice) -> None:
+        """Keep choices in the folder, and show them."""
+        write_choices(self.folder, choices)
+        for one in choices:
+            self.say(f"  {one.field}{f' of {one.subject}' * bool(one.subject)}: {_shown(one.value)}; {one.reason}")
+
+    def skip(self, stage: str, because: str) -> None:
+        """Keep the reason why a stage finds nothing; a later call with more minutes tries it again."""
+        self.choose(Choice(field=stage, value=None, reason=because, by="rule"))
+
+    def say(self, line: str) -> None:
+        """Show a line."""
+        self.console.print(line, **PLAIN)
+
+    @property
+    def subject(self) -> dict[str, Any]:
+        """The fields of a cell that all further experiments share: what was given, and what was chosen."""
+        fields: dict[str, Any] = {"model": self.request.model, "data": self.request.data, **self.request.fixed}
+        chosen: dict[str, Value] = {key: one.value for key, one in self.choices.items() if one.value is not None}
+        for key in ("batch_size", "learning_rate", "loader", "num_workers"):
+            if key in chosen:
+                fields.setdefault(key, chosen[key])
+        return fields
+
+    def experiment(self, name: str, text: Callable[[], str]) -> Part:
+        """Run the experiment file `name`.toml of the folder, which is written first if it is not there.
+
+        An experiment that an earlier call began goes on as it was written then.
+
+        Raises:
+            Interrupted: by a person.
+            RequestError: it cannot be run.
+        """
+        path = self.folder / f"{name}.toml"
+        if not path.exists():
+            write_text(path, text())
+        plan = make_plan(read_experiment(path))
+        options = replace(self.options, results=self.folder, report=False)
+        if self.run_plan(plan, plan.cells, options, self.console) == 130:
+            raise Interrupted
+        folder = Folder.of(plan, self.folder)
+        part = Part(plan=plan, folder=folder, standings=tuple(standings_of(folder.path)))
+        self.parts[name] = part
+        return part
+
+
+def _shown(value: Value) -> str:
+    return "none" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
