@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from ampbench.bench.plan.errors import RequestError
+from ampbench.bench.plan.flags import TABLES, flags
 from ampbench.bench.store.disk import to_nowhere, unwritable
 from ampbench.terminal import show_everything
 
@@ -73,6 +75,40 @@ def add_switches(main: Callable[..., int], helps: Mapping[str, str]) -> None:
     ]
     main.__signature__ = own.replace(parameters=[*named, *switches])  # type: ignore[attr-defined]
     main.__annotations__ = {p.name: p.annotation for p in (*named, *switches)}
+
+
+METAVARS = {"switch": None, "integer": "INT", "number": "NUMBER", "list": "A,B", "table": "KEY=VALUE,…", "text": "TEXT"}
+
+
+def field_parameters(
+    *,
+    tables: Collection[str] = tuple(TABLES),
+    without: Collection[str] = (),
+    defaults: Mapping[str, Any] | None = None,
+) -> Iterator[inspect.Parameter]:
+    """Yield a parameter of a typer command for every field of an experiment file; what was not typed is None.
+
+    Args:
+        tables: of the file whose fields are flags.
+        without: fields that are none.
+        defaults: shown in place of the field's own.
+    """
+    for name, flag in flags().items():
+        if flag.table not in tables or name in without:
+            continue
+        words, default = list(flag.words), (defaults or {}).get(name, flag.default)
+        if flag.kind == "switch":
+            words = [f"{word}/{word.replace('--', '--no-', 1)}" for word in words]
+        shown = flag.help + ("" if default in (None, dataclasses.MISSING) else f" [{_shown(default)}]")
+        option = typer.Option(*words, help=shown, metavar="|".join(flag.choices) or METAVARS[flag.kind])
+        kind = bool | None if flag.kind == "switch" else str | None
+        yield inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind, option])
+
+
+def _shown(default: Any) -> str:
+    if isinstance(default, tuple):
+        return ",".join(map(str, default)) or "none"
+    return str(default).lower() if isinstance(default, bool) else str(default)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

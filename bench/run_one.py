@@ -13,7 +13,6 @@ if __name__ == "__main__":
 
     require_packages()
 
-import dataclasses
 import inspect
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -21,11 +20,11 @@ from typing import Annotated, Any
 
 import typer
 
-from ampbench.bench.command import run_command
+from ampbench.bench.command import field_parameters, run_command
 from ampbench.bench.plan.data_place import use_data_dir
 from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.plan.experiment import parse_experiment
-from ampbench.bench.plan.flags import file_of, flags, in_words_typed
+from ampbench.bench.plan.flags import file_of, in_words_typed
 from ampbench.bench.plan.matrix import make_plan
 from ampbench.bench.sinks.sink import SINKS
 
@@ -181,26 +180,11 @@ OWN: dict[str, tuple[Any, Any, Any]] = {
 
 def parameters() -> Iterator[inspect.Parameter]:
     """Yield the parameters of the command: first all fields, then those of `OWN`, with the flags of study S3."""
-    keyword = inspect.Parameter.KEYWORD_ONLY
-    for name, flag in flags().items():
-        words, default = list(flag.words), STUDY_S3.get(name, flag.default)
-        if flag.kind == "switch":
-            words = [f"{word}/{word.replace('--', '--no-', 1)}" for word in words]
-        shown = flag.help + ("" if default in (None, dataclasses.MISSING) else f" [{_shown(default)}]")
-        option = typer.Option(*words, help=shown, metavar="|".join(flag.choices) or METAVARS[flag.kind])
-        kind = bool | None if flag.kind == "switch" else str | None
-        yield inspect.Parameter(name, keyword, default=None, annotation=Annotated[kind, option])
+    yield from field_parameters(defaults=STUDY_S3)
     for name, (kind, default, option) in OWN.items():
-        yield inspect.Parameter(name, keyword, default=default, annotation=Annotated[kind, option])
-
-
-METAVARS = {"switch": None, "integer": "INT", "number": "NUMBER", "list": "A,B", "table": "KEY=VALUE,…", "text": "TEXT"}
-
-
-def _shown(default: Any) -> str:
-    if isinstance(default, tuple):
-        return ",".join(map(str, default)) or "none"
-    return str(default).lower() if isinstance(default, bool) else str(default)
+        yield inspect.Parameter(
+            name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, option]
+        )
 
 
 def named(own: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,18 +25,25 @@ from ampbench.terminal import terminal_width
 MISSING_MODULE = re.compile(r"^ModuleNotFoundError: No module named '([\w.]+)'$", re.MULTILINE)
 
 
-def print_report(folder: Folder, console: Console, *, mixed: bool) -> None:
-    """Print the words of the report, draw its page and print where it is; what speaks of these tables is kept."""
+def print_report(folder: Folder, console: Console, *, mixed: bool, wishes: Sequence[str] = ()) -> None:
+    """Print the words of the report, draw its page and print where it is; what speaks of these tables is kept.
+
+    Args:
+        folder: of the results.
+        console: to print to.
+        mixed: whether rows of several machines or versions stand side by side.
+        wishes: flags of the report, as `--want=memory`, that other readers of the folder do not have: it is made anew.
+    """
     width = terminal_width()
     summary, page = folder.path / summary_file(width), folder.path / REPORT
-    is_said = summary.exists()
-    is_drawn = page.exists() and (folder.path / SUMMARY).exists()  # a summary is deleted when the tables change
+    is_said = summary.exists() and not wishes
+    is_drawn = not wishes and page.exists() and (folder.path / SUMMARY).exists()  # it is deleted when the tables change
     if is_said:
         console.print(_words(summary), **PLAIN)
     if is_said and is_drawn:
         console.print(f"\nPage: {page}", **PLAIN)
         return
-    flags = [*["--mixed"] * mixed, *["--words-only"] * is_drawn, f"--width={width}"]
+    flags = [*wishes, *["--mixed"] * mixed, *["--words-only"] * is_drawn, f"--width={width}"]
     complaints = []
     try:
         with _told([str(folder.path), *flags]) as (lines, process), _line_on(console) as progress:

@@ -14,6 +14,7 @@ import functools
 import inspect
 import json
 import re
+import tomllib
 import typing
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -66,6 +67,11 @@ class Flag:
 def flags() -> dict[str, Flag]:
     """Return field -> flag, of everything that decides what a cell is, how it is measured and when it is stopped."""
     return {flag.name: flag for table, kind in TABLES.items() for flag in _flags_of(table, kind)}
+
+
+def value_typed(name: str, typed: Any) -> Any:
+    """Return what was typed for a field as the value that an experiment file would hold; not checked yet."""
+    return tomllib.loads(flags()[name].line(typed))[name]
 
 
 def in_words_typed(message: str) -> str:

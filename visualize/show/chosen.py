@@ -40,7 +40,7 @@ class Line(NamedTuple):
 
 
 def lines_of(results: Results, rows: Sequence[Standing]) -> list[Line]:
-    """Return the settings that were found, the network, and what each rung says of all recipes; none without choices."""
+    """Return the settings that were found, the network, and what each rung says; none without choices."""
     choices = read_choices(results.folder)
     if not choices:
         return []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.plan.experiment import read_experiment
 from ampbench.bench.plan.matrix import make_plan
+from ampbench.bench.plan.toml_text import text_of_tables
 from tests.conftest import ROOT
 from tests.support.experiments import FIXED, GOOD, HEAD
 
@@ -179,3 +181,13 @@ def test_our_own_experiments_are_valid(path: Path, tmp_path: Path, monkeypatch: 
         (tmp_path / name).mkdir()
         (tmp_path / name / "config.json").touch()
     assert make_plan(read_experiment(path)).cells
+
+
+def test_a_file_that_a_program_writes_is_read_back_as_it_was(tmp_path: Path) -> None:
+    tables = {
+        "matrix": {"precision": ["fp32", "bf16"], "seed": [0, 1]},
+        "fixed": {"model": 'a"b\\c', "model_args": {"a b": 0.5}, "batch_size": 8, "drop_last": False},
+        "measure": {},
+    }
+    text = text_of_tables("Why?", tables, comments=["by a program"])
+    assert tomllib.loads(text) == {"question": "Why?", "matrix": tables["matrix"], "fixed": tables["fixed"]}
