@@ -40,7 +40,7 @@ class Request:
     def folder_name(self) -> str:
         """As in `advise-ResNet18`, by the last part of the model's name."""
         name = re.split(r"[:/]", self.model)[-1]
-        return PREFIX + re.sub(r"[^A-Za-z0-9_.]+", "_", name)[-MAX_CHARACTERS:]
+        return PREFIX + re.sub(r"[^A-Za-z0-9_.-]+", "_", name)[-MAX_CHARACTERS:]
 
     @property
     def identity(self) -> dict[str, Any]:
