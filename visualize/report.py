@@ -127,7 +127,7 @@ def main(
     words_only: Annotated[bool, typer.Option("--words-only", help="Write only the summary, and draw nothing.")] = False,
     want: Annotated[str, typer.Option(help=f"What the advice goes by: {', '.join(WANTS)}.")] = "speed",
     max_memory: Annotated[
-        str | None, typer.Option(help="Advise nothing whose steady peak is above it, as in 24GiB, 16GB or 800MiB.")
+        str | None, typer.Option(help="Advise nothing whose peak memory is above it, as in 24GiB, 16GB or 800MiB.")
     ] = None,
     margin: Annotated[
         float, typer.Option(help="Loss of test accuracy, in points, that is acceptable.")

@@ -9,11 +9,13 @@ from ampbench.schema.column import column
 MIB = 2**20
 """Bytes."""
 
+CPU_ALLOCATOR, RESIDENT_SET = "cpu_allocator", "rss"
 INSTRUMENTS = {
     "cuda_allocator": "by torch's CUDA allocator",
-    "rss": "of the process's resident set, libraries included",
+    CPU_ALLOCATOR: "by torch's CPU allocator, in a pass of its own",
+    RESIDENT_SET: "of the process's resident set, libraries included",
 }
-"""`memory_instrument` -> how its numbers are measured, in words."""
+"""Instrument -> how its numbers are measured, in words; `memory_instrument` is the first or the last."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

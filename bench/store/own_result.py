@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from ampbench.bench.store.final import lines_of_run
 from ampbench.schema.files import RECORD
-from ampbench.schema.memory import INSTRUMENTS, MIB
+from ampbench.schema.memory import CPU_ALLOCATOR, INSTRUMENTS, MIB
 from ampbench.schema.statuses import Status
 
 NEXT_MOVES: dict[Status, str] = {
@@ -58,9 +58,11 @@ def _measured(row: Mapping[str, Any]) -> Iterator[str]:
         accuracy = row.get("train_accuracy")
         yield f"Training loss: {row['train_loss']:.4f}" + ("" if accuracy is None else f", accuracy: {accuracy:.2%}")
     yield _speed(row)
-    if row.get("steady_peak_bytes") is not None:
-        instrument = INSTRUMENTS.get(str(row.get("memory_instrument")), "")
-        yield f"Memory: {row['steady_peak_bytes'] / MIB:,.0f} MiB at most in a step, {instrument}".rstrip(", ")
+    for column, name in (("allocator_peak_bytes", CPU_ALLOCATOR), ("steady_peak_bytes", row.get("memory_instrument"))):
+        if row.get(column) is not None:
+            instrument = INSTRUMENTS.get(str(name), "")
+            yield f"Memory: {row[column] / MIB:,.0f} MiB at most in a step, {instrument}".rstrip(", ")
+            break
     if row.get("joules_per_image") is not None:
         yield f"Energy: {1e3 * row['joules_per_image']:.3g} mJ per image"
     if row.get("bound"):

@@ -7,8 +7,10 @@ from matplotlib.axes import Axes
 from ampbench.schema.memory import MIB
 from ampbench.visualize.figures import bars, theme
 from ampbench.visualize.figures.figure import Figure
-from ampbench.visualize.figures.memory_kinds import KINDS, parts_of, peak_of
+from ampbench.visualize.figures.memory_kinds import KINDS, parts_of
+from ampbench.visualize.judge.pairs import positive
 from ampbench.visualize.read.frame import Results
+from ampbench.visualize.read.peaks import LABEL, PEAK, instrument_of
 
 STARTUP = "start-up peak"
 
@@ -22,8 +24,8 @@ def draw(results: Results, ax: Axes) -> Axes:
     """
     if not shown(results):
         return bars.say(ax, "No cell ran to its end with its memory measured, so there is nothing to draw.")
-    peak, drawn = peak_of(results), list(bars.rows(results))
-    parts = {row: parts_of(row.ok, peak) for row in drawn if row.ok[peak.column].notna().any()}
+    instrument, drawn = instrument_of(results.ok), list(bars.rows(results))
+    parts = {row: parts_of(row.ok, instrument) for row in drawn if len(positive(row.ok[PEAK]))}
     for kind, (_, colour, hatch) in KINDS.items():
         if any(kind in own for own in parts.values()):
             ax.barh(0, 0, color=colour, edgecolor="white", hatch=hatch, label=kind)
@@ -42,16 +44,15 @@ def draw(results: Results, ax: Axes) -> Axes:
         ax.barh(row.y, begin, bars.THICK, fill=False, edgecolor="#555555", linewidth=0.7, zorder=3)
         top = begin
         startup = row.ok["startup_peak_bytes"].median() / MIB
-        if startup > begin and peak.column == "steady_peak_bytes":
+        if startup > begin and not instrument.of_pass:
             ax.plot(
                 [begin, startup, startup], [row.y, row.y, row.y - 0.3], color=theme.MUTED, linewidth=1.2,
                 linestyle=(0, (2, 1)), label=STARTUP, zorder=1,
             )  # fmt: skip
             top = startup
-        told = row.verdict.memory if row.verdict and peak.column == "steady_peak_bytes" else None
-        ratio = bars.times(told)
+        ratio = bars.times(row.verdict.memory if row.verdict else None)
         bars.beside(ax, row, top, f"{bars.short(begin)}  {ratio}".strip())
-    ax.set_xlabel(f"{results.label(peak.column, 'MiB')}\n{peak.instrument}")
+    ax.set_xlabel(f"{LABEL} (MiB)\n{instrument.words}")
     bars.finish(ax, results, drawn)
     bars.legend(ax)
     return ax
@@ -59,14 +60,13 @@ def draw(results: Results, ax: Axes) -> Axes:
 
 def describe(results: Results) -> str:
     """Say in words what the figure shows."""
-    peak = peak_of(results)
-    peaks = bars.in_words(results, results.ok[peak.column] / MIB)
-    return f"Bar chart of {results.label(peak.column, 'MiB')}, {peak.instrument}. {peaks}."
+    peaks = bars.in_words(results, results.ok[PEAK] / MIB)
+    return f"Bar chart of {LABEL} (MiB), {instrument_of(results.ok).words}. {peaks}."
 
 
 def shown(results: Results) -> bool:
     """Return whether any peak was measured."""
-    return bool(results.ok["steady_peak_bytes"].notna().any())
+    return len(positive(results.ok[PEAK])) > 0
 
 
 FIGURE = Figure(

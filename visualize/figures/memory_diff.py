@@ -12,8 +12,9 @@ from ampbench.schema.memory import MIB
 from ampbench.schema.memory_history import CATEGORIES
 from ampbench.visualize.figures import bars, theme
 from ampbench.visualize.figures.figure import Figure
-from ampbench.visualize.figures.memory_kinds import KINDS, parts_of, peak_of
+from ampbench.visualize.figures.memory_kinds import KINDS, parts_of
 from ampbench.visualize.read.frame import Results
+from ampbench.visualize.read.peaks import PEAK, instrument_of
 from ampbench.visualize.read.recipes import in_order
 
 HEIGHT = 0.38
@@ -136,13 +137,13 @@ def _two(results: Results) -> pd.DataFrame:
 
 def _by_arithmetic(results: Results) -> pd.DataFrame:
     """Return the parts of each recipe's peak as the bars of memory show them, where no allocator was recorded."""
-    peak = peak_of(results)
-    known = [(recipe, own.dropna(subset=[peak.column])) for recipe, own in results.ok.groupby("recipe", observed=True)]
+    instrument = instrument_of(results.ok)
+    known = [(recipe, own[own[PEAK] > 0]) for recipe, own in results.ok.groupby("recipe", observed=True)]
     rows = [
         (recipe, kind, mib * MIB)
         for recipe, own in known
         if len(own) and results.ok["batch_size"].nunique() == 1
-        for kind, mib in parts_of(own, peak).items()
+        for kind, mib in parts_of(own, instrument).items()
         if kind
     ]
     return pd.DataFrame(rows, columns=["recipe", "category", "allocated_bytes"])

@@ -6,13 +6,11 @@ in a resident set, the libraries.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import pandas as pd
 
-from ampbench.schema.memory import INSTRUMENTS, MIB
+from ampbench.schema.memory import MIB
 from ampbench.visualize.judge.replicates import geometric_mean
-from ampbench.visualize.read.frame import Results
+from ampbench.visualize.read.peaks import PEAK, Instrument
 
 REST = "activations and the rest"
 KINDS: dict[str, tuple[tuple[str, ...], str, str]] = {
@@ -25,49 +23,19 @@ KINDS: dict[str, tuple[tuple[str, ...], str, str]] = {
     REST: ((), "#e9c46a", ""),
 }
 """Kind -> its columns in cells, the colour and the hatch of its part of a bar, from left to right."""
-ALLOCATOR = "allocator_peak_bytes"
-BY_ALLOCATOR = "by torch's CPU allocator, in a pass of its own"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Peak:
-    """Which column of cells is the peak of these results."""
-
-    column: str
-    instrument: str
-    """In words."""
-    of_process: bool
-    """Whether it is of the whole process, libraries included."""
-
-
-def peak_of(results: Results) -> Peak:
-    """Return the peak that says most: on a CPU the allocator's, where every finished cell's is known.
-
-    The resident set also holds the libraries and what the allocator keeps for later, up to ten times the tensors.
-    """
-    ok = results.ok
-    instruments = list(ok["memory_instrument"].dropna().unique())
-    if (
-        instruments == ["rss"]
-        and ALLOCATOR in ok
-        and ok.groupby(["batch_size", "recipe"], observed=True)[ALLOCATOR].count().gt(0).all()
-    ):
-        return Peak(column=ALLOCATOR, instrument=BY_ALLOCATOR, of_process=False)
-    words = " / ".join(INSTRUMENTS.get(i, i) for i in instruments)
-    return Peak(column="steady_peak_bytes", instrument=words, of_process="rss" in instruments)
-
-
-def parts_of(cells: pd.DataFrame, peak: Peak) -> dict[str, float]:
+def parts_of(cells: pd.DataFrame, instrument: Instrument) -> dict[str, float]:
     """Return kind -> MiB, which sum to the mean peak of the cells; only the rest if the parts exceed the peak."""
-    total = (geometric_mean(cells[peak.column]) or 0.0) / MIB
+    total = (geometric_mean(cells[PEAK]) or 0.0) / MIB
     parts = {}
     for kind, (columns, _, _) in KINDS.items():
-        if kind != "before data and model" or peak.of_process:
+        if kind != "before data and model" or instrument.of_process:
             known = [
                 float(cells[c].median()) / MIB
                 for c in columns
-                if c in cells and cells[c].notna().any() and not (c == "data_bytes" and peak.column == ALLOCATOR)
-            ]  # the allocator's pass counts one batch, not the data set
+                if c in cells and cells[c].notna().any() and not (c == "data_bytes" and instrument.of_pass)
+            ]  # the pass counts one batch, not the data set
             parts[kind] = sum(known)
     rest = total - sum(parts.values())
     if rest < 0 or "weights_bytes" not in cells or not parts["weights"]:

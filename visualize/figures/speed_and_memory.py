@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from ampbench.schema.memory import MIB
 from ampbench.visualize.figures import trade_offs
-from ampbench.visualize.figures.memory_kinds import peak_of
 from ampbench.visualize.read.frame import Results
+from ampbench.visualize.read.peaks import LABEL, PEAK, instrument_of
 
 
 def _label(results: Results) -> str:
-    peak = peak_of(results)
-    return f"{results.label(peak.column, 'MiB')}, lower is better\n{peak.instrument}"
+    return f"{LABEL} (MiB), lower is better\n{instrument_of(results.ok).words}"
 
 
 FIGURE = trade_offs.figure(
-    lambda results: results.ok[peak_of(results).column] / MIB,
+    lambda results: results.ok[PEAK] / MIB,
     _label,
     "memory",
     name="speed_and_memory",

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 
 from ampbench.visualize.figures import bars, theme
 from ampbench.visualize.figures.figure import Figure
-from ampbench.visualize.judge.pareto import Axis, front_of
+from ampbench.visualize.judge.pareto import COMPARED, Axis, front_of
 from ampbench.visualize.judge.replicates import geometric_mean
 from ampbench.visualize.judge.standing import standings
 from ampbench.visualize.judge.verdict import verdicts_of
@@ -26,10 +26,9 @@ MOST_LABELLED = 14
 CAPTION = (
     "Point: means of the processes of a recipe at a batch size; up and {} is better. Lines through a point: from the "
     "lowest to the highest process. Hollow: another point is told to beat it in one and to be no worse in the other; "
-    "filled: the Pareto front, or not told. Of more than 24 points all are filled."
+    f"filled: the Pareto front, or not told. Of more than {COMPARED} points each is compared with those that no other "
+    "point beats in the means."
 )
-MOST_COMPARED = 24
-"""Points that are compared each with each for the front; of more, none is told to be beaten."""
 
 
 def _reach(found: pd.DataFrame) -> list[pd.Series]:
@@ -37,10 +36,8 @@ def _reach(found: pd.DataFrame) -> list[pd.Series]:
     return [(found["mean"] - found["min"]).clip(lower=0), (found["max"] - found["mean"]).clip(lower=0)]
 
 
-def front_points(results: Results, by: Axis, num_points: int) -> dict[tuple[str, int], bool]:
+def front_points(results: Results, by: Axis) -> dict[tuple[str, int], bool]:
     """Return recipe and batch size -> whether no other point beats it in the speed and the other axis."""
-    if num_points > MOST_COMPARED:
-        return {}
     rows = standings(results, verdicts_of(results))
     points = front_of(results, rows, by=("speed", by))
     return {(point.standing.recipe, point.standing.batch_size): point.on_front for point in points}
@@ -84,7 +81,7 @@ def figure(
         found = points(results)
         if found.empty:
             return bars.say(ax, "Speed and cost were not both measured, so there is nothing to draw.")
-        front = front_points(results, by, len(found))
+        front = front_points(results, by)
         several = found.index.get_level_values("batch_size").nunique() > 1
         for recipe, style in theme.styles_of(results).items():
             if recipe not in found.index:

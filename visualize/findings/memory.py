@@ -11,6 +11,7 @@ from ampbench.schema.memory_history import CATEGORIES
 from ampbench.visualize.findings.explanation import Bar, Explanation, Waterfall, amount, listed, median_of, percent
 from ampbench.visualize.judge.replicates import geometric_mean
 from ampbench.visualize.read.frame import Results
+from ampbench.visualize.read.peaks import PEAK, instrument_of
 from ampbench.visualize.read.words import count
 
 STATIC = {
@@ -44,14 +45,14 @@ def explain_memory(results: Results, a: str, b: str) -> Explanation:
     (subject,), (batch_size,) = results.subjects, results.batch_sizes
     found = waterfall(results, a, b)
     if found is None:
-        peaks = [geometric_mean(_of(results.ok, r)["steady_peak_bytes"]) for r in (a, b)]
-        instrument = " and ".join(results.ok.get("memory_instrument", pd.Series(dtype=str)).dropna().unique())
+        peaks = [geometric_mean(_of(results.ok, r)[PEAK]) for r in (a, b)]
+        instrument = instrument_of(results.ok)
         known = (
-            f"{b} peaks at {amount(peaks[1] / MIB)} MiB and {a} at {amount(peaks[0] / MIB)} ({instrument})"
+            f"{b} peaks at {amount(peaks[1] / MIB)} MiB and {a} at {amount(peaks[0] / MIB)} ({instrument.in_short})"
             if peaks[0] and peaks[1]
             else f"no peak of {a} and {b} is known"
         )
-        why_not = ", which counts libraries and images too" if instrument == "rss" else ""
+        why_not = ", which counts libraries and images too" if instrument.of_process else ""
         sentence = f"{known}{why_not}; what the memory holds was not measured"
         move = ASK
     else:
@@ -99,7 +100,7 @@ def by_arithmetic(cells: pd.DataFrame) -> dict[str, float]:
     if peak is None or any(value is None for value in parts.values()):
         return {}
     known = {kind: value or 0.0 for kind, value in parts.items()}
-    if not cells["memory_instrument"].eq("rss").any():
+    if not instrument_of(cells).of_pass:
         known["data"] = median_of(cells, "data_bytes") or 0.0
     rest = peak - sum(known.values())
     known["gradients"] = max(0.0, known["gradients"] + min(0.0, rest))  # not all were there when the peak was
@@ -109,11 +110,7 @@ def by_arithmetic(cells: pd.DataFrame) -> dict[str, float]:
 
 def allocator_peak(cells: pd.DataFrame) -> float | None:
     """Return the bytes of the allocator's peak: never the resident set, which holds libraries and images too."""
-    if cells.empty or "memory_instrument" not in cells:
-        return None
-    on_gpu = cells["memory_instrument"].eq("cuda_allocator").all()
-    column = "steady_peak_bytes" if on_gpu else "allocator_peak_bytes"
-    return geometric_mean(cells[column]) if column in cells else None
+    return None if cells.empty or instrument_of(cells).of_process else geometric_mean(cells[PEAK])
 
 
 def why(found: Waterfall) -> tuple[str, str]:

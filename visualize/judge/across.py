@@ -9,8 +9,9 @@ import pandas as pd
 
 from ampbench.visualize.judge.pairs import positive
 from ampbench.visualize.judge.standing import Standing
+from ampbench.visualize.read.peaks import PEAK
 from ampbench.visualize.stats import effect, statistics
-from ampbench.visualize.stats.family import Family
+from ampbench.visualize.stats.family import LEAST_SD, Family
 from ampbench.visualize.stats.statistics import Change, Ratio
 
 CHANGES: dict[str, tuple[Change, Change]] = {"images_per_s": ("faster", "slower")}
@@ -28,12 +29,19 @@ def ratios_across(cells: pd.DataFrame, column: str, base: Standing, rows: Sequen
     """
     theirs = list(np.log(values_of(cells, column, base)))
     effects = tuple(effect.unpaired(theirs, list(np.log(values_of(cells, column, row)))) for row in rows)
-    family = Family(name="the comparisons across batch sizes", effects=effects)
+    family = Family(
+        name="the comparisons across batch sizes", effects=effects, least_variance=(_least(column),) * len(effects)
+    )
     alphas = family.alphas(lambda one: one.p_difference)
     up, down = CHANGES.get(column, ("more", "less"))
     return [
         statistics.judge_ratio(one, alpha, up=up, down=down) for one, alpha in zip(family.shrunken, alphas, strict=True)
     ]
+
+
+def _least(column: str) -> float:
+    """Return the least variance of a column's logs; peaks of memory may repeat themselves exactly."""
+    return 0.0 if column == PEAK else LEAST_SD**2
 
 
 def values_of(cells: pd.DataFrame, column: str, standing: Standing) -> pd.Series:
@@ -45,5 +53,5 @@ def values_of(cells: pd.DataFrame, column: str, standing: Standing) -> pd.Series
 
 
 def peak_bytes(cells: pd.DataFrame, standing: Standing) -> float:
-    """Return the largest steady peak of its processes; NaN if none is known."""
-    return float(values_of(cells, "steady_peak_bytes", standing).max())
+    """Return the largest peak of its processes; NaN if none is known."""
+    return float(values_of(cells, PEAK, standing).max())

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import shlex
 from pathlib import Path
 
 import pandas as pd
 
 from ampbench.visualize.judge.across import peak_bytes, ratios_across
+from ampbench.visualize.judge.concern import Concern
 from ampbench.visualize.judge.contender import Contender
 from ampbench.visualize.judge.cost import HOUR_S, Training
 from ampbench.visualize.judge.decision import REFERENCES, Decision
 from ampbench.visualize.judge.gain import NOUNS
-from ampbench.visualize.judge.health import Concern
 from ampbench.visualize.judge.ladder import NAMES
 from ampbench.visualize.judge.pairs import log_ratios
 from ampbench.visualize.judge.phrases import as_fast, from_to, in_short, less, memory_words, time_words
@@ -20,12 +21,15 @@ from ampbench.visualize.judge.settle import Settle
 from ampbench.visualize.judge.standing import Standing
 from ampbench.visualize.judge.verdict import images_that_decide
 from ampbench.visualize.judge.wishes import Wishes
+from ampbench.visualize.read.peaks import PEAK, instrument_of
 from ampbench.visualize.read.words import count
 from ampbench.visualize.stats import statistics
 from ampbench.visualize.stats.effect import ALPHA
 
 MOST_CONCERNS = 3
 """Concerns that one line lists."""
+MOST_REASONS = 3
+"""Reasons against faster recipes, a line each."""
 MOST_BATCHES = 5
 """Batch sizes that one line lists."""
 
@@ -91,7 +95,8 @@ def gain_line(cells: pd.DataFrame, decision: Decision, training: Training | None
     assert base is not None, "a recipe is chosen over a reference"
     at = f" at batch {base.batch_size}, its fastest" if base.batch_size != chosen.batch_size else ""
     parts = [as_fast(chosen.speed, f"{base.recipe}{at}")]
-    for column, what in (("steady_peak_bytes", "memory"), ("joules_per_image", "energy per image")):
+    memory = f"memory ({instrument_of(cells).in_short})"
+    for column, what in ((PEAK, memory), ("joules_per_image", "energy per image")):
         (ratio,) = ratios_across(cells, column, base, [chosen.standing])
         parts.append(less(1 - ratio.estimate, what) if ratio.n else "")
     before, after = base.measured.images_per_s, chosen.standing.measured.images_per_s
@@ -121,8 +126,13 @@ def rival_lines(cells: pd.DataFrame, decision: Decision) -> list[str]:
     direct = {one.recipe: statistics.compare_speed(log_ratios(own, chosen.recipe, one.recipe), alpha) for one in rivals}
     tied = [recipe for recipe, ratio in direct.items() if ratio.verdict != "slower"]
     lines = [f"{' and '.join(tied)} may be as fast"] if tied else []
-    faster = [one for one in beside if one.told == "better" and one.against and _ahead(one, chosen)]
-    return lines + [f"{one.recipe} is faster still, but {one.against}" for one in faster[:1]]
+    why: dict[str, list[str]] = {}
+    for one in beside:
+        if one.told == "better" and one.against and _ahead(one, chosen):
+            why.setdefault(one.against, []).append(one.recipe)
+    for against, recipes in itertools.islice(why.items(), MOST_REASONS):
+        lines.append(f"{' and '.join(recipes)} {'is' if len(recipes) == 1 else 'are'} faster still, but {against}")
+    return lines
 
 
 def _ahead(one: Contender, other: Contender) -> bool:
@@ -192,7 +202,8 @@ def why_not_settled(decision: Decision) -> str:
     if one and verdict and verdict.accuracy and verdict.accuracy.verdict == "can't tell":
         if verdict.too_coarse:
             needed = images_that_decide(verdict.accuracy.margin)
-            images = f"{verdict.num_test_images:,} test images"
+            known = verdict.num_test_images
+            images = f"{known:,} test images" if known else "a test set of unknown size"
             return f"the accuracy cannot be settled on {images}; it takes {needed:,} or more"
         if verdict.accuracy.more is None:
             return "no affordable number of seeds would settle the accuracy"

@@ -20,6 +20,7 @@ from ampbench.visualize.judge.side import Side
 from ampbench.visualize.read.files import NEEDED, ResultsError
 from ampbench.visualize.read.notes import notes as notes_of
 from ampbench.visualize.read.notes import reasons
+from ampbench.visualize.read.peaks import ALLOCATOR, with_peaks
 from ampbench.visualize.read.words import count
 from ampbench.visualize.stats import statistics
 from ampbench.visualize.stats.statistics import Difference, Ratio
@@ -37,7 +38,7 @@ class Comparison:
     speed: Ratio
     """Images/s of B over those of A."""
     memory: Ratio | None
-    """Steady peak of B over that of A; None if unknown or of two instruments."""
+    """Peak of B over that of A; None if unknown or of two instruments."""
     accuracy: Difference | None
     """Final test accuracy of B minus that of A in points; None without a pair of seeds, or if a side was only timed."""
     family: str
@@ -81,20 +82,22 @@ def compare(a: Side, b: Side, *, mixed: bool = False) -> Outcome:
             f"A and B were not measured alike: {'; '.join(differs)}; measure both in one environment, or use --mixed "
             "to compare them anyway"
         )
-    cells = pd.concat(
-        [
-            _as_recipe(own, name, i)
-            for i, matched in enumerate(matches)
-            for name, own in zip("AB", matched.sides, strict=True)
-        ],
-        ignore_index=True,
+    cells = with_peaks(
+        pd.concat(
+            [
+                _as_recipe(own, name, i)
+                for i, matched in enumerate(matches)
+                for name, own in zip("AB", matched.sides, strict=True)
+            ],
+            ignore_index=True,
+        )
     )
     found = {int(v.subject): v for v in verdict.judge(cells, unpaired=True, whose="of A and B")}
     comparisons = [
         Comparison(
             axes=matched.axes,
-            a=replicates_of(matched.a),
-            b=replicates_of(matched.b),
+            a=replicates_of(cells[(cells["subject"] == i) & (cells["recipe"] == "A")]),
+            b=replicates_of(cells[(cells["subject"] == i) & (cells["recipe"] == "B")]),
             speed=found[i].speed if i in found else statistics.compare_speed([]),
             memory=found[i].memory if i in found else None,
             accuracy=found[i].accuracy if i in found else None,
@@ -107,7 +110,13 @@ def compare(a: Side, b: Side, *, mixed: bool = False) -> Outcome:
 
 def _as_recipe(cells: pd.DataFrame, name: str, number: int) -> pd.DataFrame:
     """Return the cells as `judge` takes them: the side as the recipe, the row as the subject, the seed as the group."""
-    kept = cells[[column for column in dict.fromkeys((*NEEDED["cells"], *CONDITIONS)) if column in cells]]
+    kept = cells[
+        [
+            column
+            for column in dict.fromkeys((*NEEDED["cells"], *CONDITIONS, "joules_per_image", ALLOCATOR))
+            if column in cells
+        ]
+    ]
     return kept.assign(subject=number, recipe=name, batch_size=0, group_id=cells["seed"].astype(str))
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ampbench.visualize.judge.concern import Claim, Concern
 from ampbench.visualize.judge.gain import Told
-from ampbench.visualize.judge.health import Claim, Concern
 from ampbench.visualize.judge.standing import Standing
 from ampbench.visualize.judge.wishes import Want
 from ampbench.visualize.stats.statistics import Ratio

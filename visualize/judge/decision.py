@@ -21,6 +21,7 @@ from ampbench.visualize.judge.ladder import NAMES
 from ampbench.visualize.judge.pairs import CONDITIONS, SAME_CELL
 from ampbench.visualize.judge.standing import Standing
 from ampbench.visualize.judge.wishes import Wishes
+from ampbench.visualize.read.peaks import INSTRUMENT
 from ampbench.visualize.read.recipes import in_order
 from ampbench.visualize.stats import statistics
 from ampbench.visualize.stats.effect import SAME
@@ -48,7 +49,16 @@ class Decision:
 
 def compared(ok: pd.DataFrame) -> pd.DataFrame:
     """Return the columns that an answer compares: a small frame is cheap to slice."""
-    names = ("recipe", "batch_size", "machine", *SAME_CELL, *CONDITIONS, "environment_id", *COLUMNS.values())
+    names = (
+        "recipe",
+        "batch_size",
+        "machine",
+        *SAME_CELL,
+        *CONDITIONS,
+        "environment_id",
+        INSTRUMENT,
+        *COLUMNS.values(),
+    )
     return ok[[name for name in dict.fromkeys(names) if name in ok]]
 
 

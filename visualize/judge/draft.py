@@ -7,15 +7,18 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from ampbench.schema.margins import LEAST_TEST_IMAGES
 from ampbench.visualize.judge.outliers import Outlier, outliers_of
-from ampbench.visualize.judge.pairs import CONDITIONS, effect_of, numbered, point_differences
+from ampbench.visualize.judge.pairs import CONDITIONS, accuracies, effect_of, numbered, point_differences
+from ampbench.visualize.judge.seeds import Seeds, seeds_of
 from ampbench.visualize.judge.unpaired import Unpaired, unpaired_of
 from ampbench.visualize.read.files import NEEDED
+from ampbench.visualize.read.peaks import INSTRUMENT, PEAK
 from ampbench.visualize.read.recipes import in_order
 from ampbench.visualize.stats.effect import Effect, paired
 
 REFERENCE = "fp32"
-ALSO = ("subject", "recipe", "joules_per_image", "energy_instrument")
+ALSO = ("subject", "recipe", "joules_per_image", "energy_instrument", PEAK, INSTRUMENT)
 """Columns that are compared or compared by, beside those that every record has."""
 METHOD = ["machine", "method_version"]
 """Columns in which the comparisons of a family are equal."""
@@ -35,6 +38,8 @@ class Draft:
     energy: Effect | None
     points: Effect | None
     """Of test accuracy, in points; None if one of the two was only timed."""
+    seeds: Seeds | None
+    """The same seed by seed."""
     num_test_images: int | None
     num_ok: int
     num_failed: int
@@ -51,7 +56,7 @@ class Draft:
     @property
     def grain(self) -> float:
         """What one test image is worth, in points."""
-        return 100 / self.num_test_images if self.num_test_images else 0.0
+        return grain_of(self.num_test_images)
 
     @property
     def lends(self) -> bool:
@@ -96,6 +101,7 @@ def _drafts(
     lost = rows.loc[~rows["status"].isin(["ok", "excluded", "unsupported"]), ["recipe", "status"]]
     reference = reference_of(ok)
     images = ok["num_test_images"].dropna()
+    num_images = int(images.iloc[0]) if len(images) else None
     for recipe in in_order(ok["recipe"]):
         if recipe == reference:
             continue
@@ -109,10 +115,11 @@ def _drafts(
                 reference=reference,
                 missing_reference=_missing(lost, reference),
                 speed=effect_of(own, reference, recipe, unpaired=unpaired),
-                memory=_of_one_instrument(own, reference, recipe, "steady_peak_bytes", "memory_instrument"),
+                memory=_of_one_instrument(own, reference, recipe, PEAK, INSTRUMENT),
                 energy=_of_one_instrument(own, reference, recipe, "joules_per_image", "energy_instrument"),
                 points=paired(points) if points else None,
-                num_test_images=int(images.iloc[0]) if len(images) else None,
+                seeds=seeds_of(points, 100 * float(_of_seeds(own, reference).std()), grain_of(num_images)),
+                num_test_images=num_images,
                 num_ok=int((ok["recipe"] == recipe).sum()),
                 num_failed=int((lost["recipe"] == recipe).sum()),
                 num_reference_failed=int((lost["recipe"] == reference).sum()),
@@ -121,6 +128,17 @@ def _drafts(
             ),
             own,
         )
+
+
+def grain_of(num_test_images: int | None) -> float:
+    """Return what one test image is worth, in points; of a set of unknown size, of the smallest that there is."""
+    return 100 / (num_test_images or LEAST_TEST_IMAGES)
+
+
+def _of_seeds(ok: pd.DataFrame, recipe: str) -> pd.Series:
+    """Return the test accuracy of each seed of a recipe that was trained."""
+    own = ok[(ok["recipe"] == recipe) & (ok["epochs"] > 0)]
+    return accuracies(own).groupby(own["group_id"]).mean()
 
 
 def _missing(lost: pd.DataFrame, reference: str) -> str:

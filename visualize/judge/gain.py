@@ -11,6 +11,7 @@ import pandas as pd
 from ampbench.visualize.judge.pairs import effect_of, positive
 from ampbench.visualize.judge.verdict import Verdict
 from ampbench.visualize.judge.wishes import Want
+from ampbench.visualize.read.peaks import PEAK, instrument_of
 from ampbench.visualize.stats import statistics
 from ampbench.visualize.stats.effect import SAME, paired
 from ampbench.visualize.stats.statistics import Ratio
@@ -19,7 +20,7 @@ Told = Literal["better", "same", "worse", "open"]
 
 COLUMNS: dict[Want, str] = {
     "speed": "images_per_s",
-    "memory": "steady_peak_bytes",
+    "memory": PEAK,
     "energy": "joules_per_image",
     "time-to-accuracy": "time_to_accuracy_s",
 }
@@ -60,7 +61,8 @@ def gain_of(cells: pd.DataFrame, verdict: Verdict, want: Want) -> Gain:
     found = verdict.memory if want == "memory" else verdict.energy
     if found is None:
         return Gain(told="open", ratio=statistics.compare_speed([]))
-    told = _exactly(cells, COLUMNS[want], verdict.reference, verdict.recipe) if want == "memory" else lower(found)
+    exact = want == "memory" and not instrument_of(cells).of_process
+    told = _exactly(cells, COLUMNS[want], verdict.reference, verdict.recipe) if exact else lower(found)
     return Gain(told=told, ratio=found)
 
 
@@ -82,7 +84,7 @@ def _exactly(cells: pd.DataFrame, column: str, reference: str, recipe: str) -> T
 
 
 def apart(ours: pd.Series, theirs: pd.Series) -> Told | None:
-    """Judge peaks of memory, which repeat themselves: told if their ranges over the processes lie apart by 1 %.
+    """Judge peaks of an allocator, which repeat themselves: told if their ranges over the processes lie apart by 1 %.
 
     None if a side is unknown.
     """

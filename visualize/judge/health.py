@@ -7,18 +7,17 @@ of this file, each beside its reason.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
-from typing import Literal
 
 import pandas as pd
 
 from ampbench.schema.learned import is_above_guessing
+from ampbench.schema.margins import LEAST_TEST_IMAGES
+from ampbench.visualize.judge.comparable import concerns_of_pairs
+from ampbench.visualize.judge.concern import ACCURACY, SPEED, Concern, known, of_runs
 from ampbench.visualize.judge.outliers import Outlier
 from ampbench.visualize.judge.pairs import accuracies, positive
 from ampbench.visualize.judge.verdict import Verdict
-
-Claim = Literal["speed", "memory", "energy", "time", "numbers", "start", "accuracy"]
-"""What a number says something about; time: until an accuracy was reached."""
+from ampbench.visualize.read.peaks import INSTRUMENT
 
 HELD_DOWN = 0.05
 """Share of the time at a limit of the board from which a speed is spoiled: clocks that are a fifth lower for 5 % of the
@@ -34,31 +33,17 @@ nobody, because a recipe that learns nothing ends as near to it as one that lear
 NOTICED = 0.02
 """Share of skipped updates, and of outliers among the timing samples, that is worth a word."""
 
-ALWAYS = ("status", "epochs", "images_per_s", "test_accuracy", "memory_instrument")
+ALWAYS = ("status", "epochs", "images_per_s", "test_accuracy", INSTRUMENT)
 # fmt: off
 COLUMNS = (
     *ALWAYS, "foreign_processes", "thermal_violation_share", "reliability_violation_share", "power_violation_share",
     "num_invalid_blocks", "num_blocks", "clock_tags", "no_speed_because", "threads_used", "num_cores", "warmup_steady",
     "timing_stop", "num_outliers", "num_skipped", "num_steps", "learned", "num_classes", "num_test_images",
-    "learning_note", "num_resumes", "passes_failed", "time_to_accuracy_s",
+    "learning_note", "num_resumes", "passes_failed", "time_to_accuracy_s", "order", "started_at", "git_commit",
+    "git_dirty",
 )
 # fmt: on
 """What is read of a cell."""
-
-SPEED: frozenset[Claim] = frozenset({"speed", "energy", "time"})
-ACCURACY: frozenset[Claim] = frozenset({"accuracy"})
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Concern:
-    """Something that a reader must know of a recipe's numbers."""
-
-    text: str
-    """A few words without a full stop, as in `60 % of the time at the thermal limit`."""
-    spoils: frozenset[Claim] = frozenset()
-    """Claims that no advice may rest on because of it; empty if it is only to be known."""
-    next_move: str = ""
-    """What to do about it, as in `let the board cool and run it again`."""
 
 
 def concerns_of(
@@ -79,10 +64,17 @@ def concerns_of(
     if ok.empty:
         return ()
     theirs = reference[reference["status"] == "ok"] if reference is not None else ok[:0]
-    found = [*_board(ok), *_speeds(ok, theirs), *_steps(ok), *_learning(ok, theirs), *_pairs(verdict), *_others(ok)]
+    found = [
+        *_board(ok),
+        *_speeds(ok, theirs),
+        *_steps(ok),
+        *_learning(ok, theirs),
+        *concerns_of_pairs(ok, theirs, verdict),
+        *_others(ok),
+    ]
     lost = cells[~cells["status"].isin(["ok", "excluded", "unsupported"])]["status"]
     if reference is None and len(lost):
-        found.append(Concern(text=f"{_of(len(lost), cells)} did not end well ({lost.mode().iloc[0]})"))
+        found.append(Concern(text=f"{of_runs(len(lost), cells)} did not end well ({lost.mode().iloc[0]})"))
     found += [
         Concern(text=f"{o.which} ran {o.times:.2g}x as fast as the others", next_move=o.next_move) for o in outliers
     ]
@@ -92,7 +84,7 @@ def concerns_of(
 def _board(ok: pd.DataFrame) -> Iterator[Concern]:
     shared = int(known(ok, "foreign_processes").gt(0).sum())
     if shared:
-        text = f"the board was shared with other processes in {_of(shared, ok)}"
+        text = f"the board was shared with other processes in {of_runs(shared, ok)}"
         yield Concern(text=text, spoils=SPEED, next_move="stop them and run it again")
     limits = {"thermal": "the thermal limit", "reliability": "the voltage limit", "power": "the power cap"}
     for name, what in limits.items():
@@ -118,7 +110,7 @@ def _speeds(ok: pd.DataFrame, theirs: pd.DataFrame) -> Iterator[Concern]:
     without = len(ok) - len(positive(ok["images_per_s"]))
     if without:
         why = next((f" ({reason})" for reason in known(ok, "no_speed_because")), "")
-        yield Concern(text=f"no speed in {_of(without, ok)}{why}", spoils=SPEED, next_move="run it again")
+        yield Concern(text=f"no speed in {of_runs(without, ok)}{why}", spoils=SPEED, next_move="run it again")
     threads, peers = (known(cells, "threads_used").unique() for cells in (ok, theirs))
     if len(threads) and len(peers) and set(threads) != set(peers):
         used, by = (" or ".join(f"{n:.0f}" for n in sorted(these)) for these in (threads, peers))
@@ -133,18 +125,27 @@ def _speeds(ok: pd.DataFrame, theirs: pd.DataFrame) -> Iterator[Concern]:
         )
     unsteady = int(known(ok, "warmup_steady").eq(False).sum())
     if unsteady:
-        yield Concern(text=f"not yet steady when timing began in {_of(unsteady, ok)}", next_move="raise max_warmup_s")
+        yield Concern(
+            text=f"not yet steady when timing began in {of_runs(unsteady, ok)}", next_move="raise max_warmup_s"
+        )
     capped = int(known(ok, "timing_stop").eq("capped").sum())
     if capped:
-        yield Concern(text=f"timing ended at its time limit in {_of(capped, ok)}", next_move="raise max_timing_s")
+        yield Concern(text=f"timing ended at its time limit in {of_runs(capped, ok)}", next_move="raise max_timing_s")
     outliers, blocks = known(ok, "num_outliers").sum(), known(ok, "num_blocks").sum()
     if blocks and outliers / blocks >= NOTICED:
         yield Concern(text=f"{100 * outliers / blocks:.0f} % of the timing samples lie far out")
 
 
 def _steps(ok: pd.DataFrame) -> Iterator[Concern]:
-    steps = known(ok, "num_steps")
-    shares = (known(ok, "num_skipped") / steps[steps > 0]).dropna()
+    skipped, steps = known(ok, "num_skipped"), known(ok, "num_steps")
+    shares = (skipped / steps[steps > 0]).dropna()
+    lost = int(skipped.drop(shares.index).gt(0).sum())
+    if lost:
+        yield Concern(
+            text=f"updates skipped in {of_runs(lost, ok)}, and the number of steps is not known",
+            spoils=SPEED | {"numbers"},
+            next_move="run it again",
+        )
     worst = shares.max() if len(shares) else 0.0  # the mean would hide one run among many
     if worst >= NOTICED:
         spoils = worst >= SKIPPED
@@ -164,28 +165,34 @@ def _learning(ok: pd.DataFrame, theirs: pd.DataFrame) -> Iterator[Concern]:
     if guessed:
         whose = "" if len(theirs) else ", so it vouches for nobody"
         yield Concern(
-            text=f"{_of(guessed, trained)} learned nothing{whose}", spoils=ACCURACY, next_move="mend the training first"
+            text=f"{of_runs(guessed, trained)} learned nothing{whose}",
+            spoils=ACCURACY,
+            next_move="mend the training first",
         )
     little = _reached(trained) if theirs.empty and not guessed else pd.Series(dtype=float)
     if little.lt(BARELY).any():
-        text = (
-            f"{_of(int(little.lt(BARELY).sum()), trained)} learned hardly more than guessing, so it vouches for nobody"
+        some = of_runs(int(little.lt(BARELY).sum()), trained)
+        yield Concern(
+            text=f"{some} learned hardly more than guessing, so it vouches for nobody",
+            spoils=ACCURACY,
+            next_move="train it for longer first",
         )
-        yield Concern(text=text, spoils=ACCURACY, next_move="train it for longer first")
     never = int(trained["time_to_accuracy_s"].isna().sum()) if "time_to_accuracy_s" in trained else 0
     if 0 < never < len(trained) or (never and len(known(theirs, "time_to_accuracy_s"))):
-        text = f"the accuracy that was asked for never reached in {_of(never, trained)}"
+        text = f"the accuracy that was asked for never reached in {of_runs(never, trained)}"
         yield Concern(text=text, spoils=frozenset({"time"}))
+    if known(trained, "num_test_images").empty and accuracies(trained).notna().any():
+        yield Concern(text=f"the size of the test set is not known, and taken to be {LEAST_TEST_IMAGES} images")
     missing = int(accuracies(trained).isna().sum())
     if missing and (missing < len(trained) or accuracies(theirs).notna().any()):
-        text = f"no test accuracy in {_of(missing, trained)}"
+        text = f"no test accuracy in {of_runs(missing, trained)}"
         yield Concern(text=text, spoils=ACCURACY, next_move="run it again, or see its log.txt")
     noted = known(trained, "learning_note")
     noted = noted[~noted.str.contains("learned nothing")]
     if len(noted):
         alone = len(theirs) > 0 and known(theirs, "learning_note").empty
         yield Concern(
-            text=f"{noted.iloc[0].partition(':')[0].partition(';')[0]} in {_of(len(noted), trained)}",
+            text=f"{noted.iloc[0].partition(':')[0].partition(';')[0]} in {of_runs(len(noted), trained)}",
             spoils=ACCURACY if alone else frozenset(),
             next_move="try a smaller learning rate",
         )
@@ -197,26 +204,15 @@ def _reached(trained: pd.DataFrame) -> pd.Series:
     return ((accuracies(trained) - guessing) / (1 - guessing)).dropna()
 
 
-def _pairs(verdict: Verdict | None) -> Iterator[Concern]:
-    if verdict is None:
-        return
-    if verdict.unpaired:
-        differs = bool(verdict.unpaired.differs)
-        spoils: frozenset[Claim] = SPEED | ACCURACY if differs else frozenset()
-        yield Concern(
-            text=str(verdict.unpaired), spoils=spoils, next_move="run every seed in both recipes" if differs else ""
-        )
-
-
 def _others(ok: pd.DataFrame) -> Iterator[Concern]:
     resumed = int(known(ok, "num_resumes").gt(0).sum())
     if resumed:
-        yield Concern(text=f"{_of(resumed, ok)} resumed from a checkpoint")
-    if ok["memory_instrument"].nunique() > 1:
+        yield Concern(text=f"{of_runs(resumed, ok)} resumed from a checkpoint")
+    if ok[INSTRUMENT].nunique() > 1:
         yield Concern(text="memory by two instruments", spoils=frozenset({"memory"}))
     failed = known(ok, "passes_failed")
     if len(failed):
-        yield Concern(text=f"a part beside the measurement failed in {_of(len(failed), ok)}")
+        yield Concern(text=f"a part beside the measurement failed in {of_runs(len(failed), ok)}")
 
 
 def _learned_nothing(cell: pd.Series) -> bool:
@@ -234,12 +230,3 @@ def recorded(cells: pd.DataFrame) -> pd.DataFrame:
     """Return what `concerns_of` reads of cells, without columns that hold nothing: a small frame is cheap to slice."""
     some = cells[[name for name in COLUMNS if name in cells]]
     return some.drop(columns=[name for name in some if name not in ALWAYS and some[name].isna().all()])
-
-
-def known(cells: pd.DataFrame, column: str) -> pd.Series:
-    """Return what cells recorded in a column, which older records may lack."""
-    return cells[column].dropna() if column in cells else pd.Series(dtype=object)
-
-
-def _of(some: int, cells: pd.DataFrame) -> str:
-    return f"{some} of {len(cells)} runs" if len(cells) > 1 else "its only run"

@@ -8,7 +8,6 @@ from typing import Literal
 from ampbench.visualize.judge.numbers import Numbers
 from ampbench.visualize.judge.verdict import Verdict
 from ampbench.visualize.read.words import count
-from ampbench.visualize.stats.statistics import Difference
 
 Rung = Literal[1, 2, 3, 4]
 Says = Literal["for", "against", "open"]
@@ -61,25 +60,39 @@ def evidence_of(verdict: Verdict | None, numbers: Numbers | None = None) -> Evid
         harm: dict[str, Says] = {"no harm seen": "for", "harmful": "against"}
         steps.append(Step(rung=3, says=harm.get(verdict.start.verdict, "open"), text=str(verdict.start)))
     if verdict and verdict.accuracy and verdict.accuracy.n:
-        steps.append(Step(rung=4, says=_end(verdict.accuracy), text=_accuracy_words(verdict.accuracy)))
+        steps.append(Step(rung=4, says=_end(verdict), text=_accuracy_words(verdict)))
     return Evidence(steps=tuple(steps))
 
 
-def _end(found: Difference) -> Says:
+def _one_loses(verdict: Verdict) -> bool:
+    """Whether one seed shows a harm that the mean over the seeds hides."""
+    found, seeds = verdict.accuracy, verdict.seeds
+    return bool(found and seeds and found.verdict == "can't tell" and seeds.one_loses(found.margin))
+
+
+def _end(verdict: Verdict) -> Says:
     """Return what full trainings say; a loss beyond the margin that noise may explain speaks against a recipe too."""
+    found = verdict.accuracy
+    assert found is not None, "only asked where accuracies are compared"
     if found.verdict in ("equivalent", "better"):
         return "for"
-    return "against" if found.verdict == "worse" or found.estimate < -found.margin else "open"
+    lost = found.verdict == "worse" or found.estimate < -found.margin or _one_loses(verdict)
+    return "against" if lost else "open"
 
 
-def _accuracy_words(found: Difference) -> str:
+def _accuracy_words(verdict: Verdict) -> str:
     """Return the verdict on an accuracy in words that need no statistics."""
+    found, each = verdict.accuracy, verdict.seeds
+    assert found is not None, "only asked where accuracies are compared"
     seeds = count(found.n, "seed", "seeds")
     if found.verdict == "equivalent":
         return f"as accurate within {found.margin:g} points in {seeds}"
     change = f"{abs(found.estimate):.1f} points of test accuracy"
     if found.verdict in ("worse", "better"):
         return f"{'loses' if found.verdict == 'worse' else 'gains'} {change} in {seeds}"
+    span = f", {each.span}" if each and each.differ(found.margin) else ""
     if found.estimate < -found.margin:
-        return f"seems to lose {change} in {seeds}"
-    return f"accuracy not settled: {round(found.estimate, 1) + 0.0:+.1f} points in {seeds}"
+        return f"seems to lose {change} in {seeds}{span}"
+    if each and _one_loses(verdict):
+        return f"one of {seeds} loses {-each.lowest:.1f} points of test accuracy{span}"
+    return f"accuracy not settled: {round(found.estimate, 1) + 0.0:+.1f} points in {seeds}{span}"

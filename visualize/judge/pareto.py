@@ -2,8 +2,8 @@
 
 One dominates another if it is shown to be better in at least one of speed, memory, energy and accuracy, and no worse in
 each of the others that were measured of both. Speeds, energies and accuracies are compared by intervals that the family
-of all comparisons widens: where the interval does not tell, nothing is dominated. Peaks of memory repeat themselves, so
-they are compared by their ranges.
+of all comparisons widens: where the interval does not tell, nothing is dominated. Peaks of an allocator repeat
+themselves, so they are compared by their ranges; those of a resident set do not.
 """
 
 from __future__ import annotations
@@ -19,20 +19,26 @@ import pandas as pd
 
 from ampbench.schema.margins import MARGIN_POINTS
 from ampbench.visualize.judge.gain import Told, apart
-from ampbench.visualize.judge.pairs import log_ratios, point_differences, positive
+from ampbench.visualize.judge.pairs import PAIR, log_ratios, numbered, point_differences, positive
 from ampbench.visualize.judge.standing import Standing
 from ampbench.visualize.read.frame import Results
+from ampbench.visualize.read.peaks import INSTRUMENT, PEAK, instrument_of
 from ampbench.visualize.stats import effect, statistics
 from ampbench.visualize.stats.effect import Effect
-from ampbench.visualize.stats.family import Family
+from ampbench.visualize.stats.family import LEAST_SD, Family
 
 Axis = Literal["speed", "memory", "energy", "accuracy"]
 AXES: tuple[Axis, ...] = get_args(Axis)
 RATIOS: dict[Axis, tuple[str, str]] = {
     "speed": ("images_per_s", ""),
     "energy": ("joules_per_image", "energy_instrument"),
+    "memory": (PEAK, INSTRUMENT),
 }
-"""What is compared by its ratio -> its column, and the column that says which instrument measured it."""
+"""What is compared by its ratio -> its column, and the column that says which instrument measured it. Memory only where
+it is the resident set."""
+COMPARED = 24
+"""Points that are all compared with each other. Of more, each is compared only with those that no other point beats in
+the means: the number of comparisons grows with the square, and each of them widens the intervals of all."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,14 +71,17 @@ def front_of(
     """
     (subject,) = results.subjects
     rows = [row for row in standings if row.subject == subject and row.measured.n]
-    own = {i: _cells(results.ok, row) for i, row in enumerate(rows)}
-    pairs = list(itertools.combinations(range(len(rows)), 2))
+    ok = numbered(results.ok)
+    places = ok.groupby([ok["recipe"].astype(str), "batch_size"]).indices
+    own = {i: _cells(ok.iloc[places[row.recipe, row.batch_size]], row) for i, row in enumerate(rows)}
+    pairs = _pairs(rows, by)
     told: dict[tuple[int, int], list[Told]] = {pair: [] for pair in pairs}
-    for axis in (axis for axis in RATIOS if axis in by):
+    exact = not instrument_of(ok).of_process
+    for axis in (axis for axis in RATIOS if axis in by and not (axis == "memory" and exact)):
         effects = {(i, j): _effect(own[i], own[j], *RATIOS[axis]) for i, j in pairs}
         for pair, said in _judged(effects):
             told[pair].append(said if axis == "speed" else _turned(said))
-    for i, j in pairs if "memory" in by else ():
+    for i, j in pairs if "memory" in by and exact else ():
         told[i, j] += _memory(own[i], own[j])
     for pair, said in _accuracies(own, pairs, margin) if "accuracy" in by else ():
         told[pair].append(said)
@@ -85,10 +94,32 @@ def front_of(
     return [FrontPoint(standing=row, dominated_by=tuple(beaten[i])) for i, row in enumerate(rows)]
 
 
-def _cells(ok: pd.DataFrame, row: Standing) -> pd.DataFrame:
-    return ok[(ok["recipe"] == row.recipe) & (ok["batch_size"] == row.batch_size)].assign(
-        recipe=f"{row.recipe} at {row.batch_size}"
-    )
+def _cells(cells: pd.DataFrame, row: Standing) -> pd.DataFrame:
+    columns = [PAIR, "epochs", "group_id", "test_accuracy", *itertools.chain(*RATIOS.values())]
+    return cells[[name for name in columns if name in cells]].assign(recipe=f"{row.recipe} at {row.batch_size}")
+
+
+def _pairs(rows: Sequence[Standing], by: Collection[Axis]) -> list[tuple[int, int]]:
+    """Return which points are compared: all, or each with those that no other point beats in the means."""
+    pairs = list(itertools.combinations(range(len(rows)), 2))
+    if len(rows) <= COMPARED:
+        return pairs
+    means = np.array([[_mean(row, axis) for axis in by] for row in rows])  # (points, axes); NaN: not measured
+    no_worse = [((means >= own) | np.isnan(means - own)).all(axis=1) for own in means]
+    first = {i for i, own in enumerate(means) if not (no_worse[i] & (means > own).any(axis=1)).any()}
+    return [pair for pair in pairs if not first.isdisjoint(pair)]
+
+
+def _mean(row: Standing, axis: Axis) -> float:
+    """Return what a recipe reached, the greater the better; NaN where it was not measured."""
+    measured = row.measured
+    found = {
+        "speed": measured.images_per_s,
+        "memory": None if measured.peak_mib is None else -measured.peak_mib,
+        "energy": None if measured.joules_per_image is None else -measured.joules_per_image,
+        "accuracy": measured.test_accuracy,
+    }[axis]
+    return math.nan if found is None else found
 
 
 def _dominates(told: list[Told]) -> bool:
@@ -105,7 +136,7 @@ def _effect(a: pd.DataFrame, b: pd.DataFrame, column: str, instrument: str) -> E
     """Return the effect on log(b / a): over pairs where there are two, else over all processes; None if unknown."""
     if column not in a or positive(a[column]).empty or positive(b[column]).empty:
         return None
-    if instrument and pd.concat([a[instrument], b[instrument]]).nunique() > 1:
+    if instrument and len({*a[instrument].dropna(), *b[instrument].dropna()}) > 1:
         return None
     of_a, of_b = (str(one["recipe"].iloc[0]) for one in (a, b))
     ratios = log_ratios(pd.concat([a, b]), of_a, of_b, column)
@@ -117,7 +148,7 @@ def _effect(a: pd.DataFrame, b: pd.DataFrame, column: str, instrument: str) -> E
 def _judged(effects: dict[tuple[int, int], Effect | None]) -> Iterator[tuple[tuple[int, int], Told]]:
     """Judge all ratios of one column as one family."""
     known = {pair: found for pair, found in effects.items() if found is not None}
-    family = Family(name="the Pareto front", effects=tuple(known.values()))
+    family = Family(name="the Pareto front", effects=tuple(known.values()), least_variance=(LEAST_SD**2,) * len(known))
     alphas = family.alphas(lambda one: one.p_difference)
     for pair, shrunken, alpha in zip(known, family.shrunken, alphas, strict=True):
         words: dict[str, Told] = {"faster": "better", "slower": "worse", "same": "same"}
@@ -125,9 +156,9 @@ def _judged(effects: dict[tuple[int, int], Effect | None]) -> Iterator[tuple[tup
 
 
 def _memory(a: pd.DataFrame, b: pd.DataFrame) -> list[Told]:
-    if pd.concat([a["memory_instrument"], b["memory_instrument"]]).nunique() > 1:
+    if len({*a[INSTRUMENT].dropna(), *b[INSTRUMENT].dropna()}) > 1:
         return []
-    told = apart(positive(b["steady_peak_bytes"]), positive(a["steady_peak_bytes"]))
+    told = apart(positive(b[PEAK]), positive(a[PEAK]))
     return [told] if told is not None else []
 
 

@@ -13,6 +13,7 @@ import pandas as pd
 
 from ampbench.schema.memory import MIB
 from ampbench.visualize.judge.pairs import accuracies, positive
+from ampbench.visualize.read.peaks import INSTRUMENT, PEAK, instrument_of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,6 +25,7 @@ class Replicates:
     because: str | None
     """The reason for that status."""
     num_cells: int
+    """Of any status but `excluded`: those were not to run."""
     n: int
     """Processes that ran to their end."""
     num_timed: int
@@ -35,8 +37,10 @@ class Replicates:
     """The range over the processes; None with fewer than two."""
     images_per_s_sd: float | None
     """Sample standard deviation over the processes; None with fewer than two."""
-    steady_peak_mib: float | None
-    """Geometric mean."""
+    peak_mib: float | None
+    """Of memory; geometric mean."""
+    peak_instrument: str | None
+    """By what the peak was measured; None without one."""
     joules_per_image: float | None
     """Geometric mean; None on a CPU."""
     test_accuracy: float | None
@@ -50,7 +54,8 @@ COLUMNS = (
     "status",
     "because",
     "images_per_s",
-    "steady_peak_bytes",
+    PEAK,
+    INSTRUMENT,
     "joules_per_image",
     "epochs",
     "test_accuracy",
@@ -68,14 +73,15 @@ def replicates_of(cells: pd.DataFrame) -> Replicates:
     return Replicates(
         status=status,
         because=next(iter(bad.loc[bad["status"] == status, "because"].dropna()), None),
-        num_cells=len(cells),
+        num_cells=int(cells["status"].ne("excluded").sum()),
         n=len(ok),
         num_timed=len(speed),
         images_per_s=geometric_mean(speed),
         images_per_s_low=_known(speed.min()) if several else None,
         images_per_s_high=_known(speed.max()) if several else None,
         images_per_s_sd=_known(speed.std()),
-        steady_peak_mib=geometric_mean(ok["steady_peak_bytes"] / MIB),
+        peak_mib=geometric_mean(ok[PEAK] / MIB),
+        peak_instrument=" and ".join(instrument_of(ok).names) or None,
         joules_per_image=geometric_mean(ok["joules_per_image"]) if "joules_per_image" in ok else None,
         test_accuracy=_known(accuracy.mean()),
         test_accuracy_sd=_known(accuracy.std()),

@@ -6,7 +6,8 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ampbench.visualize.judge.health import Concern, concerns_of, recorded
+from ampbench.visualize.judge.concern import Concern
+from ampbench.visualize.judge.health import concerns_of, recorded
 from ampbench.visualize.judge.ladder import Evidence, evidence_of
 from ampbench.visualize.judge.numbers import numbers_of
 from ampbench.visualize.judge.replicates import COLUMNS, Replicates, replicates_of

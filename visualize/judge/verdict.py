@@ -15,17 +15,17 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from ampbench.schema.margins import MARGIN_POINTS
+from ampbench.schema.margins import LEAST_TEST_IMAGES, MARGIN_POINTS
 from ampbench.visualize.judge.draft import Draft, families_of
 from ampbench.visualize.judge.looks import Looks, read_looks
 from ampbench.visualize.judge.outliers import Outlier
+from ampbench.visualize.judge.seeds import Seeds
 from ampbench.visualize.judge.start import Compared, starts_of
 from ampbench.visualize.judge.unpaired import Unpaired
 from ampbench.visualize.read.frame import Results
-from ampbench.visualize.read.words import count
 from ampbench.visualize.stats import statistics
 from ampbench.visualize.stats.effect import Effect
-from ampbench.visualize.stats.family import Family
+from ampbench.visualize.stats.family import LEAST_SD, Family
 from ampbench.visualize.stats.start import Start
 from ampbench.visualize.stats.statistics import Change, Difference, Ratio
 
@@ -42,6 +42,8 @@ class Verdict:
     speed: Ratio
     accuracy: Difference | None
     """None if one of the two was only timed."""
+    seeds: Seeds | None = None
+    """The accuracy seed by seed; None as above."""
     start: Start | None = None
     """The first steps of paired trainings; None where there are none."""
     num_test_images: int | None
@@ -52,7 +54,7 @@ class Verdict:
     num_reference_failed: int
     """Cells of the reference that were started and did not run to their end."""
     memory: Ratio | None = None
-    """Steady peak over that of the reference; None if unknown or of two instruments."""
+    """Peak over that of the reference; None if unknown or of two instruments."""
     energy: Ratio | None = None
     """Joules per image over those of the reference, by pairs; None if unknown or of two instruments."""
     missing_reference: str = ""
@@ -69,32 +71,11 @@ class Verdict:
     """Processes of either recipe whose speed lies far from that of their siblings."""
 
     @property
-    def memory_saved_share(self) -> float:
-        """Of the reference's steady peak; negative if it needs more, NaN if unknown."""
-        return math.nan if self.memory is None else 1 - self.memory.estimate
-
-    @property
     def too_coarse(self) -> bool:
         """Whether one test image counts for more than half the margin: such a test set cannot show equivalence."""
-        return (
-            self.accuracy is not None
-            and self.num_test_images is not None
-            and self.num_test_images < images_that_decide(self.accuracy.margin)
+        return self.accuracy is not None and (self.num_test_images or LEAST_TEST_IMAGES) < images_that_decide(
+            self.accuracy.margin
         )
-
-    @property
-    def why_open(self) -> str:
-        """Why the accuracy is undecided, and what would decide; empty if it is decided or was not measured."""
-        d = self.accuracy
-        if d is None or d.verdict != "can't tell":
-            return ""
-        if self.too_coarse and self.num_test_images:
-            return (
-                f"one of {self.num_test_images:,} test images counts for {100 / self.num_test_images:.2f} points, "
-                f"with a margin of {d.margin:g}, so equivalence needs {images_that_decide(d.margin):,} images or more"
-            )
-        more = f"about {d.more} more seeds" if d.more else "no affordable number of seeds"
-        return f"{d} after {count(d.n, 'seed', 'seeds')}; {more} would decide"
 
 
 def verdicts_of(results: Results, *, margin: float = MARGIN_POINTS) -> list[Verdict]:
@@ -141,9 +122,9 @@ def _judged(drafts: Sequence[Draft], name: str, looks: Looks, margin: float) -> 
     """Judge the comparisons of one family."""
     nums = [looks.num(*d.look) for d in drafts]
     lends = tuple(d.lends for d in drafts)
-    speeds = _ratios([d.speed for d in drafts], name, nums, lends, "faster", "slower")
+    speeds = _ratios([d.speed for d in drafts], name, nums, lends, "faster", "slower", LEAST_SD)
     memories = _ratios([d.memory for d in drafts], name, nums, (), "more", "less")
-    energies = _ratios([d.energy for d in drafts], name, nums, (), "more", "less")
+    energies = _ratios([d.energy for d in drafts], name, nums, (), "more", "less", LEAST_SD)
     accuracies = _differences(drafts, name, nums, margin)
     return [
         Verdict(
@@ -153,6 +134,7 @@ def _judged(drafts: Sequence[Draft], name: str, looks: Looks, margin: float) -> 
             reference=d.reference,
             speed=speeds[i] or statistics.judge_ratio(d.speed),
             accuracy=accuracies[i],
+            seeds=d.seeds,
             num_test_images=d.num_test_images,
             num_ok=d.num_ok,
             num_failed=d.num_failed,
@@ -177,6 +159,7 @@ def _ratios(
     lends: tuple[bool, ...],
     up: Change,
     down: Change,
+    least_sd: float = 0.0,
 ) -> list[Ratio | None]:
     """Judge the ratios of a family; None stays None."""
     known = [i for i, effect in enumerate(effects) if effect is not None]
@@ -184,6 +167,7 @@ def _ratios(
         name=name,
         effects=tuple(effect for effect in effects if effect is not None),
         lends=tuple(lends[i] for i in known) if lends else (),
+        least_variance=(least_sd**2,) * len(known),
     )
     alphas = family.alphas(lambda effect: effect.p_difference, [nums[i] for i in known])
     found: list[Ratio | None] = [None] * len(effects)
@@ -210,8 +194,8 @@ def _differences(drafts: Sequence[Draft], name: str, nums: Sequence[int], margin
         )
         # A small test set cannot show equivalence or a small difference, but it can show a large one.
         large = accuracy.verdict in ("better", "worse") and abs(accuracy.estimate) > margin + 2 * drafts[i].grain
-        num = drafts[i].num_test_images
-        if num is not None and num < images_that_decide(margin) and not large:
+        num = drafts[i].num_test_images or LEAST_TEST_IMAGES
+        if num < images_that_decide(margin) and not large:
             accuracy = dataclasses.replace(accuracy, verdict="can't tell", more=None)
         found[i] = accuracy
     return found

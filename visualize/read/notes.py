@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from ampbench.visualize.read.frame import Results
+from ampbench.visualize.read.peaks import instrument_of
 from ampbench.visualize.read.recipes import in_order
 from ampbench.visualize.read.words import count
 
@@ -25,7 +26,7 @@ def notes(results: Results) -> list[str]:
         found.append(
             f"{ok['environment_id'].nunique()} environments are shown side by side; only cells of one are paired."
         )
-    if ok["memory_instrument"].nunique() > 1:
+    if len(instrument_of(ok).names) > 1:
         found.append("Memory was measured with two instruments, whose numbers cannot be compared.")
     for column in ("model_note", "data_note", "memory_note"):
         if column in ok:

@@ -1,8 +1,9 @@
-"""The cells as a tidy frame with three more columns, which all tables and figures use.
+"""The cells as a tidy frame with five more columns, which all tables and figures use.
 
 `recipe` is the precision, with the loss scale where one precision ran with several. `subject` is what was trained: the
 model, and every other axis but batch size, precision, seed and round. `family` is the subject without the learning
-rate. Cells of one subject, batch size and recipe are replicates of each other; no other cells are.
+rate. Cells of one subject, batch size and recipe are replicates of each other; no other cells are. `peak_bytes` and
+`peak_instrument` are the peak memory and by what it was measured (`peaks`).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Sequence
 import pandas as pd
 import pyarrow as pa
 
+from ampbench.visualize.read.peaks import with_peaks
 from ampbench.visualize.read.recipes import in_order
 
 REPLICATED = ("seed", "round")
@@ -20,7 +22,7 @@ REPLICATED = ("seed", "round")
 
 
 def tidy(table: pa.Table) -> pd.DataFrame:
-    """Return the rows of cells.parquet with `recipe`, `subject` and `family`; lists become words."""
+    """Return the rows of cells.parquet with these columns; lists become words."""
     cells: pd.DataFrame = table.to_pandas()
     # No axis, mean or ratio can hold an infinite measurement.
     known = cells.select_dtypes("floating").replace([math.inf, -math.inf], math.nan)
@@ -35,7 +37,7 @@ def tidy(table: pa.Table) -> pd.DataFrame:
     axes = settings(table.schema)
     cells["subject"] = _subjects(cells, axes)
     cells["family"] = _subjects(cells, [axis for axis in axes if axis != "learning_rate"])
-    return cells
+    return with_peaks(cells)
 
 
 def settings(schema: pa.Schema) -> list[str]:

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ampbench.schema.margins import MARGIN_POINTS
+from ampbench.schema.memory import INSTRUMENTS
 from ampbench.visualize.judge.comparison import Comparison, Outcome
 from ampbench.visualize.judge.match import SHOWN
 from ampbench.visualize.judge.replicates import Replicates
@@ -55,7 +56,8 @@ def record(found: Comparison) -> dict[str, object]:
         "paired": found.speed.paired,
         "alpha": found.speed.alpha,
         "family": found.family,
-        **{f"steady_peak_mib_{side}": own.steady_peak_mib for side, own in _sides(found)},
+        **{f"peak_mib_{side}": own.peak_mib for side, own in _sides(found)},
+        **{f"peak_instrument_{side}": own.peak_instrument for side, own in _sides(found)},
         "memory_ratio": found.memory.estimate if found.memory else None,
         "memory_ratio_low": found.memory.low if found.memory else None,
         "memory_ratio_high": found.memory.high if found.memory else None,
@@ -98,10 +100,16 @@ def legend(found: Sequence[Comparison]) -> str:
         f"B / A: ratio of images/s, both geometric means, with its 95 % interval{shared}",
         "speed: of B against A",
         "detectable: the gain that would have shown with 80 % power",
-        "memory: steady peak of B against A",
+        f"memory: peak of B against that of A{_by(found)}",
         f"points: test accuracy of B minus A's; accuracy: by TOST, margin {MARGIN_POINTS:g} points",
     ]
     return "; ".join(parts[: None if any(not math.isnan(c.points) for c in found) else -1]) + "."
+
+
+def _by(found: Sequence[Comparison]) -> str:
+    """Return by what the peaks were measured, with a comma before it; empty if none is compared."""
+    names = dict.fromkeys(c.a.peak_instrument for c in found if c.memory and c.a.peak_instrument)
+    return f", {' or '.join(INSTRUMENTS.get(name, name) for name in names)}" if names else ""
 
 
 def render(outcome: Outcome, sides: Sequence[Side], form: Format, width: int = WIDTH) -> str:

@@ -21,7 +21,7 @@ def _line(row: Standing) -> dict[str, str]:
     speed = f"{words['images/s']} images/s" if measured.images_per_s is not None else words["images/s"]
     if row.speedup is not None:
         speed = f"{words['speed-up']} times, {row.speed}"
-    memory = MISSING if measured.steady_peak_mib is None else f"{words['MiB']} MiB"
+    memory = MISSING if measured.peak_mib is None else f"{words['MiB']} MiB"
     energy = MISSING if measured.joules_per_image is None else f"{words['mJ/image']} mJ/image"
     accuracy = words["test %"] if words["test %"] == MISSING else f"{words['test %']} %"
     return {

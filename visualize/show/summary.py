@@ -11,8 +11,9 @@ from ampbench.visualize.judge.standing import Standing
 # fmt: off
 COLUMNS = [
     "subject", "batch_size", "recipe", "status", "because", "num_cells", "n", "images_per_s", "images_per_s_low",
-    "images_per_s_high", "images_per_s_sd", "speedup", "speedup_low", "speedup_high", "speed", "steady_peak_mib",
-    "joules_per_image", "test_accuracy", "test_accuracy_sd", "chance", "accuracy", "evidence", "concerns",
+    "images_per_s_high", "images_per_s_sd", "speedup", "speedup_low", "speedup_high", "speed", "peak_mib",
+    "peak_instrument", "joules_per_image", "test_accuracy", "test_accuracy_sd", "chance", "accuracy", "evidence",
+    "concerns",
 ]
 # fmt: on
 """Columns of the summary as a frame: those of `Replicates`, and those of the comparison with the reference."""

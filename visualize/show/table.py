@@ -7,13 +7,13 @@ import string
 from collections.abc import Collection, Mapping, Sequence
 
 from ampbench.schema.margins import MARGIN_POINTS
-from ampbench.schema.memory import INSTRUMENTS
 from ampbench.terminal import WIDTH
 from ampbench.visualize.judge.ladder import NAMES
 from ampbench.visualize.judge.replicates import Replicates
 from ampbench.visualize.judge.standing import Standing
 from ampbench.visualize.judge.verdict import Verdict
 from ampbench.visualize.read.frame import Results
+from ampbench.visualize.read.peaks import instrument_of
 from ampbench.visualize.read.recipes import in_order
 from ampbench.visualize.read.words import count
 from ampbench.visualize.show.text_table import draw, fold
@@ -43,7 +43,7 @@ def shown(row: Standing) -> dict[str, str]:
         "images/s": images_or_status(measured),
         "speed-up": _speedup(row),
         "speed": row.speed or MISSING,
-        "MiB": MISSING if measured.steady_peak_mib is None else f"{measured.steady_peak_mib:,.0f}",
+        "MiB": MISSING if measured.peak_mib is None else f"{measured.peak_mib:,.0f}",
         "mJ/image": MISSING if measured.joules_per_image is None else f"{1e3 * measured.joules_per_image:,.3g}",
         "test %": _accuracy(measured),
         "accuracy": row.accuracy or MISSING,
@@ -86,9 +86,8 @@ def legend(results: Results, verdicts: Sequence[Verdict], heads: Collection[str]
         )
     if (results.cells["status"] == "diverged").any():
         parts.append(CHANCE)
-    instruments = [INSTRUMENTS.get(name, name) for name in results.ok["memory_instrument"].dropna().unique()]
-    if instruments:
-        parts.append(f"MiB: most memory in use in a step, {' and '.join(instruments)}")
+    if words := instrument_of(results.ok).words:
+        parts.append(f"MiB: most memory in use in a step, {words}")
     if (results.ok["epochs"] > 0).any():
         parts.append("test %: share of the test images classified correctly at the end")
     if any(v.accuracy for v in verdicts):

@@ -35,6 +35,10 @@ COMPARISONS_PER_DF = 2.5
 factor of e^0.6 raised 6.9 % false alarms; with 2.5 no family does more than 5.8 % (20,000 simulated families each,
 `python -m ampbench.visualize.stats.simulate`)."""
 
+LEAST_SD = 0.001
+"""Of log-ratios of speeds. Timing ends when a speed is known to 0.5 %, so pairs that agree more closely than 0.1 %, or
+exactly because they were rounded, agree by chance: no interval may be as narrow, let alone without width."""
+
 
 def prior_df(num_comparisons: int) -> float:
     """Return d0: how many degrees of freedom the others of a family are worth to each of its comparisons."""

@@ -73,24 +73,13 @@ def more_seeds(
     return _first_beyond(max(n, 2), decides, n)
 
 
-def pairs_for(gain: float, sd: float, n: int, alpha: float = ALPHA) -> int | None:
-    """Return about how many pairs of timings, at least n, find a gain with 90 % power; None above 100.
-
-    Args:
-        gain: as a share, as in 0.02 for 2 %.
-        sd: spread of the log-ratios over the n pairs that were measured.
-        n: pairs, at least 2.
-        alpha: of the comparison.
+def more_pairs(mean: float, sd: float, n: int, alpha: float, lent_df: float = 0.0) -> int | None:
+    """Return about how many more pairs of timings would decide, if the mean stays the same; None above 100 in total.
 
     A few pairs underestimate their own spread in about half of the cases, and then too few would be planned. So the
     upper 80 % confidence limit of the spread is used (Browne, 1995, "On the use of a pilot sample for sample size
     determination").
     """
-    return _first_beyond(n - 1, lambda total: _finds(math.log1p(gain), _upper(sd, n - 1), total, alpha, 0.0), 0)
-
-
-def more_pairs(mean: float, sd: float, n: int, alpha: float, lent_df: float = 0.0) -> int | None:
-    """Return about how many more pairs of timings would decide, if the mean stays the same; None above 100 in total."""
     if n < 2:
         return 3 - n  # two pairs alone give an interval 12.7 standard errors wide, three one of 4.3
     upper = _upper(sd, n - 1 + lent_df)

@@ -143,11 +143,6 @@ def judge_ratio(effect: Effect, alpha: float = ALPHA, *, up: Change = "faster", 
     )
 
 
-def compare_accuracy(points: Sequence[float], *, margin: float = MARGIN_POINTS) -> Difference:
-    """Judge the accuracy of B against A from one difference in points per pair of seeds."""
-    return judge_difference(paired(points), margin=margin)
-
-
 def judge_difference(
     effect: Effect,
     *,

@@ -24,6 +24,7 @@ from ampbench.visualize.judge.judged import judged
 from ampbench.visualize.judge.replicates import geometric_mean
 from ampbench.visualize.judge.verdict import verdicts_of
 from ampbench.visualize.read.frame import read
+from ampbench.visualize.read.peaks import instrument_of
 from ampbench.visualize.show import pictures
 from tests.support.big_results import big_results
 from tests.support.traced import traced
@@ -129,28 +130,20 @@ def test_the_map_has_a_line_for_each_batch_size_and_words_for_what_failed(everyt
 
 
 def test_the_parts_of_a_peak_sum_to_it(everything):
-    peak = memory_kinds.peak_of(everything)
     cells = everything.ok[everything.ok["recipe"] == "bf16_amp"]
-    parts = memory_kinds.parts_of(cells, peak)
+    parts = memory_kinds.parts_of(cells, instrument_of(cells))
     assert sum(parts.values()) == pytest.approx(geometric_mean(cells["steady_peak_bytes"]) / MIB)
     assert parts["cast copies"] == 40
 
 
-def test_on_a_cpu_the_peak_is_the_allocators_where_all_have_one(folder):
+def test_the_parts_of_an_allocators_peak_hold_no_libraries(folder):
     for recipe in ("fp32", "bf16"):
         folder.add(cell(recipe), memory_instrument="rss", allocator_peak_bytes=5 * MIB, weights_bytes=MIB)
     results = read(folder.write())
-    assert memory_kinds.peak_of(results).column == "allocator_peak_bytes"
-    assert memory_kinds.parts_of(results.ok, memory_kinds.peak_of(results)) == {
+    assert memory_kinds.parts_of(results.ok, instrument_of(results.ok)) == {
         "weights": 1,
         memory_kinds.REST: 4,
     }
-
-
-def test_on_a_cpu_the_peak_is_the_resident_set_where_one_has_no_other(folder):
-    folder.add(cell("fp32"), memory_instrument="rss", allocator_peak_bytes=5 * MIB)
-    folder.add(cell("bf16"), memory_instrument="rss")
-    assert memory_kinds.peak_of(read(folder.write())).column == "steady_peak_bytes"
 
 
 def test_recipes_with_the_same_learning_rates_share_lines_that_are_steps(everything):

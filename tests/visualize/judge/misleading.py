@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from ampbench.visualize.judge.wishes import Wishes
 from tests.visualize.conftest import Folder, cell
@@ -177,3 +178,38 @@ def only_sixteen_bit(folder: Folder) -> None:
     for number in range(3):
         one(folder, "fp16", 1000.0, number=number)
         one(folder, "bf16_amp", 2000.0, number=number)
+
+
+ON_CPU = {"memory_instrument": "rss"}
+
+
+def resident_sets(*mib: int) -> Make:
+    """Return timings of equal speeds whose resident sets are 100 MiB in fp32 and these in bf16_amp."""
+
+    def make(folder: Folder) -> None:
+        for number, size in enumerate(mib):
+            one(folder, "fp32", 1000.0, number=number, steady_peak_bytes=100 * 2**20, **ON_CPU)
+            one(folder, "bf16_amp", 1000.0, number=number, steady_peak_bytes=size * 2**20, **ON_CPU)
+
+    return make
+
+
+def seeds_as_wide_as_fp32s(folder: Folder) -> None:
+    """Trainings in which one of both recipes, in turn, ends 1.5 points lower: so do two seeds of fp32."""
+    for seed in range(6):
+        for name, speed, low in (("fp32", 1000.0, seed % 2), ("bf16_amp", 1800.0, 1 - seed % 2)):
+            over = {"test_accuracy": 0.93 - 0.015 * low, "num_classes": 10, "learned": True}
+            folder.add(cell(name, 128, seed), images_per_s=speed + seed, **over)
+
+
+def one_after_the_other(ratio: float, *, in_turns: bool = False, **over: object) -> Make:
+    """Return timings that took turns, or all of fp32 first."""
+
+    def make(folder: Folder) -> None:
+        for number in range(3):
+            for place, (name, speed) in enumerate((("fp32", 1000.0), ("bf16_amp", 1000.0 * ratio))):
+                minute = 2 * number + place if in_turns else number + 3 * place
+                started = {"started_at": datetime(2026, 1, 2, 0, minute, tzinfo=UTC), "order": minute}
+                one(folder, name, speed + number, number=number, **started | over)
+
+    return make

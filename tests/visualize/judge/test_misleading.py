@@ -18,6 +18,7 @@ from tests.visualize.conftest import cell
 from tests.visualize.judge.misleading import (
     CHANCE,
     EQUAL,
+    ON_CPU,
     Misleading,
     apart_at_512,
     big_memory,
@@ -28,6 +29,7 @@ from tests.visualize.judge.misleading import (
     harm_at_64,
     large_batch_learns_less,
     one,
+    one_after_the_other,
     one_failed,
     one_hung_round,
     one_run_skips,
@@ -37,6 +39,8 @@ from tests.visualize.judge.misleading import (
     other_switches,
     out_of_memory_at_512,
     pairs,
+    resident_sets,
+    seeds_as_wide_as_fp32s,
     six_rounds_of_one_seed,
     throttled_reference,
     two_machines,
@@ -272,6 +276,105 @@ TABLE = [
             says="no test accuracy in 6 of 6 runs",
         )
         for accuracy in (93.0, -1.0, math.inf)
+    ),
+    Misleading(
+        looks="one seed loses 4.5 points and another gains 4: no change in the mean",
+        make=lambda f: pairs(f, ratios=(1.8, 1.81, 1.79), points=(-4.5, 0.2, 4.0)),
+        truth="stay fp32",
+        says="one of 3 seeds loses 4.5 points of test accuracy, single seeds from -4.5 to +4.0",
+    ),
+    Misleading(
+        looks="seeds that differ as those of fp32 do: no harm, and the mean is not the whole",
+        make=seeds_as_wide_as_fp32s,
+        truth="train bf16_amp at 128",
+        says="single seeds from -1.5 to +1.5",
+    ),
+    Misleading(
+        looks="all fp32 runs first, and the machine became 15 % faster meanwhile",
+        make=one_after_the_other(1.15),
+        truth="stay fp32",
+        says="every run came after all of fp32, so a machine that changed meanwhile may explain",
+    ),
+    Misleading(
+        looks="all fp32 runs first, but 1.8 times as fast: more than a machine drifts",
+        make=one_after_the_other(1.8),
+        truth="train bf16_amp at 128",
+        says="every run came after all of fp32",
+    ),
+    Misleading(
+        looks="15 % faster, in turns",
+        make=one_after_the_other(1.15, in_turns=True),
+        truth="train bf16_amp at 128",
+        says="1.15x as fast",
+    ),
+    Misleading(
+        looks="the order of the plan, where no record says when it started",
+        make=one_after_the_other(1.15, started_at=None),
+        truth="stay fp32",
+        says="every run came after all of fp32",
+    ),
+    Misleading(
+        looks="3 % less resident set in the one run of each, and memory is asked for",
+        make=resident_sets(97),
+        truth="stay fp32",
+        says="one pair shows no noise",
+        wishes=Wishes(want="memory"),
+    ),
+    Misleading(
+        looks="3 % less by the allocator in the one run of each: it repeats itself",
+        make=lambda f: pairs(
+            f, ratios=(1.0,), ours={"steady_peak_bytes": 97 * 2**20}, theirs={"steady_peak_bytes": 100 * 2**20}
+        ),
+        truth="train bf16_amp at 128",
+        says="3 % less memory (by the allocator)",
+        wishes=Wishes(want="memory"),
+    ),
+    Misleading(
+        looks="resident sets that are told apart in three runs, and memory is asked for",
+        make=resident_sets(79, 80, 78),
+        truth="train bf16_amp at 128",
+        says="21 % less memory (resident set)",
+        wishes=Wishes(want="memory"),
+    ),
+    Misleading(
+        looks="the allocator says less, the resident set more: one quantity, which is named",
+        make=lambda f: pairs(
+            f,
+            ours=ON_CPU | {"steady_peak_bytes": 519 * 2**20, "allocator_peak_bytes": 34 * 2**20},
+            theirs=ON_CPU | {"steady_peak_bytes": 515 * 2**20, "allocator_peak_bytes": 56 * 2**20},
+        ),
+        truth="train bf16_amp at 128",
+        says="39 % less memory (by the allocator)",
+    ),
+    Misleading(
+        looks="fp32 by another commit of ampbench",
+        make=lambda f: pairs(f, theirs={"git_commit": "f" * 40, "git_dirty": True}),
+        truth="train bf16_amp at 128",
+        says="measured by 2 states of ampbench (fffffff with uncommitted changes, 0123456)",
+    ),
+    Misleading(
+        looks="equal accuracies on a test set of unknown size",
+        make=lambda f: pairs(f, points=(0.0,) * 6, ours={"num_test_images": None}, theirs={"num_test_images": None}),
+        truth="train bf16_amp at 128",
+        says="cannot be settled on a test set of unknown size; it takes 667 or more",
+    ),
+    Misleading(
+        looks="two ratios that are exactly equal: certain to the last digit",
+        make=lambda f: pairs(f, ratios=(1.8, 1.8)),
+        truth="train bf16_amp at 128",
+        says="(between 1.78 and 1.82)",
+    ),
+    Misleading(
+        looks="0.9 % faster in two pairs that are exactly equal",
+        make=lambda f: pairs(f, ratios=(1.009, 1.009)),
+        truth="stay fp32",
+        says="noise",
+    ),
+    Misleading(
+        looks="updates skipped, and nobody knows of how many",
+        make=lambda f: pairs(f, "fp16_amp_scaled", ours={"num_steps": None, "num_skipped": 60}),
+        truth="stay fp32",
+        says="updates skipped in 3 of 3 runs, and the number of steps is not known",
     ),
     Misleading(
         looks="fp32 with one thread, the recipe with two",

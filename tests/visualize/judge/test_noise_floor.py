@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ampbench.visualize.stats import sample_size
 from ampbench.visualize.stats import statistics as st
+from ampbench.visualize.stats.effect import ALPHA
 from tests.support.student import t_interval
 
 NUM_COMPARISONS = 2000
@@ -73,7 +74,8 @@ def test_a_true_2_percent_is_found_with_as_many_rounds_as_are_asked_for(
     have none, and too few rounds are asked for.
     """
     num, pilot = 300, log_ratios(300, 8, seed=2, throttled=throttled, watched=watched)
-    asked = [sample_size.pairs_for(0.02, float(np.std(d, ddof=1)), 8) or sample_size.MOST_PAIRS for d in pilot]
+    further = [sample_size.more_pairs(math.log(1.02), float(np.std(d, ddof=1)), 8, ALPHA) for d in pilot]
+    asked = [8 + more if more else sample_size.MOST_PAIRS for more in further]
     after = log_ratios(num, max(asked), ratio=1.02, seed=3, throttled=throttled, watched=watched)
     found = [st.compare_speed(list(d[:n])).verdict == "faster" for d, n in zip(after, asked, strict=True)]
     assert np.mean(found) >= least

@@ -77,7 +77,7 @@ def test_an_export_holds_what_is_stored(results, run):
 def test_units_stand_in_the_heads(results, run):
     heads = run(results, "--table", "summary").stdout.splitlines()[0]
     assert "images_per_s (images/s)" in heads
-    assert "steady_peak_mib (MiB)" in heads
+    assert "peak_mib (MiB)" in heads
     assert "train_s (s)" in run(results, "--table", "durations", "--format", "md").stdout.splitlines()[0]
 
 

@@ -136,7 +136,7 @@ def test_three_seeds_screen_and_ten_settle():
     ],
 )
 def test_the_one_rule_of_accuracy(points, verdict):
-    assert st.compare_accuracy(points).verdict == verdict
+    assert st.judge_difference(paired(points)).verdict == verdict
 
 
 def test_more_seeds_are_asked_for_the_nearer_the_difference_is_to_the_margin():
@@ -144,11 +144,11 @@ def test_more_seeds_are_asked_for_the_nearer_the_difference_is_to_the_margin():
     assert None not in asked
     assert asked[0] < asked[1]
     assert sample_size.more_seeds(0.0, 5.0, 3) is None
-    assert st.compare_accuracy([0.01, 0.0, -0.01]).more is None
+    assert st.judge_difference(paired([0.01, 0.0, -0.01])).more is None
 
 
 def test_as_many_more_seeds_as_asked_for_do_decide():
     rng = np.random.default_rng(3)
     n = 3 + sample_size.more_seeds(0.05, 0.25, 3)
-    decided = [st.compare_accuracy(list(0.05 + 0.25 * rng.standard_normal(n))).verdict for _ in range(300)]
+    decided = [st.judge_difference(paired(list(0.05 + 0.25 * rng.standard_normal(n)))).verdict for _ in range(300)]
     assert np.mean([v != "can't tell" for v in decided]) > 0.75

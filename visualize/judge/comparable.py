@@ -1,0 +1,65 @@
+"""What spoils a comparison of sound numbers: unpaired runs, their order in time, two versions of the code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from ampbench.visualize.judge.concern import ACCURACY, SPEED, Claim, Concern, known
+from ampbench.visualize.judge.verdict import Verdict
+
+DRIFT = 1.4
+"""Ratio of speeds up to which a machine that became faster or slower meanwhile explains a gain: on a shared machine of
+2 cores, equal recipes that ran one after the other came out 0.73 to 1.14 times as fast, and 1 / 0.73 is 1.37."""
+FEWEST = 2
+"""Runs of either recipe from which their order says something; one pair tells nothing anyway."""
+HASH = 7
+"""Characters of a commit."""
+
+
+def concerns_of_pairs(ok: pd.DataFrame, theirs: pd.DataFrame, verdict: Verdict | None) -> Iterator[Concern]:
+    """Yield what a reader must know of the comparison of a recipe with the reference.
+
+    Args:
+        ok: cells of the recipe that ran to their end.
+        theirs: those of the reference; none for the reference itself.
+        verdict: on the recipe.
+    """
+    if verdict and verdict.unpaired:
+        differs = bool(verdict.unpaired.differs)
+        spoils: frozenset[Claim] = SPEED | ACCURACY if differs else frozenset()
+        yield Concern(
+            text=str(verdict.unpaired), spoils=spoils, next_move="run every seed in both recipes" if differs else ""
+        )
+    if verdict and (when := _one_after_the_other(ok, theirs)):
+        small = verdict.speed.n > 0 and 1 / DRIFT < verdict.speed.estimate < DRIFT
+        said = ", so a machine that changed meanwhile may explain the difference" if small else ""
+        yield Concern(
+            text=f"every run came {when} all of {verdict.reference}{said}",
+            spoils=SPEED if small else frozenset(),
+            next_move="run both from one file, which takes turns" if small else "",
+        )
+    commits = list(dict.fromkeys([*_commits(theirs), *_commits(ok)]))
+    if len(commits) > 1:
+        yield Concern(text=f"measured by {len(commits)} states of ampbench ({', '.join(commits)})")
+
+
+def _one_after_the_other(ok: pd.DataFrame, theirs: pd.DataFrame) -> str:
+    """Return whether all of the recipe's runs came `after` or `before` the reference's; empty if they took turns."""
+    if min(len(ok), len(theirs)) < FEWEST:
+        return ""
+    for name in ("started_at", "order"):  # the order is that of the plan; older records have nothing better
+        own, others = known(ok, name), known(theirs, name)
+        if len(own) == len(ok) and len(others) == len(theirs):
+            return "after" if own.min() > others.max() else "before" if own.max() < others.min() else ""
+    return ""
+
+
+def _commits(cells: pd.DataFrame) -> list[str]:
+    """Return the commits by which cells were measured, in short, and whether there were changes beside them."""
+    dirty = cells["git_dirty"].eq(True) if "git_dirty" in cells else pd.Series(False, cells.index)
+    return [
+        f"{commit[:HASH]}{' with uncommitted changes' if dirty[i] else ''}"
+        for i, commit in known(cells, "git_commit").astype(str).items()
+    ]
