@@ -68,8 +68,9 @@ def test_the_harness_is_as_fast_as_a_loop_by_hand(
     steps = len(images.train_y_N) // BATCH_SIZE
     by_hand = ByHand("SmallCifarNet", images, DEVICE, batch_size=BATCH_SIZE, bf16_amp=recipe == "bf16_amp")
     ours = harness("SmallCifarNet", recipe, images)
+    # A round spreads by 4 % on a shared machine; the target leaves 1.5 %, which 36 rounds tell.
     result = benchmark.pedantic(
-        compare, args=(lambda: ours(steps), lambda: by_hand.run(steps)), kwargs={"rounds": 12}, rounds=1
+        compare, args=(lambda: ours(steps), lambda: by_hand.run(steps)), kwargs={"rounds": 36}, rounds=1
     )
     target = 0.985 if DEVICE.type == "cpu" else 0.99
     judge(
