@@ -20,46 +20,30 @@ from typing import Annotated, Any
 
 import typer
 
+from ampbench.bench.auto.one_training import OneTraining, chosen_training, wanted_rules, with_chosen
 from ampbench.bench.command import field_parameters, run_command
+from ampbench.bench.machine.hardware import find_hardware
 from ampbench.bench.plan.data_place import use_data_dir
 from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.plan.experiment import parse_experiment
 from ampbench.bench.plan.flags import file_of, in_words_typed
 from ampbench.bench.plan.matrix import make_plan
+from ampbench.bench.plan.study_s3 import STUDY_S3, is_named, named
 from ampbench.bench.sinks.sink import SINKS
 
 STATUSES = ("ok", "oom", "diverged", "timeout", "unsupported", "throttled", "crashed", "failed")
 
-# dtype, --amp, --loss-scale -> recipe
-RECIPES = {
-    ("fp32", False, False): "fp32",
-    ("fp16", False, False): "fp16",
-    ("fp16", False, True): "fp16_scaled",
-    ("fp16", True, False): "fp16_amp",
-    ("fp16", True, True): "fp16_amp_scaled",
-    ("bf16", False, False): "bf16",
-    ("bf16", True, False): "bf16_amp",
-    ("bf16", True, True): "bf16_amp_scaled",
-}
-
-REFUSED = {
-    ("fp32", False, True): "--loss-scale: fp32 has nothing to scale, its gradients do not underflow; drop it",
-    ("fp32", True, True): "--loss-scale: fp32 has nothing to scale, and --amp to fp32 does nothing; drop both",
-    ("fp32", True, False): "--amp: autocast to fp32 does nothing; choose --dtype fp16 or bf16, or drop --amp",
-    ("bf16", False, True): "--loss-scale: bf16 has fp32's exponent range, so nothing underflows; drop it",
-}
-
-
 QUESTION = "How do the cells compare that were each run from flags of its own?"
-
-STUDY_S3 = {"model": "VGG19", "data": "cifar10", "batch_size": "256", "epochs": "200"}
-"""The defaults of study S3."""
 
 RUN_AGAIN = tuple(status for status in STATUSES if status != "excluded")
 
 
 def main(**typed: Any) -> int:
-    """Run one cell and show its numbers.
+    """Run one cell and show its numbers; without any value given, one that is chosen for this machine (study S4).
+
+    With --auto, all that was not given is chosen by rules from the hardware: network, batch size, learning rate,
+    precision, workers. It is announced first, with reasons. Without it, what was not given has the default in brackets,
+    and a flag that says auto, as in --batch-size auto, is chosen alone.
 
     Every field of a cell, of [measure] and of [budget] has a flag. The record is the same as that of a matrix with the
     same values. It is added to the records of all earlier cells in results/run_one/, with one table, of which
@@ -77,8 +61,9 @@ def main(**typed: Any) -> int:
     use_data_dir(own["data_dir"])
     if own["summary"] and not own["plan"]:
         raise RequestError("--summary belongs to --plan: add it, or drop both; a run records num_parameters")
-    precision = named(own)
-    text = file_of(QUESTION, STUDY_S3 | {name: value for name, value in typed.items() if value is not None}, precision)
+    training = settings_of({name: value for name, value in typed.items() if value is not None}, own)
+    precision = training.precision
+    text = file_of(QUESTION, training.typed, precision)
     try:
         plan = make_plan(parse_experiment(Path(__file__), text))
     except RequestError as e:
@@ -86,6 +71,7 @@ def main(**typed: Any) -> int:
     if own["plan"]:
         from ampbench.bench.launch.preview import dry_run
 
+        sys.stdout.write("".join(f"{line}\n" for line in (*training.lines, *[""] * bool(training.lines))))
         sys.stdout.write("\n".join(dry_run(plan, plan.cells, own["results"], summary=own["summary"])) + "\n")
         return 0
 
@@ -94,11 +80,20 @@ def main(**typed: Any) -> int:
     from ampbench.bench.launch.local import Local
     from ampbench.bench.launch.progress import PLAIN
     from ampbench.bench.launch.sweep import Options, sweep
+    from ampbench.bench.store.choices import write_choices
+    from ampbench.bench.store.disk import saying_unwritable
     from ampbench.bench.store.folder import Folder
     from ampbench.bench.store.join import joined_rows
     from ampbench.bench.store.own_result import how_to_compare, lines_of_result
 
     console = Console()
+    for line in training.lines:
+        console.print(line, **PLAIN)
+    folder = Folder.of(plan, own["results"])
+    if training.choices:
+        subject = plan.cells[0].run_folder
+        with saying_unwritable(folder.path):
+            write_choices(folder.path, [dataclasses.replace(one, subject=subject) for one in training.choices])
     if precision == "bf16_amp_scaled":
         console.print(
             "Note: bf16 needs no loss scale; the result should equal that of bf16_amp, except for skipped steps."
@@ -114,7 +109,6 @@ def main(**typed: Any) -> int:
     )
     code = sweep(plan, plan.cells, options, console)
     if code == 0:
-        folder = Folder.of(plan, own["results"])
         for cell in plan.cells:
             lines = lines_of_result(folder.run_path(cell))
             console.print(
@@ -126,13 +120,37 @@ def main(**typed: Any) -> int:
     return code
 
 
+def settings_of(typed: Mapping[str, Any], own: Mapping[str, Any]) -> OneTraining:
+    """Return what was typed, with study S3's defaults or with values chosen for this machine.
+
+    Args:
+        typed: field -> what was typed, only of the flags that were.
+        own: the parameters of `OWN`.
+
+    Raises:
+        RequestError: a recipe is named twice, or no rule chooses a value.
+    """
+    recipe = named(own)
+    is_auto = own["auto"] if own["auto"] is not None else not (typed or is_named(own))
+    if not is_auto and not wanted_rules({**typed, "precision": recipe}):
+        return OneTraining(typed={**STUDY_S3, **typed}, precision=recipe, choices=(), lines=())
+    hardware = find_hardware(os.environ, gpus=own["gpus_chosen"])
+    if is_auto:
+        return chosen_training(hardware, typed, recipe if is_named(own) else None)
+    return with_chosen(hardware, {**STUDY_S3, **typed}, recipe)
+
+
 OWN: dict[str, tuple[Any, Any, Any]] = {
     "precision": (
         str | None,
         None,
         typer.Option("--precision", help="The name of a recipe, instead of the next four flags."),
     ),
-    "dtype": (str, "fp32", typer.Option("--dtype", help="fp32, fp16 or bf16; without --amp, weights have it too.")),
+    "dtype": (
+        str | None,
+        None,
+        typer.Option("--dtype", help="fp32, fp16 or bf16; without --amp, weights have it too. [fp32]"),
+    ),
     "amp": (bool, False, typer.Option("--amp", help="fp32 weights, with autocast to the dtype.")),
     "loss_scale_s3": (
         bool,
@@ -143,6 +161,11 @@ OWN: dict[str, tuple[Any, Any, Any]] = {
         bool,
         False,
         typer.Option("--tf32", help="With --dtype fp32: compute matrix products and convolutions in TF32."),
+    ),
+    "auto": (
+        bool | None,
+        None,
+        typer.Option("--auto/--disable-auto", help="Choose all that is not given for this machine. [if none is given]"),
     ),
     "resume": (bool, False, typer.Option("--resume", "-r", help="Keep the record of this cell if it is finished.")),
     "plan": (bool, False, typer.Option("--plan", help="Print what would run, and run nothing.")),
@@ -185,36 +208,6 @@ def parameters() -> Iterator[inspect.Parameter]:
         yield inspect.Parameter(
             name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, option]
         )
-
-
-def named(own: Mapping[str, Any]) -> str:
-    """Return the name of the requested recipe, given by name or by the flags of study S3."""
-    given = [word for word, name in S3_WORDS.items() if own[name] not in (False, "fp32")]
-    if own["precision"] and given:
-        raise RequestError(f"--precision {own['precision']} and {given[0]}: both name a recipe; drop one of them")
-    said = {"amp": own["amp"], "loss_scale": own["loss_scale_s3"], "tf32": own["tf32"]}
-    return own["precision"] or recipe(own["dtype"], **said)
-
-
-S3_WORDS = {"--dtype": "dtype", "--amp": "amp", "--loss-scale": "loss_scale_s3", "--tf32": "tf32"}
-
-
-def recipe(dtype: str, *, amp: bool, loss_scale: bool, tf32: bool) -> str:
-    """Return the name of the recipe for the flags of study S3.
-
-    Raises:
-        RequestError: a combination that S3 accepted but silently ran as another recipe.
-    """
-    if dtype not in ("fp32", "fp16", "bf16"):
-        raise RequestError(f"--dtype {dtype}: choose fp32, fp16 or bf16")
-    reason = REFUSED.get((dtype, amp, loss_scale))
-    if reason:
-        raise RequestError(reason)
-    if tf32 and dtype != "fp32":
-        raise RequestError(
-            f"--tf32: acts only on matrix products and convolutions in fp32, and --dtype is {dtype}; drop one of them"
-        )
-    return "tf32" if tf32 else RECIPES[dtype, amp, loss_scale]
 
 
 main.__signature__ = inspect.Signature(list(parameters()), return_annotation=int)  # type: ignore[attr-defined]

@@ -34,6 +34,10 @@ RECORD = "record.parquet"
 """In a run's folder: the run's row of `cells`. Its existence means *done*."""
 
 
+BEST, FINAL = "best.pt", "model_final.pt"
+"""In a run's folder: the weights of its best and of its last epoch, where the experiment asks for them."""
+
+
 def table_file(table: str) -> str:
     """Return the name of a table's file: of a joined one, and of one in a run's folder."""
     return f"{table}.parquet"

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ampbench.bench.store.final import lines_of_run
-from ampbench.schema.files import RECORD
+from ampbench.schema.files import BEST, FINAL, RECORD
 from ampbench.schema.memory import CPU_ALLOCATOR, INSTRUMENTS, MIB
 from ampbench.schema.statuses import Status
 
@@ -34,7 +34,7 @@ def lines_of_result(folder: Path) -> list[str]:
     except (OSError, pa.ArrowException, ValueError):
         return [f"no record that can be read in {folder}; give the same command again"]
     if row["status"] == "ok":
-        return [*lines_of_run(folder), *_measured(row)]
+        return [*lines_of_run(folder), *_measured(row), *_kept(folder, row)]
     move = NEXT_MOVES.get(row["status"])
     lines = [f"{row['status']}: {row.get('because') or 'no reason was recorded'}"]
     return [*lines, *([f"Next: {move}"] if move else []), f"Log: {folder / 'log.txt'}"]
@@ -78,6 +78,17 @@ def _measured(row: Mapping[str, Any]) -> Iterator[str]:
         yield f"To {target}: {row['time_to_accuracy_s']:,.1f} s" + ("" if energy is None else f", {energy:,.0f} J")
     if row.get("learning_note"):
         yield f"Note: {row['learning_note']}"
+
+
+def _kept(folder: Path, row: Mapping[str, Any]) -> Iterator[str]:
+    """Yield where the weights are that a run kept, and the command that writes its epochs as JSON."""
+    for name, what in ((BEST, "Best weights"), (FINAL, "Last weights")):
+        if (folder / name).is_file():
+            yield f"{what}: {folder / name}"
+    if row.get("epochs"):
+        only = ["--only", f"cell_id={row['cell_id']}"]
+        command = ["python", "-m", "ampbench", "export", str(folder.parent.parent), "--table", "epochs", *only]
+        yield f"History of its epochs: {shlex.join([*command, '--format', 'json', '--out', 'training_history.json'])}"
 
 
 def _speed(row: Mapping[str, Any]) -> str:

@@ -17,11 +17,9 @@ from ampbench.bench.train.statuses import Diverged
 from ampbench.bench.train.training import Training
 from ampbench.bench.worker.timing import Report
 from ampbench.schema.epochs import EpochRow
+from ampbench.schema.files import BEST, FINAL
 from ampbench.schema.learned import course_of
 from ampbench.schema.learning import BestEpoch, Course, Evaluation
-
-BEST, FINAL = "best.pt", "model_final.pt"
-"""In a run's folder, where the experiment asks for it."""
 
 REPORT_EVERY_S = 0.5
 """Between two reports of an evaluation's progress."""

@@ -25,7 +25,7 @@ from ampbench.bench.train.loss import loss_of
 from ampbench.bench.train.network import build_model
 from ampbench.bench.train.precision import cast_model, set_up_precision
 from ampbench.bench.train.statuses import Diverged, Unsupported
-from ampbench.bench.worker.evaluation import BEST, FINAL
+from ampbench.schema.files import BEST, FINAL
 from ampbench.schema.learning import Evaluation
 
 Kept = dict[str, Any]

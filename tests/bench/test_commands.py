@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ampbench.bench.plan.errors import RequestError
-from ampbench.bench.run_one import recipe
+from ampbench.bench.plan.study_s3 import recipe
 from tests.conftest import ROOT
 
 

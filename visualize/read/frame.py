@@ -161,7 +161,7 @@ def read(folder: Path | str, *, mixed: bool = False, only: Sequence[str] = ()) -
     if not (folder / CELLS).exists():
         raise ResultsError(f"{folder}: holds no cells.parquet; run python bench/run_matrix.py on its experiment first")
     everything = read_table(folder, "cells")
-    table = selected(everything, only, [*settings(everything.schema), "status"])
+    table = selected(everything, only, [*settings(everything.schema), "status", "cell_id"])
     _check(table.to_pandas(), folder, mixed)
     plan = read_plan(folder)
     cells = tidy(table)

@@ -27,9 +27,9 @@ from ampbench.bench.store.final import final_lines, lines_of_run
 from ampbench.bench.store.record import write_run
 from ampbench.bench.store.run import Run
 from ampbench.bench.worker.checkpoints import Checkpoints
-from ampbench.bench.worker.evaluation import BEST, FINAL
 from ampbench.bench.worker.kept_weights import evaluate_kept, weights_path
 from ampbench.bench.worker.measurement import Measurement
+from ampbench.schema.files import BEST, FINAL
 from tests.conftest import ROOT
 from tests.support.measuring import record_of, row_of, traces_of
 from tests.support.tiny import Net
