@@ -13,6 +13,7 @@ if __name__ == "__main__":
 
     require_packages()
 
+import dataclasses
 import inspect
 from collections.abc import Iterator, Mapping
 from pathlib import Path
