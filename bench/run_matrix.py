@@ -25,7 +25,7 @@ from ampbench.bench.plan.data_place import use_data_dir
 from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.plan.experiment import read_experiment
 from ampbench.bench.plan.matrix import make_plan, narrow
-from ampbench.bench.sinks.sink import SINKS
+from ampbench.bench.sinks.sink import PROJECT_HELP, SINKS, project_of
 
 
 def main(
@@ -57,6 +57,7 @@ def main(
     allow_shared: Annotated[
         bool, typer.Option("--allow-shared", help="Measure on a GPU even if other processes use it.")
     ] = False,
+    project: Annotated[str | None, typer.Option("--project", "--wandb-project", help=PROJECT_HELP)] = None,
     **sinks: bool,
 ) -> int:
     """Run every cell of an experiment file that has no record yet, each alone in a clean process.
@@ -69,6 +70,8 @@ def main(
     AMPBENCH_LOCKS=DIR that for the locks that all users of this machine share (default: a folder for temporary files).
     """
     use_data_dir(data_dir)
+    listening = [name for name, is_wanted in sinks.items() if is_wanted]
+    project = project_of(project, listening)
     planned = make_plan(read_experiment(file))
     cells = narrow(planned, only=only or (), shard=parse_shard(shard))
     if predict and not plan:
@@ -92,7 +95,8 @@ def main(
         launcher=Local(gpus=gpus, allow_shared=allow_shared),
         again=statuses,
         mixed=mixed,
-        sinks=[name for name, is_wanted in sinks.items() if is_wanted],
+        sinks=listening,
+        project=project,
     )
     return sweep(planned, cells, options, Console())
 

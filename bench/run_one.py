@@ -30,7 +30,7 @@ from ampbench.bench.plan.experiment import parse_experiment
 from ampbench.bench.plan.flags import file_of, in_words_typed
 from ampbench.bench.plan.matrix import make_plan
 from ampbench.bench.plan.study_s3 import STUDY_S3, is_named, named
-from ampbench.bench.sinks.sink import SINKS
+from ampbench.bench.sinks.sink import PROJECT_HELP, SINKS, project_of
 
 STATUSES = ("ok", "oom", "diverged", "timeout", "unsupported", "throttled", "crashed", "failed")
 
@@ -62,6 +62,8 @@ def main(**typed: Any) -> int:
     use_data_dir(own["data_dir"])
     if own["summary"] and not own["plan"]:
         raise RequestError("--summary belongs to --plan: add it, or drop both; a run records num_parameters")
+    listening = [name for name in SINKS if own[name]]
+    project = project_of(own["project"], listening)
     training = settings_of({name: value for name, value in typed.items() if value is not None}, own)
     precision = training.precision
     text = file_of(QUESTION, training.typed, precision)
@@ -104,7 +106,8 @@ def main(**typed: Any) -> int:
         launcher=Local(gpus=own["gpus_chosen"], allow_shared=own["allow_shared"]),
         again=() if own["resume"] else RUN_AGAIN,
         mixed=own["mixed"],
-        sinks=[name for name in SINKS if own[name]],
+        sinks=listening,
+        project=project,
         log_every_s=2.0 if own["progress_bar"] else 30.0,
         accumulate=True,
     )
@@ -193,6 +196,7 @@ OWN: dict[str, tuple[Any, Any, Any]] = {
         typer.Option("--allow-shared", help="Measure on a GPU even if other processes use it."),
     ),
     **{name: (bool, False, typer.Option(f"--{name}", help=sink.help)) for name, sink in SINKS.items()},
+    "project": (str | None, None, typer.Option("--project", "--wandb-project", help=PROJECT_HELP)),
     "progress_bar": (
         bool,
         False,

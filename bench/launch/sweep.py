@@ -20,12 +20,15 @@ from ampbench.bench.launch.oom_guard import OomGuard
 from ampbench.bench.launch.printed_report import print_report
 from ampbench.bench.launch.progress import PLAIN, Progress
 from ampbench.bench.launch.refusals import refuse_mixing
+from ampbench.bench.launch.watchers import Watchers
 from ampbench.bench.machine.discovery import Boards
 from ampbench.bench.machine.provenance import git_state
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.plan.matrix import Plan
+from ampbench.bench.sinks.live import Live
 from ampbench.bench.sinks.publish import publish_finished
+from ampbench.bench.sinks.sink import SINKS
 from ampbench.bench.store.disk import Lasting, saying_unwritable
 from ampbench.bench.store.earlier import with_earlier
 from ampbench.bench.store.folder import Folder
@@ -45,7 +48,9 @@ class Options:
     mixed: bool = False
     """Whether rows of several machines or versions may be joined."""
     sinks: Sequence[str] = ()
-    """Who else hears of the finished runs, by the keys of `SINKS`."""
+    """Who else hears of the runs, by the keys of `SINKS`."""
+    project: str = ""
+    """Of the sinks on their servers; empty means their default."""
     log_every_s: float = 30.0
     report: bool = True
     """Whether the verdict is printed and its page drawn at the end; a search that asks for one number wants neither."""
@@ -91,7 +96,9 @@ def _sweep(plan: Plan, cells: Sequence[Cell], folder: Folder, options: Options, 
         return 130
     if options.report and not options.accumulate:
         print_report(folder, console, mixed=options.mixed)
-    for line in chain(reminders(folder, cells, todo), publish_finished(options.sinks, folder, cells, todo)):
+    for line in chain(
+        reminders(folder, cells, todo), publish_finished(options.sinks, folder, cells, todo, project=options.project)
+    ):
         console.print(line, **PLAIN)
     return 0
 
@@ -130,12 +137,16 @@ def _run(plan: Plan, todo: Sequence[Cell], folder: Folder, boards: Boards, optio
     """
     launcher, hours = options.launcher, plan.experiment.budget.gpu_hours
     try:
-        launcher.prepare(todo, boards, console, log_every_s=options.log_every_s)
-        again = bool(options.again)
-        groups = groups_of(plan, todo, folder, boards.used[0], command=_command(), again=again)
-        oom_guard = OomGuard() if again else OomGuard.knowing(folder, replaced=todo)
-        with Progress(console, num_cells=len(todo), log_every_s=options.log_every_s) as progress:
-            finished = launcher.run(groups, boards, watcher=progress, oom_guard=oom_guard, board_hours=hours)
+        with _live(folder, boards, options, console) as live:
+            launcher.prepare(todo, boards, console, log_every_s=options.log_every_s)
+            again = bool(options.again)
+            groups = groups_of(plan, todo, folder, boards.used[0], command=_command(), again=again)
+            oom_guard = OomGuard() if again else OomGuard.knowing(folder, replaced=todo)
+            with Progress(console, num_cells=len(todo), log_every_s=options.log_every_s) as progress:
+                watcher = Watchers(progress, live)
+                finished = launcher.run(groups, boards, watcher=watcher, oom_guard=oom_guard, board_hours=hours)
+        for line in live.complaints():
+            console.print(line, **PLAIN)
     except KeyboardInterrupt:
         return False
     except RequestError:
@@ -145,6 +156,16 @@ def _run(plan: Plan, todo: Sequence[Cell], folder: Folder, boards: Boards, optio
     if not finished:
         console.print(f"gpu_hours = {hours:g} are used up; raise it in [budget] to go on", **PLAIN)
     return True
+
+
+def _live(folder: Folder, boards: Boards, options: Options, console: Console) -> Live:
+    """Start the children of the sinks, before anything is measured; say which sink has no package."""
+    for name in options.sinks:
+        if absent := SINKS[name].absent:
+            console.print(f"{SINKS[name].mark}{absent}", **PLAIN)
+    live = Live(folder=folder.path, names=options.sinks, project=options.project)
+    live.start(board.board_id for board in boards.used)
+    return live
 
 
 def _count_other_runs(plan: Plan, folder: Folder, console: Console) -> None:

@@ -28,12 +28,12 @@ def last_words(module: str, arguments: Sequence[str], *, mark: str, timeout_s: f
 
     Args:
         module: of ampbench.
-        arguments: of the module; the first two are enough for a try by hand.
+        arguments: of the module; the first three are enough for a try by hand.
         mark: begins each line for the user; whatever else a library prints to stdout is not one.
         timeout_s: after which the child is killed.
     """
     command = [sys.executable, "-m", module, *arguments]
-    by_hand = f"cd {ROOT} && python {shlex.join(command[1:5])}"
+    by_hand = f"cd {ROOT} && python {shlex.join(command[1:6])}"
     try:
         status, said = _output(command, timeout_s)
     except Exception as error:  # a sink never costs the matrix its result, whatever befalls it
@@ -59,13 +59,16 @@ def _output(command: Sequence[str], timeout_s: float) -> tuple[int | None, str]:
             with suppress(subprocess.TimeoutExpired):
                 status = child.wait(timeout_s)
         finally:  # Ctrl-C too
-            _kill(child)
+            kill_tree(child)
         said.seek(0)
         return status, said.read().decode(errors="replace")
 
 
-def _kill(child: subprocess.Popen[bytes]) -> None:
-    """Kill the child's group and all that descends from it: what it started may be in a session of its own."""
+def kill_tree(child: subprocess.Popen[bytes]) -> None:
+    """Kill the child's group and all that descends from it: what it started may be in a session of its own.
+
+    The child leads a group of its own and has not been waited for, so that its number is still its own.
+    """
     parents = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):  # ended since

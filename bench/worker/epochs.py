@@ -57,7 +57,8 @@ class Epochs:
             probe.take(epoch=epoch + 1)
             self.save(epoch + 1)
             timing.memory.reset_peak()
-            timing.report(phase="training", epoch=epoch + 1, test_accuracy=evaluation.test_accuracy)
+            told = {"epoch": epoch + 1, "test_accuracy": evaluation.test_accuracy, "epoch_row": values_of(rows[-1])}
+            timing.report(phase="training", **told)
         timing.stopping = replace(timing.stopping, timing_stop="training")
         outcome.measured.last_epoch, outcome.measured.evaluation = trained, evaluation
         evaluations.keep_final(num_epochs, evaluation.test_accuracy)
@@ -138,5 +139,9 @@ class Epochs:
         timing.peaks, timing.stopping = self.outcome.measured.memory_peaks, self.outcome.measured.stopping
         timing.memory.reset_peak()
         first_epoch = int(saved["epoch"])
+        num_timed = sum(block.num_steps for block in timing.clock.blocks)
+        timing.num_untimed = len(self.outcome.traces.steps) - num_timed
+        for row in self.outcome.traces.epochs:  # whoever listens to this process has not heard of them
+            timing.report(epoch_row=values_of(row))
         timing.num_own_steps = (training.cell.epochs - first_epoch) * training.steps_per_epoch
         return first_epoch

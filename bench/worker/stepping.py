@@ -63,11 +63,13 @@ class Stepping:
                 step, steps = take_first_step(training, begin, outcome, may_start_over=not self.resumed)
                 trace.add(step)
                 self.checked = True
+                timing.num_untimed += 1
                 left -= 1
             skipped = training.precision.scaler.num_skipped
             while self.num_compiling < training.cell.compiling_steps and left:
                 step, seconds = self.compile(steps)
                 trace.add(step)
+                timing.num_untimed += 1
                 compiling_s += seconds
                 left -= 1
             timing.clock.open(epoch)

@@ -22,7 +22,7 @@ from ampbench.schema.memory import MemoryPeaks
 from ampbench.schema.speed import Stopping
 
 Report = Callable[..., None]
-"""Reports progress by keyword: phase, epoch, loss, num_correct, num_seen, learning_rate, images_per_s …"""
+"""Reports progress by keyword: phase, epoch, loss, num_correct, num_seen, learning_rate, images_per_s, step …"""
 
 WARMUP_SHARE = 0.5
 """Share of a training's steps after which warm-up ends, steady or not, so that steps are left for samples."""
@@ -49,6 +49,8 @@ class Timing:
     """Those of them that this process takes: fewer after a resume."""
     num_allocations: int = 0
     """The allocator's requests to the device up to the last border."""
+    num_untimed: int = 0
+    """Steps of the training so far that are in no block: the first of each process, and those that compile."""
     num_judged: int = 0
     """Blocks of this process whose validity has been judged: a border judges only the new ones."""
     evaluated: bool = False
@@ -79,8 +81,10 @@ class Timing:
         blocks = self.clock.blocks
         if not blocks:
             return False
-        share = sum(block.num_steps for block in blocks) / self.num_steps if self.num_steps else None
+        num_timed = sum(block.num_steps for block in blocks)
+        share = num_timed / self.num_steps if self.num_steps else None
         last = blocks[-1]
+        facts["step"] = self.num_untimed + num_timed
         facts |= {"epoch": last.epoch + 1, "loss": last.last_loss, "images_per_s": last.images_per_s, "share": share}
         facts |= {"num_correct": last.num_correct, "num_seen": last.num_seen}
         self.report(memory_bytes=self.memory.peak_bytes(), **facts)

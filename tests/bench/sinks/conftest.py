@@ -22,7 +22,7 @@ def experiment(tmp_path: Path) -> Path:
 def _nobody(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Run as nobody: no key, no settings, no way out of this machine. `TEST_SINKS` marks what is started."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in [*(name for name in os.environ if name.startswith(("WANDB_", "XDG_"))), "NETRC"]:
+        for name in [*(name for name in os.environ if name.startswith(("WANDB_", "SWANLAB_", "XDG_"))), "NETRC"]:
             patch.delenv(name, raising=False)
         patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
         patch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")

@@ -70,10 +70,11 @@ def test_the_last_line_for_the_user_is_the_answer_however_the_child_ends(
     experiment: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(experiment.parent)
-    assert SECOND.publish(experiment, RUNS, timeout_s=PATIENCE_S) == f"Second: {RUNS[1]} written below quick/second"
+    said = SECOND.publish(experiment, RUNS, project="ours", timeout_s=PATIENCE_S)
+    assert said == "Second: 2 of 2 runs logged in quick/second of ours"
 
 
 def test_a_child_without_a_word_is_told_how_to_be_started_by_hand() -> None:
-    words = last_words("json.tool", ["/nowhere", "/out", "a third"], mark="Tool: ", timeout_s=PATIENCE_S)
+    words = last_words("json.tool", ["/nowhere", "/out", "/third", "a fourth"], mark="Tool: ", timeout_s=PATIENCE_S)
     assert words.startswith("nothing logged: the child ended with status ")
-    assert words.endswith("python -m json.tool /nowhere /out")
+    assert words.endswith("python -m json.tool /nowhere /out /third")

@@ -15,8 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from ampbench.bench.plan.cell import Cell
+from ampbench.bench.sinks.logged import Mark
 from ampbench.bench.sinks.sink import SINKS
-from ampbench.bench.sinks.wandb import run_id
+from ampbench.bench.sinks.story import Story
 from tests.bench.sinks.processes import nothing_is_left, time_is_up_when
 from tests.bench.sinks.sample import CELLS, EPOCHS, PATIENCE_S, RUNS, write_experiment
 from tests.bench.sinks.stand_in import REFUSED, SYNC
@@ -76,11 +77,13 @@ def test_without_a_key_the_runs_are_on_disk_and_the_line_names_the_next_moves(ke
     assert nothing_is_left()
 
 
-def test_the_measured_columns_of_each_epoch_arrive_at_the_step_of_that_epoch(keyless: tuple[Path, str]) -> None:
-    rows = read_wandb(keyless[0], CELLS[0])["history"]
-    assert [row.step.num for row in rows] == [1, 2]
-    for row, epoch in zip(rows, EPOCHS, strict=True):
-        assert plain(row.item) == pytest.approx({k: v for k, v in epoch.items() if k != "epoch"}, nan_ok=True)
+def test_the_measured_columns_of_each_epoch_arrive_over_the_epochs(keyless: tuple[Path, str]) -> None:
+    records = read_wandb(keyless[0], CELLS[0])
+    for row, epoch in zip(records["history"], EPOCHS, strict=True):
+        wanted = {"epoch": epoch["epoch"]} | {f"epoch/{k}": v for k, v in epoch.items() if k != "epoch"}
+        assert plain(row.item) == pytest.approx(wanted, nan_ok=True)
+    axes = {metric.glob_name: metric.step_metric for metric in records["metric"] if metric.glob_name}
+    assert axes == {"live/*": "step", "epoch/*": "epoch", "step/*": "step", "block/*": "block"}
 
 
 @pytest.mark.parametrize(("cell", "status"), [(CELLS[0], "ok"), (CELLS[1], "crashed")], ids=["ok", "crashed"])
@@ -93,7 +96,7 @@ def test_a_run_carries_its_cell_and_its_record_however_it_ended(
     for update in records["summary"]:
         summary |= plain(update.update)
     assert (run.run_group, run.display_name) == (cell.group_id, cell.study_name)
-    assert run.run_id == run_id({"cell_id": cell.cell_id, "machine": None})
+    assert run.run_id == Story.of(keyless[0], cell.run_folder).run_id
     assert run.project == "ampbench-quick"
     assert plain(run.config.update) == json.loads(json.dumps(cell.to_json()))
     assert summary["status"] == status
@@ -155,19 +158,15 @@ def test_one_unreadable_run_does_not_silence_the_others(experiment: Path, stand_
     assert f"({RUNS[0]}: FileNotFoundError" in line
 
 
-def test_two_machines_do_not_share_a_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    record = {"cell_id": CELLS[0].cell_id, "machine": "NVIDIA H200"}
-    names = ["node1", "node2", "node1"]
+def test_two_machines_or_boards_do_not_share_a_run(monkeypatch: pytest.MonkeyPatch, experiment: Path) -> None:
     ids = []
-    for name in names:
+    for name in ("node1", "node2", "node1"):
         monkeypatch.setattr("platform.node", lambda name=name: name)
-        ids.append(run_id(record))
+        ids.append(Story.of(experiment, RUNS[0]).run_id)
     assert ids[0] == ids[2] != ids[1]
-    assert run_id(record | {"machine": "NVIDIA L4"}) != ids[0]
-    assert not WANDB.is_logged(tmp_path, CELLS[0].cell_id)
-    (tmp_path / "wandb" / f"offline-run-20240517_120000-{ids[0]}").mkdir(parents=True)
-    assert WANDB.is_logged(tmp_path, CELLS[0].cell_id)
-    assert not WANDB.is_logged(tmp_path, CELLS[1].cell_id)
+    file = experiment / "runs" / RUNS[0] / "cell.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"board": {"name": "NVIDIA L4"}}))
+    assert Story.of(experiment, RUNS[0]).run_id not in ids
 
 
 RECORDING = """
@@ -220,7 +219,8 @@ def test_a_run_that_breaks_while_it_is_logged_is_left_out_and_the_next_is_whole(
     monkeypatch.setenv("WANDB_MODE", "offline")
     line = WANDB.publish(folder, RUNS, timeout_s=PATIENCE_S)
     assert "1 of 2 runs logged" in line, line
-    assert not WANDB.is_logged(folder, CELLS[0].cell_id)
+    assert not Mark.read(folder, "wandb", RUNS[0])
+    assert not list(folder.glob(f"wandb/*{CELLS[0].cell_id}"))
     assert read_wandb(folder, CELLS[1])["run"][0].run_group == CELLS[1].group_id
 
 
