@@ -18,6 +18,7 @@ from ampbench.bench.plan.cell import Cell
 from ampbench.bench.sinks.logged import Mark
 from ampbench.bench.sinks.sink import SINKS
 from ampbench.bench.sinks.story import Story
+from tests.bench.sinks.leveldb import read_records
 from tests.bench.sinks.processes import nothing_is_left, time_is_up_when
 from tests.bench.sinks.sample import CELLS, EPOCHS, PATIENCE_S, RUNS, write_experiment
 from tests.bench.sinks.stand_in import REFUSED, SYNC
@@ -42,23 +43,10 @@ def keyless(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 
 def read_wandb(folder: Path, cell: Cell) -> dict[str, list[Any]]:
-    """Read back what was logged, by kind: LevelDB's log format, in blocks of 32 KiB, after a header of 7 bytes."""
+    """Read back what was logged, by kind."""
     message = pytest.importorskip("wandb.proto.wandb_internal_pb2").Record
     [path] = folder.glob(f"wandb/offline-run-*-{cell.cell_id}/*.wandb")
-    records: dict[str, list[Any]] = {}
-    data, partial, at = path.read_bytes(), b"", 7
-    while at + 7 <= len(data):
-        if (room := 32768 - at % 32768) < 7:  # too little for the header of a chunk: padding
-            at += room
-            continue
-        size, kind = int.from_bytes(data[at + 4 : at + 6], "little"), data[at + 6]
-        partial += data[at + 7 : at + 7 + size]
-        at += 7 + size
-        if kind in (1, 4):  # full, last
-            record = message.FromString(partial)
-            name, partial = record.WhichOneof("record_type"), b""
-            records.setdefault(name, []).append(getattr(record, name))
-    return records
+    return read_records(path, message)
 
 
 def plain(items: Any) -> dict[str, Any]:
