@@ -12,7 +12,15 @@ class EpochRow:
     """An epoch of a training."""
 
     epoch: int = given("", "epoch", "From 1")
-    learning_rate: float | None = column("", "learning rate", "At the epoch's last step")
+    learning_rate: float | None = column("", "learning rate", "Of the optimizer, at the epoch's last step")
+    planned_learning_rate: float | None = column(
+        "", "planned learning rate", "What the cell's schedule says of that step"
+    )
+    memory_bytes: int | None = column(
+        "bytes",
+        "memory after the epoch",
+        "In use after the epoch's last step, before its evaluation, by `memory_instrument`: a level, not a peak",
+    )
     train_loss: float | None = column(
         "",
         "training loss",

@@ -15,11 +15,20 @@ from ampbench.schema.learning import Course
 Z_GUESSING = 3.0
 """Standard deviations above guessing up to which an accuracy may be chance: 1 in 700 guesses lies above."""
 
-SWING = 0.04
-"""Accuracy lost on average from one evaluation to the next: the accuracy of a training that loses more swings."""
+SWING = 0.03
+"""Accuracy lost on average from one evaluation to the next: the accuracy of a training that loses more swings. An
+accuracy that goes up and down by 6 points loses so much; study S4's own example loses 8.2 points."""
 
-Z_SWING = 2.0
-"""A swing is also larger than so many standard deviations of an accuracy measured on a test set of this size."""
+Z_SWING = 3.0
+"""Standard deviations above what sampling noise alone loses up to which a swing may be noise."""
+
+NOISE_FALL, NOISE_SD = 1 / math.sqrt(math.pi), math.sqrt(1 - 1 / math.pi)
+"""Mean and standard deviation of max(0, X - Y) for two independent draws of an accuracy, in standard deviations of one:
+X - Y is normal with variance 2, of which the positive part counts."""
+
+REGAINING = 0.3
+"""Share of what it loses that an accuracy which swings also regains meanwhile; one that regains less broke down. Two
+equal falls with one rise between them regain half."""
 
 LEAST_EVALUATIONS = 3
 """With fewer evaluations, the mean is that of a single fall."""
@@ -33,6 +42,9 @@ REGAINED = 0.5
 GREW = 1.1
 """Last training loss over that of the first epoch."""
 
+RESTART = 1.5
+"""A learning rate over an earlier one from which a schedule has restarted or warms up: what is lost then is planned."""
+
 
 def course_of(
     accuracies: Sequence[float],
@@ -41,6 +53,8 @@ def course_of(
     num_classes: int,
     num_images: int,
     macro_recall: float | None = None,
+    evaluated_rates: Sequence[float] = (),
+    rates: Sequence[float] = (),
 ) -> Course:
     """Judge a training by its curves.
 
@@ -50,37 +64,70 @@ def course_of(
         num_classes: among which a guess chooses.
         num_images: in the test set.
         macro_recall: of the last evaluation; used instead of the accuracy where classes differ in size.
+        evaluated_rates: learning rate of the epoch of each evaluation; empty if unknown.
+        rates: learning rate of each epoch; empty if unknown.
     """
     learned = None
     if accuracies:
         found = accuracies[-1] if macro_recall is None else macro_recall
         learned = is_above_guessing(found, num_classes, num_images)
+    nothing = nothing_learned(accuracies, num_classes, num_images, macro_recall) if learned is False else None
+    swings = swing_words(accuracies, num_images, evaluated_rates)
+    grew = growth_words(losses, rates)
+    moves = [SMALLER_RATE if swings or grew else ANOTHER_RATE]
+    notes = [words for words in (nothing, swings, grew) if words]
     finite = [loss for loss in losses if math.isfinite(loss)]  # a step that was skipped may leave infinity in a mean
-    swing, growth = swing_of(accuracies), growth_of(finite)
-    notes, moves = [], []
-    if learned is False:
-        moves.append("try another learning rate, more epochs or another precision")
-        chance, noise = guessing(num_classes, num_images)
-        share = f"{100 * accuracies[-1]:.2f} % of the test images"
-        if macro_recall is not None and is_above_guessing(accuracies[-1], num_classes, num_images):
-            share += f", but {100 * macro_recall:.2f} % of a class on average"  # classes differ in size
-        notes.append(
-            f"learned nothing: {share}, and guessing among {num_classes} classes gets {100 * chance:.2f} ± "
-            f"{100 * Z_GUESSING * noise:.2f} %"
-        )
-    swings, rose = swing is not None and swing > least_swing(accuracies, num_images), loss_rose(finite)
-    if swings or rose:
-        moves = ["a smaller learning rate is the first thing to try"]
-    if swing is not None and swings:
-        listed = " ".join(f"{100 * accuracy:.1f}" for accuracy in accuracies[-8:])
-        notes.append(f"test accuracy swings: {listed} %, it loses {100 * swing:.1f} points an evaluation on average")
-    if rose:
-        lowest = min(finite)
-        notes.append(
-            f"training loss grew: {finite[-1]:.3g} in the last epoch, {lowest:.3g} in epoch {losses.index(lowest) + 1}"
-        )
-    note = "; ".join(notes + moves) if notes else None
-    return Course(learned=learned, accuracy_swing=swing, loss_growth=growth, learning_note=note)
+    return Course(
+        learned=learned,
+        accuracy_swing=swing_of(accuracies, evaluated_rates),
+        loss_growth=growth_of(finite),
+        learning_note="; ".join(notes + moves) if notes else None,
+    )
+
+
+ANOTHER_RATE = "try another learning rate, more epochs or another precision"
+SMALLER_RATE = "a smaller learning rate is the first thing to try"
+
+
+def nothing_learned(
+    accuracies: Sequence[float], num_classes: int, num_images: int, macro_recall: float | None = None
+) -> str:
+    """Return the words on a training that is no better than guessing."""
+    chance, noise = guessing(num_classes, num_images)
+    share = f"{100 * accuracies[-1]:.2f} % of the test images"
+    if macro_recall is not None and is_above_guessing(accuracies[-1], num_classes, num_images):
+        share += f", but {100 * macro_recall:.2f} % of a class on average"  # classes differ in size
+    return (
+        f"learned nothing: {share}, and guessing among {num_classes} classes gets {100 * chance:.2f} ± "
+        f"{100 * Z_GUESSING * noise:.2f} %"
+    )
+
+
+def swing_words(accuracies: Sequence[float], num_images: int, rates: Sequence[float] = ()) -> str | None:
+    """Return the words on a test accuracy that swings or broke down; None if it does neither."""
+    swing = swing_of(accuracies, rates)
+    if swing is None or swing <= least_swing(accuracies, num_images):
+        return None
+    listed = " ".join(f"{100 * accuracy:.1f}" for accuracy in accuracies[-8:])
+    what = "broke down" if broke_down(accuracies) else "swings"
+    return f"test accuracy {what}: {listed} %, it loses {100 * swing:.1f} points an evaluation on average"
+
+
+def broke_down(accuracies: Sequence[float]) -> bool:
+    """Return whether the accuracy that was lost in the later evaluations was hardly regained in them."""
+    changes = [then - before for before, then in itertools.pairwise(_late(accuracies))]
+    return sum(max(0.0, c) for c in changes) < REGAINING * sum(max(0.0, -c) for c in changes)
+
+
+def growth_words(losses: Sequence[float], rates: Sequence[float] = ()) -> str | None:
+    """Return the words on a training loss that grew; None if it did not."""
+    known = rates if len(rates) == len(losses) else [0.0] * len(losses)
+    pairs = [(loss, rate) for loss, rate in zip(losses, known, strict=True) if math.isfinite(loss)]
+    finite = [loss for loss, _ in pairs]
+    if not loss_rose(finite, [rate for _, rate in pairs]):
+        return None
+    lowest = min(finite)
+    return f"training loss grew: {finite[-1]:.3g} in the last epoch, {lowest:.3g} in epoch {losses.index(lowest) + 1}"
 
 
 def guessing(num_classes: int, num_images: int) -> tuple[float, float]:
@@ -100,22 +147,35 @@ def is_above_guessing(accuracy: float, num_classes: int, num_images: int) -> boo
     return accuracy > chance + Z_GUESSING * noise
 
 
-def swing_of(accuracies: Sequence[float]) -> float | None:
+def swing_of(accuracies: Sequence[float], rates: Sequence[float] = ()) -> float | None:
     """Return the accuracy lost from one evaluation to the next, mean over the later evaluations.
 
-    Only falls count: a curve that rises to its end has none, a curve that goes up and down has many.
+    Only falls count: a curve that rises to its end has none, a curve that goes up and down has many. A fall for which
+    the schedule raised the learning rate again, a warm restart, is planned and does not count.
     Study S4 names 45.2, 38.9, 51.3, 33.1 % as its example of a training that oscillates: 8.2 points.
+
+    Args:
+        accuracies: of each evaluation.
+        rates: learning rate of the epoch of each evaluation; empty if unknown.
     """
     if len(accuracies) < LEAST_EVALUATIONS:
         return None
-    late = accuracies[-max(LATE, math.ceil(len(accuracies) / 2)) :]
-    return sum(max(0.0, before - after) for before, after in itertools.pairwise(late)) / (len(late) - 1)
+    late = list(itertools.pairwise(_late(accuracies)))
+    known = rates if len(rates) == len(accuracies) else [1.0] * len(accuracies)
+    kept = [then <= RESTART * before for before, then in itertools.pairwise(_late(known))]
+    return sum(max(0.0, before - then) for (before, then), counts in zip(late, kept, strict=True) if counts) / len(late)
+
+
+def _late(values: Sequence[float]) -> Sequence[float]:
+    return values[-max(LATE, math.ceil(len(values) / 2)) :]
 
 
 def least_swing(accuracies: Sequence[float], num_images: int) -> float:
     """Return the swing above which the sampling noise of the test set, a binomial share's, does not explain it."""
-    mean = sum(accuracies) / len(accuracies)
-    return max(SWING, Z_SWING * math.sqrt(mean * (1 - mean) / num_images))
+    late = _late(accuracies)
+    mean = min(1.0, max(0.0, sum(late) / len(late)))  # of a damaged file it may be anything
+    sd = math.sqrt(mean * (1 - mean) / num_images)
+    return max(SWING, sd * (NOISE_FALL + Z_SWING * NOISE_SD / math.sqrt(len(late) - 1)))
 
 
 def growth_of(losses: Sequence[float]) -> float | None:
@@ -123,14 +183,17 @@ def growth_of(losses: Sequence[float]) -> float | None:
     return losses[-1] / min(losses) if len(losses) > 1 and min(losses) > 0 else None
 
 
-def loss_rose(losses: Sequence[float]) -> bool:
+def loss_rose(losses: Sequence[float], rates: Sequence[float] = ()) -> bool:
     """Return whether the loss ended well above its first value, or rose again by half of its earlier decrease.
 
-    Warm restarts of the learning rate raise it too, by less.
+    Warm restarts of the learning rate raise it too, by less: a loss that rose after one is compared with the first
+    value only, where the rates are known.
     """
     if len(losses) < LEAST_EVALUATIONS:
         return False
     first, lowest, last = losses[0], min(losses), losses[-1]
     came_down = first - lowest
+    at = list(losses).index(lowest)
+    restarted = len(rates) == len(losses) and rates[-1] > RESTART * rates[at]
     back = came_down > (GREW - 1) * abs(first) and last - lowest > REGAINED * came_down
-    return back or last - first > (GREW - 1) * abs(first)
+    return (back and not restarted) or last - first > (GREW - 1) * abs(first)

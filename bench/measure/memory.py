@@ -23,6 +23,9 @@ class Memory(Protocol):
     def peak_bytes(self) -> int:
         """Return the high-water mark since the last reset."""
 
+    def now_bytes(self) -> int:
+        """Return what is in use now."""
+
     def reserved_bytes(self) -> int | None:
         """Return the most that the allocator reserved since the last reset; None where there is no such allocator."""
 
@@ -50,6 +53,10 @@ class CudaMemory:
         """Return max_memory_allocated."""
         return torch.cuda.max_memory_allocated(self.device)
 
+    def now_bytes(self) -> int:
+        """Return memory_allocated: exact, and without a wait."""
+        return torch.cuda.memory_allocated(self.device)
+
     def reserved_bytes(self) -> int | None:
         """Return max_memory_reserved."""
         return torch.cuda.max_memory_reserved(self.device)
@@ -76,8 +83,16 @@ class ResidentMemory:
 
     def peak_bytes(self) -> int:
         """Return VmHWM."""
-        found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
-        assert found, "Linux's /proc/self/status has VmHWM"
+        return self._status_bytes("VmHWM")
+
+    def now_bytes(self) -> int:
+        """Return VmRSS."""
+        return self._status_bytes("VmRSS")
+
+    @staticmethod
+    def _status_bytes(name: str) -> int:
+        found = re.search(rf"{name}:\s+(\d+) kB", Path("/proc/self/status").read_text())
+        assert found, f"Linux's /proc/self/status has {name}"
         return int(found[1]) * 1024
 
     def reserved_bytes(self) -> int | None:

@@ -11,20 +11,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ampbench.bench.store.final import lines_of_run
+from ampbench.bench.store.own_records import records_of_run
+from ampbench.schema.diagnosis import Records, diagnoses_of
+from ampbench.schema.diagnosis.signs import signs_of
 from ampbench.schema.files import BEST, FINAL, RECORD
 from ampbench.schema.memory import CPU_ALLOCATOR, INSTRUMENTS, MIB
 from ampbench.schema.statuses import Status
 
 NEXT_MOVES: dict[Status, str] = {
     "oom": "a smaller --batch-size, or a 16-bit --dtype, takes less memory",
-    "diverged": "a lower --learning-rate, or another --precision, may train",
     "timeout": "a larger --minutes-per-cell gives it more time, and the same command goes on from its last checkpoint",
     "unsupported": "name another --precision, or run it on other hardware",
-    "throttled": "let the machine cool down, stop what else runs on it, and give the same command again",
     "crashed": "correct what log.txt shows, and give the same command again",
     "failed": "correct what log.txt shows, and give the same command again",
 }
-"""Status -> what a person can do."""
+"""Status -> what a person can do, where no diagnosis says it."""
 
 
 def lines_of_result(folder: Path) -> list[str]:
@@ -33,8 +34,11 @@ def lines_of_result(folder: Path) -> list[str]:
         [row] = pq.read_table(folder / RECORD).to_pylist()
     except (OSError, pa.ArrowException, ValueError):
         return [f"no record that can be read in {folder}; give the same command again"]
+    run = records_of_run(folder, row)
     if row["status"] == "ok":
-        return [*lines_of_run(folder), *_measured(row), *_kept(folder, row)]
+        return [*lines_of_run(folder), *_measured(row), *_kept(folder, row), *_diagnosed(run)]
+    if told := list(_diagnosed(run)):
+        return [*told, f"Log: {folder / 'log.txt'}"]
     move = NEXT_MOVES.get(row["status"])
     lines = [f"{row['status']}: {row.get('because') or 'no reason was recorded'}"]
     return [*lines, *([f"Next: {move}"] if move else []), f"Log: {folder / 'log.txt'}"]
@@ -76,8 +80,17 @@ def _measured(row: Mapping[str, Any]) -> Iterator[str]:
         energy = row.get("energy_to_accuracy_j")
         target = f"{row['target_accuracy']:.2%}" if row.get("target_accuracy") is not None else "the target"
         yield f"To {target}: {row['time_to_accuracy_s']:,.1f} s" + ("" if energy is None else f", {energy:,.0f} J")
-    if row.get("learning_note"):
-        yield f"Note: {row['learning_note']}"
+
+
+def _diagnosed(run: Records) -> Iterator[str]:
+    """Yield the signs of success of a training, and what is wrong with it: with its rows and the next thing to try."""
+    signs = signs_of(run) if run.of("status") == "ok" else ()
+    if signs:
+        yield f"Signs of success: {'; '.join(map(str, signs))}"
+    head = "Diagnosis: " if run.of("status") == "ok" else ""  # else the sentence begins with the status
+    for one in diagnoses_of(run):
+        yield f"{head}{one.sentence} ({'; '.join(map(str, one.rows))})"
+        yield f"Next: {one.next_move}"
 
 
 def _kept(folder: Path, row: Mapping[str, Any]) -> Iterator[str]:

@@ -123,9 +123,13 @@ class Training:
 
     def set_learning_rate(self, epoch: int, step: int) -> None:
         """Set what the schedule says for a step of an epoch, both from 0."""
-        rate = learning_rate(self.cell, epoch=epoch, step=step, steps_per_epoch=self.steps_per_epoch)
+        rate = self.planned_learning_rate(epoch, step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
+
+    def planned_learning_rate(self, epoch: int, step: int) -> float:
+        """Return what the schedule says for a step of an epoch, both from 0."""
+        return learning_rate(self.cell, epoch=epoch, step=step, steps_per_epoch=self.steps_per_epoch)
 
     def batches(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Set the learning rate and return images (N, 3, H, W), augmented, and labels (N,), batch by batch.

@@ -74,6 +74,7 @@ class Epochs:
         losses = stepping.run(epoch, num_steps=training.steps_per_epoch)
         correct, seen = training.count_hits()
         timing.update_peak()
+        memory_bytes = outcome.attempt("memory after an epoch", timing.memory.now_bytes)
         if epoch + 1 == training.cell.epochs and (idle := without_update(outcome.traces.steps)):
             raise self.diverged(idle)
         scale = training.precision.scaler.factor
@@ -86,6 +87,8 @@ class Epochs:
         row = EpochRow(
             epoch=epoch + 1,
             learning_rate=training.optimizer.param_groups[0]["lr"],
+            planned_learning_rate=training.planned_learning_rate(epoch, training.steps_per_epoch - 1),
+            memory_bytes=memory_bytes,
             train_s=outcome.stopwatch.train_s,
             epoch_train_s=outcome.stopwatch.train_s - before_s,
             epoch_evaluation_s=evaluations.last_s,

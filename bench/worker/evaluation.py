@@ -111,9 +111,12 @@ class Evaluations:
     def course(self) -> Course:
         """Judge the whole training after its end: whether it learned anything, and kept it."""
         images = self.training.images
+        trained = [(row.train_loss, row.learning_rate or 0.0) for row in self.epochs if row.train_loss is not None]
         return course_of(
             [accuracy for _, accuracy in self.known],
-            [row.train_loss for row in self.epochs if row.train_loss is not None],
+            [loss for loss, _ in trained],
+            evaluated_rates=[row.learning_rate or 0.0 for row, _ in self.known],
+            rates=[rate for _, rate in trained],
             num_classes=images.num_classes,
             num_images=len(images.test_y_N),
             macro_recall=self.known[-1][0].macro_recall if self.known else None,

@@ -28,10 +28,25 @@ def note(percents: list[float], losses: list[float] | None = None, *, images: in
     return course_of(shares, losses or [], num_classes=10, num_images=images).learning_note or ""
 
 
-@pytest.mark.parametrize("percents", [S4, TO_AND_FRO, [60, 90, 40, 88, 35], [80, 90, 92, 60, 30, 10]])
+@pytest.mark.parametrize(
+    ("percents", "what"),
+    [(S4, "swings"), (TO_AND_FRO, "swings"), ([60, 90, 40, 88, 35], "swings"), ([80, 90, 92, 60, 30, 10], "broke down"),
+     ([80, 90, 92, 91, 92, 40], "broke down")],
+)  # fmt: skip
 @pytest.mark.parametrize("images", [360, 10_000])
-def test_an_accuracy_that_swings_or_breaks_down_is_said(percents: list[float], images: int) -> None:
-    assert "test accuracy swings: " in note(percents, images=images)
+def test_an_accuracy_that_swings_is_told_from_one_that_breaks_down(
+    percents: list[float], what: str, images: int
+) -> None:
+    assert f"test accuracy {what}: " in note(percents, images=images)
+
+
+def test_what_a_warm_restart_loses_is_planned_and_not_lost() -> None:
+    percents, rates = [60, 80, 88, 92, 70, 85, 90, 93], [0.1, 0.05, 0.02, 0.01, 0.1, 0.08, 0.05, 0.02]
+    shares = [percent / 100 for percent in percents[:6]]
+    assert swing_of(shares, rates[:6]) == 0
+    assert swing_of(shares) == pytest.approx(0.22 / 3)
+    assert not loss_rose([2.0, 1.0, 0.2, 1.5], [0.1, 0.05, 0.01, 0.1])
+    assert loss_rose([2.0, 1.0, 0.2, 1.5], [0.1, 0.1, 0.1, 0.1])
 
 
 def test_the_studys_own_example_loses_eight_points_an_evaluation() -> None:

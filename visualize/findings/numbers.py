@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 
+from ampbench.schema.diagnosis.training import UNMOVED
 from ampbench.visualize.findings.explanation import Bar, Explanation, Waterfall, listed, median_of, percent
-from ampbench.visualize.judge.numbers import FLUSHED, UNMOVED
+from ampbench.visualize.judge.numbers import FLUSHED
 from ampbench.visualize.read.frame import Results
 from ampbench.visualize.read.layers import flushed, last_samples, unmoved
 

@@ -1,22 +1,20 @@
-"""Sentences about the samples of the numerics probe: where gradients underflow, which weights do not change."""
+"""Sentences about the samples of the numerics probe: where gradients underflow. `diagnosis` speaks of lost updates."""
 
 from __future__ import annotations
 
-from ampbench.visualize.judge.numbers import FLUSHED, UNMOVED
+from ampbench.visualize.judge.numbers import FLUSHED
 from ampbench.visualize.read.frame import Results
-from ampbench.visualize.read.layers import flushed, last_samples, unmoved
+from ampbench.visualize.read.layers import flushed
 
 
 def findings(results: Results) -> list[str]:
-    """Return one or two sentences per subject and batch size; none where the probe took no sample."""
+    """Return a sentence per subject and batch size; none where the probe took no sample."""
     sentences = []
     for subject in results.subjects:
         for batch_size in results.where(subject=subject).batch_sizes:
             own = results.where(subject=subject, batch_size=batch_size)
             if len(own.layers):
-                sentences += [
-                    f"{subject} at batch {batch_size}: {words}" for words in (*_underflow(own), *_unchanged(own))
-                ]
+                sentences += [f"{subject} at batch {batch_size}: {words}" for words in _underflow(own)]
     return sentences
 
 
@@ -41,18 +39,3 @@ def _underflow(results: Results) -> list[str]:
         f"gradients underflow ({100 * FLUSHED:.0f} % or more of a layer flushed to zero) with {'; '.join(parts)}"
         + (f"; in no layer with {', '.join(without)}." if without else ".")
     ]
-
-
-def _unchanged(results: Results) -> list[str]:
-    shares = unmoved(results)
-    # With stochastic rounding a weight changes rarely and by more than its update: one step does not show the mean.
-    if "update" in results.cells:
-        random = results.cells.loc[results.cells["update"] == "stochastic", "cell_id"]
-        shares = shares[~shares["cell_id"].isin(random)]
-    last = last_samples(shares).groupby("recipe", observed=True)["share"].mean()
-    unchanged = last[last >= UNMOVED]
-    if unchanged.empty:
-        return []
-    words = ", ".join(f"{recipe} ({100 * share:.0f} %)" for recipe, share in unchanged.items())
-    most = "at the last sample a step leaves most weights with a gradient unchanged"
-    return [f"{most} with {words}: rounding removes the update."]

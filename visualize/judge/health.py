@@ -1,7 +1,7 @@
 """What spoils a number: what the records say of how it was measured, one concern each.
 
 A concern that spoils a claim takes the advice away that would rest on it; the others are only to be known. Limits are
-of this file, each beside its reason.
+of this file, each beside its reason, or of ampbench/schema/diagnosis.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from collections.abc import Collection, Iterator
 
 import pandas as pd
 
+from ampbench.schema.diagnosis.board import HELD_DOWN, INVALID
+from ampbench.schema.diagnosis.training import SKIPPED
 from ampbench.schema.learned import is_above_guessing
 from ampbench.schema.margins import LEAST_TEST_IMAGES
 from ampbench.visualize.judge.comparable import concerns_of_pairs
@@ -19,14 +21,6 @@ from ampbench.visualize.judge.pairs import accuracies, positive
 from ampbench.visualize.judge.verdict import Verdict
 from ampbench.visualize.read.peaks import INSTRUMENT
 
-HELD_DOWN = 0.05
-"""Share of the time at a limit of the board from which a speed is spoiled: clocks that are a fifth lower for 5 % of the
-time cost 1 %, from which on two speeds differ."""
-INVALID = 0.5
-"""Share of the timing samples lost to slowdowns from which those that are left are no fair sample."""
-SKIPPED = 0.2
-"""Share of skipped updates from which a training is not what its speed says: GradScaler's own settings skip 1 in 2,000
-once the scale is found, and a short timing skips a few while it is sought."""
 BARELY = 0.05
 """Share of the way from guessing to no error: 14.5 % of 10 classes. A reference that learned no more vouches for
 nobody, because a recipe that learns nothing ends as near to it as one that learns as well."""

@@ -7,6 +7,7 @@ from typing import Literal
 
 import pandas as pd
 
+from ampbench.schema.diagnosis.training import UNMOVED
 from ampbench.visualize.read.frame import Results
 from ampbench.visualize.read.layers import flushed, last_samples, unmoved
 
@@ -17,9 +18,6 @@ model."""
 LOST = 0.5
 """Share of a layer's gradient from which the recipe is spoken against: the layer is trained with less than half of it.
 A limit of ours; between the two, only a training tells."""
-UNMOVED = 0.5
-"""Share of the weights that a step leaves unchanged from which rounding removes the training of most of them: nearest
-rounding of 16-bit weights is what costs their accuracy (Zamirai et al., 2020, "Revisiting BFloat16 Training")."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

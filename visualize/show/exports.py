@@ -8,7 +8,7 @@ from functools import partial
 
 import pandas as pd
 
-from ampbench.visualize.findings import work
+from ampbench.visualize.findings import diagnosis, work
 from ampbench.visualize.judge import verdict
 from ampbench.visualize.judge.answer import answers
 from ampbench.visualize.judge.standing import Standing, standings
@@ -118,6 +118,8 @@ TABLES: dict[str, Callable[[Results], Exported]] = {
     "comparisons": comparisons,
     "learned": lambda results: _made(_columns(learning.rows_of(results), learning.LEARNED), results),
     "durations": lambda results: _made(_columns(learning.rows_of(results), learning.DURATIONS), results),
+    "diagnoses": lambda results: _made(diagnosis.rows_of(results), results),
+    "signs": lambda results: _made(diagnosis.signs_rows_of(results), results),
     "work": lambda results: _made(work.rows_of(results), results),
     **{table: partial(stored, table) for table in NEEDED},
 }

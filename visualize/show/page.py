@@ -15,7 +15,7 @@ import jinja2
 from markupsafe import Markup
 
 from ampbench.visualize.figures import theme
-from ampbench.visualize.findings import failures, learned, numerics, whys, work
+from ampbench.visualize.findings import diagnosis, failures, numerics, whys, work
 from ampbench.visualize.findings.explanation import amount, signed
 from ampbench.visualize.judge.answer import Answer
 from ampbench.visualize.judge.ladder import NAMES
@@ -35,7 +35,7 @@ SECTIONS = {
     "cells": "Every recipe, side by side",
     "curves": "Training curves",
     "trained": "What was learned, and how long it took",
-    "learning": "Trainings that learned nothing, swing, or lost accuracy",
+    "diagnosis": "What is wrong, and what to try next",
     "missing": "Not measured, and why",
     "failures": "Known failures",
     "numerics": "Numerics: gradients and weight updates",
@@ -84,8 +84,8 @@ def render(results: Results, rows: list[Standing], legend: str, advice: list[Ans
     learned_tables, work_tables = learning.tables(trained), work_table.tables(work.rows_of(results))
     legends = {"trained": learning.legend(trained), "work": work_table.legend(work_tables) if work_tables else ""}
     lists = {
-        "learning": learned.findings(results),
-        "missing": reasons(results.cells),
+        "diagnosis": [*diagnosis.findings(results), *diagnosis.signs(results)],
+        "missing": reasons(diagnosis.undiagnosed(results.cells)),
         "failures": failures.explanations(results),
         "numerics": numerics.findings(results),
     }

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from ampbench.terminal import WIDTH
-from ampbench.visualize.findings import failures, learned, numerics, work
+from ampbench.visualize.findings import diagnosis, failures, numerics, work
 from ampbench.visualize.judge.answer import Answer
 from ampbench.visualize.judge.standing import Standing
 from ampbench.visualize.read.frame import Results
@@ -64,10 +64,10 @@ def _parts(results: Results, rows: list[Standing], advice: Sequence[Answer], wid
         more = [*trained, *(["work"] if work.is_measured(results) else [])]
         if more:
             yield fill(f"Further tables: {export} --table {' or '.join(more)}")
-    yield _points("Learning:", learned.findings(results), width)
+    yield _points("What is wrong, and what to try next:", diagnosis.findings(results), width)
     yield _points("Known failures:", failures.explanations(results), width)
     yield _points("Numerics:", numerics.findings(results), width)
-    yield _points("Not measured:", reasons(results.cells), width)
+    yield _points("Not measured:", reasons(diagnosis.undiagnosed(results.cells)), width)
     yield _points("Notes:", notes_of(results), width)
     asked = [f"Question: {results.question}"] if results.question else []
     yield "\n".join(map(fill, [*asked, f"{provenance(results.cells)}."]))

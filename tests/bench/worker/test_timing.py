@@ -40,6 +40,9 @@ class FakeMemory:
     def peak_bytes(self) -> int:
         return self.peak
 
+    def now_bytes(self) -> int:
+        return self.peak
+
     def reserved_bytes(self) -> int:
         return self.peak
 

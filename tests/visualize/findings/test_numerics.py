@@ -62,12 +62,11 @@ def sampled(folder):
 
 
 def test_findings_name_the_layers_that_underflow_and_the_recipes_without_any(sampled):
-    first, second = numerics.findings(sampled)
+    (first,) = numerics.findings(sampled)
     assert first == (
         "VGG19 at batch 128: gradients underflow (5 % or more of a layer flushed to zero) with fp16_amp in conv1 "
         "(at worst 43 % of conv1); in no layer with fp32, bf16, fp16_amp_scaled."
     )
-    assert second.endswith("a gradient unchanged with bf16 (65 %): rounding removes the update.")
 
 
 def test_nothing_is_found_where_no_sample_was_taken(matrix):

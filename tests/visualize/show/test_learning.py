@@ -99,7 +99,9 @@ def test_columns_that_do_not_fit_go_into_a_table_below(folder):
 
 def test_summary_and_page_say_both(folder, monkeypatch):
     monkeypatch.setattr(report, "draw", lambda *_: [])
-    folder.add(cell("fp32"), **record(learned=False, learning_note="test accuracy swings: 45.2 38.9 51.3 33.1 %"))
+    folder.add(cell("fp32", epochs=4), **record(test_accuracy=0.331))
+    for row, percent in zip(folder.rows["epochs"], (45.2, 38.9, 51.3, 33.1), strict=True):
+        row["test_accuracy"] = percent / 100
     path = folder.write()
     page = report.write_report(path).read_text()
     summary = (path / "summary.txt").read_text()

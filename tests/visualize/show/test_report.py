@@ -77,7 +77,7 @@ def test_the_command_writes_page_figures_and_summary(folder, run, monkeypatch):
     summary = (path / "summary.txt").read_text()
     assert max(map(len, summary.splitlines())) <= 100
     assert summary.startswith("VGG19 on Test GPU: ")
-    assert "fp16 at batch 128 (x3): diverged" in summary
+    assert "fp16 at batch 128, 3 of 3 runs, for example seed 0: diverged" in " ".join(summary.split())
 
     page = Page((path / "report.html").read_text())
     images = page.all("img")

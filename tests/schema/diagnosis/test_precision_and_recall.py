@@ -1,0 +1,52 @@
+"""What the rules of diagnosis find is wrong, and what they do not find is well: on made curves and on recorded ones."""
+
+from __future__ import annotations
+
+import typing
+from collections import Counter
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from ampbench.schema.diagnosis import Kind, Records, diagnoses_of
+from tests.conftest import ROOT
+from tests.support.made_curves import MADE, Made
+
+SEEDS = 20
+LEAST = 0.98
+"""Precision and recall of every kind, over all made curves."""
+
+
+def kinds_of(run: Records) -> set[str]:
+    return {found.kind for found in diagnoses_of(run)}
+
+
+@pytest.mark.parametrize("row", MADE, ids=lambda row: row.name)
+def test_a_made_training_is_told_for_what_it_is(row: Made) -> None:
+    assert kinds_of(row.make(np.random.default_rng(1))) == row.wrong
+
+
+def test_of_all_that_is_found_and_of_all_there_is_little_is_wrong_or_missed() -> None:
+    assert len(MADE) >= 60
+    right, found, there = Counter(), Counter(), Counter()
+    for i, row in enumerate(MADE):
+        for seed in range(SEEDS):
+            kinds = kinds_of(row.make(np.random.default_rng([i, seed])))
+            found.update(kinds)
+            there.update(row.wrong)
+            right.update(kinds & row.wrong)
+    table = {kind: (right[kind] / found[kind], right[kind] / there[kind]) for kind in typing.get_args(Kind)}
+    assert all(min(both) >= LEAST for both in table.values()), table
+
+
+@pytest.mark.parametrize("folder", ["demo", "epyc/cifar_cpu", "epyc/hybrid_cpu", "epyc/throughput"])
+def test_the_recorded_trainings_are_diagnosed_as_they_ended(folder: str) -> None:
+    """Of the committed results three trainings of the hybrid diverged, with small batches; nothing else is wrong."""
+    cells = pq.read_table(ROOT / "results" / folder / "cells.parquet").to_pylist()
+    epochs = pq.read_table(ROOT / "results" / folder / "epochs.parquet").to_pylist()
+    assert cells
+    for cell in cells:
+        own = [row for row in epochs if row["cell_id"] == cell["cell_id"]]
+        expected = {"diverged"} if cell["status"] == "diverged" else set()
+        assert kinds_of(Records(cell=cell, epochs=own)) == expected, cell["cell_id"]
