@@ -28,14 +28,14 @@ from ampbench.bench.plan.step_memory import IRRELEVANT_FIELDS
 from ampbench.bench.plan.toml_text import key_of, value_of
 from ampbench.bench.store.atomic import write_text
 from ampbench.bench.store.folder import Folder
-from ampbench.bench.store.join import join, joined_rows
+from ampbench.bench.store.join import recorded_rows
 from ampbench.schema.statuses import Status
 
 MEASURE = {"target_ci": 0.02, "block_ms": 100.0, "max_warmup_s": 2.0, "max_timing_s": 1.5, "passes": []}
 """A trial orders sizes that differ by more than its noise; who compares recipes times them longer."""
 
-COLUMNS = ("cell_id", "status", "because", "images_per_s", "startup_peak_bytes", "steady_peak_bytes")
-COLUMNS += ("peak_reserved_bytes", "num_train_images", "cell_s")
+PEAKS = ("startup_peak_bytes", "steady_peak_bytes", "peak_reserved_bytes")
+COLUMNS = ("status", "because", "images_per_s", *PEAKS, "num_train_images", "cell_s")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,20 +97,23 @@ class Trials:
         before = self.earlier()
         if before is None:
             return ()
-        plan, folder = make_plan(before), Folder(path=(self.folder / self.name).absolute())
-        cells = {cell.cell_id: cell for cell in plan.cells}
-        join(plan, folder)
-        rows = joined_rows(folder, list(COLUMNS))
-        return tuple(_trial(cells[row["cell_id"]], row) for row in rows if row["cell_id"] in cells)
+        return self._recorded(make_plan(before).cells)
 
-    def run(self, cells: Sequence[Cell]) -> tuple[Trial, ...]:
-        """Run cells that have no record yet; return how all that were ever tried ended.
+    def run(self, cells: Sequence[Cell], known: Sequence[Trial]) -> tuple[Trial, ...]:
+        """Run cells that have no record yet.
+
+        Args:
+            cells: to be tried.
+            known: what was tried before; it stays in the experiment file.
+
+        Returns:
+            `known` and the new trials.
 
         Raises:
             RequestError: they cannot be run here.
             KeyboardInterrupt: what is finished is kept.
         """
-        planned = {cell.cell_id: cell for cell in (*(trial.cell for trial in self.known()), *cells)}
+        planned = {cell.cell_id: cell for cell in (*(trial.cell for trial in known), *cells)}
         text = text_of(self.question, list(planned.values()), self.budget)
         plan = make_plan(parse_experiment(self.file, text))
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -120,7 +123,13 @@ class Trials:
         own = replace(self.options, results=self.folder, report=False, again=(), sinks=(), accumulate=False)
         if sweep(plan, chosen, own, self.console):
             raise KeyboardInterrupt
-        return self.known()
+        return (*known, *self._recorded(chosen))
+
+    def _recorded(self, cells: Sequence[Cell]) -> tuple[Trial, ...]:
+        planned = {cell.cell_id: cell for cell in cells}
+        folder = Folder(path=(self.folder / self.name).absolute())
+        rows = recorded_rows(folder, cells, list(COLUMNS))
+        return tuple(_trial(planned[cell_id], row) for cell_id, row in rows.items())
 
 
 def as_trial(cell: Cell, batch_size: int) -> Cell:
@@ -174,7 +183,7 @@ _DEFAULTS: dict[str, Any] = {
 
 
 def _trial(cell: Cell, row: dict[str, Any]) -> Trial:
-    peaks = [row.get(name) for name in ("startup_peak_bytes", "steady_peak_bytes", "peak_reserved_bytes")]
+    peaks = [row[name] for name in PEAKS]
     return Trial(
         cell=cell,
         status=row["status"],

@@ -6,12 +6,14 @@ join at the same time; the last one to finish finds all records, so shards need 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.matrix import Plan
 from ampbench.bench.store.atomic import replacing, write_json
 from ampbench.bench.store.folder import Folder
@@ -80,6 +82,23 @@ def joined_rows(folder: Folder, columns: list[str]) -> list[dict[str, Any]]:
         return []
     present = [name for name in columns if name in pq.read_schema(path).names]
     rows: list[dict[str, Any]] = pq.read_table(path, columns=present).to_pylist()
+    return rows
+
+
+def recorded_rows(folder: Folder, cells: Iterable[Cell], columns: list[str]) -> dict[str, dict[str, Any]]:
+    """Return cell id -> row of each cell that has a record, joined or not; what cannot be read is left out.
+
+    Columns that a record of an older version does not hold are None.
+    """
+    rows = {}
+    for cell_id, path in folder.done(cells).items():
+        try:
+            with pq.ParquetFile(path) as file:
+                present = set(columns).intersection(file.schema_arrow.names)
+                [row] = file.read(columns=list(present)).to_pylist()
+        except (pa.ArrowException, OSError, ValueError):
+            continue
+        rows[cell_id] = dict.fromkeys(columns) | row
     return rows
 
 

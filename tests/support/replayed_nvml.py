@@ -18,6 +18,7 @@ from ampbench.schema.board import BoardSample
 
 UUID, OWN_PID = "GPU-5f2a", 4711
 GIB = 2**30
+TOTAL_BYTES = 140 * GIB
 
 H200: dict[str, Any] = {
     "energy_mj": None,  # follows from power
@@ -143,7 +144,7 @@ class ReplayedNvml:
         return SimpleNamespace(referenceTime=0, violationTime=self._told(keys[policy]))
 
     def nvmlDeviceGetMemoryInfo(self, handle: str) -> Any:  # noqa: N802
-        return SimpleNamespace(used=self._told("used_bytes"))
+        return SimpleNamespace(used=self._told("used_bytes"), total=TOTAL_BYTES)
 
     def nvmlDeviceGetComputeRunningProcesses_v3(self, handle: str) -> list[Any]:  # noqa: N802
         return [SimpleNamespace(pid=pid, usedGpuMemory=size) for pid, size in self._told("processes")]

@@ -1,0 +1,87 @@
+"""The answers of a search for a batch size as choices: the value, why it is that, and on what it rests."""
+
+from __future__ import annotations
+
+from ampbench.bench.auto.batch_search import BatchSearch
+from ampbench.bench.auto.knee import knee
+from ampbench.bench.auto.largest_batch import Bracket, on_grid
+from ampbench.bench.auto.memory_limit import gib
+from ampbench.bench.auto.sizes_tried import SizesTried, how_it_ended
+from ampbench.bench.auto.trials import Trials
+from ampbench.schema.choices import Choice
+
+LARGEST = "largest_batch_size"
+"""The field of a choice that says what would fit, beside the batch size that is used."""
+
+
+def knee_choice(tried: SizesTried, trials: Trials) -> Choice:
+    """Return the smallest batch size that is about as fast as any that was tried."""
+    value = None if tried.unsupported else knee(tried.speeds)
+    return Choice(
+        field="batch_size",
+        value=value,
+        reason=why_none(tried) if value is None else _why_knee(tried, value),
+        evidence=_evidence(tried, trials),
+        by="measurement",
+        subject=tried.cell.precision.name,
+    )
+
+
+def largest_choice(tried: SizesTried, search: BatchSearch, *, field: str = LARGEST) -> Choice:
+    """Return the largest batch size that fits: as tried if the search has ended, else as predicted."""
+    known, guess = Bracket.of(tried.fits), None
+    if tried.unsupported is None and search.next_size("max", tried) is not None:
+        guess = search.guess(tried)
+    predicted = guess is not None and guess > known.fits and (known.fails is None or guess < known.fails)
+    if predicted and guess is not None:
+        value: int | None = on_grid(min(guess, tried.ceiling))
+        reason = f"predicted from the memory of an image; {known.fits:,} was tried and fits"
+    else:
+        value = known.fits or None
+        reason = why_none(tried) if value is None else _why_largest(tried, known, search)
+    return Choice(
+        field=field,
+        value=value,
+        reason=reason,
+        evidence=_evidence(tried, search.trials),
+        by="prediction" if predicted else "measurement",
+        subject=tried.cell.precision.name,
+    )
+
+
+def why_none(tried: SizesTried) -> str:
+    """Say why a recipe has no batch size."""
+    return tried.unsupported or (tried.why_none if tried.trials else "the time was over before the first trial")
+
+
+def _why_knee(tried: SizesTried, value: int) -> str:
+    known = {size: speed for size, speed in tried.speeds.items() if speed is not None}
+    best = max(known, key=lambda size: (known[size], -size))
+    share = known[value] / known[best]
+    if best == value:
+        reason = f"the fastest of {_sizes(list(known))}"
+    elif best > value:
+        reason = f"{share:.0%} of the best images/s; {best:,} gives {1 / share - 1:.0%} more"
+    else:
+        reason = f"{share:.0%} of the best images/s, which {best:,} has"
+    wall = next((size for size, trial in tried.trials.items() if not trial.fits and size > value), None)
+    return f"{reason}; {wall:,} {how_it_ended(tried.trials[wall])}" if wall else reason
+
+
+def _why_largest(tried: SizesTried, known: Bracket, search: BatchSearch) -> str:
+    limit = search.limit
+    within = f"fits in {gib(limit.trial_bytes)} ({limit.because}, less a margin)" if limit else "fits"
+    if known.fails is None:
+        end = "all training images" if known.fits >= tried.ceiling else "larger ones were not tried"
+        return f"{within}; {end}"
+    guess = search.guesses.get(search.key(tried))
+    predicted = f"; {guess:,} was predicted" if guess is not None else ""
+    return f"{within}; {known.fails:,} {how_it_ended(tried.trials[known.fails])}{predicted}"
+
+
+def _evidence(tried: SizesTried, trials: Trials) -> str:
+    return f"trials at {_sizes(list(tried.trials))}: {trials.command}" if tried.trials else ""
+
+
+def _sizes(sizes: list[int]) -> str:
+    return ", ".join(f"{size:,}" for size in sorted(sizes))
