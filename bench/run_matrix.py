@@ -86,8 +86,9 @@ def main(
         return 0
     from rich.console import Console
 
+    from ampbench.bench.auto.rounds import run_plan
     from ampbench.bench.launch.local import Local
-    from ampbench.bench.launch.sweep import Options, sweep
+    from ampbench.bench.launch.sweep import Options
 
     statuses = tuple(status for text in again or () for status in text.split(","))
     options = Options(
@@ -98,7 +99,7 @@ def main(
         sinks=listening,
         project=project,
     )
-    return sweep(planned, cells, options, Console())
+    return run_plan(planned, cells, options, Console())
 
 
 def parse_shard(text: str) -> tuple[int, int]:

@@ -71,6 +71,11 @@ def main(**typed: Any) -> int:
         plan = make_plan(parse_experiment(Path(__file__), text))
     except RequestError as e:
         raise RequestError(in_words_typed(str(e))) from None
+    if plan.experiment.protocol.is_adaptive:
+        raise RequestError(
+            "--rounds adaptive: one cell has nothing to be compared with, so nothing would be decided; give a number, "
+            "or use it in an experiment file"
+        )
     if own["plan"]:
         from ampbench.bench.launch.preview import dry_run
 

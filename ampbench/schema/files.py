@@ -21,6 +21,9 @@ REPORT = "report.html"
 LOOKS = "looks.json"
 """In an experiment's results folder: at which numbers of pairs the report judged each comparison."""
 
+ROUNDS = "rounds.json"
+"""In an experiment's results folder: how many rounds each cell goes on to, where `rounds = "adaptive"`."""
+
 CHOICES = "choices.json"
 """In an experiment's results folder: the settings that were found for it rather than typed, with their reasons."""
 

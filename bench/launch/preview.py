@@ -13,7 +13,9 @@ from ampbench.bench.machine.discovery import find_boards, unheeded
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.dry_run import outline
 from ampbench.bench.plan.matrix import Plan
+from ampbench.bench.plan.rounds import timing_id, with_rounds
 from ampbench.bench.store.folder import Folder
+from ampbench.bench.store.rounds import read_rounds
 
 
 def dry_run(
@@ -32,6 +34,10 @@ def dry_run(
         RequestError: the folder is another experiment's, or a process that loads torch ended before its time.
     """
     folder = Folder.of(plan, results)
+    if plan.experiment.protocol.is_adaptive:  # with the rounds that earlier looks have added
+        chosen = {timing_id(cell) for cell in cells}
+        plan = with_rounds(plan, read_rounds(folder))
+        cells = [cell for cell in plan.cells if timing_id(cell) in chosen]
     done, cell_s = folder.done(plan.cells), folder.stamp()["cell_s"]
     predicted = None
     if predict:

@@ -58,6 +58,18 @@ class Options:
     """Whether the finished runs of the folder join the plan, whatever made them; no report is made of the mixture."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Swept:
+    """What came of running the cells of a plan; no report is made yet."""
+
+    plan: Plan
+    folder: Folder
+    fresh: tuple[Cell, ...]
+    """Cells that had no record before, or were to be run again."""
+    is_whole: bool
+    """Whether nobody interrupted."""
+
+
 def sweep(plan: Plan, cells: Sequence[Cell], options: Options, console: Console) -> int:
     """Run the cells that have no record, join all of the plan's, and print the verdict.
 
@@ -68,37 +80,69 @@ def sweep(plan: Plan, cells: Sequence[Cell], options: Options, console: Console)
         RequestError: before the first cell is started, or when no record can be written any more.
     """
     console.file = Lasting(console.file)
+    with saying_unwritable(Folder.of(plan, options.results).path):
+        swept = run_cells(plan, cells, options, console)
+        return conclude(swept, cells, options, console) if swept.is_whole else 130
+
+
+def run_cells(
+    plan: Plan,
+    cells: Sequence[Cell],
+    options: Options,
+    console: Console,
+    *,
+    is_first: bool = True,
+    spent_hours: float = 0.0,
+) -> Swept:
+    """Run the cells that have no record and join all of the plan's; whoever interrupts is told how to go on.
+
+    Args:
+        plan: the whole of it.
+        cells: those of it that were chosen, in order.
+        options: where they run.
+        console: shows how far it is.
+        is_first: whether the choice of boards is still to be told.
+        spent_hours: of `[budget] gpu_hours`, before.
+
+    Raises:
+        RequestError: before the first cell is started, or when no record can be written any more.
+    """
     folder = Folder.of(plan, options.results)
-    with saying_unwritable(folder.path):
-        return _sweep(plan, cells, folder, options, console)
-
-
-def _sweep(plan: Plan, cells: Sequence[Cell], folder: Folder, options: Options, console: Console) -> int:
     boards = options.launcher.find_boards()
     refuse_other_tables(folder.path)
     plan = with_earlier(plan, folder) if options.accumulate else plan
     _mend(plan, folder, console)
     todo = cells_to_run(plan, cells, folder, options.again)
-    for note in options.launcher.notes(boards):
+    for note in options.launcher.notes(boards) if is_first else ():
         console.print(note, **PLAIN)
     if todo:
         _refuse(plan, todo, folder, boards, options)
     _write_plan(plan, folder)
-    is_whole = not todo or _run(plan, todo, folder, boards, options, console)
+    is_whole = not todo or _run(plan, todo, folder, boards, options, console, spent_hours)
     if options.accumulate:  # others may have finished meanwhile
         plan = with_earlier(plan, folder)
         _write_plan(plan, folder)
     join(plan, folder)
-    _count_other_runs(plan, folder, console)
     if not is_whole:
-        kept = len(folder.done(plan.cells))
-        console.print(f"Interrupted: {kept} of {len(plan.cells)} cells are kept. To go on: {_command()}", **PLAIN)
-        return 130
+        _count_other_runs(plan, folder, console)
+        say_interrupted(plan, folder, console)
+    return Swept(plan=plan, folder=folder, fresh=tuple(todo), is_whole=is_whole)
+
+
+def say_interrupted(plan: Plan, folder: Folder, console: Console) -> None:
+    """Say what is kept, and how to go on."""
+    kept = len(folder.done(plan.cells))
+    console.print(f"Interrupted: {kept} of {len(plan.cells)} cells are kept. To go on: {_command()}", **PLAIN)
+
+
+def conclude(swept: Swept, cells: Sequence[Cell], options: Options, console: Console) -> int:
+    """Print the verdict, what is to be known of the runs, and what whoever listens says; return the exit code."""
+    folder = swept.folder
+    _count_other_runs(swept.plan, folder, console)
     if options.report and not options.accumulate:
         print_report(folder, console, mixed=options.mixed)
-    for line in chain(
-        reminders(folder, cells, todo), publish_finished(options.sinks, folder, cells, todo, project=options.project)
-    ):
+    told = publish_finished(options.sinks, folder, cells, swept.fresh, project=options.project)
+    for line in chain(reminders(folder, cells, swept.fresh), told):
         console.print(line, **PLAIN)
     return 0
 
@@ -129,7 +173,15 @@ def _write_plan(plan: Plan, folder: Folder) -> None:
         folder.write_plan(plan, command=_command(), git_commit=commit, git_dirty=dirty)
 
 
-def _run(plan: Plan, todo: Sequence[Cell], folder: Folder, boards: Boards, options: Options, console: Console) -> bool:
+def _run(
+    plan: Plan,
+    todo: Sequence[Cell],
+    folder: Folder,
+    boards: Boards,
+    options: Options,
+    console: Console,
+    spent_hours: float,
+) -> bool:
     """Run the cells; return False if a person interrupted.
 
     Raises:
@@ -144,7 +196,8 @@ def _run(plan: Plan, todo: Sequence[Cell], folder: Folder, boards: Boards, optio
             oom_guard = OomGuard() if again else OomGuard.knowing(folder, replaced=todo)
             with Progress(console, num_cells=len(todo), log_every_s=options.log_every_s) as progress:
                 watcher = Watchers(progress, live)
-                finished = launcher.run(groups, boards, watcher=watcher, oom_guard=oom_guard, board_hours=hours)
+                left = None if hours is None else max(hours - spent_hours, 0.0)
+                finished = launcher.run(groups, boards, watcher=watcher, oom_guard=oom_guard, board_hours=left)
         for line in live.complaints():
             console.print(line, **PLAIN)
     except KeyboardInterrupt:

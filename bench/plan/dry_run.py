@@ -11,6 +11,7 @@ from ampbench.bench.plan.data_place import state_of
 from ampbench.bench.plan.duration import in_words
 from ampbench.bench.plan.last_batch import one_image_note
 from ampbench.bench.plan.matrix import Plan
+from ampbench.bench.plan.rounds import timing_id
 from ampbench.bench.plan.seeds_needed import power_lines
 from ampbench.bench.plan.source import data_note
 from ampbench.schema.memory import MIB
@@ -73,6 +74,7 @@ def outline(
         yield printable(f"Data: {data} {state_of(data)}." + (f" Note: {note}." if note else ""))
     yield ""
     yield from power_lines(plan.cells)
+    yield from _rounds_lines(plan, cells)
     yield from _start_lines(plan)
     disk = f"about {len(todo) * MIB_PER_CELL:.1f} MiB of disk"
     if plan.experiment.protocol.keep_best and any(cell.epochs for cell in todo):
@@ -82,6 +84,23 @@ def outline(
     if "snapshot" in plan.experiment.protocol.passes:
         disk += ", and on a GPU 10 to 400 MB of memory.pickle each"
     yield f"To run: {_count(todo, 'cell')}, {_duration(plan, todo, cell_s)}, {disk}."
+
+
+def _rounds_lines(plan: Plan, cells: Sequence[Cell]) -> Iterator[str]:
+    """Say how many rounds may be added to those of the plan, where the verdicts decide it."""
+    protocol = plan.experiment.protocol
+    timings = len({timing_id(cell) for cell in cells if not cell.epochs})
+    if not protocol.is_adaptive:
+        return
+    if not timings:
+        yield 'Rounds: "adaptive" adds none to a training; it is repeated by seeds'
+        return
+    most = timings * protocol.most_rounds
+    planned = sum(not cell.epochs for cell in cells)
+    yield (
+        f"Rounds: {protocol.first_rounds} to {protocol.most_rounds} rounds, adaptive: {planned} timings so far, "
+        f"at most {most}; only what is undecided goes on, with its reference"
+    )
 
 
 def _start_lines(plan: Plan) -> Iterator[str]:

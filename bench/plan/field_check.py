@@ -89,6 +89,9 @@ def _explain(error: ValidationError, value: Any) -> str:
     kind, limits = first["type"], first.get("ctx", {})
     if kind == "value_error":
         return f"{value!r} {limits['error']}"
+    words_too = next((one for one in error.errors() if one["type"] == "literal_error"), None)
+    if kind == "int_type" and words_too and isinstance(value, str):  # as in rounds: a number, or a word
+        return f"{value!r} is neither a whole number nor {words_too['ctx']['expected']}; write one of them"
     if kind == "literal_error":
         words = [w.strip().strip("'") for w in str(limits["expected"]).replace(" or ", ", ").split(",")]
         return f"{first['input']!r} is not known here. {did_you_mean(str(first['input']), words)}"

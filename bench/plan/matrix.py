@@ -69,10 +69,12 @@ def make_plan(experiment: Experiment) -> Plan:
         raise RequestError(f"{experiment.path}, [[exclude]]: every cell is excluded; keep at least one")
     kept = {cell.cell_id for cell in cells}  # a block excluded, and one cell of it included again
     excluded = [(cell, because) for cell, because in excluded if cell.cell_id not in kept]
-    _refuse(why_too_many(sum(_rounds(cell, experiment) for cell in cells)), experiment)
-    cells = [replace(cell, round=r) if r else cell for cell in cells for r in range(_rounds(cell, experiment))]
+    protocol = experiment.protocol
+    _refuse(why_too_many(sum(_rounds(cell, protocol.most_rounds) for cell in cells)), experiment)
+    first = protocol.first_rounds
+    cells = [replace(cell, round=r) if r else cell for cell in cells for r in range(_rounds(cell, first))]
     _refuse(why_twice(cells), experiment)
-    ordered = itertools.chain.from_iterable(_rotate(group) for group in _grouped(cells).values())
+    ordered = itertools.chain.from_iterable(rotated(group) for group in _grouped(cells).values())
     return Plan(experiment=experiment, cells=tuple(ordered), excluded=tuple(excluded))
 
 
@@ -119,9 +121,9 @@ def _matches(cell: Cell, conditions: dict[str, list[Any]]) -> bool:
     return all(fields[key] in values for key, values in conditions.items())
 
 
-def _rounds(cell: Cell, experiment: Experiment) -> int:
+def _rounds(cell: Cell, of_a_timing: int) -> int:
     """A training is repeated by seeds; only a timing has rounds."""
-    return experiment.protocol.rounds if cell.epochs == 0 else 1
+    return of_a_timing if cell.epochs == 0 else 1
 
 
 def _refuse(because: str | None, experiment: Experiment) -> None:
@@ -136,7 +138,7 @@ def _grouped(cells: Iterable[Cell]) -> dict[str, tuple[Cell, ...]]:
     return {key: tuple(group) for key, group in groups.items()}
 
 
-def _rotate(group: Sequence[Cell]) -> Iterator[Cell]:
+def rotated(group: Sequence[Cell]) -> Iterator[Cell]:
     """Yield round by round; the recipe that opens a round moves on by one with each round and seed."""
     for number in sorted({cell.round for cell in group}):
         cells = [cell for cell in group if cell.round == number]

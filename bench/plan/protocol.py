@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
 
+from ampbench.schema.rounds import ADAPTIVE, LOOKS
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MeasurementProtocol:
@@ -14,8 +16,10 @@ class MeasurementProtocol:
 
     target_ci: Annotated[float, Gt(0), Lt(1)] = 0.005
     """Stop timing when the 95 % interval of the mean is within this share of it; for cells with epochs = 0."""
-    rounds: Annotated[int, Ge(1), Le(1000)] = 1
-    """Fresh processes a cell is timed in; for cells with epochs = 0."""
+    rounds: Annotated[int, Ge(1), Le(1000)] | Literal["adaptive"] = 1
+    """Fresh processes a cell is timed in, or "adaptive": 2 to 12, as many as the advice needs; for cells with
+    epochs = 0. After 2, 3, 4, 6, 8 and 12 rounds only the recipes go on that may still be advised and are not told
+    apart from the reference, and with them the reference."""
     block_ms: Annotated[float, Ge(1), Le(1e6)] = 200.0
     """A timing sample is the mean over a block of steps that lasts at least this long."""
     max_timing_s: Annotated[float, Gt(0), Le(1e6)] = 30.0
@@ -48,6 +52,21 @@ class MeasurementProtocol:
     it and what was there at the peak; on a CPU from a second training, built under the profiler. `snapshot`: on a GPU
     that history as memory.pickle too, 10 to 400 MB a cell, for pytorch.org/memory_viz; a CPU has none, and its row says
     so."""
+
+    @property
+    def is_adaptive(self) -> bool:
+        """Whether the verdicts decide how often a cell is timed."""
+        return self.rounds == ADAPTIVE
+
+    @property
+    def first_rounds(self) -> int:
+        """Rounds that every timing has, whatever the verdicts say."""
+        return LOOKS[0] if self.rounds == ADAPTIVE else self.rounds
+
+    @property
+    def most_rounds(self) -> int:
+        """Rounds that no timing goes beyond."""
+        return LOOKS[-1] if self.rounds == ADAPTIVE else self.rounds
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

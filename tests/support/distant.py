@@ -76,7 +76,7 @@ class Distant:
         for placed in (replace(run, board=boards.used[0]) for group in groups for run in group):
             placed.save()
             watcher.started(placed)
-            status, because = self.endings[placed.cell.seed]
+            status, because = self.endings.get(placed.cell.seed, ("ok", None))
             write_run(placed.folder, placed.cell, self._record(placed, status, because), Traces())
             watcher.ended(placed, {"status": status, "because": because})
         return True

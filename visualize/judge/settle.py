@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -135,7 +134,7 @@ def _planned(plan: Plan, cells: pd.DataFrame, standing: Standing) -> dict[str, A
 
 def _named(plan: Plan) -> set[str]:
     """Return the fields that the experiment file sets; the others keep their defaults."""
-    file = _document(plan)
+    file = plan.file
     tables = [file.get("fixed"), *_rows(file.get("include"))]
     matrix = file.get("matrix")
     for axis, points in matrix.items() if isinstance(matrix, Mapping) else ():
@@ -145,13 +144,6 @@ def _named(plan: Plan) -> set[str]:
 
 def _rows(value: object) -> list[Any]:
     return list(value) if isinstance(value, list) else []
-
-
-def _document(plan: Plan) -> dict[str, Any]:
-    try:
-        return tomllib.loads(plan.toml)
-    except (ValueError, RecursionError):
-        return {}
 
 
 def _recipes(cells: pd.DataFrame, base: Standing, contender: Standing) -> list[Any]:
@@ -173,7 +165,7 @@ def _toml(
     plan: Plan,
 ) -> str:
     """Return the text of an experiment file; what the original says in [measure] and [budget] of a cell is kept."""
-    file = _document(plan)
+    file = plan.file
     own: dict[str, dict[str, Any]] = {
         name: {key: value for key, value in table.items() if key not in ("rounds", "gpu_hours")}
         for name in ("measure", "budget")

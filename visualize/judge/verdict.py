@@ -86,7 +86,8 @@ def verdicts_of(results: Results, *, margin: float = MARGIN_POINTS) -> list[Verd
     """
     memory = results.judged
     if margin not in memory:
-        found = judge(results.whole, looks=read_looks(results.folder), margin=margin)
+        looks = dataclasses.replace(read_looks(results.folder), are_planned=results.plan.is_adaptive)
+        found = judge(results.whole, looks=looks, margin=margin)
         whole = results if results.cells is results.whole else dataclasses.replace(results, cells=results.whole)
         starts = starts_of(whole, [Compared(v.subject, v.batch_size, v.reference, v.recipe) for v in found])
         memory[margin] = [dataclasses.replace(v, start=start) for v, start in zip(found, starts, strict=True)]
@@ -121,11 +122,12 @@ def judge(
 def _judged(drafts: Sequence[Draft], name: str, looks: Looks, margin: float) -> list[Verdict]:
     """Judge the comparisons of one family."""
     nums = [looks.num(*d.look) for d in drafts]
+    shares = looks.shares(nums)
     lends = tuple(d.lends for d in drafts)
-    speeds = _ratios([d.speed for d in drafts], name, nums, lends, "faster", "slower", LEAST_SD)
-    memories = _ratios([d.memory for d in drafts], name, nums, (), "more", "less")
-    energies = _ratios([d.energy for d in drafts], name, nums, (), "more", "less", LEAST_SD)
-    accuracies = _differences(drafts, name, nums, margin)
+    speeds = _ratios([d.speed for d in drafts], name, shares, lends, "faster", "slower", LEAST_SD)
+    memories = _ratios([d.memory for d in drafts], name, shares, (), "more", "less")
+    energies = _ratios([d.energy for d in drafts], name, shares, (), "more", "less", LEAST_SD)
+    accuracies = _differences(drafts, name, shares, margin)
     return [
         Verdict(
             subject=d.subject,
@@ -155,7 +157,7 @@ def _judged(drafts: Sequence[Draft], name: str, looks: Looks, margin: float) -> 
 def _ratios(
     effects: Sequence[Effect | None],
     name: str,
-    nums: Sequence[int],
+    shares: Sequence[float],
     lends: tuple[bool, ...],
     up: Change,
     down: Change,
@@ -169,14 +171,14 @@ def _ratios(
         lends=tuple(lends[i] for i in known) if lends else (),
         least_variance=(least_sd**2,) * len(known),
     )
-    alphas = family.alphas(lambda effect: effect.p_difference, [nums[i] for i in known])
+    alphas = family.alphas(lambda effect: effect.p_difference, [shares[i] for i in known])
     found: list[Ratio | None] = [None] * len(effects)
     for i, effect, alpha in zip(known, family.shrunken, alphas, strict=True):
         found[i] = statistics.judge_ratio(effect, alpha, up=up, down=down)
     return found
 
 
-def _differences(drafts: Sequence[Draft], name: str, nums: Sequence[int], margin: float) -> list[Difference | None]:
+def _differences(drafts: Sequence[Draft], name: str, shares: Sequence[float], margin: float) -> list[Difference | None]:
     """Judge the accuracies of a family; None where one of the two was only timed."""
     known = [i for i, d in enumerate(drafts) if d.points is not None]
     family = Family(
@@ -184,7 +186,7 @@ def _differences(drafts: Sequence[Draft], name: str, nums: Sequence[int], margin
         effects=tuple(d.points for d in drafts if d.points is not None),
         least_variance=tuple(drafts[i].grain ** 2 for i in known),
     )
-    looks = [nums[i] for i in known]
+    looks = [shares[i] for i in known]
     differences = family.alphas(lambda effect: effect.p_difference, looks)
     equivalences = family.alphas(lambda effect: effect.p_equivalence(margin), looks)
     found: list[Difference | None] = [None] * len(drafts)

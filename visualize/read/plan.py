@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import tomllib
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ampbench.schema.files import PLAN
+from ampbench.schema.rounds import ADAPTIVE
 from ampbench.visualize.read.files import ResultsError
 
 
@@ -27,6 +29,20 @@ class Plan:
     """Ids of the planned cells; None for a cell without one."""
     cells: tuple[dict[str, Any], ...] = dataclasses.field(default=(), repr=False)
     """The planned cells: every field of each, its default written out."""
+
+    @property
+    def file(self) -> dict[str, Any]:
+        """The experiment file as it was read; empty if its text is unknown."""
+        try:
+            return tomllib.loads(self.toml)
+        except (ValueError, RecursionError):
+            return {}
+
+    @property
+    def is_adaptive(self) -> bool:
+        """Whether the verdicts decided how many rounds each timing has."""
+        measure = self.file.get("measure")
+        return isinstance(measure, dict) and measure.get("rounds") == ADAPTIVE
 
     def of(self, cell_ids: Collection[str]) -> Plan:
         """Return the plan of these cells alone."""

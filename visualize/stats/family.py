@@ -73,12 +73,13 @@ class Family:
                 found[i] = dataclasses.replace(self.effects[i], spreads=spreads)
         return found
 
-    def alphas(self, p_value: Callable[[Effect], float], num_looks: Sequence[int] = ()) -> list[float]:
+    def alphas(self, p_value: Callable[[Effect], float], num_looks: Sequence[float] = ()) -> list[float]:
         """Return the alpha at which each comparison is to be tested so that the whole family holds 5 %.
 
         Args:
             p_value: of the question that is asked of each shrunken effect.
-            num_looks: at how many numbers of pairs each comparison was asked, this one included; by default once.
+            num_looks: what the part of each comparison is divided by: the numbers of pairs at which it was asked,
+                this one included; by default 1.
         """
         looks = list(num_looks) or [1] * len(self.effects)
         p_values = [p_value(effect) * num for effect, num in zip(self.shrunken, looks, strict=True)]

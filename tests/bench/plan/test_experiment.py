@@ -114,6 +114,12 @@ WRONG: dict[str, tuple[str, str]] = {
         r"\[precision\.p\] weights: 'fp8' is not known",
     ),
     "rounds as a field": (GOOD + "round = 1", r"\[fixed\] round: rounds are set by \[measure\]"),
+    "rounds in another word": (
+        GOOD + '[measure]\nrounds = "adaptative"',
+        r"\[measure\] rounds: 'adaptative' is neither a whole number nor 'adaptive'; write one of them",
+    ),
+    "rounds below one": (GOOD + "[measure]\nrounds = 0", r"\[measure\] rounds: 0 is int.*greater than or equal to 1"),
+    "rounds in halves": (GOOD + "[measure]\nrounds = 2.5", r"\[measure\] rounds: 2.5 is float"),
     "table that is none": ("fixed = 3\n" + HEAD, r"'fixed': 3 is no table; write it as \[fixed\]"),
     "include that is no list": (GOOD + "[include]\nseed = 3", r"\[include\]: each entry is a table.*\[\[include\]\]"),
     "not TOML": (HEAD + "[fixed\nmodel = 1", r"is not TOML: .*line 2.*mend that line"),

@@ -13,6 +13,7 @@ from ampbench.bench.plan.dry_run import outline
 from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.plan.experiment import parse_experiment
 from ampbench.bench.plan.matrix import Plan, make_plan, narrow
+from ampbench.bench.plan.rounds import timing_id, with_rounds
 
 FIXED = '[fixed]\nmodel = "LeNet"\ndata = "digits"\n'
 MATRIX = '[matrix]\nseed = [0, 1, 2]\nbatch_size = [32, 64]\nprecision = ["fp32", "bf16", "bf16_amp"]\n'
@@ -234,3 +235,21 @@ def test_the_plan_says_what_a_start_takes_and_that_one_seed_tells_nothing() -> N
         "; 1 seed has no spread, so nothing can be told: take 2 to 4"
     )
     assert not said(MATRIX + FIXED)
+
+
+def test_adaptive_rounds_begin_with_two_and_say_how_many_there_may_be() -> None:
+    plan = plan_of(MATRIX + FIXED + 'epochs = 0\n[measure]\nrounds = "adaptive"')
+    assert {cell.round for cell in plan.cells} == {0, 1}
+    text = "\n".join(outline(plan, plan.cells, done=(), cell_s={}))
+    assert f"Rounds: 2 to 12 rounds, adaptive: {len(plan.cells)} timings so far, at most {6 * len(plan.cells)}" in text
+
+
+def test_further_rounds_stand_behind_those_that_ran_before_them() -> None:
+    plan = plan_of(MATRIX + FIXED + 'epochs = 0\n[measure]\nrounds = "adaptive"')
+    one, other = [cell for cell in plan.cells if not cell.round][:2]
+    more = with_rounds(plan, {one.cell_id: 4, other.cell_id: 3, "of another plan": 12})
+    assert more.cells[: len(plan.cells)] == plan.cells
+    added = [(cell.round, timing_id(cell)) for cell in more.cells[len(plan.cells) :]]
+    assert sorted(added[:2]) == sorted([(2, one.cell_id), (2, other.cell_id)])
+    assert added[2:] == [(3, one.cell_id)]
+    assert with_rounds(plan, {}).cells == plan.cells

@@ -82,3 +82,16 @@ def test_a_folder_that_cannot_be_written_keeps_no_looks_and_is_no_error(tmp_path
     write_looks(tmp_path, Looks(taken={"b": frozenset({3, 2})}))
     assert json.loads((tmp_path / "looks.json").read_text()) == {"b": [2, 3]}
     assert [file.name for file in tmp_path.iterdir()] == ["looks.json"]
+
+
+@pytest.mark.parametrize(("recipes", "alpha"), [(1, 0.05 / 2.5), (2, 0.05)])
+def test_a_comparison_that_stands_alone_pays_more_for_planned_looks(tmp_path, recipes, alpha):
+    path = rounds(tmp_path / "x", 2)
+    looks = Looks(are_planned=True)
+    assert looks.shares([1] * recipes) == [0.05 / alpha] * recipes
+    assert Looks().shares([1]) == [1.0]
+    plan = json.loads((path / "plan.json").read_text())
+    (fixed,) = verdicts_of(read(path))
+    (path / "plan.json").write_text(json.dumps(plan | {"toml": '[measure]\nrounds = "adaptive"'}))
+    (adaptive,) = verdicts_of(read(path))
+    assert (fixed.speed.alpha, adaptive.speed.alpha) == (0.05, pytest.approx(0.02))
