@@ -24,7 +24,7 @@ from ampbench.bench.command import add_switches, run_command
 from ampbench.bench.plan.data_place import use_data_dir
 from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.plan.experiment import read_experiment
-from ampbench.bench.plan.matrix import make_plan, narrow
+from ampbench.bench.plan.matrix import make_plan, narrow, words_of
 from ampbench.bench.sinks.sink import PROJECT_HELP, SINKS, project_of
 
 
@@ -72,12 +72,25 @@ def main(
     use_data_dir(data_dir)
     listening = [name for name, is_wanted in sinks.items() if is_wanted]
     project = project_of(project, listening)
-    planned = make_plan(read_experiment(file))
-    cells = narrow(planned, only=only or (), shard=parse_shard(shard))
+    experiment, part = read_experiment(file), parse_shard(shard)
     if predict and not plan:
         raise RequestError("--predict belongs to --plan: add it, or drop both; a run records what it measures")
     if summary and not plan:
         raise RequestError("--summary belongs to --plan: add it, or drop both; a run records num_parameters")
+    if words_of(experiment):
+        from rich.console import Console
+
+        from ampbench.bench.auto.found_batches import lines_before_trials, with_found_batches
+        from ampbench.bench.launch.local import Local
+        from ampbench.bench.launch.sweep import Options
+
+        places = Options(results=results, launcher=Local(gpus=gpus, allow_shared=allow_shared), mixed=mixed)
+        if plan and (before := lines_before_trials(experiment, places, Console())):
+            sys.stdout.write("\n".join(before) + "\n")
+            return 0
+        experiment = with_found_batches(experiment, places, Console())
+    planned = make_plan(experiment)
+    cells = narrow(planned, only=only or (), shard=part)
     if plan:
         from ampbench.bench.launch.preview import dry_run
 

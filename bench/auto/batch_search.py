@@ -10,19 +10,15 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 from ampbench.bench.auto import knee, largest_batch
 from ampbench.bench.auto.memory_limit import MemoryLimit
-from ampbench.bench.auto.sizes_tried import SizesTried, kind_key
+from ampbench.bench.auto.sizes_tried import SizesTried
 from ampbench.bench.auto.trials import Trial, Trials
 from ampbench.bench.launch.prediction import predict_memory
 from ampbench.bench.launch.progress import PLAIN
+from ampbench.bench.plan.batch_words import BatchWord, batch_key
 from ampbench.bench.plan.cell import Cell
-
-Word = Literal["max", "knee"]
-WORDS: tuple[Word, ...] = ("max", "knee")
-"""What stands for a batch size in an experiment file."""
 
 STARTUP_S = 3.0
 """About what a process costs beside its steps."""
@@ -58,7 +54,7 @@ class BatchSearch:
         """
         return SizesTried.of(cell, self.known)
 
-    def run(self, asked: Sequence[tuple[Word, Cell]]) -> None:
+    def run(self, asked: Sequence[tuple[BatchWord, Cell]]) -> None:
         """Run trials until nothing is open, or the time is over.
 
         Raises:
@@ -70,7 +66,7 @@ class BatchSearch:
             self._known = self.trials.run(cells, self.known)
             assert len(self._known) > before, "every trial leaves a record"
 
-    def open_trials(self, asked: Sequence[tuple[Word, Cell]]) -> list[Cell]:
+    def open_trials(self, asked: Sequence[tuple[BatchWord, Cell]]) -> list[Cell]:
         """Return the next trial of every search that has one."""
         found = {}
         for word, cell in asked:
@@ -80,7 +76,7 @@ class BatchSearch:
                 found[trial.cell_id] = trial
         return list(found.values())
 
-    def next_size(self, word: Word, tried: SizesTried) -> int | None:
+    def next_size(self, word: BatchWord, tried: SizesTried) -> int | None:
         """Return the batch size to try next; None if the search for the word has ended."""
         start, floor, ceiling = tried.start, tried.floor, tried.ceiling
         if word == "knee":
@@ -103,7 +99,7 @@ class BatchSearch:
 
     def key(self, tried: SizesTried) -> str:
         """Return the key of `guesses`."""
-        return kind_key(tried.cell)
+        return batch_key(tried.cell)
 
     def _guess(self, tried: SizesTried, base: int, limit: MemoryLimit) -> int | None:
         taken = tried.trials[base].peak_bytes

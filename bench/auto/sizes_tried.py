@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from ampbench.bench.auto.knee import FIRST
 from ampbench.bench.auto.trials import Trial, as_trial
+from ampbench.bench.plan.batch_words import batch_key
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.data_place import NUM_TRAINING_IMAGES
 from ampbench.bench.plan.errors import RequestError
-from ampbench.bench.plan.step_memory import step_memory_key
 
 MOST = 2**20
 """Images of a batch where the size of the data set is not known yet."""
@@ -33,8 +33,8 @@ class SizesTried:
         Raises:
             RequestError: a trial failed for another reason than memory.
         """
-        key = kind_key(cell)
-        own = {trial.cell.batch_size: trial for trial in trials if kind_key(trial.cell) == key}
+        key = batch_key(cell)
+        own = {trial.cell.batch_size: trial for trial in trials if batch_key(trial.cell) == key}
         known = [trial.num_train_images for trial in own.values() if trial.num_train_images]
         num_images = known[0] if known else NUM_TRAINING_IMAGES.get(cell.data)
         ceiling = MOST if num_images is None else max(1, num_images // cell.gpus)
@@ -83,11 +83,6 @@ class SizesTried:
             if trial.status in ("failed", "crashed") and not trial.is_out_of_memory and size >= self.start:
                 fixed = "" if any(self.fits.values()) else "; if it needs a certain batch size, write that number"
                 raise RequestError(f"{trial.cell}: a trial of this batch size {trial.status}: {trial.because}{fixed}")
-
-
-def kind_key(cell: Cell) -> str:
-    """Return a text that is the same for cells whose steps differ in nothing but the batch size."""
-    return step_memory_key(as_trial(cell, 1).settings, without=("batch_size",))
 
 
 def how_it_ended(trial: Trial) -> str:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ampbench.bench.plan.batch_words import BATCH_WORDS, BatchSizes
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.errors import did_you_mean
 from ampbench.bench.plan.field_check import FieldCheck
@@ -40,6 +41,8 @@ class Experiment:
     include: list[dict[str, Any]]
     protocol: MeasurementProtocol
     budget: Budget
+    batch_sizes: BatchSizes = dataclasses.field(default_factory=dict)
+    """What the words among its batch sizes stand for, once that is found."""
 
     @property
     def name(self) -> str:
@@ -164,6 +167,11 @@ class _Reader:
             for key, value in row.items()
             if key != "because"
         }
+        for word in BATCH_WORDS:
+            if word in conditions.get("batch_size", []):
+                raise self.error(
+                    f"{place} batch_size", f"{word!r} is a number of its own for every cell; name other fields"
+                )
         if not conditions:
             raise self.error(place, "names no field, so it would drop every cell; say which, as in seed = 0")
         return conditions, because.strip()

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from ampbench.bench.plan.batch_words import BATCH_WORDS
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.errors import RequestError, did_you_mean
 from ampbench.bench.plan.recipe import RECIPES, Recipe
@@ -51,6 +52,10 @@ class FieldCheck:
             if not isinstance(value, str) or value not in self.recipes:
                 raise self.error(place, f"{value!r} is no recipe. {did_you_mean(str(value), self.recipes)}")
             return self.recipes[value]
+        if key == "batch_size" and isinstance(value, str):
+            if value in BATCH_WORDS:
+                return value
+            raise self.error(place, f"{value!r} is no batch size; write a number, or one of {', '.join(BATCH_WORDS)}")
         checked = self._checked(Cell, key, value, place)
         try:
             if key == "model":

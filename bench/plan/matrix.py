@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ampbench.bench.plan.batch_words import BATCH_WORDS, BatchWord, any_size, batch_key, in_numbers, word_of
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.errors import RequestError, did_you_mean
 from ampbench.bench.plan.experiment import Experiment
@@ -47,11 +48,23 @@ def make_plan(experiment: Experiment) -> Plan:
     cells: list[Cell] = []
     excluded: list[tuple[Cell, str]] = []
     unused = set(range(len(experiment.exclude)))
-    for cell in _product(experiment):
+    taken: set[str] = set()
+    for fields in _product(experiment):
+        left_out = _left_out(fields, experiment)
+        if left_out is not None:
+            unused.discard(left_out)
+            excluded.append((any_size(fields), experiment.exclude[left_out][1]))
+            continue
+        cell, why_none = in_numbers(fields, experiment.batch_sizes)
+        if word_of(fields) and cell.cell_id in taken:
+            continue  # two words, or a word and a number, came to the same
+        taken.add(cell.cell_id)
         matches = [i for i, (conditions, _) in enumerate(experiment.exclude) if _matches(cell, conditions)]
         unused -= set(matches)
         if matches:
             excluded.append((cell, experiment.exclude[matches[0]][1]))
+        elif why_none:
+            excluded.append((cell, why_none))
         else:
             cells.append(_accepted(cell, experiment, "[matrix]"))
     for i in sorted(unused):
@@ -59,7 +72,10 @@ def make_plan(experiment: Experiment) -> Plan:
         raise RequestError(f"{experiment.path}, [[exclude]] {i + 1}: {conditions} matches no cell; mend or drop it")
     ids = {cell.cell_id for cell in cells} if experiment.include else set()
     for i, fields in enumerate(experiment.include, 1):
-        added = Cell(**{**experiment.fixed, **_first_point(experiment), **fields})
+        added, why_none = in_numbers({**experiment.fixed, **_first_point(experiment), **fields}, experiment.batch_sizes)
+        if why_none:
+            excluded.append((added, why_none))
+            continue
         added = _accepted(added, experiment, f"[[include]] {i}")
         if added.cell_id in ids:
             raise RequestError(f"{experiment.path}, [[include]] {i}: {added} is in the matrix already; drop it")
@@ -100,9 +116,33 @@ def narrow(plan: Plan, *, only: Sequence[str] = (), shard: tuple[int, int] = (0,
     return tuple(cells)
 
 
-def _product(experiment: Experiment) -> Iterator[Cell]:
+def words_of(experiment: Experiment) -> dict[tuple[BatchWord, str], Cell]:
+    """Return the words among the batch sizes, each with a cell of every kind that it stands in, at no size yet."""
+    found: dict[tuple[BatchWord, str], Cell] = {}
+    points = itertools.chain.from_iterable(experiment.matrix.values())
+    if not any(table.get("batch_size") in BATCH_WORDS for table in (experiment.fixed, *points, *experiment.include)):
+        return found
+    added = ({**experiment.fixed, **_first_point(experiment), **fields} for fields in experiment.include)
+    for fields in itertools.chain(_product(experiment), added):
+        word = word_of(fields)
+        if word and _left_out(fields, experiment) is None:
+            found.setdefault((word, batch_key(any_size(fields))), any_size(fields))
+    return found
+
+
+def _left_out(fields: dict[str, Any], experiment: Experiment) -> int | None:
+    """Return the first exclusion that matches a cell with a word for its batch size, whatever its number will be."""
+    if not word_of(fields):
+        return None
+    exclusions = enumerate(conditions for conditions, _ in experiment.exclude)
+    fit = (i for i, one in exclusions if "batch_size" not in one and _matches(any_size(fields), one))
+    return next(fit, None)
+
+
+def _product(experiment: Experiment) -> Iterator[dict[str, Any]]:
+    """Yield the fields of every cell of the matrix."""
     for points in itertools.product(*experiment.matrix.values()):
-        yield Cell(**experiment.fixed, **{key: value for point in points for key, value in point.items()})
+        yield {**experiment.fixed, **{key: value for point in points for key, value in point.items()}}
 
 
 def _accepted(cell: Cell, experiment: Experiment, place: str) -> Cell:
