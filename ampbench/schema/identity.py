@@ -23,6 +23,11 @@ class Identity:
     update: str = given(
         "", "update", "How 16-bit weights are updated: nearest, master (an fp32 copy), kahan or stochastic"
     )
+    keep_fp32: str | None = column(
+        "",
+        "kept in fp32",
+        "Layers that the recipe keeps in fp32, as its patterns with a space between; null without any",
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,7 +70,12 @@ def follow(changes: Iterable[tuple[int, int]]) -> AllocatorPeak:
 
 
 def static_memory(
-    model: nn.Module, optimizer: Optimizer, *, compute: torch.dtype, kept: Iterable[Tensor] = ()
+    model: nn.Module,
+    optimizer: Optimizer,
+    *,
+    compute: torch.dtype,
+    kept: Iterable[Tensor] = (),
+    in_fp32: Set[int] = frozenset(),
 ) -> StaticMemory:
     """Add up the tensors of a training; memory that several share counts once. On the meta device it costs nothing.
 
@@ -79,6 +84,7 @@ def static_memory(
         optimizer: over its parameters or their fp32 copies. It has its state only after its first step.
         compute: dtype that the recipe multiplies in; if it is not the weights' dtype, autocast casts.
         kept: further tensors of the update, counted as the optimizer's: the remainders of Kahan summation.
+        in_fp32: identities of weights whose layers the recipe keeps in fp32, so that nothing casts them.
     """
     weights = list(model.parameters())
     updated = [p for group in optimizer.param_groups for p in group["params"] if p.requires_grad]
@@ -89,22 +95,23 @@ def static_memory(
         gradients_bytes=sum(p.numel() * p.element_size() for p in updated),
         optimizer_bytes=sum(n for key, n in _storages([*updated, *state, *kept]).items() if key not in own),
         buffers_bytes=sum(_storages(model.buffers()).values()),
-        autocast_cache_bytes=sum(cast_bytes(model, compute)),
+        autocast_cache_bytes=sum(cast_bytes(model, compute, in_fp32)),
     )
 
 
-def cast_bytes(model: nn.Module, compute: torch.dtype) -> list[int]:
+def cast_bytes(model: nn.Module, compute: torch.dtype, in_fp32: Set[int] = frozenset()) -> list[int]:
     """Return the size of each copy that autocast makes of a weight and keeps until the end of the forward pass.
 
     Those are the fp32 parameters of convolutions and linear layers, with attention's projections and with biases: the
     operators that autocast runs in 16 bit (torch.amp, "CUDA Ops that can autocast to float16"). The backward pass
     keeps them alive. Empty where autocast is off because the recipe multiplies in fp32 or in the weights' dtype.
+    `in_fp32` has the identities of weights whose layers the recipe keeps in fp32.
     """
     if compute.itemsize >= torch.float32.itemsize:
         return []
     layers = (m for m in model.modules() if isinstance(m, (_ConvNd, nn.Linear, nn.MultiheadAttention)))
     cast = {id(p): p for layer in layers for p in layer.parameters(recurse=False) if p.dtype == torch.float32}
-    return [p.numel() * compute.itemsize for p in cast.values()]
+    return [p.numel() * compute.itemsize for key, p in cast.items() if key not in in_fp32]
 
 
 def allocation_retries(device: torch.device) -> int | None:

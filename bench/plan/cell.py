@@ -203,7 +203,8 @@ class Cell:
         values: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in plain.items()
         }
-        return cls(**{**values, "precision": Recipe(**plain["precision"])})
+        recipe: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in plain["precision"].items()}
+        return cls(**{**values, "precision": Recipe(**recipe)})
 
     def _identity(self) -> dict[str, Any]:
         recipe = self.precision

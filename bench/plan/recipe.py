@@ -30,6 +30,22 @@ def _recipe_name(name: str) -> str:
     return name
 
 
+LAYERS = re.compile(r"[A-Za-z0-9_.*?\[\]!-]{1,200}")
+"""Of one entry of `keep_fp32`."""
+
+
+def _layers(pattern: str) -> str:
+    if not LAYERS.fullmatch(pattern):
+        raise ValueError("names no layers: write a class as in 'BatchNorm2d', a name as in 'head', or 'blocks.*.norm'")
+    return pattern
+
+
+def _once_each(patterns: tuple[str, ...]) -> tuple[str, ...]:
+    if twice := next((pattern for i, pattern in enumerate(patterns) if pattern in patterns[:i]), None):
+        raise ValueError(f"has {twice!r} twice; drop one of them")
+    return patterns
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recipe:
     """One way to place fp32, fp16, bf16 and fp8 in a training."""
@@ -52,6 +68,10 @@ class Recipe:
     """Of updated 16-bit weights without a master copy: to nearest, stochastic (up or down with a probability that
     makes the mean exact), or to nearest with the error carried to the next step in a 16-bit Kahan term
     (Zamirai et al., 2020, "Revisiting BFloat16 Training", section 4)."""
+
+    keep_fp32: Annotated[tuple[Annotated[str, AfterValidator(_layers)], ...], AfterValidator(_once_each)] = ()
+    """Layers whose weights and arithmetic stay in fp32, with all that is inside them: names of classes, or patterns of
+    names (bench/train/islands.py). Under a recipe with `tf32` their products may run in TF32 as all fp32 ones."""
 
     @property
     def autocast(self) -> bool:

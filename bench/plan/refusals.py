@@ -44,6 +44,8 @@ def why_no_recipe(recipe: Recipe, loss_scale: str, optimizer_impl: str) -> str |
         )
     if recipe.tf32 and recipe.weights != "fp32":
         return f"TF32 acts on fp32 operators only, and pure {recipe.weights} has none: drop tf32"
+    if recipe.keep_fp32 and recipe.compute == "fp32":
+        return "keep_fp32 has nothing to keep where all is computed in fp32: drop it, or compute in 16 bit"
     if recipe.fp8 and recipe.compute != "bf16":
         return (
             f"fp8 products of Linear layers go with bf16 everywhere else, not with {recipe.compute}: compute = 'bf16'"

@@ -61,6 +61,7 @@ def identity_of(cell: Cell) -> Identity:
         weights_dtype=cell.precision.weights,
         compute_dtype=cell.precision.compute,
         update="master" if cell.precision.master_weights else cell.precision.rounding,
+        keep_fp32=" ".join(cell.precision.keep_fp32) or None,
     )
 
 

@@ -11,6 +11,7 @@ from functools import partial
 
 from torch import nn
 
+from ampbench.bench.train.islands import layers_on_islands
 from ampbench.bench.train.statuses import Unsupported
 
 TILE = 16
@@ -30,7 +31,8 @@ def with_fp8_products(model: nn.Module, *, emulate: bool = False) -> nn.Module:
     Raises:
         Unsupported: torchao is missing, or no layer fits.
     """
-    if not any(_fits(layer) for layer in model.modules()):
+    kept = layers_on_islands(model)
+    if not any(_fits(layer) for name, layer in model.named_modules() if name not in kept):
         raise Unsupported(
             f"the model has no Linear layer whose sizes are both multiples of {TILE}, so nothing would run in fp8"
         )
@@ -38,8 +40,12 @@ def with_fp8_products(model: nn.Module, *, emulate: bool = False) -> nn.Module:
         from torchao.float8 import Float8LinearConfig, convert_to_float8_training
     except ImportError as e:
         raise Unsupported(f"fp8 matrix products come from torchao: pip install torchao ({e})") from e
+
+    def fits(layer: nn.Module, name: str) -> bool:
+        return name not in kept and _fits(layer)
+
     config = Float8LinearConfig(emulate=emulate, pad_inner_dim=True)
-    return convert_to_float8_training(model, module_filter_fn=lambda layer, _name: _fits(layer), config=config)
+    return convert_to_float8_training(model, module_filter_fn=fits, config=config)
 
 
 def without_fp8_products(model: nn.Module) -> nn.Module:

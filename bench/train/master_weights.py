@@ -32,14 +32,18 @@ class MasterWeights:
     """
 
     def __init__(self, weights: Iterable[nn.Parameter], rounding: Rounding, device: torch.device, seed: int) -> None:
-        self.weights = list(weights)
-        self.parameters = [nn.Parameter(w.detach().to(_wide(w.dtype))) for w in self.weights]
-        """fp32, of the weights' shapes: what the optimizer is built over. float64 stays what it is."""
+        every = list(weights)
+        self.parameters = [nn.Parameter(w.detach().float()) if _is_narrow(w) else w for w in every]
+        """fp32, of the weights' shapes: what the optimizer is built over. A weight that is wider is updated itself."""
+        self.weights = [w for w in every if _is_narrow(w)]
+        """Those in 16 bit."""
+        self.copies = [p for w, p in zip(every, self.parameters, strict=True) if _is_narrow(w)]
+        """Theirs among `parameters`."""
         self.rounding = rounding
         self.lost = [torch.zeros_like(w) for w in self.weights] if rounding == "kahan" else []
         """16-bit: what rounding has taken from each weight so far."""
         self.generator = torch.Generator(device).manual_seed(seed)
-        for weight, parameter in zip(self.weights, self.parameters, strict=True):
+        for weight, parameter in zip(self.weights, self.copies, strict=True):
             weight.register_post_accumulate_grad_hook(_hand_over_to(parameter))
 
     def follow(self, optimizer: Optimizer) -> None:
@@ -50,13 +54,14 @@ class MasterWeights:
     def write_back(self) -> None:
         """Round the fp32 values into the weights. A second call changes nothing but Kahan's ties."""
         if self.rounding == "stochastic":
-            for weight, parameter in zip(self.weights, self.parameters, strict=True):
+            for weight, parameter in zip(self.weights, self.copies, strict=True):
                 narrow = weight.dtype == torch.bfloat16
                 weight.copy_(round_stochastically(parameter, self.generator) if narrow else parameter)
                 parameter.copy_(weight)
             return
-        torch._foreach_copy_(self.weights, self.parameters)
-        for weight, parameter, lost in zip(self.weights, self.parameters, self.lost, strict=False):
+        if self.weights:
+            torch._foreach_copy_(self.weights, self.copies)
+        for weight, parameter, lost in zip(self.weights, self.copies, self.lost, strict=False):
             lost.copy_(parameter - weight)
             parameter.copy_(weight + lost.float())
 
@@ -95,8 +100,8 @@ def round_stochastically(x: Tensor, generator: torch.Generator) -> Tensor:
     return torch.where(x.isfinite(), rounded, x).to(torch.bfloat16)
 
 
-def _wide(dtype: torch.dtype) -> torch.dtype:
-    return torch.promote_types(dtype, torch.float32)
+def _is_narrow(weight: Tensor) -> bool:
+    return weight.dtype in (torch.float16, torch.bfloat16)
 
 
 def _hand_over_to(parameter: nn.Parameter) -> Any:

@@ -6,6 +6,7 @@ training step has no branch on the recipe.
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ from torch.nn.modules.loss import _Loss
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.recipe import Recipe
 from ampbench.bench.train.fp8 import with_fp8_products
+from ampbench.bench.train.islands import make_islands, tensors_on_islands
 from ampbench.bench.train.scaler import Scaler
 from ampbench.bench.train.statuses import Unsupported
 
@@ -110,12 +112,14 @@ def require_support(recipe: Recipe, device: torch.device) -> None:
 def cast_model(model: nn.Module, cell: Cell, device: torch.device) -> nn.Module:
     """Move a model to the device, its real weights and buffers to the recipe's dtype, 4-d ones to the cell's layout.
 
-    Complex numbers stay as they are, for no recipe has a dtype for them. So do those of float64 beside others: a model
-    that mixes the two does so on purpose. Weights of 1, 3 and 5 dimensions have no NHWC and keep their layout.
+    Layers that the recipe keeps in fp32 become islands and stay fp32. Complex numbers stay as they are, for no recipe
+    has a dtype for them. So do those of float64 beside others: a model that mixes the two does so on purpose. Weights
+    of 1, 3 and 5 dimensions have no NHWC and keep their layout.
 
     Raises:
         Unsupported: the recipe says fp8 and the model has no layer for it, or torchao is missing; or it has no dtype
             for a weight.
+        ValueError: the recipe keeps layers that the model does not have.
     """
     model.to(device)  # its own `to` may move more than its parameters, and return nothing
     kept = DTYPES[cell.precision.weights]
@@ -125,20 +129,32 @@ def cast_model(model: nn.Module, cell: Cell, device: torch.device) -> nn.Module:
     def laid_out(x: Tensor) -> Tensor:
         return x.to(memory_format=layout) if x.dim() == 4 and x.layout == torch.strided else x
 
-    cast_real(model, kept)
+    make_islands(model, cell.precision.keep_fp32, kept)
+    cast_real(model, kept, tensors_on_islands(model))
     model._apply(laid_out)
     return with_fp8_products(model) if cell.precision.fp8 else model
 
 
-def cast_real(model: nn.Module, dtype: torch.dtype) -> None:
+def cast_real(model: nn.Module, dtype: torch.dtype, in_fp32: Set[int] = frozenset()) -> None:
     """Cast the real floating weights and buffers of a model, in place; float64 beside other dtypes is kept.
 
     So are a loss's weights of the classes, in `nn.CrossEntropyLoss(weight=...)`: it is computed in fp32.
+
+    Args:
+        model: whose weights they are.
+        dtype: that they get.
+        in_fp32: identities of those that become fp32 instead.
     """
     own = {x.dtype for x in (*model.parameters(), *model.buffers()) if x.is_floating_point()}
     wide = {torch.float64} if len(own) > 1 else set()
     of_losses = [(layer._buffers, dict(layer._buffers)) for loss in _losses(model) for layer in loss.modules()]
-    model._apply(lambda x: x.to(dtype) if x.is_floating_point() and x.dtype not in wide else x)
+
+    def cast(x: Tensor) -> Tensor:
+        if not x.is_floating_point() or x.dtype in wide:
+            return x
+        return x.to(torch.float32 if id(x) in in_fp32 else dtype)
+
+    model._apply(cast)
     for buffers, as_built in of_losses:
         buffers.update(as_built)
 

@@ -17,6 +17,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from ampbench.bench.train.islands import islands_of, restore_islands
 from ampbench.bench.train.orders import Message
 from ampbench.bench.train.statuses import Unsupported
 
@@ -59,7 +60,8 @@ class Ranks:
         if sync_batchnorm:
             if device.type != "cuda":
                 raise Unsupported(f"sync_batchnorm: torch {torch.__version__} synchronises BatchNorm on GPUs only")
-            model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+            kept = islands_of(model)
+            model = restore_islands(nn.SyncBatchNorm.convert_sync_batchnorm(model), kept)
         return DistributedDataParallel(model, device_ids=[device] if device.type == "cuda" else None)
 
     def add_up(self, counts: Iterable[Tensor]) -> None:

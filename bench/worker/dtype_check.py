@@ -10,6 +10,7 @@ from ampbench.bench.machine.provenance import refused_switch
 from ampbench.bench.measure.dtypes import DtypeCheck, errors_contradict, fp32_errors
 from ampbench.bench.measure.kernels import kernel_dtypes, kernels_contradict
 from ampbench.bench.plan.recipe import Recipe
+from ampbench.bench.train.islands import islands_of
 from ampbench.bench.train.precision import DTYPES
 from ampbench.bench.train.settings import read_settings, restore_settings
 from ampbench.bench.train.statuses import Unsupported
@@ -50,7 +51,7 @@ def refuse(contradiction: str | None) -> None:
 def fp32_errors_of(training: Training) -> dict[str, float]:
     """Measure the errors of fp32 matrix products and convolutions, before any timing, under a recipe's switches.
 
-    Empty for a recipe that computes in 16 bit; `refuse_fp32_errors` judges them.
+    Empty for a recipe that computes all in 16 bit; `refuse_fp32_errors` judges them.
 
     Raises:
         Unsupported: the model, or what it imports, has set an environment variable that changes them.
@@ -60,7 +61,8 @@ def fp32_errors_of(training: Training) -> dict[str, float]:
     refused = refused_switch(os.environ)
     if refused:
         raise Unsupported(refused)
-    return fp32_errors(training.device) if training.cell.precision.compute == "fp32" else {}
+    recipe = training.cell.precision
+    return fp32_errors(training.device) if recipe.compute == "fp32" or recipe.keep_fp32 else {}
 
 
 def refuse_fp32_errors(errors: Mapping[str, float], recipe: Recipe) -> None:
@@ -82,7 +84,7 @@ def check_first_step(training: Training, steps: Iterator[Step], seen: DtypesSeen
             trained on.
     """
     own = read_settings()
-    with DtypeCheck(training.model) as check, refused_single_images(training):
+    with DtypeCheck(training.model, islands_of(training.model)) as check, refused_single_images(training):
         step = next(steps)
     changed = [f"in its first step {what}" for what in restore_settings(own)]
     said = "; ".join(filter(None, [training.model_changed, *changed])) or None

@@ -19,6 +19,7 @@ from ampbench.bench.measure.memory_history import Digest, addresses, digest, rec
 from ampbench.bench.measure.memory_history.purpose import BUFFERS, DATA, GRADIENTS, OPTIMIZER_STATE, WEIGHTS
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.train.images import Images
+from ampbench.bench.train.islands import tensors_on_islands
 from ampbench.bench.train.precision import DTYPES
 from ampbench.bench.train.training import Training
 from ampbench.schema.memory import DataMemory, StaticMemory
@@ -49,7 +50,8 @@ class Allocations:
 def static_memory_of(training: Training) -> StaticMemory:
     """Return the bytes that a training holds for any batch size. It must have taken a step."""
     compute = DTYPES[training.cell.precision.compute]
-    return static_memory(training.model, training.optimizer, compute=compute, kept=_kept(training))
+    in_fp32 = tensors_on_islands(training.model)
+    return static_memory(training.model, training.optimizer, compute=compute, kept=_kept(training), in_fp32=in_fp32)
 
 
 def data_memory_of(training: Training) -> DataMemory:
@@ -87,13 +89,13 @@ def _record(training: Training, pickle_path: Path | None) -> Digest:
     known = addresses(_by_category(training))  # at once, before anything is freed
     if pickle_path:
         history.write(pickle_path)
-    casts = cast_bytes(training.model, DTYPES[training.cell.precision.compute])
+    casts = cast_bytes(training.model, DTYPES[training.cell.precision.compute], tensors_on_islands(training.model))
     return digest(history.snapshot, training.device.index or 0, known=known, cast_bytes=casts)
 
 
 def _by_category(training: Training) -> dict[str, list[Tensor]]:
     state = [x for own in training.optimizer.state.values() for x in own.values() if isinstance(x, Tensor)]
-    master = training.master.parameters if training.master else []
+    master = training.master.copies if training.master else []
     return {
         DATA: _pixels_and_labels(training.images),
         BUFFERS: list(training.model.buffers()),

@@ -25,6 +25,7 @@ from ampbench.bench.measure.shapes import on_shapes
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.loss_scale import LossScale
 from ampbench.bench.train.criterion import Criterion
+from ampbench.bench.train.islands import NARROW, layers_on_islands, make_islands, tensors_on_islands
 from ampbench.bench.train.master_weights import MasterWeights
 from ampbench.bench.train.network import build_model
 from ampbench.bench.train.optimizer import build_optimizer
@@ -57,6 +58,7 @@ def predict_peak_bytes(cell: Cell, num_classes: int = 10) -> int:
         with FakeTensorMode():
             model = build_model(cell, num_classes)
             model.train()  # a model's own train() may return nothing
+            _widen_islands(make_islands(model, cell.precision.keep_fp32, DTYPES[cell.precision.weights]))
             return _predicted(model, cell, num_classes)
     except Exception:  # a network of several dtypes, or one that has to see its first images
         torch.set_default_dtype(before)
@@ -98,7 +100,24 @@ def _predicted(model: nn.Module, cell: Cell, num_classes: int) -> int:
 
 
 def _cast(model: nn.Module, cell: Cell) -> nn.Module:
-    cast_real(model, DTYPES[cell.precision.weights])
+    dtype = DTYPES[cell.precision.weights]
+    make_islands(model, cell.precision.keep_fp32, dtype)
+    cast_real(model, dtype, tensors_on_islands(model))
+    return model
+
+
+def _widen_islands(model: nn.Module) -> nn.Module:
+    """Give the islands of a fake network fp32 weights for those that cannot be cast; tied ones stay tied."""
+    made: dict[int, nn.Parameter] = {}
+    for layer in layers_on_islands(model).values():
+        for name, x in layer._parameters.items():
+            if x is not None and x.dtype in NARROW:
+                if id(x) not in made:
+                    made[id(x)] = nn.Parameter(x.detach().float(), x.requires_grad)
+                layer._parameters[name] = made[id(x)]
+        for name, buffer in layer._buffers.items():
+            if buffer is not None and buffer.dtype in NARROW:
+                layer._buffers[name] = buffer.float()
     return model
 
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from ampbench.bench.train.fp8 import without_fp8_products
+from ampbench.bench.train.islands import flood_islands
 from ampbench.bench.train.precision import cast_real
 from ampbench.bench.train.training import Training
 
@@ -24,6 +25,7 @@ def strict_fp32(training: Training) -> tuple[nn.Module, Mapping[str, nn.Paramete
     alone = training.ranks.world_size == 1
     model = without_fp8_products(training.model if alone else copy.deepcopy(training.model))
     cast_real(model, torch.float32)
+    flood_islands(model)
     _cast_plain_tensors(model)
     return model, training.updated if alone else dict(model.named_parameters())
 

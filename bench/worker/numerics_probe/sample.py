@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from ampbench.bench.measure import numerics
+from ampbench.bench.train.islands import layers_on_islands
 from ampbench.bench.train.outputs import in_fp32, tensors_of
 from ampbench.bench.train.precision import DTYPES, set_fp32_precision
 from ampbench.bench.train.training import Training
@@ -159,12 +160,14 @@ class LayerSampler:
         training, recipe = self.training, self.training.cell.precision
         compute, kept = DTYPES[recipe.compute], DTYPES[recipe.weights]
         rate = training.optimizer.param_groups[0]["lr"]
+        on_islands = layers_on_islands(training.model)
         headrooms: list[float] = []
         for depth, (layer, names) in enumerate(layers_of(training.weights).items()):
             true_P, seen_P = _flat(reference, names), _flat(gradients, names)
             old_P, new_P = _flat(before, names), _flat(training.updated, names)
             # Autocast keeps the weights of a normalisation, and so their gradients, in the weights' own dtype.
             dtype = compute if any(training.weights[name].dim() > 1 for name in names) else kept
+            dtype = torch.float32 if layer in on_islands else dtype
             counted = numerics.exponents(true_P)
             headroom = numerics.headroom_bits(counted.largest, dtype, scale)
             headrooms += [] if headroom is None else [headroom]
@@ -186,9 +189,10 @@ class LayerSampler:
             _add(sample, depth, layer, GRADIENT, quantities, counted)
         for depth, ((layer, kind), x) in enumerate(inside.items()):
             here = scale if kind == ACTIVATION_GRADIENT else 1.0
+            dtype = torch.float32 if layer in on_islands else compute
             quantities = {
-                "flushed_share": numerics.flushed_share(x, compute, here),
-                "near_overflow_share": numerics.near_overflow_share(x, compute, here),
+                "flushed_share": numerics.flushed_share(x, dtype, here),
+                "near_overflow_share": numerics.near_overflow_share(x, dtype, here),
             }
             _add(sample, depth // 2, layer, kind, quantities, numerics.exponents(x))
         return replace(sample, headroom_bits=min(headrooms, default=None))

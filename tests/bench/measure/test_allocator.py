@@ -162,6 +162,7 @@ def test_autocast_copies_each_fp32_weight_of_a_product_and_no_other() -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Linear(5, 6), nn.LayerNorm(6), nn.Embedding(7, 8))
     assert sorted(cast_bytes(model, torch.bfloat16)) == sorted(2 * n for n in (3 * 4 * 9, 4, 5 * 6, 6))
     assert cast_bytes(model, torch.float32) == []
+    assert cast_bytes(model, torch.bfloat16, {id(p) for p in model.parameters()}) == []
     assert cast_bytes(model.half(), torch.float16) == []
     attention = nn.MultiheadAttention(8, 2)
     assert sum(cast_bytes(attention, torch.float16)) == 2 * sum(p.numel() for p in attention.parameters())

@@ -113,6 +113,18 @@ WRONG: dict[str, tuple[str, str]] = {
         GOOD + '[precision.p]\nweights = "fp8"',
         r"\[precision\.p\] weights: 'fp8' is not known",
     ),
+    "layers that are no list": (
+        GOOD + '[precision.p]\ncompute = "bf16"\nkeep_fp32 = "head"',
+        r"\[precision\.p\] keep_fp32: 'head' is str",
+    ),
+    "a layer that is no name": (
+        GOOD + '[precision.p]\ncompute = "bf16"\nkeep_fp32 = ["head (last)"]',
+        r"\[precision\.p\] keep_fp32: .*names no layers: write a class",
+    ),
+    "a layer that is kept twice": (
+        GOOD + '[precision.p]\ncompute = "bf16"\nkeep_fp32 = ["head", "head"]',
+        r"keep_fp32: .*'head' twice; drop one",
+    ),
     "rounds as a field": (GOOD + "round = 1", r"\[fixed\] round: rounds are set by \[measure\]"),
     "rounds in another word": (
         GOOD + '[measure]\nrounds = "adaptative"',

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -65,6 +66,11 @@ def test_every_rule_refuses_what_breaks_it_and_it_alone(rule: Callable[[Cell], s
             Recipe(name="x", weights="fp16", compute="fp16", rounding="stochastic"),
             *("none", "fused", "stochastic rounding is for bf16"),
         ),
+        (Recipe(name="x", keep_fp32=("head",)), "none", "fused", "keep_fp32 has nothing to keep"),
+        (
+            Recipe(name="x", weights="fp16", compute="fp16", keep_fp32=("BatchNorm2d",)),
+            *("dynamic", "fused", "fp32 gradients"),
+        ),
     ],
 )
 def test_what_would_be_ignored_or_wrong_is_refused_with_its_reason(
@@ -76,3 +82,4 @@ def test_what_would_be_ignored_or_wrong_is_refused_with_its_reason(
 def test_a_master_copy_makes_a_dynamic_scale_and_an_unfused_optimizer_legal_in_fp16() -> None:
     recipe = Recipe(name="x", weights="fp16", compute="fp16", master_weights=True)
     assert why_no_recipe(recipe, "dynamic", "foreach") is None
+    assert why_no_recipe(dataclasses.replace(recipe, keep_fp32=("BatchNorm2d",)), "dynamic", "foreach") is None

@@ -35,6 +35,7 @@ OWN = {
     "fp16_master": Recipe(
         name="fp16_master", weights="fp16", compute="fp16", master_weights=True, loss_scale="dynamic:init=64,interval=2"
     ),
+    "bf16_kept": Recipe(name="bf16_kept", rounding="stochastic", keep_fp32=("BatchNorm2d", "linear"), **BF16),  # type: ignore[arg-type]
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.plan.experiment import parse_experiment
 from ampbench.bench.plan.matrix import make_plan
 from ampbench.bench.plan.protocol import MeasurementProtocol
-from ampbench.bench.plan.recipe import RECIPES
+from ampbench.bench.plan.recipe import RECIPES, Recipe
 from ampbench.bench.train.compiler import CACHES, cache_of_its_own, compiled
 from ampbench.bench.train.statuses import Unsupported
 from ampbench.bench.worker.measurement import Measurement
@@ -50,6 +51,35 @@ def test_a_compiled_training_is_the_same_within_rounding_and_its_compiler_is_off
     assert row_of(eager)["compile_s"] is None
     assert row_of(fast)["warmup_steps"] + sum(b.num_steps for b in fast.timing.clock.blocks if b.steady) == 4
     assert row_of(fast)["dtype_check"] == row_of(eager)["dtype_check"]
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="no C++ compiler")
+@pytest.mark.whole
+def test_a_compiled_network_keeps_its_layers_in_fp32(tmp_path: Path) -> None:
+    """Its middle layer overflows in fp16; compiled in one graph, it trains as without the compiler."""
+    recipe = Recipe(name="kept", compute="fp16", keep_fp32=("trouble",))
+    cell = Cell(
+        model="tests.support.one_layer:Overflows",
+        data="digits",
+        image_size=8,
+        augment=(),
+        batch_size=512,
+        epochs=2,
+        precision=recipe,
+        num_threads=1,
+    )
+    eager, fast = (
+        Measurement(replace(cell, compile=mode), MeasurementProtocol(passes=()), CPU, lambda **_: None)  # type: ignore[arg-type]
+        for mode in ("none", "default")
+    )
+    eager.take()
+    with cache_of_its_own(tmp_path):
+        fast.take()
+    losses = [[step.loss for step in one.outcome.traces.steps] for one in (eager, fast)]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-2)
+    import torch._dynamo
+
+    assert not torch._dynamo.utils.counters["graph_break"]
 
 
 def test_the_compiler_leaves_nothing_behind_and_finds_nothing_of_another_cell(

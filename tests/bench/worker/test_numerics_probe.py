@@ -24,6 +24,14 @@ CPU = torch.device("cpu")
 OWN = {
     "bf16_kahan": Recipe(name="bf16_kahan", weights="bf16", compute="bf16", rounding="kahan"),
     "bf16_stochastic": Recipe(name="bf16_stochastic", weights="bf16", compute="bf16", rounding="stochastic"),
+    "fp16_kept": Recipe(
+        name="fp16_kept",
+        weights="fp16",
+        compute="fp16",
+        master_weights=True,
+        loss_scale="dynamic:init=1024",
+        keep_fp32=("norm",),
+    ),
 }
 ALL = {name: recipe for name, recipe in RECIPES.items() if not recipe.needs_gpu} | OWN
 

@@ -14,7 +14,7 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 
-from ampbench.bench.plan.recipe import RECIPES
+from ampbench.bench.plan.recipe import RECIPES, Recipe
 from ampbench.bench.train.evaluation import evaluate
 from ampbench.bench.train.ranks import ALONE, Ranks
 from tests.bench.worker.conftest import Start
@@ -92,6 +92,15 @@ def test_ranks_evaluate_each_image_once_with_the_statistics_of_the_first(context
 def test_ranks_share_the_cores_between_them(start: Start) -> None:
     row = start(replace(TWO, num_threads=0)).row()
     assert row["threads_used"] == max(1, len(os.sched_getaffinity(0)) // 2)
+
+
+@pytest.mark.whole
+def test_ranks_keep_the_same_layers_in_fp32(start: Start) -> None:
+    kept = Recipe(name="kept", weights="bf16", compute="bf16", keep_fp32=("BatchNorm2d", "linear"))
+    row = start(replace(TWO, model="tests.support.tiny:Net", image_size=8, precision=kept)).row()
+    assert row["status"] == "ok", row["because"]
+    assert "kept_layers:2/2" in row["dtype_check"]
+    assert row["keep_fp32"] == "BatchNorm2d linear"
 
 
 def test_autocast_holds_on_every_rank(start: Start) -> None:

@@ -26,6 +26,8 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from ampbench.bench.measure.dtypes.kept_layers import KeptLayers
+
 OPERATORS = (
     *("convolution", "mm", "addmm", "bmm", "baddbmm", "_scaled_dot_product", "_scaled_mm"),
     # A whole recurrent layer in one operator; the others consist of the operators above.
@@ -49,8 +51,10 @@ IEEE_ERROR = 2.0**-16
 class DtypeCheck:
     """Context around one training step that records the dtypes of matrix products and convolutions."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, kept: Mapping[str, nn.Module] | None = None) -> None:
         self.model = model
+        self.kept = KeptLayers(kept or {})
+        """The layers that the recipe keeps in fp32; what follows is of all others."""
         self.operators: Counter[tuple[str, str]] = Counter()
         """(operator, dtype of its inputs) -> calls."""
         self.layers: dict[str, str] = {}
@@ -59,12 +63,14 @@ class DtypeCheck:
         """Those of them that are recurrent."""
         self.in_threads: set[str] = set()
         """Those that ran in a thread of the model's, where autocast is off unless it is entered there too."""
-        self._mode = _Recorder(self.operators)
+        self._mode = _Recorder(self.operators, self.kept)
         self._handles: list[Any] = []
 
     def __enter__(self) -> DtypeCheck:
+        self._handles += self.kept.watch(self.model, MULTIPLYING)
+        kept = self.kept.inside
         for name, module in self.model.named_modules():
-            if isinstance(module, MULTIPLYING):
+            if isinstance(module, MULTIPLYING) and id(module) not in kept:
                 self._handles.append(module.register_forward_hook(self._witness(name)))
         self._mode.__enter__()
         return self
@@ -84,7 +90,7 @@ class DtypeCheck:
         for name in sorted(self.recurrent):
             by_dtype.setdefault(self.layers[name], []).append(name)
         seen += [f"recurrent:{dtype}x{len(names)}({','.join(names)})" for dtype, names in sorted(by_dtype.items())]
-        return " ".join(seen)
+        return " ".join([*seen, *self.kept.words])
 
     def contradicts(self, compute: torch.dtype, *, fp8: bool = False) -> str | None:
         """Return in words how the dtypes that ran contradict the recipe, or None.
@@ -95,9 +101,12 @@ class DtypeCheck:
         that the recipe does not name; one ran in fp32 in a thread that the model started, where autocast was not
         disabled but lost. Other fp32 is allowed: autocast keeps some operators in fp32 by its policy (a product of
         attention, for example), and a loss or a model may disable autocast for a region on purpose. float64 and complex
-        numbers are allowed too: no recipe casts to them, so the model itself chose them.
+        numbers are allowed too: no recipe casts to them, so the model itself chose them. Of the layers that the recipe
+        keeps in fp32, it is a contradiction that one ran in 16 bit, and that none of them ran.
         """
         wanted = _short(compute)
+        if broken := self.kept.contradict(BESIDE):
+            return broken
         lost = [name for name in sorted(self.in_threads) if self.layers[name] not in {wanted, *(BESIDE - {"float32"})}]
         if lost:
             return (
@@ -135,15 +144,16 @@ class DtypeCheck:
 
 
 class _Recorder(TorchDispatchMode):
-    def __init__(self, seen: Counter[tuple[str, str]]) -> None:
+    def __init__(self, seen: Counter[tuple[str, str]], kept: KeptLayers) -> None:
         super().__init__()
         self.seen = seen
+        self.kept = kept
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = func.__name__.partition(".")[0]
         if name.startswith(OPERATORS):
             for dtype in {_stored(a) for a in args if isinstance(a, Tensor) and a.is_floating_point()}:
-                self.seen[name, _short(dtype)] += 1
+                (self.kept.operators if self.kept.depth else self.seen)[name, _short(dtype)] += 1
         return func(*args, **(kwargs or {}))
 
 
