@@ -6,6 +6,7 @@ import pandas as pd
 
 from ampbench.schema.diagnosis.training import UNMOVED
 from ampbench.visualize.findings.explanation import Bar, Explanation, Waterfall, listed, median_of, percent
+from ampbench.visualize.judge.layers_to_keep import keeping_of
 from ampbench.visualize.judge.numbers import FLUSHED
 from ampbench.visualize.read.frame import Results
 from ampbench.visualize.read.layers import flushed, last_samples, unmoved
@@ -13,6 +14,7 @@ from ampbench.visualize.read.layers import flushed, last_samples, unmoved
 SKIPPED = 0.05
 """Share of skipped steps from which the loss scale is named."""
 MOST_LAYERS = 8
+NO_CAUSE = "so precision is not the cause"
 ASK = "set [measure] numerics_samples = 3"
 FAR = 0.5
 """Relative distance of a gradient from that in strict fp32 from which a layer is named."""
@@ -28,9 +30,12 @@ def explain_numbers(results: Results, a: str, b: str) -> Explanation:
     """
     (subject,), (batch_size,) = results.subjects, results.batch_sizes
     found = waterfall(results, a, b)
-    said = diverged(results, a, b) or lost(results, b, found)
+    sentence, move = diverged(results, a, b) or lost(results, b, found)
+    keeping = keeping_of(results, b)
+    if keeping and not sentence.endswith(NO_CAUSE):
+        move = f"{keeping.move}; or {move}" if move else keeping.move
     return Explanation(
-        topic="numbers", subject=subject, batch_size=batch_size, a=a, b=b, sentence=said[0], next_move=said[1],
+        topic="numbers", subject=subject, batch_size=batch_size, a=a, b=b, sentence=sentence, next_move=move,
         waterfall=found,
     )  # fmt: skip
 
@@ -73,7 +78,7 @@ def diverged(results: Results, a: str, b: str) -> tuple[str, str] | None:
     if isinstance(layer, str):
         head += f"; the first non-finite tensor is in {layer} ({place})"
     if (cells["recipe"] == a).any():
-        return f"{head}; {a} diverged too, so precision is not the cause", "lower learning_rate, or set grad_clip = 1.0"
+        return f"{head}; {a} diverged too, {NO_CAUSE}", "lower learning_rate, or set grad_clip = 1.0"
     return head, _move(cell, place if isinstance(place, str) else "")
 
 

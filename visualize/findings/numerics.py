@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from ampbench.visualize.judge.layers_to_keep import keeping_of
 from ampbench.visualize.judge.numbers import FLUSHED
 from ampbench.visualize.read.frame import Results
 from ampbench.visualize.read.layers import flushed
 
 
 def findings(results: Results) -> list[str]:
-    """Return a sentence per subject and batch size; none where the probe took no sample."""
+    """Return a few sentences per subject and batch size; none where the probe took no sample."""
     sentences = []
     for subject in results.subjects:
         for batch_size in results.where(subject=subject).batch_sizes:
             own = results.where(subject=subject, batch_size=batch_size)
             if len(own.layers):
-                sentences += [f"{subject} at batch {batch_size}: {words}" for words in _underflow(own)]
+                sentences += [
+                    f"{subject} at batch {batch_size}: {words}" for words in (*_underflow(own), *_to_keep(own))
+                ]
     return sentences
 
 
@@ -38,4 +41,15 @@ def _underflow(results: Results) -> list[str]:
     return [
         f"gradients underflow ({100 * FLUSHED:.0f} % or more of a layer flushed to zero) with {'; '.join(parts)}"
         + (f"; in no layer with {', '.join(without)}." if without else ".")
+    ]
+
+
+def _to_keep(results: Results) -> list[str]:
+    """Return what to keep in fp32 of each recipe whose trouble is in few layers."""
+    found = [keeping_of(results, recipe) for recipe in results.recipes]
+    return [
+        f"{one.recipe} has its trouble in {len(one.layers)} of {one.num_layers} layers: "
+        f"{', '.join(map(str, one.layers))}; to try: {one.move}."
+        for one in found
+        if one and one.num_layers > len(one.layers)
     ]
