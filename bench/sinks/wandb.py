@@ -49,9 +49,10 @@ class WandB:
             raise Declined("WANDB_MODE is disabled")
         os.environ["WANDB_DIR"] = str(folder)  # `wandb sync` leaves its logs there too, not in the working directory
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # offline is offline: no crash reports home
-        from wandb import Settings, init, setup  # not `import wandb`: any folder of that name would do for it
+        from wandb import Settings, init, setup, teardown  # not `import wandb`: any folder of that name would do for it
 
-        self.folder, self.live, self._init, self._settings = folder, live, init, Settings
+        self.folder, self.live = folder, live
+        self._init, self._settings, self._teardown = init, Settings, teardown
         self.project = project or os.environ.get("WANDB_PROJECT") or f"ampbench-{folder.name}"
         self.server = str(setup().settings.base_url)
 
@@ -64,6 +65,7 @@ class WandB:
                 return WandBRun(self._begin(story, "online"), is_online=True)
             except Exception:  # CommError, a refused key: the run goes on offline, and so do those after it
                 self.live = False
+                self._teardown()  # else wandb's own process says that the run's id is in use
         return WandBRun(self._begin(story, "offline"), is_online=False)
 
     def next_move(self, where: Path) -> str:

@@ -18,6 +18,7 @@ from ampbench.bench.train.training import Training
 from ampbench.bench.worker.measurement import Measurement
 from ampbench.bench.worker.numerics_probe import NumericsProbe
 from ampbench.bench.worker.stepping import Stepping
+from ampbench.bench.worker.timing import Report
 from tests.overhead.interleave import compare
 from tests.overhead.loops import AsPil, AsUsual, ByHand
 
@@ -37,13 +38,15 @@ def images() -> Images:
     )
 
 
-def harness(model: str, recipe: str, images: Images, *, num_samples: int = 0) -> Callable[[int], float]:
+def harness(
+    model: str, recipe: str, images: Images, *, num_samples: int = 0, report: Report = lambda **_: None
+) -> Callable[[int], float]:
     """Return our own loop with all its recording, as a function of the number of steps that returns the seconds timed.
 
     With samples, one is taken of the layers before the steps, off the clock.
     """
     cell = Cell(model=model, data="synthetic", precision=RECIPES[recipe], batch_size=BATCH_SIZE, epochs=1)
-    measurement = Measurement(cell, MeasurementProtocol(numerics_samples=num_samples), DEVICE, lambda **_: None)
+    measurement = Measurement(cell, MeasurementProtocol(numerics_samples=num_samples), DEVICE, report)
     measurement.outcome.stopwatch.start_training()
     training = Training(cell, images, DEVICE)
     measurement.timing.expect(10**9, training.steps_per_epoch)  # a training that never comes to its end

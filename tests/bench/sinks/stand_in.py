@@ -7,6 +7,8 @@ import pathlib, types
 Settings = dict
 def setup():
     return types.SimpleNamespace(settings=types.SimpleNamespace(base_url="http://stand.in"))
+def teardown():
+    pass
 def init(*, dir, id, **_):
     {init}
     path = pathlib.Path(dir, "wandb", "offline-run-" + id)

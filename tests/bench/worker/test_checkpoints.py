@@ -162,3 +162,38 @@ def test_what_cannot_be_in_a_checkpoint_costs_the_checkpoint_and_not_the_trainin
     net = Extra()
     load_model_state(net, saved["training"]["model"])
     assert net.got == {"seen": (1, [2.0, "three"])}
+
+
+def test_each_block_is_told_with_its_step_and_each_epoch_once_to_whoever_hears_a_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[dict[str, object]] = []
+    killed = measurement(RECIPES["fp32"], tmp_path)
+    killed.timing.report = lambda **facts: told.append(facts)
+    save = Checkpoints.save
+
+    def killing(*arguments: object, epoch: int, **rest: object) -> None:
+        save(*arguments, epoch=epoch, **rest)  # type: ignore[arg-type]
+        if epoch == 2:
+            raise KilledError
+
+    monkeypatch.setattr(Checkpoints, "save", killing)
+    monkeypatch.setattr("ampbench.bench.worker.outcome.Outcome.note_failure", lambda self, what, e: _again(e))
+    with pytest.raises(KilledError):
+        killed.take()
+    monkeypatch.undo()
+    assert [facts["epoch_row"]["epoch"] for facts in told if "epoch_row" in facts] == [1]  # type: ignore[index]
+
+    told.clear()
+    resumed = measurement(RECIPES["fp32"], tmp_path)
+    resumed.timing.report = lambda **facts: told.append(facts)
+    resumed.take()
+    assert [facts["epoch_row"]["epoch"] for facts in told if "epoch_row" in facts] == [1, 2, 3]  # type: ignore[index]
+    losses = {row.step: row.loss for row in resumed.outcome.traces.steps}
+    blocks = [(facts["step"], facts["loss"]) for facts in told if "step" in facts]
+    assert blocks
+    assert blocks == [(step, losses[step]) for step, _ in blocks]  # type: ignore[index]
+
+
+def _again(error: BaseException) -> None:
+    raise error
