@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ampbench.schema.column import given
+from ampbench.schema.column import column, given
 
 CATEGORIES = {
     "weights": "parameters of the model",
@@ -61,7 +61,7 @@ class AllocationRow:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MemoryRow:
-    """The allocated memory after an event."""
+    """The allocated memory after an event: of everything, or of one category."""
 
     event: int = given("", "event", "Number of allocations, frees and other events of the allocator so far")
     time_ms: float = given("ms", "time", "Since the first event, by the CPU's clock, which runs ahead of a GPU")
@@ -69,4 +69,10 @@ class MemoryRow:
         "bytes",
         "allocated memory",
         "Requested by tensors, before rounding; highest and lowest point of each of 200 runs of events, and both ends",
+    )
+    category: str | None = column(
+        "",
+        "category",
+        "Null: of all categories together. Else the part of that one, as in allocations, after the same events; on a "
+        "GPU only",
     )

@@ -34,7 +34,7 @@ class Allocations:
     """The allocations of a few steps, condensed."""
 
     memory: list[MemoryRow]
-    """The allocated memory over time."""
+    """The allocated memory over time; on a GPU that of each category too."""
     holders: list[AllocationRow] = field(default_factory=list)
     """The allocations that were live at its peak."""
     allocator_peak_bytes: int | None = None
@@ -44,7 +44,11 @@ class Allocations:
     def of(cls, found: Digest) -> Allocations:
         """Return the allocations of a GPU's history."""
         largest = found.largest_free_block_bytes
-        return cls(memory=list(found.timeline), holders=found.allocation_rows, largest_free_block_bytes=largest)
+        return cls(
+            memory=[*found.timeline, *found.by_category],
+            holders=found.allocation_rows,
+            largest_free_block_bytes=largest,
+        )
 
 
 def static_memory_of(training: Training) -> StaticMemory:

@@ -64,7 +64,11 @@ def _histories(folder: Folder, row: dict[str, Any]) -> None:
     for i in range(400):
         wave = math.sin(math.pi * ((i % 100) / 100)) ** 2
         level = int(static + rest * wave * (0.97 if i != 250 else 1.0))
-        rows["memory"].append({**own, "event": 10 * i, "time_ms": 0.1 * i, "allocated_bytes": level})
+        point = {**own, "event": 10 * i, "time_ms": 0.1 * i}
+        rows["memory"].append({**point, "allocated_bytes": level})
+        kept = {"weights": "weights_bytes", "gradients": "gradients_bytes", "optimizer state": "optimizer_bytes"}
+        held = {category: row[column] for category, column in kept.items()} | {"activations": level - static}
+        rows["memory"] += [{**point, "allocated_bytes": size, "category": name} for name, size in held.items()]
     parts = {"weights": row["weights_bytes"], "gradients": row["gradients_bytes"], "activations": int(0.8 * rest),
              "optimizer state": row["optimizer_bytes"], "workspace": int(0.2 * rest)}  # fmt: skip
     for category, held in parts.items():

@@ -31,6 +31,7 @@ NAMES = (
     "phases",
     "waterfall_time",
     "memory_timeline",
+    "memory_by_purpose",
     "memory_diff",
     "waterfall_memory",
     "underflow",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 
 import pandas as pd
@@ -14,8 +15,8 @@ from ampbench.visualize.figures.memory_kinds import KINDS
 from ampbench.visualize.read.frame import Results
 from ampbench.visualize.read.recipes import in_order
 
-MOST_NAMED = 3
-"""With more recipes only the highest and the lowest peak are named, as the names would overlap."""
+LINE_SHARE, LINE_CHARACTERS = 0.075, 84
+"""Height of a line of small text, as a share of a panel of several, and the characters that it has room for."""
 
 
 def draw_levels(
@@ -34,8 +35,7 @@ def draw_levels(
     """
     if frame.empty:
         return bars.say(ax, "No history of the memory was recorded, so there is nothing to draw.")
-    peaks = frame.groupby(frame["recipe"].astype(str), sort=False)["allocated_bytes"].max().sort_values()
-    named = list(peaks.index if len(peaks) <= MOST_NAMED else peaks.index[[0, -1]])
+    peaks = frame.groupby(frame["recipe"].astype(str), sort=False)["allocated_bytes"].max() / MIB
     for recipe, style in (styles or theme.styles(frame["recipe"])).items():
         own = frame[frame["recipe"] == recipe].sort_values("event")
         if own.empty:
@@ -57,21 +57,26 @@ def draw_levels(
             label=recipe,
             zorder=4,
         )
-        if recipe in named:
-            ax.annotate(
-            f"{recipe} {bars.short(level[top])}", (share[top], level[top]), xytext=(0, 7), textcoords="offset points",
-            ha="center" if 0.15 < share[top] < 0.85 else "left" if share[top] <= 0.15 else "right",
-            fontsize=theme.SMALL, color=theme.INK, path_effects=bars.HALO, zorder=5,
-        )  # fmt: skip
     _bands(ax, static or {})
     ax.set_xlim(0, 1)
-    ax.set_ylim(0, ax.get_ylim()[1] * 1.1)
+    _peaks_above(ax, {recipe: float(peaks[recipe]) for recipe in in_order(peaks.index)})
     ax.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     bars.plain_numbers(ax.yaxis)
     ax.set_xlabel("recorded events of the allocator")
     ax.set_ylabel("allocated memory (MiB)")
     bars.legend(ax)
     return ax
+
+
+def _peaks_above(ax: Axes, peaks: Mapping[str, float]) -> None:
+    """Write the peaks at the top of the axes, which end so high that no line comes near: several peak at one place."""
+    words = "peaks (MiB): " + ", ".join(f"{recipe} {bars.short(mib)}" for recipe, mib in peaks.items())
+    lines = textwrap.wrap(words, LINE_CHARACTERS)
+    ax.set_ylim(0, max(peaks.values()) / max(0.4, 0.92 - LINE_SHARE * len(lines)) or 1)
+    ax.text(
+        0.01, 0.98, "\n".join(lines), transform=ax.transAxes, ha="left", va="top", fontsize=theme.SMALL,
+        color=theme.INK, path_effects=bars.HALO, zorder=5,
+    )  # fmt: skip
 
 
 def _bands(ax: Axes, static: Mapping[str, float]) -> None:
@@ -85,9 +90,15 @@ def _bands(ax: Axes, static: Mapping[str, float]) -> None:
         bottom += mib
 
 
+def levels_of(results: Results) -> pd.DataFrame:
+    """Return the allocated memory of one cell of each recipe, of all categories together."""
+    rows = results.of_one_cell_each("memory")
+    return rows[rows["category"].isna()] if "category" in rows else rows
+
+
 def static_of(results: Results) -> dict[str, float]:
     """Return kind -> MiB of weights, gradients and optimizer state of the first recipe that has a history."""
-    rows = results.of_one_cell_each("memory")
+    rows = levels_of(results)
     own = results.cells[results.cells["cell_id"].isin(rows["cell_id"].unique())].sort_values("recipe")
     if own.empty:
         return {}
@@ -106,21 +117,20 @@ def describe_levels(frame: pd.DataFrame) -> str:
 
 def draw(results: Results, ax: Axes) -> Axes:
     """Draw the history of one cell of each recipe."""
-    rows = results.of_one_cell_each("memory")
+    rows = levels_of(results)
     return draw_levels(rows, ax, theme.styles_of(results), static_of(results))
 
 
 def describe(results: Results) -> str:
     """Say in words what the figure shows."""
-    return describe_levels(results.of_one_cell_each("memory"))
+    return describe_levels(levels_of(results))
 
 
 FIGURE = Figure(
     name="memory_over_steps",
     title="Memory over steps",
     caption=(
-        "Memory requested by tensors over the same training steps, in an untimed pass after warm-up. Mark: the peak, "
-        "in MiB. "
+        "Memory requested by tensors over the same training steps, in an untimed pass after warm-up. Mark: the peak. "
         "Bands: weights, gradients and optimizer state of the first recipe, by arithmetic. "
         "Horizontal axis: share of the recorded allocations and frees, so that the same step of two recipes is at the "
         "same place, however fast they run. The line is thinned: the events are divided into 200 groups, and each "
@@ -129,6 +139,6 @@ FIGURE = Figure(
     draw=draw,
     describe=describe,
     by_batch_size=True,
-    shown=lambda results: len(results.of_one_cell_each("memory")) > 0,
+    shown=lambda results: len(levels_of(results)) > 0,
     shared="y",
 )

@@ -14,12 +14,14 @@ from __future__ import annotations
 import itertools
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ampbench.bench.measure.memory_history.over_time import by_category
 from ampbench.bench.measure.memory_history.purpose import ACTIVATIONS, AUTOCAST_CACHE, Allocation, Purposes
 from ampbench.schema.memory_history import AllocationRow, MemoryRow
 
@@ -68,6 +70,8 @@ class Digest:
     num_events: int
     timeline: tuple[MemoryRow, ...]
     """Its times are NaN before torch 2.2, which wrote none."""
+    by_category: tuple[MemoryRow, ...]
+    """The part of each category after the same events; after each of them they sum to the time line."""
     peak: Moment
     oom: Moment | None
     static_known: bool
@@ -107,9 +111,11 @@ def digest(
             raise ValueError(f"the snapshot has {devices} devices and none with index {device}: choose another")
         history = _History(snapshot, device, known or {})
         casts = tuple(cast_bytes)
+        timeline = reduced(history.times_ms, history.levels)
         return Digest(
             num_events=len(history.trace),
-            timeline=reduced(history.times_ms, history.levels),
+            timeline=timeline,
+            by_category=tuple(history.parts_of(timeline, casts)),
             peak=history.moment(PEAK, int(np.argmax(history.levels)), casts),
             oom=None if history.oom is None else history.moment(OOM, history.oom, casts),
             static_known=bool(known),
@@ -187,9 +193,21 @@ class _History:
     def live_at(self, moment: int) -> Iterator[Allocation]:
         """Yield what was live after so many events, oldest first."""
         yield from (a for a in self.before if a.freed_at >= moment)
-        for i in np.flatnonzero(self.freed_at[:moment] >= moment).tolist():
+        yield from self._recorded(np.flatnonzero(self.freed_at[:moment] >= moment))
+
+    def _recorded(self, events: NDArray[np.int64]) -> Iterator[Allocation]:
+        """Yield the allocations that these events made."""
+        for i in events.tolist():
             event = self.trace[i]
             yield Allocation(event["addr"], event["size"], i, int(self.freed_at[i]), event.get("frames"))
+
+    def parts_of(self, timeline: Sequence[MemoryRow], cast_bytes: tuple[int, ...]) -> Iterator[MemoryRow]:
+        """Yield what each category holds at the points of a time line, category by category."""
+        every = itertools.chain(self.before, self._recorded(np.flatnonzero(self.freed_at)))
+        known = ((a, self.purposes.category(a)) for a in every)
+        for category, levels in by_category(known, [row.event for row in timeline], cast_bytes).items():
+            for row, level in zip(timeline, levels.tolist(), strict=True):
+                yield replace(row, allocated_bytes=level, category=category)
 
     def moment(self, name: str, moment: int, cast_bytes: tuple[int, ...]) -> Moment:
         """Return the composition of what was live after so many events."""

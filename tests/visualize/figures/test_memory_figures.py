@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import matplotlib
 import pandas as pd
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
 matplotlib.use("Agg")
@@ -13,9 +15,12 @@ from matplotlib.colors import to_hex
 
 from ampbench.schema.memory import MIB
 from ampbench.schema.memory_history import CATEGORIES
-from ampbench.visualize.figures import theme
+from ampbench.visualize.figures import memory_by_purpose, memory_timeline, theme
 from ampbench.visualize.figures.memory_diff import by_category, describe_composition, draw_composition
 from ampbench.visualize.figures.memory_timeline import describe_levels, draw_levels
+from ampbench.visualize.read.frame import read
+from tests.support.traced import traced
+from tests.visualize.conftest import cell
 
 HELD = {
     "fp32": {"weights": 76, "gradients": 76, "optimizer state": 76, "activations": 400, "other": 1},
@@ -55,13 +60,24 @@ def test_each_recipe_s_peak_is_marked_where_it_is_and_named(line, ax):
     assert draw_levels(line, ax) is ax
     marks = {mark.get_label(): mark for mark in ax.get_lines() if mark.get_marker() not in ("None", None)}
     assert list(marks) == ["fp32", "bf16_amp"]
-    assert [text.get_text() for text in ax.texts] == ["fp32 500", "bf16_amp 300"]
+    assert [text.get_text() for text in ax.texts] == ["peaks (MiB): fp32 500, bf16_amp 300"]
     fp32, bf16 = marks.values()
     assert (fp32.get_xdata()[0], fp32.get_ydata()[0]) == (pytest.approx(1 / 3), 500)
     assert (bf16.get_xdata()[0], bf16.get_ydata()[0]) == (pytest.approx(2 / 6), 300)
     assert [to_hex(mark.get_color()) for mark in marks.values()] == [
         theme.BUILT_IN[recipe].colour for recipe in ("fp32", "bf16_amp")
     ]
+
+
+@pytest.mark.parametrize("num_recipes", [1, 9])
+def test_the_words_on_the_peaks_lie_on_no_line(num_recipes, line, ax):
+    fp32 = line[line["recipe"] == "fp32"]
+    draw_levels(pd.concat([fp32.assign(recipe=recipe) for recipe in [*theme.BUILT_IN][:num_recipes]]), ax)
+    ax.figure.set_size_inches(5, 2.1)
+    ax.figure.canvas.draw()
+    [words] = ax.texts
+    lowest = words.get_window_extent().y0
+    assert ax.transData.transform((0, 500))[1] < lowest
 
 
 def test_the_lines_share_an_axis_that_starts_at_zero(line, ax):
@@ -136,3 +152,41 @@ def test_every_category_of_the_file_has_its_row_in_the_order_of_the_schema(ax):
     rows = [(recipe, category, 1.0) for recipe in ("fp32", "bf16") for category in sorted(CATEGORIES)]
     draw_composition(pd.DataFrame(rows, columns=["recipe", "category", "allocated_bytes"]), ax)
     assert [tick.get_text() for tick in ax.get_yticklabels()] == list(CATEGORIES)
+
+
+@pytest.fixture
+def recorded(folder):
+    """Write a folder in which a GPU's allocator was recorded, with categories over time."""
+    for recipe in ("fp32", "bf16_amp"):
+        folder.add(cell(recipe))
+    return read(traced(folder).write())
+
+
+def test_the_categories_are_stacked_to_the_line_of_the_recipe(recorded, ax):
+    own = recorded.where(recipe="bf16_amp")
+    held, line = memory_by_purpose.parts_of(own), memory_timeline.levels_of(own)
+    assert list(held) == ["weights", "gradients", "optimizer state", "activations"]
+    assert held.sum(axis=1).to_numpy() == pytest.approx(line.sort_values("event")["allocated_bytes"].to_numpy() / MIB)
+    memory_by_purpose.draw(own, ax)
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == list(held)
+    assert ax.get_ylim()[0] == 0
+    assert "activations" in memory_by_purpose.describe(own)
+
+
+def test_the_line_over_steps_counts_nothing_twice(recorded, ax):
+    memory_timeline.draw(recorded, ax)
+    peaks = recorded.rows_of("memory").groupby("recipe", observed=True)["allocated_bytes"].max() / MIB
+    assert [text.get_text() for text in ax.texts] == [
+        f"peaks (MiB): fp32 {peaks['fp32']:,.0f}, bf16_amp {peaks['bf16_amp']:,.0f}"
+    ]
+
+
+def test_older_results_without_categories_have_the_line_and_no_areas(recorded, ax):
+    path = recorded.folder / "memory.parquet"
+    table = pq.read_table(path)
+    pq.write_table(table.filter(pc.is_null(table["category"])).drop_columns("category"), path)
+    older = read(recorded.folder)
+    assert not memory_by_purpose.FIGURE.shown(older)
+    assert memory_timeline.FIGURE.shown(older)
+    memory_by_purpose.draw(older.where(recipe="fp32"), ax)
+    assert not ax.axison

@@ -65,6 +65,27 @@ def test_the_line_and_its_peak_are_those_of_a_replay_by_brute_force(seed: int) -
 
 
 @pytest.mark.parametrize("seed", range(4))
+def test_the_categories_sum_to_the_line_at_every_point_and_to_the_composition_at_the_peak(seed: int) -> None:
+    digested = digest(random_history(1000, seed).snapshot())
+    parts: Counter[int] = Counter()
+    for row in digested.by_category:
+        parts[row.event] += row.allocated_bytes
+    assert {row.event: parts[row.event] for row in digested.timeline} == {
+        row.event: row.allocated_bytes for row in digested.timeline
+    }
+    at_peak = {row.category: row.allocated_bytes for row in digested.by_category if row.event == digested.peak.event}
+    assert {name: held for name, held in at_peak.items() if held} == by_category(digested.peak)
+
+
+def test_over_time_a_cast_copy_is_no_activation() -> None:
+    memory, known = steps()
+    digested = digest(memory.snapshot(), known=known, cast_bytes=[CAST])
+    at_peak = {row.category: row.allocated_bytes for row in digested.by_category if row.event == digested.peak.event}
+    assert {name: held for name, held in at_peak.items() if held} == by_category(digested.peak)
+    assert at_peak["autocast cache"] == CAST
+
+
+@pytest.mark.parametrize("seed", range(4))
 def test_the_composition_sums_to_the_peak(seed: int) -> None:
     peak = digest(random_history(1000, seed).snapshot()).peak
     assert sum(held.allocated_bytes for held in peak.composition) == peak.allocated_bytes
