@@ -8,6 +8,9 @@ from typing import Literal
 
 import pandas as pd
 
+from ampbench.visualize.read.frame import Results
+from ampbench.visualize.read.words import count
+
 Topic = Literal["step time", "memory", "numbers"]
 QUESTIONS: dict[Topic, str] = {
     "step time": "why not faster",
@@ -85,6 +88,37 @@ class Explanation:
     def place(self) -> str:
         """As in `ResNet18 at batch 128: bf16 against fp32`."""
         return f"{self.subject} at batch {self.batch_size}: {self.b} against {self.a}"
+
+
+def explained(
+    topic: Topic, results: Results, a: str, b: str, said: tuple[str, str], found: Waterfall | None
+) -> Explanation:
+    """Return an explanation of recipe B by recipe A, of one subject and batch size.
+
+    Args:
+        topic: of the question.
+        results: of one subject and batch size.
+        a: the recipe that B is compared with.
+        b: the recipe that is explained.
+        said: the sentence, and the next move.
+        found: the waterfall; None where its columns were not measured.
+    """
+    (subject,), (batch_size,) = results.subjects, results.batch_sizes
+    sentence, move = said
+    return Explanation(
+        topic=topic, subject=subject, batch_size=batch_size, a=a, b=b, sentence=sentence, next_move=move,
+        waterfall=found,
+    )  # fmt: skip
+
+
+def finished(results: Results, recipe: str) -> pd.DataFrame:
+    """Return the cells of a recipe that ran to their end."""
+    return results.ok[results.ok["recipe"] == recipe]
+
+
+def processes(results: Results, a: str, b: str) -> str:
+    """Return over how many processes two recipes were measured, as in `fp32: 3 processes, bf16: 1 process`."""
+    return ", ".join(f"{r}: {count(len(finished(results, r)), 'process', 'processes')}" for r in (a, b))
 
 
 def median_of(cells: pd.DataFrame, column: str) -> float | None:

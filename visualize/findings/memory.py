@@ -8,11 +8,21 @@ import pandas as pd
 
 from ampbench.schema.memory import MIB
 from ampbench.schema.memory_history import CATEGORIES
-from ampbench.visualize.findings.explanation import Bar, Explanation, Waterfall, amount, listed, median_of, percent
+from ampbench.visualize.findings.explanation import (
+    Bar,
+    Explanation,
+    Waterfall,
+    amount,
+    explained,
+    finished,
+    listed,
+    median_of,
+    percent,
+    processes,
+)
 from ampbench.visualize.judge.replicates import geometric_mean
 from ampbench.visualize.read.frame import Results
 from ampbench.visualize.read.peaks import PEAK, instrument_of
-from ampbench.visualize.read.words import count
 
 STATIC = {
     "weights": "weights_bytes",
@@ -42,25 +52,22 @@ def explain_memory(results: Results, a: str, b: str) -> Explanation:
         a: the recipe that B is compared with.
         b: the recipe that is explained.
     """
-    (subject,), (batch_size,) = results.subjects, results.batch_sizes
     found = waterfall(results, a, b)
-    if found is None:
-        peaks = [geometric_mean(_of(results.ok, r)[PEAK]) for r in (a, b)]
-        instrument = instrument_of(results.ok)
-        known = (
-            f"{b} peaks at {amount(peaks[1] / MIB)} MiB and {a} at {amount(peaks[0] / MIB)} ({instrument.in_short})"
-            if peaks[0] and peaks[1]
-            else f"no peak of {a} and {b} is known"
-        )
-        why_not = ", which counts libraries and images too" if instrument.of_process else ""
-        sentence = f"{known}{why_not}; what the memory holds was not measured"
-        move = ASK
-    else:
-        sentence, move = why(found)
-    return Explanation(
-        topic="memory", subject=subject, batch_size=batch_size, a=a, b=b, sentence=sentence, next_move=move,
-        waterfall=found,
-    )  # fmt: skip
+    said = missing(results, a, b) if found is None else why(found)
+    return explained("memory", results, a, b, said, found)
+
+
+def missing(results: Results, a: str, b: str) -> tuple[str, str]:
+    """Say what was not measured, and which line of the experiment file asks for it."""
+    peaks = [geometric_mean(finished(results, recipe)[PEAK]) for recipe in (a, b)]
+    instrument = instrument_of(results.ok)
+    known = (
+        f"{b} peaks at {amount(peaks[1] / MIB)} MiB and {a} at {amount(peaks[0] / MIB)} ({instrument.in_short})"
+        if peaks[0] and peaks[1]
+        else f"no peak of {a} and {b} is known"
+    )
+    why_not = ", which counts libraries and images too" if instrument.of_process else ""
+    return f"{known}{why_not}; what the memory holds was not measured", ASK
 
 
 def waterfall(results: Results, a: str, b: str) -> Waterfall | None:
@@ -71,13 +78,12 @@ def waterfall(results: Results, a: str, b: str) -> Waterfall | None:
         return _waterfall(
             kinds, history, a, b, f"batch {results.batch_sizes[0]}; every allocation live at the peak, one process each"
         )
-    split = [by_arithmetic(_of(results.ok, recipe)) for recipe in (a, b)]
+    split = [by_arithmetic(finished(results, recipe)) for recipe in (a, b)]
     if not all(split):
         return None
-    numbers = ", ".join(f"{r}: {count(len(_of(results.ok, r)), 'process', 'processes')}" for r in (a, b))
     method = (
         f"batch {results.batch_sizes[0]}; allocator's peak; its fixed parts by arithmetic, the rest is activations; "
-        f"medians, {numbers}"
+        f"medians, {processes(results, a, b)}"
     )
     return _waterfall(list(split[0]), split, a, b, method)
 
@@ -167,7 +173,3 @@ def _waterfall(kinds: list[str], split: Sequence[Mapping[str, float]], a: str, b
         if split[0].get(kind) or split[1].get(kind)
     )
     return Waterfall(title="Memory at the peak", unit="MiB", a=a, b=b, bars=bars, method=method)
-
-
-def _of(cells: pd.DataFrame, recipe: str) -> pd.DataFrame:
-    return cells[cells["recipe"] == recipe]

@@ -5,7 +5,15 @@ from __future__ import annotations
 import pandas as pd
 
 from ampbench.schema.diagnosis.training import UNMOVED
-from ampbench.visualize.findings.explanation import Bar, Explanation, Waterfall, listed, median_of, percent
+from ampbench.visualize.findings.explanation import (
+    Bar,
+    Explanation,
+    Waterfall,
+    explained,
+    listed,
+    median_of,
+    percent,
+)
 from ampbench.visualize.judge.layers_to_keep import keeping_of
 from ampbench.visualize.judge.numbers import FLUSHED
 from ampbench.visualize.read.frame import Results
@@ -28,16 +36,12 @@ def explain_numbers(results: Results, a: str, b: str) -> Explanation:
         a: the recipe that B is compared with.
         b: the recipe that is explained.
     """
-    (subject,), (batch_size,) = results.subjects, results.batch_sizes
     found = waterfall(results, a, b)
     sentence, move = diverged(results, a, b) or lost(results, b, found)
     keeping = keeping_of(results, b)
     if keeping and not sentence.endswith(NO_CAUSE):
         move = f"{keeping.move}; or {move}" if move else keeping.move
-    return Explanation(
-        topic="numbers", subject=subject, batch_size=batch_size, a=a, b=b, sentence=sentence, next_move=move,
-        waterfall=found,
-    )  # fmt: skip
+    return explained("numbers", results, a, b, (sentence, move), found)
 
 
 def waterfall(results: Results, a: str, b: str) -> Waterfall | None:

@@ -10,11 +10,20 @@ import pandas as pd
 
 from ampbench.schema.column import Column, columns_of
 from ampbench.schema.work import KINDS, StepPhases
-from ampbench.visualize.findings.explanation import Bar, Explanation, Waterfall, amount, listed, percent
+from ampbench.visualize.findings.explanation import (
+    Bar,
+    Explanation,
+    Waterfall,
+    amount,
+    explained,
+    finished,
+    listed,
+    percent,
+    processes,
+)
 from ampbench.visualize.judge.replicates import geometric_mean
 from ampbench.visualize.judge.verdict import judge
 from ampbench.visualize.read.frame import Results
-from ampbench.visualize.read.words import count
 
 PRODUCTS = "matrix products and convolutions"
 LEAST_SHARE = 0.05
@@ -47,29 +56,22 @@ def explain_step_time(results: Results, a: str, b: str) -> Explanation:
         a: the recipe that B is compared with.
         b: the recipe that is explained.
     """
-    (subject,), (batch_size,) = results.subjects, results.batch_sizes
     found = waterfall(results, a, b)
-    if found is None:
-        sentence, move = missing(results, a, b)
-    else:
-        sentence, move = why(found)
-    return Explanation(
-        topic="step time", subject=subject, batch_size=batch_size, a=a, b=b, sentence=sentence, next_move=move,
-        waterfall=found,
-    )  # fmt: skip
+    said = missing(results, a, b) if found is None else why(found)
+    return explained("step time", results, a, b, said, found)
 
 
 def waterfall(results: Results, a: str, b: str) -> Waterfall | None:
     """Return the milliseconds of a step by kind of work; by phase in results without kinds, and None without both."""
     for columns, what in ((KINDS, "by kind of work"), (PHASES, "by phase")):
-        spent = [parts_of(_of(results.ok, recipe), columns) for recipe in (a, b)]
+        spent = [parts_of(finished(results, recipe), columns) for recipe in (a, b)]
         if all(spent):
             bars = tuple(
                 Bar(label=label, a=spent[0][label], b=spent[1][label]) for label in spent[0]
                 if spent[0][label] or spent[1][label]
             )  # fmt: skip
-            numbers = ", ".join(f"{r}: {count(len(_of(results.ok, r)), 'process', 'processes')}" for r in (a, b))
-            method = f"batch {results.batch_sizes[0]}; mean step; {numbers}{longest_of(_of(results.ok, b))}"
+            longest = longest_of(finished(results, b))
+            method = f"batch {results.batch_sizes[0]}; mean step; {processes(results, a, b)}{longest}"
             return Waterfall(title=f"A step {what}", unit="ms", a=a, b=b, bars=bars, method=method)
     return None
 
@@ -103,7 +105,7 @@ def speedup_of(results: Results, a: str, b: str) -> float | None:
     told = [v for v in judge(cells) if v.recipe == b and v.reference == a and v.speed.n]
     if told:
         return float(told[0].speed.estimate)
-    before, after = (geometric_mean(_of(results.ok, recipe)["step_ms"]) for recipe in (a, b))
+    before, after = (geometric_mean(finished(results, recipe)["step_ms"]) for recipe in (a, b))
     return before / after if before and after else None
 
 
@@ -190,7 +192,3 @@ def _changes(found: Waterfall) -> str:
     changed = [bar for bar in found.bars if abs(bar.change) >= LEAST_SHARE * found.total_a]
     ordered = sorted(changed, key=lambda bar: -abs(bar.change))
     return ", ".join(f"{bar.label} {bar.change:+,.3g} ms" for bar in ordered[:4]) or "no part changed by 5 %"
-
-
-def _of(cells: pd.DataFrame, recipe: str) -> pd.DataFrame:
-    return cells[cells["recipe"] == recipe]
