@@ -47,7 +47,10 @@ def span(ratio: Ratio) -> str:
         return f" (between {digits(1 / high, 0.1)} and {digits(1 / low, 0.1)})"
     if ratio.estimate < 0.99:
         return f" (between {100 * (1 - high):.0f} and {100 * (1 - low):.0f} %)"
-    return f" (between {digits(low, _exact(ratio))} and {digits(high, _exact(ratio))})"
+    ends = [digits(end, _exact(ratio)) for end in (low, high)]
+    if ends[0] == ends[1]:  # no measurement is exact
+        ends = [f"{end:.3f}" for end in (low, high)]
+    return f" (between {ends[0]} and {ends[1]})"
 
 
 def _exact(ratio: Ratio) -> float:

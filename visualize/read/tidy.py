@@ -19,6 +19,23 @@ from ampbench.visualize.read.recipes import in_order
 
 REPLICATED = ("seed", "round")
 """Settings that tell the processes of one cell apart; they are never compared."""
+# fmt: off
+POSITIVE = (
+    "images_per_s", "images_per_s_q1", "images_per_s_q3", "step_ms", "joules_per_image", "time_to_accuracy_s",
+    "startup_peak_bytes", "steady_peak_bytes", "allocator_peak_bytes",
+)
+# fmt: on
+"""Columns of which nothing was measured where a record holds no positive number of a size that exists."""
+SMALLEST, LARGEST = 1e-30, 1e30
+SHARES = (
+    "test_accuracy",
+    "best_test_accuracy",
+    "train_accuracy",
+    "macro_precision",
+    "macro_recall",
+    "macro_f1",
+)
+"""Columns of which nothing was measured where a record holds no number from 0 to 1."""
 
 
 def tidy(table: pa.Table) -> pd.DataFrame:
@@ -27,6 +44,9 @@ def tidy(table: pa.Table) -> pd.DataFrame:
     # No axis, mean or ratio can hold an infinite measurement.
     known = cells.select_dtypes("floating").replace([math.inf, -math.inf], math.nan)
     cells = cells.assign(**{str(name): column for name, column in known.items()}).copy()
+    for names, least, most in ((POSITIVE, SMALLEST, LARGEST), (SHARES, 0.0, 1.0)):
+        for name in (name for name in names if name in cells):
+            cells[name] = cells[name].where(cells[name].between(least, most))
     for f in table.schema:
         if pa.types.is_list(f.type):
             cells[f.name] = [", ".join(map(str, v)) if v is not None else None for v in cells[f.name]]

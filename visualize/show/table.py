@@ -43,7 +43,7 @@ def shown(row: Standing) -> dict[str, str]:
         "images/s": images_or_status(measured),
         "speed-up": _speedup(row),
         "speed": row.speed or MISSING,
-        "MiB": MISSING if measured.peak_mib is None else f"{measured.peak_mib:,.0f}",
+        "MiB": MISSING if measured.peak_mib is None else _mib(measured.peak_mib),
         "mJ/image": MISSING if measured.joules_per_image is None else f"{1e3 * measured.joules_per_image:,.3g}",
         "test %": _accuracy(measured),
         "accuracy": row.accuracy or MISSING,
@@ -158,6 +158,10 @@ def grid(title: str, names: list[str], lines: list[dict[str, str]], width: int =
     ends = [i for i, pair in enumerate(zip(batches, [*batches[1:], None], strict=True)) if pair[0] != pair[1]]
     sections = ends if len(ends) < len(lines) else []
     return draw(lines, width, title=title, heads=names, keys=FIRST, left=LEFT, sections=sections)
+
+
+def _mib(mib: float) -> str:
+    return f"{mib:,.{0 if mib >= 100 else 1 if mib >= 10 else 2}f}"
 
 
 def _accuracy(measured: Replicates) -> str:

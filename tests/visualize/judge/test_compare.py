@@ -132,3 +132,15 @@ def test_a_slow_process_of_one_row_leaves_the_other_rows_told(tmp_path, run):
     assert {r["batch_size"]: r["speed"] for r in rows} == {
         "32": "can't tell", "64": "slower", "128": "slower", "256": "slower",
     }  # fmt: skip
+
+
+def test_the_peaks_of_two_sides_are_compared_by_one_instrument(write, run):
+    """A has the allocator's peak and B only the resident set: both are compared by the resident set."""
+    cpu = {"memory_instrument": "rss", "epochs": 0}
+    a = write("a", steady_peak_bytes=1000 * 2**20, allocator_peak_bytes=400 * 2**20, **cpu)
+    b = write("b", steady_peak_bytes=1100 * 2**20, **cpu)
+    both = write("c", steady_peak_bytes=1100 * 2**20, allocator_peak_bytes=200 * 2**20, **cpu)
+    mixed, alike = only(run(a, b, "--format", "json")), only(run(a, both, "--format", "json"))
+    assert (mixed["peak_instrument_a"], mixed["memory_ratio"]) == ("rss", pytest.approx(1.1))
+    assert (alike["peak_instrument_a"], alike["memory_ratio"]) == ("cpu_allocator", pytest.approx(0.5))
+    assert "memory: peak of B against that of A, by torch's CPU allocator" in " ".join(run(a, both).stdout.split())

@@ -14,6 +14,7 @@ from ampbench.visualize.judge.standing import standings
 from ampbench.visualize.judge.verdict import judge
 from ampbench.visualize.judge.wishes import Wishes
 from ampbench.visualize.read.frame import read
+from ampbench.visualize.show.table import shown
 from tests.visualize.conftest import cell
 from tests.visualize.judge.misleading import (
     CHANCE,
@@ -413,5 +414,7 @@ def test_a_cell_that_was_excluded_did_not_fail(folder):
     pairs(folder, ratios=(1.8, 1.81, 1.79))
     folder.add(cell("bf16_amp", 128, 1, epochs=0), "excluded")
     results = read(folder.write())
-    (found,) = answers(results, standings(results, judge(results.cells)))
+    rows = standings(results, judge(results.cells))
+    (found,) = answers(results, rows)
     assert found.action == "train"
+    assert shown(rows[1])["n"] == "3"

@@ -119,6 +119,22 @@ def test_sixteen_bit_recipes_alone_are_no_reference_for_accuracy(matrix):
     assert "stay with fp32; no run of fp32 or tf32 ended well" in said
 
 
+def test_every_faster_recipe_is_named_with_what_is_against_it(folder):
+    for number in range(3):
+        for recipe, speed, over in (
+            ("fp32", 1000, {}),
+            ("bf16_amp", 1500, {}),
+            ("fp16", 2000, {"foreign_processes": 1}),
+            ("fp16_scaled", 1900, {"foreign_processes": 1}),
+            ("bf16", 1800, {"thermal_violation_share": 0.5}),
+        ):
+            folder.add(cell(recipe, epochs=0, round=number), images_per_s=speed + number, **over)
+    said = sentence(folder.write())
+    for recipe in ("fp16", "fp16_scaled"):
+        assert f"{recipe} is faster still, but {recipe}'s numbers are spoiled: the board was shared" in said
+    assert "bf16 is faster still, but bf16's numbers are spoiled: 50 % of the time at the thermal limit" in said
+
+
 def test_a_rival_that_is_not_told_slower_is_named(folder):
     for number in range(4):
         for recipe in ("fp32", "bf16_amp", "fp16_amp"):
