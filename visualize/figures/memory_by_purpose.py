@@ -69,8 +69,8 @@ def draw(results: Results, ax: Axes) -> Axes:
     ax.plot(share[peak], top[peak], color=theme.INK, marker="o", markersize=4, markeredgecolor="white")
     side = "left" if share[peak] <= 0.15 else "right" if share[peak] >= 0.85 else "center"
     ax.annotate(
-        f"peak {bars.short(float(top[peak]))}", (share[peak], top[peak]), xytext=(0, 5), textcoords="offset points", ha=side,
-        fontsize=theme.SMALL, color=theme.INK, path_effects=bars.HALO, zorder=5,
+        f"peak {bars.short(float(top[peak]))}", (share[peak], top[peak]), xytext=(0, 5), textcoords="offset points",
+        ha=side, fontsize=theme.SMALL, color=theme.INK, path_effects=bars.HALO, zorder=5,
     )  # fmt: skip
     ax.set_xlim(0, 1)
     ax.set_ylim(0, 1.18 * float(top.max()))
