@@ -1,4 +1,5 @@
 # make quickstart    set up, then run the first experiment to its verdict
+# make check-env     is all here that a training needs? each line is OK, or says what to do
 # make demo          measure results/demo again and fill demo.ipynb in with it; leave the machine alone meanwhile
 # make test          set up, then format, lint, types and tests: all that CI checks
 # make whole         the tests of the whole line: kills, shards, every ending, the report; minutes
@@ -16,7 +17,10 @@ READY  := $(if $(filter $(VENV)/bin/python,$(PYTHON)),$(VENV)/ready)
 # A process a cell imports torch again and again: its bytecode is kept.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: quickstart demo notebook test whole format fuzz overhead gpu reference clean
+.PHONY: check-env quickstart demo notebook test whole format fuzz overhead gpu reference clean
+
+check-env: $(READY)
+	$(PYTHON) bench/check_env.py
 
 quickstart: $(READY)
 	$(PYTHON) bench/run_matrix.py experiments/quickstart.toml

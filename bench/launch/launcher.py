@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 from rich.console import Console
@@ -29,7 +30,7 @@ class Watcher(Protocol):
 
 
 class Launcher(Protocol):
-    """Where cells run. A sweep calls these in this order, from `refuse` on only if there are cells to run."""
+    """Where cells run. A sweep calls these in this order, from `require_ready` on only if there are cells to run."""
 
     def find_boards(self) -> Boards:
         """Return the boards to use, all of one model and on machines that may be compared, and those left aside.
@@ -43,6 +44,17 @@ class Launcher(Protocol):
 
     def machine_of(self, board: Board) -> Machine:
         """Describe the machine on which a cell of this board runs: rows of another one are not mixed with its rows."""
+
+    def require_ready(self, cells: Sequence[Cell], results: Path) -> None:
+        """See, in milliseconds, that the machine has what these cells need: packages, memory, room, data.
+
+        Args:
+            cells: all that are to be run.
+            results: the folder of their results.
+
+        Raises:
+            RequestError: all that is missing, in one message.
+        """
 
     def refuse(self, boards: Boards) -> None:
         """See that cells can be measured on the boards.

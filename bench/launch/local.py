@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from rich.console import Console
 
@@ -13,6 +14,8 @@ from ampbench.bench.launch.group_queue import run_groups
 from ampbench.bench.launch.launcher import Watcher
 from ampbench.bench.launch.oom_guard import OomGuard
 from ampbench.bench.launch.preparation import prepare_data
+from ampbench.bench.launch.readiness.before import refuse_unready
+from ampbench.bench.launch.readiness.finding import Subject
 from ampbench.bench.launch.refusals import refuse_shared, refuse_switches, refuse_unwritable_locks
 from ampbench.bench.machine.board import Board
 from ampbench.bench.machine.discovery import Boards, choose_boards, find_boards, unheeded
@@ -48,6 +51,10 @@ class Local:
     def machine_of(self, board: Board) -> Machine:
         """Describe this machine with one of its boards."""
         return machine_of(board.name, board.driver, simulated_boards=board.num_sharing)
+
+    def require_ready(self, cells: Sequence[Cell], results: Path) -> None:
+        """Say all that is missing here in one message."""
+        refuse_unready(Subject.of(cells, results, self.gpus))
 
     def refuse(self, boards: Boards) -> None:
         """Refuse boards that somebody else uses, and locks that cannot be written."""

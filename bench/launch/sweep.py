@@ -116,6 +116,7 @@ def run_cells(
     for note in options.launcher.notes(boards) if is_first else ():
         console.print(note, **PLAIN)
     if todo:
+        options.launcher.require_ready(todo, folder.path)
         _refuse(plan, todo, folder, boards, options)
     _write_plan(plan, folder)
     is_whole = not todo or _run(plan, todo, folder, boards, options, console, spent_hours)

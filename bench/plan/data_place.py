@@ -30,6 +30,11 @@ class Archive:
     """The folder that is in it."""
     num_mib: int
 
+    @property
+    def url(self) -> str:
+        """Where it is downloaded from."""
+        return f"https://www.cs.toronto.edu/~kriz/{self.file}"
+
 
 ARCHIVES = {
     "cifar10": Archive(file="cifar-10-python.tar.gz", unpacked="cifar-10-batches-py", num_mib=163),

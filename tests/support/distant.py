@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 
 from rich.console import Console
 
@@ -51,6 +52,10 @@ class Distant:
     def machine_of(self, board: Board) -> Machine:
         """Return its own machine."""
         return self.machine
+
+    def require_ready(self, cells: Sequence[Cell], results: Path) -> None:
+        """Find everything there."""
+        self.calls.append("require_ready")
 
     def refuse(self, boards: Boards) -> None:
         """Refuse the given cells."""

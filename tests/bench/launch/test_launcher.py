@@ -81,7 +81,7 @@ def rows(tmp_path: Path) -> list[dict[str, Any]]:
 def test_cells_may_run_where_this_machine_has_no_part(swept: Sweep, tmp_path: Path) -> None:
     launcher = Distant(endings=ENDINGS)
     said = swept(launcher)
-    assert launcher.calls == ["find_boards", "notes", "refuse", "prepare", "run"]
+    assert launcher.calls == ["find_boards", "notes", "require_ready", "refuse", "prepare", "run"]
     assert "Distant GPU is far away" in said
     assert "2/2 LeNet fp32 b64 s1" in said
     assert [(row["status"], row["because"]) for row in rows(tmp_path)] == list(ENDINGS.values())
@@ -111,9 +111,9 @@ def test_machines_are_mixed_by_what_the_launcher_says_of_its_own(swept: Sweep) -
     other = Distant(endings=ENDINGS, machine=replace(first.machine, machine="Other GPU"))
     with pytest.raises(RequestError, match=r"holds rows of Distant GPU with torch 9\.9.*; here are Other GPU"):
         swept(other)
-    assert other.calls == ["find_boards", "notes"]
+    assert other.calls == ["find_boards", "notes", "require_ready"]
     swept(other, mixed=True)
-    assert other.calls[2:] == ["find_boards", "notes", "refuse", "prepare", "run"]
+    assert other.calls[3:] == ["find_boards", "notes", "require_ready", "refuse", "prepare", "run"]
 
 
 def test_what_a_launcher_refuses_ends_the_sweep_before_the_first_cell(swept: Sweep, tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ def test_what_a_launcher_refuses_ends_the_sweep_before_the_first_cell(swept: Swe
 
 def test_every_launcher_has_the_signatures_of_the_protocol() -> None:
     names = [name for name in vars(Launcher) if not name.startswith("_")]
-    assert names == ["find_boards", "notes", "machine_of", "refuse", "prepare", "run"]
+    assert names == ["find_boards", "notes", "machine_of", "require_ready", "refuse", "prepare", "run"]
     for launcher in LAUNCHERS:
         for name in names:
             assert inspect.signature(getattr(type(launcher), name)) == inspect.signature(getattr(Launcher, name))
