@@ -16,7 +16,7 @@ from ampbench.bench.launch.oom_guard import OomGuard
 from ampbench.bench.launch.preparation import prepare_data
 from ampbench.bench.launch.readiness.before import refuse_unready
 from ampbench.bench.launch.readiness.finding import Subject
-from ampbench.bench.launch.refusals import refuse_shared, refuse_switches, refuse_unwritable_locks
+from ampbench.bench.launch.refusals import refuse_hidden, refuse_shared, refuse_switches, refuse_unwritable_locks
 from ampbench.bench.machine.board import Board
 from ampbench.bench.machine.discovery import Boards, choose_boards, find_boards, unheeded
 from ampbench.bench.machine.provenance import Machine, machine_of
@@ -63,7 +63,8 @@ class Local:
         refuse_unwritable_locks(boards.used)
 
     def prepare(self, cells: Sequence[Cell], boards: Boards, console: Console, *, log_every_s: float) -> None:
-        """Start the fork server, see that it has loaded all that a worker needs, and decode the images."""
+        """Refuse what the shell hides, start the fork server, see that it has loaded all, and decode the images."""
+        refuse_hidden(cells, os.environ)
         context = start_fork_server()
         check_workers(context)
         prepare_data(cells, boards.used[0], context, console, log_every_s=log_every_s)

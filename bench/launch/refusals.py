@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ampbench.bench.machine import process_tree
@@ -11,6 +11,7 @@ from ampbench.bench.machine.board_state.reader import foreign_processes
 from ampbench.bench.machine.locks import holder_pids, try_board
 from ampbench.bench.machine.provenance import Machine, environment_id, refused_switch
 from ampbench.bench.plan.cell import Cell
+from ampbench.bench.plan.environment import as_variables, why_hidden
 from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.plan.matrix import Plan
 from ampbench.bench.store.folder import Folder
@@ -23,6 +24,13 @@ def refuse_switches(environ: Mapping[str, str]) -> None:
     because = refused_switch(dict(environ))
     if because:
         raise RequestError(because)
+
+
+def refuse_hidden(cells: Iterable[Cell], environ: Mapping[str, str]) -> None:
+    """Refuse a variable of the shell that would hide one of a cell's own."""
+    for cell in cells:
+        if because := why_hidden(as_variables(cell.environment), environ):
+            raise RequestError(because)
 
 
 def refuse_shared(boards: Sequence[Board], nvml: Any = None) -> None:

@@ -13,10 +13,30 @@ from typing import Any
 
 from ampbench.bench.launch.fork_server import start_worker
 from ampbench.bench.launch.launcher import Watcher
+from ampbench.bench.plan.environment import as_variables
 from ampbench.bench.store.run import Run
 
 LOST = 255
 """multiprocessing's exit code of a process whose fork server has ended."""
+
+
+def why_ranks_hang(run: Run) -> str:
+    """Return cause and cure of GPUs that never finished their first step together; empty on one GPU and on a CPU.
+
+    NCCL's transfers from GPU to GPU (P2P) wait for ever where the boards cannot reach each other: unlike boards, or a
+    PCIe path through an IOMMU or with access control (NCCL user guide, "Troubleshooting", "GPU Direct"; study S4).
+    """
+    if run.cell.gpus == 1 or not run.board.is_gpu:
+        return ""
+    names = list(dict.fromkeys(str(board.name) for board in run.boards))
+    cause = f"unlike boards ({', '.join(names)})" if len(names) > 1 else "a PCIe path through an IOMMU or with ACS"
+    said = "; no step was finished, as when transfers between GPUs (P2P) hang"
+    if as_variables(run.cell.environment).get("NCCL_P2P_DISABLE") == "1":
+        cure = (
+            'P2P is off already: set NCCL_SHM_DISABLE = 1 or NCCL_IB_DISABLE = 1 too, and NCCL_DEBUG = "INFO" tells in '
+        )
+        return f"{said}. {cure}log.txt what they wait for"
+    return f"{said}, with {cause}: set environment = {{NCCL_P2P_DISABLE = 1}}, which copies through the host's memory"
 
 
 @dataclass
@@ -91,7 +111,8 @@ class WorkerProcess:
     def time_out(self) -> None:
         """Kill the worker, whose time is up."""
         limit, phase = self.run.budget.minutes_per_cell, self.facts.get("phase", "start")
-        self.facts["because"] = f"took longer than minutes_per_cell = {limit:g}, in phase {phase}"
+        hang = "" if self.facts.keys() & {"loss", "images_per_s"} else why_ranks_hang(self.run)
+        self.facts["because"] = f"took longer than minutes_per_cell = {limit:g}, in phase {phase}{hang}"
         self.timed_out = True
         self.kill()
 

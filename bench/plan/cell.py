@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Gt, Le, Lt
 
 from ampbench.bench.plan.augmentation import AugmentTexts
+from ampbench.bench.plan.environment import Environment
 from ampbench.bench.plan.loss_scale import LossScale, LossScaleText
 from ampbench.bench.plan.model_args import ModelArgs
 from ampbench.bench.plan.recipe import RECIPES, Recipe
@@ -28,6 +29,10 @@ MAX_CHARACTERS = 120
 
 PRECISION_FIELDS = ("precision", "loss_scale")
 """What may differ between the cells of one group."""
+
+
+TABLE_FIELDS = ("model_args", "environment")
+"""Fields that are a table in a file, so that an axis of tables is an axis of their values."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,6 +131,9 @@ class Cell:
     on one CPU, which share its cores."""
     sync_batchnorm: bool = False
     """Whether BatchNorm sees the images of all these GPUs together."""
+    environment: Environment = None
+    """Variables that the worker sets before CUDA and NCCL start, a table in a file: `{NCCL_P2P_DISABLE = 1}`; those
+    that are known: bench/plan/environment.py."""
 
     @property
     def resolved_loss_scale(self) -> str:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ampbench.bench.plan.batch_words import BATCH_WORDS, BatchSizes
-from ampbench.bench.plan.cell import Cell
+from ampbench.bench.plan.cell import TABLE_FIELDS, Cell
 from ampbench.bench.plan.errors import did_you_mean
 from ampbench.bench.plan.field_check import FieldCheck
 from ampbench.bench.plan.protocol import Budget, MeasurementProtocol
@@ -141,7 +141,7 @@ class _Reader:
             raise self.error(place, f"{points!r} is no list; write [{points!r}], or move it to [fixed]")
         if not points:
             raise self.error(place, "is empty, so there would be no cell; give it a value or drop the line")
-        if axis != "model_args" and all(isinstance(point, dict) for point in points):
+        if axis not in TABLE_FIELDS and all(isinstance(point, dict) for point in points):
             tables = [self.check.fields(point, place) for point in points]
             for table in tables:
                 if table.keys() != tables[0].keys() or not table:

@@ -21,7 +21,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ampbench.bench.plan.cell import Cell
+from ampbench.bench.plan.cell import TABLE_FIELDS, Cell
 from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.plan.protocol import Budget, MeasurementProtocol
 
@@ -106,7 +106,7 @@ def _flags_of(table: str, kind: type) -> Iterator[Flag]:
 
 
 def _kind_of(name: str, hint: Any) -> Kind:
-    if name == "model_args":
+    if name in TABLE_FIELDS:
         return "table"
     if typing.get_origin(hint) is tuple:
         return "list"
@@ -133,7 +133,7 @@ def _toml(word: str, kind: Kind, value: Any) -> str:
     if kind == "list":
         return f"[{', '.join(map(_scalar, _parts(value)))}]"
     if kind == "table":
-        pairs = [part.partition("=") for part in _parts(value)]
+        pairs = [part.partition("=") for part in _settings(value)]
         twice = [key for key, count in Counter(key.strip() for key, _, _ in pairs).items() if count > 1]
         if twice:
             raise RequestError(f"{word}: {value!r} says {twice[0]} twice; drop one of them")
@@ -152,6 +152,17 @@ def _parts(text: str) -> list[str]:
         else:
             parts.append(word.strip())
     return parts
+
+
+def _settings(text: str) -> list[str]:
+    """Split `A=1,B=x:1,y:2` into its settings: a part without an equals sign belongs to the value before it."""
+    found: list[str] = []
+    for part in [] if text in ("", "none") else text.split(","):
+        if found and "=" not in part:
+            found[-1] += f",{part}"
+        else:
+            found.append(part.strip())
+    return found
 
 
 def _scalar(text: str) -> str:

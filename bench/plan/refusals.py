@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from ampbench.bench.plan.cell import Cell
+from ampbench.bench.plan.environment import BETWEEN_GPUS, as_variables
 from ampbench.bench.plan.loss_scale import LossScale
 from ampbench.bench.plan.model_args import as_arguments
 from ampbench.bench.plan.recipe import Recipe
@@ -92,6 +93,13 @@ def _gpus(cell: Cell) -> str | None:
     return because and f"gpus = {cell.gpus}: {because}"
 
 
+def _environment(cell: Cell) -> str | None:
+    idle = [name for name in as_variables(cell.environment) if name.startswith(BETWEEN_GPUS)]
+    if cell.gpus > 1 or not idle:
+        return None
+    return f"environment: {idle[0]} acts between GPUs, and gpus = 1; drop it"
+
+
 def _compile(cell: Cell) -> str | None:
     because = None
     if cell.compile != "none" and not cell.drop_last:
@@ -127,6 +135,7 @@ RULES: tuple[Callable[[Cell], str | None], ...] = (
     _recipe,
     _model_args,
     _gpus,
+    _environment,
     _compile,
     _milestones,
     _warmup,

@@ -18,7 +18,7 @@ from ampbench.bench.train.compiler import cache_of_its_own
 from ampbench.bench.worker.cell import measure_cell
 from ampbench.bench.worker.log import open_log, silence_profiler
 from ampbench.bench.worker.preparation import die_with_parent, prepare_apart
-from ampbench.bench.worker.process import prepare_process
+from ampbench.bench.worker.process import prepare_process, set_environment
 from ampbench.bench.worker.timing import Report
 
 
@@ -57,6 +57,7 @@ def run_cell(run: Run, report: Report) -> None:
         with boards as waited_s, cache_of_its_own(run.folder), room_for_record(run.folder):
             prepare_apart(run.cell.data, run.cell.image_size)
             report(phase="start")
+            set_environment(run)
             if run.cell.gpus == 1:
                 measure_cell(run, prepare_process(run), report, waited_s)
             else:

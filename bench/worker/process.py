@@ -8,9 +8,15 @@ import signal
 
 import torch
 
+from ampbench.bench.plan.environment import as_variables
 from ampbench.bench.store.run import Run
 from ampbench.bench.train.statuses import Interrupted
 from ampbench.bench.worker.cuda import start_cuda
+
+
+def set_environment(run: Run) -> None:
+    """Set the variables of the cell, for this process and the ranks that it starts. CUDA must not be used before."""
+    os.environ.update(as_variables(run.cell.environment))
 
 
 def prepare_process(run: Run, rank: int = 0) -> torch.device:

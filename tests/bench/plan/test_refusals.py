@@ -16,6 +16,7 @@ BROKEN: dict[str, tuple[dict[str, Any], str]] = {
     "_recipe": ({"loss_scale": "dynamic"}, "loss scaling has nothing to scale in fp32"),
     "_model_args": ({"model_args": '{"dropout": 0.1}'}, "model_args: "),
     "_gpus": ({"sync_batchnorm": True}, "sync_batchnorm has nothing to synchronise"),
+    "_environment": ({"environment": '{"NCCL_P2P_DISABLE": "1"}'}, "NCCL_P2P_DISABLE acts between GPUs"),
     "_compile": ({"compile": "default", "drop_last": False}, "a smaller last batch is compiled again"),
     "_milestones": (
         {"schedule": "warmup_multistep", "epochs": 9, "milestones": (3, 9)},
