@@ -17,9 +17,8 @@ import pytest
 from ampbench.bench.plan.packages import advice, how_to_install, missing, requirement, requirements, to_carry
 from tests.conftest import ROOT
 
-NEVER_NEEDED = (
-    "torchao,nbformat,nbclient,ipykernel,IPython,jupyter_client,wandb,timm,safetensors,transformers,mypy,ruff,uv"
-)
+NEVER_NEEDED = "torchao,nbformat,nbclient,ipykernel,IPython,jupyter_client,wandb,timm,safetensors,transformers,mypy,ruff,uv"
+    ",swanlab,tensorboard"
 """None of these is there on such a machine, or on another one."""
 
 

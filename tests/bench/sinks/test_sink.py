@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ampbench.bench.plan.errors import RequestError
+from ampbench.bench.plan.packages import requirements
 from ampbench.bench.run_matrix import main as run_matrix
 from ampbench.bench.run_one import main as run_one
 from ampbench.bench.sinks import sink
@@ -65,6 +66,12 @@ def test_each_sink_has_a_flag_of_both_commands() -> None:
     for name, each in SINKS.items():
         assert each.module == f"ampbench.bench.sinks.{name}"
         assert each.name == name
+
+
+def test_what_a_sink_needs_is_installed_where_it_is_tested() -> None:
+    lines = [line.partition("#")[0].strip() for line in (ROOT / "requirements-sinks.txt").read_text().splitlines()]
+    assert set(filter(None, lines)) <= set(requirements())
+    assert {sink.package for sink in SINKS.values()} <= {line.partition(">")[0] for line in requirements()}
 
 
 def test_the_launcher_pays_nothing_for_a_sink() -> None:
