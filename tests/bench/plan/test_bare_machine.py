@@ -17,8 +17,10 @@ import pytest
 from ampbench.bench.plan.packages import advice, how_to_install, missing, requirement, requirements, to_carry
 from tests.conftest import ROOT
 
-NEVER_NEEDED = "torchao,nbformat,nbclient,ipykernel,IPython,jupyter_client,wandb,timm,safetensors,transformers,mypy,ruff,uv"
-    ",swanlab,tensorboard"
+NEVER_NEEDED = (
+    "torchao,nbformat,nbclient,ipykernel,IPython,jupyter_client,wandb,swanlab,tensorboard,timm,safetensors,transformers,"
+    "mypy,ruff,uv"
+)
 """None of these is there on such a machine, or on another one."""
 
 
