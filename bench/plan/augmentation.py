@@ -16,7 +16,7 @@ import itertools
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, BeforeValidator
 
 from ampbench.bench.plan.errors import did_you_mean
 
@@ -156,4 +156,27 @@ def _checked(texts: tuple[str, ...]) -> tuple[str, ...]:
     return texts
 
 
-AugmentTexts = Annotated[tuple[str, ...], AfterValidator(_checked)]
+LEVELS: dict[str, tuple[str, ...]] = {
+    "minimal": ("crop", "flip"),
+    "balanced": ("crop", "flip", "erasing"),
+    "heavy": ("flip", "rotation", "crop", "jitter", "erasing"),
+}
+"""Study S4's levels, which a cell may name instead of a list: `augment = "heavy"` is the same cell as the list.
+
+What S4 describes of its augmentation, crop, flip and RandomErasing(p = .25), is its `balanced`. It does not say what
+`minimal` and `heavy` are. Here `minimal` is what nearly every training of CIFAR does, and no more; `heavy` is all that
+study S1 did, the strongest of the five, with S4's erasing after it."""
+
+
+def _levelled(texts: object) -> object:
+    """Return the list that a level stands for, named alone or as the only entry of a list; a list as it is."""
+    if isinstance(texts, tuple):
+        return LEVELS.get(texts[0], texts) if len(texts) == 1 else texts
+    if isinstance(texts, str):
+        if texts not in LEVELS:
+            raise ValueError(f"is no level. {did_you_mean(texts, LEVELS)} Or write a list, as in ['flip']")
+        return LEVELS[texts]
+    return texts
+
+
+AugmentTexts = Annotated[tuple[str, ...], AfterValidator(_checked), BeforeValidator(_levelled)]

@@ -142,12 +142,12 @@ class _Reader:
         if not points:
             raise self.error(place, "is empty, so there would be no cell; give it a value or drop the line")
         if axis not in TABLE_FIELDS and all(isinstance(point, dict) for point in points):
-            tables = [self.check.fields(point, place) for point in points]
+            tables = _even([self.check.fields(point, place) for point in points])
             for table in tables:
                 if table.keys() != tables[0].keys() or not table:
                     raise self.error(place, f"every point sets the same fields, at least one; {list(table)} differs")
         else:
-            tables = [self.check.fields({axis: point}, "[matrix]") for point in points]
+            tables = _even([self.check.fields({axis: point}, "[matrix]") for point in points])
         for key in tables[0].keys() & fixed.keys():
             raise self.error(place, f"{key!r} stands in [fixed] too; keep one of them")
         seen = set()
@@ -163,7 +163,7 @@ class _Reader:
         if not isinstance(because, str) or not because.strip():
             raise self.error(place, "'because' is missing; say why, it is shown in tables and plots")
         conditions = {
-            key: [self.check.fields({key: v}, place)[key] for v in (value if isinstance(value, list) else [value])]
+            key: [self.check.value(key, one, place) for one in (value if isinstance(value, list) else [value])]
             for key, value in row.items()
             if key != "because"
         }
@@ -175,3 +175,12 @@ class _Reader:
         if not conditions:
             raise self.error(place, "names no field, so it would drop every cell; say which, as in seed = 0")
         return conditions, because.strip()
+
+
+def _even(tables: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the points of an axis, of which a model without arguments has none where another model has some."""
+    if any("model_args" in table for table in tables):
+        return [
+            table if "model_args" in table or "model" not in table else table | {"model_args": None} for table in tables
+        ]
+    return tables

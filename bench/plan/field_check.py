@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from ampbench.bench.plan.batch_words import BATCH_WORDS
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.errors import RequestError, did_you_mean
+from ampbench.bench.plan.model_args import split_model
 from ampbench.bench.plan.recipe import RECIPES, Recipe
 from ampbench.bench.plan.source import check_data, check_model
 
@@ -39,13 +40,35 @@ class FieldCheck:
     def fields(self, table: dict[str, Any], place: str) -> dict[str, Any]:
         """Check a table of `Cell` fields; lists become tuples and recipe names recipes."""
         checked = {}
-        for key, value in table.items():
+        for key, value in self._apart(table, place).items():
             if key == "round":
                 raise self.error(f"{place} {key}", "rounds are set by [measure] rounds = n")
             if key not in FIELDS:
                 raise self.error(f"{place} {key}", f"unknown key. {did_you_mean(key, FIELDS)}")
             checked[key] = self._field(key, value, f"{place} {key}")
         return checked
+
+    def value(self, key: str, value: Any, place: str) -> Any:
+        """Check the value of one field, which the cells are compared with."""
+        checked = self.fields({key: value}, place)
+        if len(checked) > 1:
+            raise self.error(f"{place} {key}", f"{value!r} sets two fields; write model and model_args apart here")
+        return checked[key]
+
+    def _apart(self, table: dict[str, Any], place: str) -> dict[str, Any]:
+        """Return a table with the arguments in a model's name as `model_args`."""
+        name = table.get("model")
+        if not isinstance(name, str):
+            return table
+        try:
+            model, arguments = split_model(name)
+        except (ValueError, RuntimeError) as e:
+            raise self.error(f"{place} model", f"{name!r} {e}") from None
+        if not arguments:
+            return table
+        if table.get("model_args"):
+            raise self.error(f"{place} model", f"{name!r} holds arguments, and so does model_args; keep one of them")
+        return table | {"model": model, "model_args": arguments}
 
     def _field(self, key: str, value: Any, place: str) -> Any:
         if key == "precision":

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ampbench.bench.plan.augmentation import KINDS, STAGES, Augmentation
+from ampbench.bench.plan.augmentation import KINDS, LEVELS, STAGES, Augmentation
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.plan.experiment import parse_experiment
@@ -67,3 +67,19 @@ def test_resize_is_no_part_of_the_id_where_nothing_is_resized() -> None:
     assert "resize" not in plain._identity()
     assert plain.input_size == 32
     assert dataclasses.replace(plain, resize=224).input_size == 224
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_level_is_the_list_that_it_stands_for(level: str) -> None:
+    read = lambda text: parse_experiment(Path("trial.toml"), GOOD + f"augment = {text}").fixed["augment"]  # noqa: E731
+    assert read(f'"{level}"') == read(f'["{level}"]') == read(str(list(LEVELS[level]))) == LEVELS[level]
+
+
+def test_the_levels_grow_from_one_to_the_next() -> None:
+    minimal, balanced, heavy = (set(LEVELS[name]) for name in ("minimal", "balanced", "heavy"))
+    assert minimal < balanced < heavy
+
+
+def test_no_level_of_that_name_is_said_in_one_line() -> None:
+    with pytest.raises(RequestError, match=r"'hevy' is no level. Did you mean 'heavy'\? Or write a list"):
+        parse_experiment(Path("trial.toml"), GOOD + 'augment = "hevy"')

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from ampbench.bench.launch.refusals import refuse_hidden
@@ -17,6 +19,7 @@ from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.plan.experiment import read_experiment
 from ampbench.bench.plan.flags import value_typed
 from ampbench.bench.plan.matrix import Plan, make_plan
+from tests.conftest import ROOT
 
 EXPERIMENT = """
 question = "?"
@@ -125,3 +128,15 @@ def test_torch_reads_the_allocators_settings_after_it_was_loaded_but_its_backend
         pytest.skip("this torch has no CUDA, or does not tell its allocator's settings")
     assert settings.startswith(text)
     assert backend == "native"
+
+
+@pytest.mark.whole
+def test_a_worker_has_the_variables_of_its_cell_and_its_row_records_them(tmp_path: Path) -> None:
+    file = tmp_path / "variables.toml"
+    file.write_text(EXPERIMENT.format(axis="environment = [{}, {CUDA_LAUNCH_BLOCKING = 1}]", fixed="epochs = 1"))
+    environ = {name: value for name, value in os.environ.items() if name != "CUDA_LAUNCH_BLOCKING"}
+    command = [sys.executable, "bench/run_matrix.py", str(file), "--results", str(tmp_path)]
+    subprocess.run(command, cwd=ROOT, env=environ, check=True, capture_output=True)
+    rows = pq.read_table(tmp_path / "variables" / "cells.parquet").to_pylist()
+    found = {row["environment"]: json.loads(row["switches"]).get("CUDA_LAUNCH_BLOCKING") for row in rows}
+    assert found == {None: None, '{"CUDA_LAUNCH_BLOCKING": "1"}': "1"}

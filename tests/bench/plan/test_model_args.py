@@ -16,6 +16,7 @@ from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.plan.experiment import read_experiment
 from ampbench.bench.plan.matrix import Plan, make_plan, narrow
+from ampbench.bench.plan.model_args import split_model
 from ampbench.bench.plan.recipe import RECIPES
 from ampbench.bench.train.images import load_images
 from ampbench.bench.train.network import build_model
@@ -224,3 +225,58 @@ def test_evaluation_steps_may_have_a_size_of_their_own() -> None:
     assert sizes() == [256, 104]
     assert sizes(test_batch_size=100) == [100, 100, 100, 60]
     assert sizes(test_batch_size=512) == [360]
+
+
+def test_arguments_after_a_colon_are_the_same_cell_as_a_table_of_them(planned: Callable[..., Plan]) -> None:
+    (named,) = planned('model = "PowerCifarNet:width=1.7,dropout=0.4"').cells
+    (table,) = planned('model = "PowerCifarNet"\nmodel_args = {dropout = 0.4, width = 1.7}').cells
+    assert named == table
+    assert named.cell_id == table.cell_id
+
+
+@pytest.mark.parametrize(
+    ("name", "model", "arguments"),
+    [
+        ("PowerCifarNet:width=2", "PowerCifarNet", {"width": 2}),
+        ("timm:resnet18:drop_rate=0.1,act=relu", "timm:resnet18", {"drop_rate": 0.1, "act": "relu"}),
+        ("my.nets:Net:deep=true", "my.nets:Net", {"deep": True}),
+        ("my.nets:Net", "my.nets:Net", {}),
+        ("VGG19", "VGG19", {}),
+        ("hf:folder/a", "hf:folder/a", {}),
+    ],
+)
+def test_a_models_name_is_told_from_the_arguments_after_it(name: str, model: str, arguments: dict[str, Any]) -> None:
+    assert split_model(name) == (model, arguments)
+
+
+def test_a_folder_whose_name_looks_like_arguments_stays_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "vit:width=2").mkdir()
+    assert split_model(f"hf:{tmp_path}/vit:width=2") == (f"hf:{tmp_path}/vit:width=2", {})
+
+
+def test_models_with_and_without_arguments_make_one_axis(planned: Callable[..., Plan]) -> None:
+    axis = 'model = ["LeNet", "PowerCifarNet:width=0.5", "PowerCifarNet:width=0.7"]'
+    cells = planned(fixed="", axis=axis).cells
+    assert [(c.model, c.model_args) for c in cells] == [
+        ("LeNet", None), ("PowerCifarNet", '{"width": 0.5}'), ("PowerCifarNet", '{"width": 0.7}')
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("fixed", "axis", "words"),
+    [
+        ('model = "PowerCifarNet:widht=2"', "", "takes no 'widht'. Did you mean 'width'?"),
+        ('model = "PowerCifarNet:width=2,width=3"', "", "names an argument twice"),
+        ('model = "LeNet:dropout=0.1"', "", "'LeNet' takes no arguments"),
+        ('model = "PowerCifarNet:width=2"\nmodel_args = {dropout = 0.1}', "", "and so does model_args; keep one"),
+        ('model_args = {width = 2}', 'model = ["PowerCifarNet:width=3"]', "'model_args' stands in [fixed] too"),
+        ('model = "PowerCifarNet"\n[[exclude]]\nmodel = "PowerCifarNet:width=2"\nbecause = "x"', "", "write model and"),
+    ],
+)  # fmt: skip
+def test_wrong_arguments_in_a_name_are_said_in_one_line(
+    fixed: str, axis: str, words: str, planned: Callable[..., Plan]
+) -> None:
+    with pytest.raises(RequestError) as caught:
+        planned(fixed, axis)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)

@@ -14,6 +14,7 @@ import pytest
 import typer
 
 from ampbench.bench import run_matrix, run_one
+from ampbench.bench.plan.augmentation import LEVELS
 from ampbench.bench.plan.experiment import read_experiment
 from ampbench.bench.plan.matrix import make_plan
 from ampbench.models.tiny_vit import save, tiny_vit
@@ -92,6 +93,23 @@ def test_the_hybrid_has_its_one_training_at_a_rate_of_a_fiftieth() -> None:
     fields = fields_of("hybrid")
     assert (fields["learning_rate"], fields["batch_size"], fields["epochs"], fields["gpus"]) == (0.02, 32, 300, 2)
     assert fields["sync_batchnorm"]
+
+
+def test_the_profiles_of_the_trainer_that_chooses_have_its_levels_decays_and_aims() -> None:
+    quick, accuracy = fields_of("auto_quick"), fields_of("auto_accuracy")
+    assert (quick["model"], quick["epochs"], quick["batch_size"], quick["learning_rate"]) == (
+        "SmallCifarNet",
+        10,
+        512,
+        0.2,
+    )
+    assert (tuple(quick["augment"]), quick["weight_decay"]) == (LEVELS["minimal"], 1e-4)
+    assert (tuple(accuracy["augment"]), accuracy["weight_decay"]) == (LEVELS["heavy"], 5e-4)
+    assert (accuracy["epochs"], accuracy["batch_size"], accuracy["learning_rate"]) == (200, 256, 0.05)
+    assert (accuracy["schedule"], accuracy["label_smoothing"]) == ("warm_restarts", 0.1)
+    for name, target in (("auto_quick", 0.75), ("auto_accuracy", 0.94)):
+        measure = read_experiment(ROOT / "experiments" / f"{name}.toml").protocol
+        assert (measure.target_accuracy, measure.keep_best) == (target, True)
 
 
 def command_lines() -> list[str]:
