@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -168,6 +169,8 @@ def _numa_cores(root: Path) -> Iterable[int]:
 
 def _disks(places: Mapping[str, Path]) -> Iterable[Disk]:
     for use, path in places.items():
-        there = next((folder for folder in (path, *path.parents) if folder.exists()), Path("/"))
-        usage = shutil.disk_usage(there)
-        yield Disk(use=use, path=path, free_bytes=usage.free, total_bytes=usage.total)
+        for folder in (path, *path.parents):  # the nearest that exists and may be looked at
+            with suppress(OSError):
+                usage = shutil.disk_usage(folder)
+                yield Disk(use=use, path=path, free_bytes=usage.free, total_bytes=usage.total)
+                break

@@ -87,13 +87,14 @@ def _quota(folder: Path) -> tuple[int | None, int | None]:
 
 
 def _cached_bytes(folder: Path) -> int:
-    """Return what a group uses for files that nobody has touched for long: the kernel drops it when it is asked."""
+    """Return what a group uses for cached files: the kernel drops them before it kills anything."""
     try:
         rows = (line.split() for line in (folder / "memory.stat").read_text().splitlines())
         said = {row[0]: int(row[1]) for row in rows if len(row) == 2}
     except (OSError, ValueError):
         return 0
-    return said.get("total_inactive_file", said.get("inactive_file", 0))
+    of_all = "total_" if "total_inactive_file" in said else ""  # version 1 counts the groups below apart
+    return sum(said.get(f"{of_all}{name}", 0) for name in ("inactive_file", "active_file"))
 
 
 def _number(file: Path) -> int | None:

@@ -14,8 +14,8 @@ from ampbench.bench.plan.packages import DISTRIBUTIONS, MEASURING, how_to_instal
 
 OLDEST_PYTHON = (3, 11)
 
-WORKER_GIB, ROOMY_GIB = 0.75, 2.0
-"""A worker with torch and LeNet takes 0.55 GiB, libraries included (a CPU, torch 2.15); less than the second leaves
+WORKER_GIB, ROOMY_GIB = 0.5, 2.0
+"""A worker with torch and LeNet takes 0.53 GiB, libraries included (a CPU, torch 2.15); less than the second leaves
 little for a network and its images."""
 GIB = 2**30
 
@@ -67,7 +67,7 @@ def memory_enough(subject: Subject) -> Finding:
     if not hardware.memory_bytes:
         return warning("unknown: /proc/meminfo cannot be read")
     if free < WORKER_GIB:
-        return failed(f"{said}; a worker takes {WORKER_GIB:g} GiB before its first step: {more}")
+        return failed(f"{said}; a worker takes more than {WORKER_GIB:g} GiB: {more}")
     return warning(f"{said}, little for a network and its images: {more}") if free < ROOMY_GIB else ok(said)
 
 

@@ -92,7 +92,7 @@ def test_a_variable_that_makes_a_recipe_untrue_fails_and_a_harmless_one_is_told(
     assert "OMP_NUM_THREADS=1" in switches_harmless(subject(tmp_path, environ={"OMP_NUM_THREADS": "1"})).said
 
 
-@pytest.mark.parametrize(("free_gib", "level"), [(0.5, "failed"), (1.5, "warning"), (60, "ok")])
+@pytest.mark.parametrize(("free_gib", "level"), [(0.4, "failed"), (1.5, "warning"), (60, "ok")])
 def test_memory_is_judged_by_what_a_worker_takes(tmp_path: Path, free_gib: float, level: str) -> None:
     found = memory_enough(subject(tmp_path, root=kernel(tmp_path / "k", free_gib=free_gib)))
     assert found.level == level
@@ -100,10 +100,10 @@ def test_memory_is_judged_by_what_a_worker_takes(tmp_path: Path, free_gib: float
 
 
 def test_a_container_without_memory_on_a_machine_with_much_fails(tmp_path: Path) -> None:
-    limit = {"sys__fs__cgroup__memory.max": str(2**29), "sys__fs__cgroup__cpu.max": "100000 100000"}
+    limit = {"sys__fs__cgroup__memory.max": str(2**28), "sys__fs__cgroup__cpu.max": "100000 100000"}
     boxed = subject(tmp_path, root=kernel(tmp_path / "k", **limit))
     assert memory_enough(boxed).level == "failed"
-    assert "limited to 0.5 GiB by the control group" in memory_enough(boxed).said
+    assert "limited to 0.2 GiB by the control group" in memory_enough(boxed).said
 
 
 def test_threads_beyond_the_cores_allowed_are_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -242,6 +242,6 @@ precision = "fp32"
     )
     plan = make_plan(read_experiment(file))
     options = Options(results=tmp_path / "out", launcher=Local())
-    with pytest.raises(RequestError, match=r"a worker takes 0\.75 GiB before its first step"):
+    with pytest.raises(RequestError, match=r"a worker takes more than 0\.5 GiB"):
         sweep(plan, plan.cells, options, Console(file=sys.stderr))
     assert not (tmp_path / "out").exists()

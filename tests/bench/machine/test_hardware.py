@@ -125,7 +125,7 @@ def test_a_container_of_4_gib_on_a_machine_of_64_is_told_by_both_versions_of_con
         **{
             "sys__fs__cgroup__pod__memory.max": f"{4 * GIB}\n",
             "sys__fs__cgroup__pod__memory.current": f"{3 * GIB}\n",
-            "sys__fs__cgroup__pod__memory.stat": f"anon 5\ninactive_file {GIB}\n",
+            "sys__fs__cgroup__pod__memory.stat": f"anon 5\ninactive_file {GIB // 2}\nactive_file {GIB // 2}\n",
             "sys__fs__cgroup__pod__box__memory.max": "max\n",
             "sys__fs__cgroup__pod__box__cpu.max": "150000 100000\n",
         },
