@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ampbench.visualize.judge.standing import Standing
+from ampbench.visualize.read.peaks import Instrument
 from ampbench.visualize.show.table import MISSING, shown
 from ampbench.visualize.stats.statistics import Ratio
 
@@ -13,7 +14,9 @@ def overview(rows: Sequence[Standing]) -> list[dict[str, str]]:
     """Return the rows of one subject and batch size as words; without the columns in which nothing was measured."""
     lines = [_line(row) for row in rows]
     kept = [head for head in lines[0] if any(line[head] != MISSING for line in lines)] if lines else []
-    return [{head: line[head] for head in kept} for line in lines]
+    by = Instrument(names=tuple({row.measured.peak_instrument: None for row in rows if row.measured.peak_instrument}))
+    heads = {"memory": f"memory ({by.in_short})"}
+    return [{heads.get(head, head): line[head] for head in kept} for line in lines]
 
 
 def _line(row: Standing) -> dict[str, str]:

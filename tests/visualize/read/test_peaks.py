@@ -16,6 +16,7 @@ from ampbench.visualize.read.frame import read
 from ampbench.visualize.read.peaks import instrument_of
 from ampbench.visualize.show import table
 from ampbench.visualize.show.exports import summary
+from ampbench.visualize.show.overview import overview
 from tests.visualize.conftest import cell
 
 RESIDENT = {"fp32": 1500, "bf16_amp": 1185}
@@ -50,6 +51,7 @@ def test_the_allocators_peak_is_the_one_quantity_where_every_recipe_has_one(meas
     assert "50 % less memory (by the allocator)" in texts(answer)
     assert [table.shown(row)["MiB"] for row in rows] == ["700", "350"]
     assert "by torch's CPU allocator" in table.legend(results, [])
+    assert [line["memory (by the allocator)"] for line in overview(rows)] == ["700 MiB", "350 MiB (-50 %)"]
     assert rows[1].verdict.memory.estimate == pytest.approx(0.5)
     exported = summary(results).rows
     assert list(exported["peak_mib"]) == [700, 350]
