@@ -149,6 +149,7 @@ def test_no_command_launcher_or_store_imports_torch() -> None:
     modules = [
         "ampbench.bench.run_matrix",
         "ampbench.bench.run_one",
+        "ampbench.bench.advise",
         "ampbench.bench.evaluate",
         "ampbench.bench.convert",
     ]

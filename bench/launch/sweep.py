@@ -133,7 +133,7 @@ def run_cells(
 def say_interrupted(plan: Plan, folder: Folder, console: Console) -> None:
     """Say what is kept, and how to go on."""
     kept = len(folder.done(plan.cells))
-    console.print(f"Interrupted: {kept} of {len(plan.cells)} cells are kept. To go on: {_command()}", **PLAIN)
+    console.print(f"Interrupted: {kept} of {len(plan.cells)} cells are kept. To go on: {command_typed()}", **PLAIN)
 
 
 def conclude(swept: Swept, cells: Sequence[Cell], options: Options, console: Console) -> int:
@@ -171,7 +171,7 @@ def _refuse(plan: Plan, todo: Sequence[Cell], folder: Folder, boards: Boards, op
 def _write_plan(plan: Plan, folder: Folder) -> None:
     commit, dirty = git_state()
     with folder.lock():
-        folder.write_plan(plan, command=_command(), git_commit=commit, git_dirty=dirty)
+        folder.write_plan(plan, command=command_typed(), git_commit=commit, git_dirty=dirty)
 
 
 def _run(
@@ -193,7 +193,7 @@ def _run(
         with _live(folder, boards, options, console) as live:
             launcher.prepare(todo, boards, console, log_every_s=options.log_every_s)
             again = bool(options.again)
-            groups = groups_of(plan, todo, folder, boards.used[0], command=_command(), again=again)
+            groups = groups_of(plan, todo, folder, boards.used[0], command=command_typed(), again=again)
             oom_guard = OomGuard() if again else OomGuard.knowing(folder, replaced=todo)
             with Progress(console, num_cells=len(todo), log_every_s=options.log_every_s) as progress:
                 watcher = Watchers(progress, live)
@@ -228,7 +228,7 @@ def _count_other_runs(plan: Plan, folder: Folder, console: Console) -> None:
         console.print(f"{num_other} runs of earlier plans stay in {folder.path / 'runs'}, outside the tables", **PLAIN)
 
 
-def _command() -> str:
+def command_typed() -> str:
     """Return the command as a person would type it again."""
     by_name = getattr(sys.modules["__main__"].__spec__, "name", None) == "ampbench.__main__"
     return shlex.join(["python", *(["-m", "ampbench"] if by_name else [os.path.relpath(sys.argv[0])]), *sys.argv[1:]])

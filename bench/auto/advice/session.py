@@ -17,9 +17,11 @@ from ampbench.bench.launch.sweep import Options
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.experiment import read_experiment
 from ampbench.bench.plan.matrix import Plan, make_plan
+from ampbench.bench.plan.rounds import with_rounds
 from ampbench.bench.store.atomic import write_text
 from ampbench.bench.store.choices import write_choices
 from ampbench.bench.store.folder import Folder
+from ampbench.bench.store.rounds import read_rounds
 from ampbench.schema.choices import Choice, Value, read_choices
 
 Run = Callable[[Plan, tuple[Cell, ...], Options, Console], int]
@@ -88,6 +90,11 @@ class Session:
                 fields.setdefault(key, chosen[key])
         return fields
 
+    @property
+    def quiet(self) -> Options:
+        """Where cells run, without a report of each experiment."""
+        return replace(self.options, results=self.folder, report=False)
+
     def experiment(self, name: str, text: Callable[[], str]) -> Part:
         """Run the experiment file `name`.toml of the folder, which is written first if it is not there.
 
@@ -101,10 +108,10 @@ class Session:
         if not path.exists():
             write_text(path, text())
         plan = make_plan(read_experiment(path))
-        options = replace(self.options, results=self.folder, report=False)
-        if self.run_plan(plan, plan.cells, options, self.console) == 130:
+        if self.run_plan(plan, plan.cells, self.quiet, self.console) == 130:
             raise Interrupted
         folder = Folder.of(plan, self.folder)
+        plan = with_rounds(plan, read_rounds(folder))
         part = Part(plan=plan, folder=folder, standings=tuple(standings_of(folder.path)))
         self.parts[name] = part
         return part

@@ -1,0 +1,132 @@
+"""python bench/advise.py --model mypackage.nets:Net --data folder:PATH: find batch size, rate and precision."""
+
+import os
+import sys
+
+# See run_matrix.py: bench/ must not stand first on the path.
+if __name__ == "__main__":
+    sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    from ampbench.path import step_aside
+
+    step_aside()
+    from ampbench.bench.plan.packages import require_packages
+
+    require_packages()
+
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ampbench.bench.command import field_parameters, run_command
+from ampbench.bench.plan.data_place import use_data_dir
+from ampbench.bench.plan.errors import RequestError
+from ampbench.bench.plan.flags import in_words_typed, value_typed
+from ampbench.schema.sizes import bytes_of
+
+WANTS = ("speed", "memory", "energy")
+"""What advice may go by; time to accuracy takes whole trainings, which no advice waits for."""
+
+
+def main(**typed: Any) -> int:
+    """Find how to train a network on this machine: batch size, workers, learning rate and precision.
+
+    Five stages within --minutes: the hardware, the batch size, rounds of timing of the recipes, samples of their
+    layers' numbers, and short paired trainings. Each stage is an experiment file in the results folder, which
+    run_matrix.py runs again by hand. Every value that you give is kept. It may be interrupted at any time: the same
+    command continues where it stopped, and with more --minutes it goes further. Exit codes: 0 done, 2 the request was
+    wrong, 130 interrupted.
+
+    Environment: AMPBENCH_CACHE=DIR is the folder for decoded images and downloads (default ~/.cache/ampbench),
+    AMPBENCH_LOCKS=DIR that for the locks that all users of this machine share (default: a folder for temporary files).
+    """
+    own = {name: typed.pop(name) for name in OWN}
+    use_data_dir(own["data_dir"])
+    from rich.console import Console
+
+    from ampbench.bench.auto.advice.advise import advise
+    from ampbench.bench.auto.advice.request import Request
+    from ampbench.bench.launch.local import Local
+    from ampbench.bench.launch.sweep import Options
+    from ampbench.path import ROOT
+
+    request = Request(
+        model=own["model"],
+        data=own["data"],
+        fixed={name: value_typed(name, value) for name, value in typed.items() if value is not None},
+        recipes=tuple(filter(None, (own["recipes"] or "").split(","))),
+        minutes=_minutes(own["minutes"]),
+        want=_want(own["want"]),
+        max_memory_bytes=_bytes(own["max_memory"]),
+        epochs=own["epochs"],
+    )
+    folder = (own["results"] or ROOT / "results").absolute() / request.folder_name
+    options = Options(launcher=Local(gpus=own["gpus"], allow_shared=own["allow_shared"]), results=folder)
+    try:
+        return advise(request, folder, options, Console())
+    except RequestError as e:
+        raise RequestError(in_words_typed(str(e))) from None
+
+
+def _minutes(minutes: float) -> float:
+    if not 0 < minutes <= 10_000:
+        raise RequestError(f"--minutes {minutes:g}: say how long the advice may take, as in 10")
+    return minutes
+
+
+def _want(want: str) -> str:
+    if want not in WANTS:
+        raise RequestError(f"--want {want}: choose one of {', '.join(WANTS)}")
+    return want
+
+
+def _bytes(text: str | None) -> int | None:
+    size = None if text is None else bytes_of(text)
+    if text is not None and size is None:
+        raise RequestError(f"--max-memory {text}: write a size with its unit, as in 24GiB, 16GB or 800MiB")
+    return size
+
+
+CHOSEN_HERE = ("model", "data", "epochs", "seed", "loss_scale", "gpus")
+"""Fields of a cell that are no flags of this command, or flags of another meaning."""
+
+# fmt: off
+OWN: dict[str, tuple[Any, Any, Any]] = {
+    "model": (str, ..., typer.Option("--model", help=(
+        "A name of the zoo, torchvision:NAME, timm:NAME, hf:PATH or package.module:factory."))),
+    "data": (str, "cifar10", typer.Option("--data", help="digits, cifar10, cifar100, synthetic or folder:PATH.")),
+    "minutes": (float, 10.0, typer.Option("--minutes", help="How long it may take.")),
+    "want": (str, "speed", typer.Option("--want", help=f"What the advice goes by: {', '.join(WANTS)}.")),
+    "max_memory": (str | None, None, typer.Option("--max-memory", help=(
+        "Advise nothing that needs more, as in 24GiB, 16GB or 800MiB."))),
+    "recipes": (str | None, None, typer.Option("--recipes", metavar="A,B", help=(
+        "The recipes to compare; by default those that could win on this machine."))),
+    "epochs": (int | None, None, typer.Option("--epochs", min=1, help=(
+        "Of the training that you have in mind, for its hours and for the experiment that settles its accuracy."))),
+    "gpus": (str, "all", typer.Option("--gpus", help="Indices or UUIDs of the boards, as in 0,2.")),
+    "results": (Path | None, None, typer.Option("--results", "--out-dir", help=(
+        "Folder for results; by default results/ of the repository."))),
+    "data_dir": (Path | None, None, typer.Option("--data-dir", help=(
+        "Folder of CIFAR's archive; a missing archive is downloaded to it."))),
+    "allow_shared": (bool, False, typer.Option("--allow-shared", help=(
+        "Measure on a GPU even if other processes use it."))),
+}
+# fmt: on
+"""Parameter -> its type, its default and its flag, for parameters that are not fields of a cell."""
+
+
+def parameters() -> Iterator[inspect.Parameter]:
+    """Yield the parameters of the command: its own first, then the fields of a cell that a person may set."""
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    for name, (kind, default, option) in OWN.items():
+        yield inspect.Parameter(name, keyword, default=default, annotation=Annotated[kind, option])
+    yield from field_parameters(tables=("fixed",), without=CHOSEN_HERE)
+
+
+main.__signature__ = inspect.Signature(list(parameters()), return_annotation=int)  # type: ignore[attr-defined]
+main.__annotations__ = {p.name: p.annotation for p in parameters()}
+
+if __name__ == "__main__":
+    run_command(main)

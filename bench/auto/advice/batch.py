@@ -1,0 +1,63 @@
+"""The stage `batch`: the batch size that all recipes are compared at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ampbench.bench.auto.advice.session import Session
+from ampbench.bench.auto.batch_size import find_batch
+from ampbench.schema.choices import Choice
+
+SHARE = 0.3
+"""Of the time that is left; the rest is for the recipes."""
+LEAST_S = 30.0
+"""Below it the rule of study S4 decides: a few trials of a few seconds each find no knee."""
+MOST_SEARCHED = 2
+"""Recipes whose batch size is searched: the reference, and the one that is likeliest to win."""
+
+
+def batch(session: Session, recipes: Sequence[str], rule: Choice) -> bool:
+    """Choose a batch size; return whether there is one.
+
+    Args:
+        session: the advice.
+        recipes: to be compared later, the reference first, the likeliest winner second.
+        rule: the batch size by the machine's memory alone, where there is no time to measure.
+
+    Raises:
+        RequestError: no batch size fits, or a trial failed for another reason than memory.
+    """
+    given = session.request.fixed.get("batch_size")
+    if given is not None:
+        session.choose(Choice(field="batch_size", value=given, reason="given", by="user"))
+    elif "batch_size" in session.choices:
+        session.say(f"  batch_size: {session.choices['batch_size'].value}, as found before")
+    elif session.clock.left_s < LEAST_S:
+        session.choose(rule)
+    else:
+        session.choose(*_searched(session, recipes[:MOST_SEARCHED]))
+    return session.choices["batch_size"].value is not None
+
+
+def _searched(session: Session, recipes: Sequence[str]) -> tuple[Choice, ...]:
+    """Search the knee of each recipe; the batch size for all is the largest of the knees that fits every recipe."""
+    found = find_batch(
+        session.subject,
+        recipes,
+        folder=session.folder,
+        options=session.quiet,
+        console=session.console,
+        minutes=SHARE * session.clock.left_s / 60,
+        max_memory_bytes=session.request.max_memory_bytes,
+    )
+    knees = [one for one in found if one.field == "batch_size"]
+    fits = min((one.value for one in found if _is_limit(one)), default=None)  # type: ignore[type-var]
+    usable = [one for one in knees if isinstance(one.value, int) and (fits is None or one.value <= fits)]  # type: ignore[operator]
+    best = max(usable, key=lambda one: one.value or 0, default=knees[0])  # type: ignore[arg-type, return-value]
+    reason = best.reason if len(knees) == 1 else f"{best.reason} (in {best.subject})"
+    chosen = Choice(field="batch_size", value=best.value, reason=reason, evidence=best.evidence, by="measurement")
+    return (*found, chosen)
+
+
+def _is_limit(choice: Choice) -> bool:
+    return choice.field == "largest_batch_size" and isinstance(choice.value, int)
