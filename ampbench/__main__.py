@@ -29,13 +29,10 @@ COMMANDS = {
     "run": Command("ampbench.bench.run_matrix", "Run every cell of an experiment file, then say what it shows."),
     "plan": Command("ampbench.bench.run_matrix", "Print what a file would run, and run nothing.", ("--plan",)),
     "one": Command("ampbench.bench.run_one", "Run one cell from flags."),
-<<<<<<< HEAD
-    "check": Command("ampbench.bench.check_env", "Check that all that a training needs is here, and train two epochs."),
-=======
     "advise": Command(
         "ampbench.bench.advise", "Find batch size, workers, learning rate and precision of a network, in minutes."
     ),
->>>>>>> e37da09 (advise: batch size, rate and precision of a network, found within some minutes, each with its reason; the same command goes on)
+    "check": Command("ampbench.bench.check_env", "Check that all that a training needs is here, and train two epochs."),
     "hardware": Command("ampbench.bench.hardware", "Show this machine's boards, cores, memory, disks and limits."),
     "evaluate": Command(
         "ampbench.bench.evaluate", "Evaluate the weights that a training kept, in the precision of the training."
