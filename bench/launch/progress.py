@@ -28,9 +28,19 @@ COLOURS = {"ok": "green", "unsupported": "yellow", "excluded": "yellow"}
 
 
 class Progress:
-    """Context that shows a matrix at work; a `Watcher` of a launcher."""
+    """Context that shows a matrix at work; a `Watcher` of a launcher.
 
-    def __init__(self, console: Console, *, num_cells: int, log_every_s: float = LOG_EVERY_S) -> None:
+    `introduced` holds the lines about machine, model and images that were shown; a command of several sweeps shares it.
+    """
+
+    def __init__(
+        self,
+        console: Console,
+        *,
+        num_cells: int,
+        log_every_s: float = LOG_EVERY_S,
+        introduced: set[str] | None = None,
+    ) -> None:
         self.console = console
         self.num_cells = num_cells
         self.log_every_s = log_every_s
@@ -38,7 +48,7 @@ class Progress:
         self._begun_s = time.monotonic()
         self._shown_s = 0.0
         self._facts: dict[Board, dict[str, Any]] = {}
-        self._introduced: set[str] = set()
+        self._introduced = set() if introduced is None else introduced
         self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
 
     def __enter__(self) -> Progress:

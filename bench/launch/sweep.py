@@ -7,7 +7,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
@@ -52,6 +52,8 @@ class Options:
     project: str = ""
     """Of the sinks on their servers; empty means their default."""
     log_every_s: float = 30.0
+    introduced: set[str] = field(default_factory=set, compare=False)
+    """The lines about machine, model and images that were shown: the sweeps of one command show each once."""
     report: bool = True
     """Whether the verdict is printed and its page drawn at the end; a search that asks for one number wants neither."""
     accumulate: bool = False
@@ -195,7 +197,9 @@ def _run(
             again = bool(options.again)
             groups = groups_of(plan, todo, folder, boards.used[0], command=command_typed(), again=again)
             oom_guard = OomGuard() if again else OomGuard.knowing(folder, replaced=todo)
-            with Progress(console, num_cells=len(todo), log_every_s=options.log_every_s) as progress:
+            with Progress(
+                console, num_cells=len(todo), log_every_s=options.log_every_s, introduced=options.introduced
+            ) as progress:
                 watcher = Watchers(progress, live)
                 left = None if hours is None else max(hours - spent_hours, 0.0)
                 finished = launcher.run(groups, boards, watcher=watcher, oom_guard=oom_guard, board_hours=left)

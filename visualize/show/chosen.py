@@ -21,7 +21,9 @@ HEADS = {
     "device": "Machine",
     "model": "Model",
     "data": "Data",
+    "recipes": "Recipes",
     "batch_size": "Batch",
+    "largest_batch_size": "Largest",
     "num_workers": "Workers",
     "loader": "Loader",
     "learning_rate": "Rate",
@@ -45,7 +47,9 @@ def lines_of(results: Results, rows: Sequence[Standing]) -> list[Line]:
     if not choices:
         return []
     skipped = {NAMES[rung] for rung in RUNGS}
-    found = [Line(HEADS.get(one.field, one.field), _words(one)) for one in choices if one.field not in skipped]
+    for_all = {one.field for one in choices if not one.subject}
+    own = [one for one in choices if one.field not in skipped and (not one.subject or one.field not in for_all)]
+    found = [Line(HEADS.get(one.field, one.field), _words(one)) for one in own]
     place = 1 + max((i for i, line in enumerate(found) if line.head == HEADS["device"]), default=-1)
     found[place:place] = _network(results)
     why_not = {one.field: one.reason for one in choices if one.field in skipped and one.value is None}

@@ -12,6 +12,8 @@ gradients, and are no faster than the others."""
 ON_CPU: dict[str, SixteenBit] = {"bf16_amp": "bf16", "bf16": "bf16", "fp16_amp_scaled": "fp16"}
 """The same for the instructions of a CPU."""
 REFERENCE = "fp32"
+ALWAYS = "bf16_amp"
+"""Timed on a CPU without instructions for it too: an advice to stay with fp32 rests on a measurement, not on a list."""
 
 
 def recipes_for(hardware: Hardware) -> tuple[Choice, tuple[str, ...]]:
@@ -20,7 +22,7 @@ def recipes_for(hardware: Hardware) -> tuple[Choice, tuple[str, ...]]:
         able = {recipe: need in hardware.gpus[0].abilities for recipe, need in ON_GPU.items()}
         where = hardware.gpus[0].name
     else:
-        able = {recipe: bool(hardware.cpu.of(need)) for recipe, need in ON_CPU.items()}
+        able = {recipe: recipe == ALWAYS or bool(hardware.cpu.of(need)) for recipe, need in ON_CPU.items()}
         where = "this CPU"
     recipes = (REFERENCE, *(recipe for recipe, is_able in able.items() if is_able))
     left_out = [recipe for recipe, is_able in able.items() if not is_able]

@@ -43,8 +43,9 @@ class Part:
 
     @property
     def reference(self) -> Standing | None:
-        """The recipe that the others are compared with; None if none ran to its end."""
-        return next((one for one in self.standings if one.speed == "reference"), None)
+        """The recipe that the others are compared with, else the first that ran to its end; None if none did."""
+        ran = [one for one in self.standings if one.images_per_s]
+        return next((one for one in ran if one.speed == "reference"), next(iter(ran), None))
 
 
 @dataclass(kw_only=True)

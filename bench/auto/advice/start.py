@@ -30,7 +30,7 @@ def start(session: Session, timed: Part) -> Part | None:
     reference = timed.reference
     winners = sorted((one for one in timed.standings if one.may_win), key=lambda one: -(one.images_per_s or 0.0))
     if reference is None:
-        session.skip("start", "there is no reference: no run of fp32 ended well")
+        session.skip("start", "no recipe ran to its end")
         return None
     if not winners:
         session.skip("start", f"no recipe is faster than {reference.recipe}, so none has to be vouched for")
