@@ -45,6 +45,8 @@ def measure_cell(run: Run, device: torch.device, report: Report, waited_s: float
     watch = BoardWatch.of(run.board)
     deadline_s = begun + 60 * run.budget.minutes_per_cell
     measurement = Measurement(run.cell, run.protocol, device, report, checkpoints, watch, ranks, outcome, deadline_s)
+    if run.budget.memory_gib_per_cell:
+        measurement.memory_limit_bytes = int(run.budget.memory_gib_per_cell * 2**30)
     ending = ending_of(measurement)
     measured = outcome.measured
     if ending.status == "diverged":

@@ -31,3 +31,13 @@ def start_cuda(device: torch.device) -> None:
             f"CUDA {torch.version.cuda} of torch {torch.__version__} does not start on this board, though NVML lists "
             f"it ({because}); see whether nvidia-smi names as new a CUDA, and whether /dev/nvidia-uvm opens here"
         ) from None
+
+
+def hold_memory(device: torch.device, limit_bytes: int | None) -> None:
+    """Let torch's allocator reserve at most so much of a GPU, so that a cell runs out of memory at the limit.
+
+    CUDA's own context, about 0.5 GiB, is not in it. On a CPU the process has a limit already (bench/worker/process.py).
+    """
+    if device.type == "cuda" and limit_bytes is not None:
+        share = limit_bytes / torch.cuda.get_device_properties(device).total_memory
+        torch.cuda.set_per_process_memory_fraction(min(1.0, share), device)

@@ -12,7 +12,7 @@ from ampbench.bench.train.dtype_limits import why_not_in_16_bits
 from ampbench.bench.train.ranks import ECHO_S
 from ampbench.bench.train.statuses import DataTooLarge, Diverged, Interrupted, Throttled, Unsupported
 from ampbench.bench.worker.advice import described
-from ampbench.bench.worker.cuda import NoCuda, start_cuda
+from ampbench.bench.worker.cuda import NoCuda, hold_memory, start_cuda
 from ampbench.bench.worker.exception_text import first_line
 from ampbench.bench.worker.measurement import Measurement
 from ampbench.schema.identity import Ending
@@ -29,6 +29,7 @@ def ending_of(measurement: Measurement) -> Ending:
         if refused:
             raise Unsupported(refused)
         start_cuda(measurement.device)
+        hold_memory(measurement.device, measurement.memory_limit_bytes)
         measurement.take()
     except Unsupported as e:
         return Ending(status="unsupported", because=str(e))

@@ -59,6 +59,8 @@ class Measurement:
     outcome: Outcome = field(default_factory=Outcome)
     deadline_s: float = math.inf
     """When the cell is killed, by `perf_counter`."""
+    memory_limit_bytes: int | None = None
+    """Of each GPU, what the cell may take."""
     timing: Timing = field(init=False)
     beginning: Beginning | None = field(init=False, default=None)
     """None until the images and the network are there."""

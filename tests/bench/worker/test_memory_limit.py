@@ -1,0 +1,44 @@
+"""`memory_gib_per_cell` on a GPU: the allocator gets the share of the board that the limit is."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from ampbench.bench.worker.cuda import hold_memory
+
+GPU, CPU = torch.device("cuda", 1), torch.device("cpu")
+GIB = 2**30
+
+
+@pytest.mark.parametrize(("limit_bytes", "share"), [(6 * GIB, 0.25), (24 * GIB, 1.0), (80 * GIB, 1.0)])
+def test_the_allocator_gets_the_limit_s_share_of_the_board(
+    limit_bytes: int, share: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[float, torch.device]] = []
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(total_memory=24 * GIB))
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", lambda *told: asked.append(told))
+    hold_memory(GPU, limit_bytes)
+    assert asked == [(share, GPU)]
+
+
+def test_without_a_limit_and_on_a_cpu_nothing_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(*_: object) -> None:
+        raise AssertionError("CUDA was asked")
+
+    monkeypatch.setattr(torch.cuda, "get_device_properties", forbidden)
+    hold_memory(GPU, None)
+    hold_memory(CPU, GIB)
+
+
+@pytest.mark.gpu
+def test_a_tensor_beyond_the_limit_is_out_of_memory_on_a_gpu() -> None:
+    device = torch.device("cuda", 0)
+    try:
+        hold_memory(device, GIB)
+        with pytest.raises(torch.OutOfMemoryError):
+            torch.empty(2 * GIB, dtype=torch.uint8, device=device)
+    finally:
+        hold_memory(device, torch.cuda.get_device_properties(device).total_memory)
