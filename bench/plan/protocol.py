@@ -78,7 +78,7 @@ class Budget:
     gpu_hours: Annotated[float, Gt(0), Le(1e6)] | None = None
     """No cell is started once the boards have worked this long in all."""
     memory_gib_per_cell: Annotated[float, Gt(0), Le(1e6)] | None = None
-    """Limit of a worker's data segment on the CPU, so that the cell runs out of memory before the machine does; on a GPU,
-    of what torch's allocator may reserve on each."""
+    """Limit of a worker's data segment on the CPU, so that the cell runs out of memory before the machine does; on each
+    GPU, of what torch's allocator may reserve."""
     checkpoint_minutes: Annotated[float, Ge(0), Le(1e6)] = 5.0
     """A training is kept at the end of an epoch when this long has passed since the last time; 0 keeps every epoch."""

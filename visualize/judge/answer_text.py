@@ -146,6 +146,12 @@ def batch_lines(cells: pd.DataFrame, decision: Decision) -> list[str]:
     if base is None or len(sizes) < 2 or not decision.contenders:
         return []
     best = decision.chosen or decision.contenders[0]
+    if decision.own_batches:
+        own = decision.own_batches
+        within = "the memory of the board" if own.memory_gib is None else memory_words(int(own.memory_gib * 2**30))
+        how = f"at equal memory ({within}), each at the largest batch that fits"
+        how = how if own.word == "max" else "each at the smallest batch that is about as fast as any"
+        return [f"{how}: {best.recipe} at {best.batch_size}, {as_fast(best.speed, _named(base))}"]
     lines = [f"each at its best batch: {best.recipe} at {best.batch_size}, {as_fast(best.speed, _named(base))}"]
     beside = [one for one in decision.contenders if one.recipe == best.recipe]
     beside.sort(key=lambda one: one.batch_size)

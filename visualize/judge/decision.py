@@ -22,6 +22,7 @@ from ampbench.visualize.judge.pairs import CONDITIONS, SAME_CELL
 from ampbench.visualize.judge.standing import Standing
 from ampbench.visualize.judge.wishes import Wishes
 from ampbench.visualize.read.peaks import INSTRUMENT
+from ampbench.visualize.read.plan import OwnBatches
 from ampbench.visualize.read.recipes import in_order
 from ampbench.visualize.stats import statistics
 from ampbench.visualize.stats.effect import SAME
@@ -43,6 +44,8 @@ class Decision:
     """The recipe to train in."""
     contenders: tuple[Contender, ...]
     """All of them, the best first."""
+    own_batches: OwnBatches | None = None
+    """How each recipe got its batch size, where trials found it."""
     ended: tuple[Standing, ...] = ()
     """Where fp32 and tf32 stand if no process of them ran to its end."""
 
@@ -62,13 +65,16 @@ def compared(ok: pd.DataFrame) -> pd.DataFrame:
     return ok[[name for name in dict.fromkeys(names) if name in ok]]
 
 
-def decide(cells: pd.DataFrame, rows: list[Standing], wishes: Wishes) -> Decision:
+def decide(
+    cells: pd.DataFrame, rows: list[Standing], wishes: Wishes, own_batches: OwnBatches | None = None
+) -> Decision:
     """Decide for one subject.
 
     Args:
         cells: of the subject that ran to their end.
         rows: where each recipe of the subject stands.
         wishes: of the reader.
+        own_batches: how each recipe got its batch size, where trials found it.
     """
     ran = [row for row in rows if row.measured.n and _fits(cells, row, wishes)]
     reference = _reference(ran)
@@ -81,7 +87,10 @@ def decide(cells: pd.DataFrame, rows: list[Standing], wishes: Wishes) -> Decisio
     base = min(allowed, key=lambda row: (-_worth(cells, row, by), row.batch_size))
     others = [row for row in ran if row.recipe != reference]
     theirs = [row for row in rows if row.recipe == reference]
-    found = [_weighed(one, theirs, rows) for one in _contenders(cells, others, own, base, wishes)]
+    found = [
+        _weighed(one, theirs, rows, found=own_batches is not None)
+        for one in _contenders(cells, others, own, base, wishes)
+    ]
     # The least memory is the smallest batch's, which nobody asks for: memory is saved at the reference's best batch.
     found.sort(
         key=lambda one: (
@@ -92,7 +101,15 @@ def decide(cells: pd.DataFrame, rows: list[Standing], wishes: Wishes) -> Decisio
     )
     chosen = next((one for one in found if one.advisable), None) if reference in REFERENCES else None
     action: Literal["train", "stay"] = "train" if chosen else "stay"
-    return Decision(action=action, reference=reference, base=base, chosen=chosen, contenders=tuple(found), ended=ended)
+    return Decision(
+        action=action,
+        reference=reference,
+        base=base,
+        chosen=chosen,
+        contenders=tuple(found),
+        own_batches=own_batches,
+        ended=ended,
+    )
 
 
 def _reference(ran: list[Standing]) -> str:
@@ -135,15 +152,18 @@ def _contenders(
     return found
 
 
-def _weighed(one: Contender, theirs: list[Standing], rows: list[Standing]) -> Contender:
+def _weighed(one: Contender, theirs: list[Standing], rows: list[Standing], *, found: bool) -> Contender:
     """Return a contender with what its own batch size does not show.
 
     Args:
         one: the contender.
         theirs: where the reference stands, also where it did not run to its end or does not fit the memory.
         rows: where all recipes stand.
+        found: whether trials found each recipe's batch size; then the reference has no use for a larger one than its
+            own, which does not fit, or is no faster.
     """
-    against = one.against or _without_reference(one, theirs) or _harm_elsewhere(one, theirs, rows)
+    useless = found and one.batch_size > max(row.batch_size for row in theirs)
+    against = one.against or ("" if useless else _without_reference(one, theirs)) or _harm_elsewhere(one, theirs, rows)
     return dataclasses.replace(one, against=against)
 
 

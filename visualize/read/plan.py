@@ -5,14 +5,26 @@ from __future__ import annotations
 import dataclasses
 import json
 import tomllib
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ampbench.schema.files import PLAN
 from ampbench.schema.rounds import ADAPTIVE
 from ampbench.visualize.read.files import ResultsError
+
+WORDS: tuple[Literal["max", "knee"], ...] = ("max", "knee")
+"""What a file says in place of a batch size: that each recipe takes its largest, or its knee, as trials found them."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OwnBatches:
+    """Batch sizes that trials found for each recipe."""
+
+    word: Literal["max", "knee"]
+    memory_gib: float | None
+    """That every cell may take; None means what the board has."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,6 +56,21 @@ class Plan:
         measure = self.file.get("measure")
         return isinstance(measure, dict) and measure.get("rounds") == ADAPTIVE
 
+    @property
+    def own_batches(self) -> OwnBatches | None:
+        """How each recipe got a batch size of its own; None where the file says numbers, or several things."""
+        try:
+            file = tomllib.loads(self.toml)
+            tables = [file.get("fixed", {}), *_points(file.get("matrix", {}))]
+            said = {table["batch_size"] for table in tables if "batch_size" in table}
+            limit = file.get("budget", {}).get("memory_gib_per_cell")
+        except (tomllib.TOMLDecodeError, TypeError, AttributeError, RecursionError):
+            return None
+        words = [word for word in WORDS if said == {word}]
+        return (
+            OwnBatches(word=words[0], memory_gib=limit if isinstance(limit, int | float) else None) if words else None
+        )
+
     def of(self, cell_ids: Collection[str]) -> Plan:
         """Return the plan of these cells alone."""
         return dataclasses.replace(self, cell_ids=tuple(one for one in self.cell_ids if one in cell_ids))
@@ -73,6 +100,12 @@ def read_plan(folder: Path) -> Plan:
         cell_ids=tuple(map(_id_of, cells)) if isinstance(cells, list) else (),
         cells=tuple(cell for cell in cells if isinstance(cell, dict)) if isinstance(cells, list) else (),
     )
+
+
+def _points(matrix: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield every point of every axis as a table of fields."""
+    for axis, points in matrix.items():
+        yield from (point if isinstance(point, dict) else {axis: point} for point in points)
 
 
 def _id_of(cell: object) -> str | None:

@@ -13,7 +13,7 @@ def console() -> Console:
     return Console(file=io.StringIO(), width=200)
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def unjoined(monkeypatch: pytest.MonkeyPatch) -> None:
     """A search reads the records themselves; joining them after every trial would be most of a test's time."""
     monkeypatch.setattr("ampbench.bench.launch.sweep.join", lambda *_: True)

@@ -28,6 +28,8 @@ from ampbench.schema.choices import Choice
 from ampbench.schema.identity import Ending
 from tests.support.lawful import Lawful, linear
 
+pytestmark = pytest.mark.usefixtures("unjoined")
+
 SUBJECT = {"model": "ResNet18", "data": "cifar10", "learning_rate": 0.05}
 GIB = 2**30
 MEMORY = linear(200, 4)

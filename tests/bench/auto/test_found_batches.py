@@ -19,6 +19,8 @@ from ampbench.bench.plan.matrix import Plan, make_plan
 from ampbench.schema.choices import read_choices
 from tests.support.lawful import Lawful, linear
 
+pytestmark = pytest.mark.usefixtures("unjoined")
+
 HEAD = 'question = "Q?"\n[fixed]\nmodel = "LeNet"\ndata = "cifar10"\n'
 MATRIX = '[matrix]\nseed = [0, 1]\nprecision = ["fp32", "bf16_amp"]\n'
 LIMIT = "[budget]\nmemory_gib_per_cell = 1\n"

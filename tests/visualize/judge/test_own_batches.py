@@ -1,0 +1,60 @@
+"""Recipes at batch sizes of their own, as trials found them: what the answer may say of fp32 at another one."""
+
+from __future__ import annotations
+
+import pytest
+
+from ampbench.visualize.read.plan import OwnBatches, Plan
+from tests.visualize.conftest import Folder
+from tests.visualize.judge.test_answer import TOML, answered, lines, timed
+
+SPEEDS = {("fp32", 192): 1000.0, ("bf16_amp", 384): 1500.0}
+FILE = TOML.format(epochs=0, data="synthetic")
+MAX = FILE.replace("batch_size = [128]", 'batch_size = ["max"]') + "memory_gib_per_cell = 4\n"
+
+
+def test_at_equal_memory_a_larger_batch_is_no_gap_in_the_evidence(folder: Folder) -> None:
+    folder.plan = {"toml": MAX}
+    answer = answered(timed(folder, SPEEDS))
+    assert answer.headline.endswith("train in bf16_amp at batch 384.")
+    assert lines(answer, "also") == [
+        "at equal memory (4.0 GiB), each at the largest batch that fits: bf16_amp at 384, 1.50x as fast as fp32 at "
+        "batch 192 (between 1.49 and 1.51)"
+    ]
+
+
+def test_the_same_rows_of_typed_batch_sizes_leave_the_question_open(folder: Folder) -> None:
+    folder.plan = {"toml": FILE}
+    answer = answered(timed(folder, SPEEDS))
+    assert "stay with fp32" in answer.headline
+    assert "fp32 did not run to its end at batch 384, and may be as fast there" in answer.headline
+
+
+def test_a_recipe_that_is_slower_at_its_largest_batch_is_not_advised(folder: Folder) -> None:
+    folder.plan = {"toml": MAX}
+    answer = answered(timed(folder, {("fp32", 192): 1000.0, ("bf16_amp", 384): 900.0}))
+    assert "stay with fp32" in answer.headline
+
+
+def test_a_smaller_batch_than_the_reference_s_own_stays_open(folder: Folder) -> None:
+    folder.plan = {"toml": MAX.replace('"max"', '"knee"')}
+    answer = answered(timed(folder, {("fp32", 192): 1000.0, ("bf16_amp", 96): 1500.0}))
+    assert "may be as fast there" in answer.headline
+    assert "each at the smallest batch that is about as fast as any" in lines(answer, "also")[0]
+
+
+@pytest.mark.parametrize(
+    ("toml", "own"),
+    [
+        (MAX, OwnBatches(word="max", memory_gib=4)),
+        ('[fixed]\nbatch_size = "knee"\n', OwnBatches(word="knee", memory_gib=None)),
+        ('[matrix]\nat = [{batch_size = "max", seed = 1}]\n', OwnBatches(word="max", memory_gib=None)),
+        ('[matrix]\nbatch_size = ["max", 64]\n', None),
+        (FILE, None),
+        ("no TOML", None),
+        ("", None),
+        ('fixed = "max"', None),
+    ],
+)
+def test_the_file_says_whether_the_batch_sizes_were_found(toml: str, own: OwnBatches | None) -> None:
+    assert Plan(toml=toml).own_batches == own
