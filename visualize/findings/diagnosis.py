@@ -18,6 +18,19 @@ from ampbench.visualize.read.words import count
 MOST = 12
 """Most diagnoses that are listed; a matrix with a wrong setting has one for every row."""
 
+# fmt: off
+COLUMNS = (
+    "status", "because", "diverged_step", "diverged_layer", "diverged_in", "epochs", "data", "schedule",
+    "grad_clip", "compute_dtype", "weights_dtype", "update", "loss_scale", "learned", "num_classes",
+    "num_test_images", "macro_recall", "test_accuracy", "train_accuracy", "target_accuracy", "num_steps",
+    "num_skipped", "num_resumes", "passes_failed", "bound", "bound_because", "data_ms", "forward_ms", "backward_ms",
+    "update_ms", "loader", "num_workers", "compile", "memory_instrument", "temperature_c", "num_invalid_blocks",
+    "num_blocks", "thermal_violation_share", "reliability_violation_share",
+)
+# fmt: on
+"""Columns of `cells` that the rules read; older results lack some."""
+PLACE = ("cell_id", "subject", "batch_size", "recipe", "seed")
+"""Columns that tell the runs apart."""
 CURVES = ("epoch", "test_accuracy", "train_loss", "learning_rate", "planned_learning_rate", "memory_bytes")
 """Columns of `epochs` that the rules read; older results lack some."""
 
@@ -127,6 +140,7 @@ def signs_rows_of(results: Results) -> pd.DataFrame:
 def records_of(results: Results) -> Iterator[Records]:
     """Yield what each run left that was not excluded, in the order of the cells."""
     cells = results.cells[results.cells["status"] != "excluded"]
+    cells = cells[[name for name in (*PLACE, *COLUMNS) if name in cells]]  # of 250 columns, for thousands of runs
     epochs = results.epochs
     curves = epochs[["cell_id", *(name for name in CURVES if name in epochs)]].sort_values("epoch")
     by_cell = {str(key): rows.to_dict("records") for key, rows in curves.groupby("cell_id", observed=True)}

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
+from typing import Any
 
+import numpy as np
 import pytest
 
+from ampbench.schema.diagnosis import diagnoses_of
+from ampbench.schema.diagnosis.signs import signs_of
 from ampbench.visualize.findings import diagnosis
 from ampbench.visualize.judge import verdict
 from ampbench.visualize.judge.answer import answers
@@ -14,6 +19,7 @@ from ampbench.visualize.read import frame
 from ampbench.visualize.show import exports, table
 from ampbench.visualize.show.page import render
 from ampbench.visualize.show.summary_text import summary_text
+from tests.support.made_curves import MADE
 from tests.visualize.conftest import Folder, cell, record
 
 TO_AND_FRO = [30.0, 9.7, 10.0, 10.0, 12.5, 35.3, 23.1, 10.3]
@@ -127,3 +133,32 @@ def test_a_healthy_folder_says_nothing_is_wrong(matrix):
 
 def test_timings_alone_have_no_signs(matrix):
     assert diagnosis.signs(frame.read(matrix(epochs=0))) == []
+
+
+class Noticing(dict):  # type: ignore[type-arg]
+    """A row that notices which of its columns are read."""
+
+    def __init__(self, values: Any, read: set[str]) -> None:
+        super().__init__(values)
+        self.read = read
+
+    def get(self, key: str, default: Any = None) -> Any:
+        self.read.add(key)
+        return super().get(key, default)
+
+
+def test_what_the_rules_read_is_what_the_folder_gives_them():
+    cells: set[str] = set()
+    curves: set[str] = {"epoch"}
+    for row in MADE:
+        made = row.make(np.random.default_rng(0))
+        for change in ({}, {"compute_dtype": "fp16", "loss_scale": "static:8"}):
+            noticing = dataclasses.replace(
+                made,
+                cell=Noticing({**made.cell, "data": "cifar10", **change}, cells),
+                epochs=[Noticing(epoch, curves) for epoch in made.epochs],
+            )
+            diagnoses_of(noticing)
+            signs_of(noticing)
+    assert cells == set(diagnosis.COLUMNS)
+    assert curves == set(diagnosis.CURVES)
