@@ -57,7 +57,7 @@ def find_batch(
         KeyboardInterrupt: what is finished is kept.
     """
     until_s = time.monotonic() + 60 * minutes
-    cells = [_cell(subject, recipe, folder) for recipe in recipes]
+    cells = [cell_of(subject, recipe, folder) for recipe in recipes]
     search = search_in(folder, options, console, asked_bytes=max_memory_bytes)
     search.until_s = until_s
     search.run([("knee", cell) for cell in cells])
@@ -95,8 +95,12 @@ def search_in(
     return BatchSearch(trials=dataclasses.replace(trials, budget=budget), limit=limit)
 
 
-def _cell(subject: Mapping[str, Any], recipe: Recipe | str, folder: Path) -> Cell:
-    """Return the cell of a recipe, with a batch size that a search replaces."""
+def cell_of(subject: Mapping[str, Any], recipe: Recipe | str, folder: Path) -> Cell:
+    """Return the cell of a recipe, with a batch size that a search replaces.
+
+    Raises:
+        RequestError: there is no such recipe, or a field of the subject is wrong.
+    """
     check = FieldCheck(folder)
     if isinstance(recipe, str) and recipe not in RECIPES:
         raise RequestError(f"{recipe!r} is no recipe. {did_you_mean(recipe, RECIPES)}")

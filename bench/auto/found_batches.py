@@ -49,7 +49,7 @@ def with_found_batches(experiment: Experiment, options: Options, console: Consol
         todo = search.open_trials(trials)
         if todo:
             words = " and ".join(f'"{word}"' for word in dict.fromkeys(word for word, _ in asked))
-            limit = f" within {search.limit.because}" if search.limit else ""
+            limit = f", each within {search.limit.trial_gib:.3g} GiB ({search.limit.because})" if search.limit else ""
             console.print(f"batch_size = {words}: trials of {len(asked)} kinds of cells{limit}", **PLAIN)
         search.run(trials)
         choices = _choices(asked, search)
