@@ -40,7 +40,7 @@ def boards_usable(subject: Subject) -> Finding:
         return warning(unheard)
     gpus = subject.hardware.gpus
     if gpus:
-        driver = f"driver {gpus[0].driver}, up to CUDA {gpus[0].cuda}"
+        driver = f"driver {gpus[0].driver}" + (f", up to CUDA {gpus[0].cuda}" if gpus[0].cuda else "")
         aside = "".join(f"; ignored: {one.gpu}, {one.because}" for one in subject.hardware.ignored)
         return ok(f"{', '.join(map(str, gpus))}; {driver}{aside}")
     because = why_no_gpu(subject.environ, subject.library)
@@ -81,10 +81,11 @@ def compare(facts: dict[str, Any], names: list[str], subject: Subject) -> Findin
         return failed(f"{here}, and there is {names[0]}; install a build with CUDA: pytorch.org/get-started")
     if facts["because"] or not facts["gpus"]:
         newest = subject.hardware.gpus[0].cuda
+        runs = f"the driver runs CUDA up to {newest}: " if newest else ""
         because = facts["because"] or "it finds no GPU"
         return failed(
-            f"{here}, cannot use {names[0]} ({because}); the driver runs CUDA up to {newest}: update the driver, or "
-            "install a build of torch for that CUDA"
+            f"{here}, cannot use {names[0]} ({because}); {runs}update the driver, or install a build of torch for an "
+            "older CUDA"
         )
     return ok(f"{here}, computes on {', '.join(dict.fromkeys(facts['gpus']))}")
 

@@ -82,9 +82,10 @@ def square_root(now: Situation) -> Choice:
 def fast_16_bit(now: Situation) -> Choice:
     """Autocast by itself where 16 bit is fast: bf16 before fp16, for bf16 needs no loss scale."""
     if now.hardware.gpus:
-        gpu = now.hardware.gpus[0]
-        can = gpu.abilities
-        known = "unknown" if gpu.capability is None else ".".join(map(str, gpu.capability))
+        gpu, can = now.hardware.gpus[0], now.hardware.gpus[0].abilities
+        if gpu.capability is None:
+            return _rule("precision", "fp32", f"the compute capability of {gpu.name} is not known")
+        known = ".".join(map(str, gpu.capability))
         where = f"the tensor cores of {gpu.name} (compute capability {known})"
         if "bf16" in can:
             return _rule("precision", "bf16_amp", f"{where} multiply bf16, which needs no loss scale")

@@ -58,9 +58,9 @@ def requirement(distribution: str) -> str:
     return next((line for line in requirements() if _name(line) == distribution), distribution)
 
 
-def requirements() -> list[str]:
-    """Return the lines of both files of requirements, without their comments."""
-    files = [ROOT / "requirements.txt", ROOT / "requirements-dev.txt"]
+def requirements(names: Iterable[str] = ("requirements.txt", "requirements-dev.txt")) -> list[str]:
+    """Return the lines of the files of requirements, without their comments; the first is what a user needs."""
+    files = [ROOT / name for name in names]
     lines = [
         line.partition("#")[0].strip() for file in files if file.exists() for line in file.read_text().splitlines()
     ]

@@ -34,7 +34,7 @@ def packages_there(_: Subject) -> Finding:
     if absent:
         return failed(how_to_install(absent))
     needed = {requirement(DISTRIBUTIONS.get(name, name)) for name in MEASURING}
-    lacking = missing(line for line in requirements() if ">=" in line)
+    lacking = missing(line for line in requirements(["requirements.txt"]) if ">=" in line)
     shown = ("torch", "numpy", "pyarrow", "pandas")
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in shown)
     if not lacking:

@@ -88,6 +88,11 @@ def test_autocast_is_switched_on_by_itself_where_16_bit_is_fast(
     assert chosen(hardware, named={"precision": "study"})["precision"].value == study
 
 
+def test_a_board_whose_capability_is_unknown_is_not_said_to_lack_anything(machine: Any) -> None:
+    choice = chosen(machine(boards(1, 24, None)))["precision"]  # type: ignore[arg-type]
+    assert (choice.value, choice.reason) == ("fp32", "the compute capability of NVIDIA X is not known")
+
+
 def test_workers_are_none_for_images_on_the_device_and_else_by_batch_cores_or_memory(machine: Any) -> None:
     hardware = machine(EIGHT_OF_80_GB, cores=64)
     on_device = chosen(hardware)["num_workers"]
