@@ -25,7 +25,7 @@ from ampbench.bench.plan.experiment import Experiment
 from ampbench.bench.plan.matrix import Plan, words_of
 from ampbench.bench.store.choices import write_choices
 from ampbench.bench.store.folder import Folder
-from ampbench.schema.choices import Choice
+from ampbench.schema.choices import Choice, read_choices
 
 LOCK = ".batch.lock"
 """In the experiment's folder: of several launchers, as of shards, one runs the trials and the others wait for it."""
@@ -52,7 +52,7 @@ def with_found_batches(experiment: Experiment, options: Options, console: Consol
             limit = f", each within {search.limit.trial_gib:.3g} GiB ({search.limit.because})" if search.limit else ""
             console.print(f"batch_size = {words}: trials of {len(asked)} kinds of cells{limit}", **PLAIN)
         search.run(trials)
-        choices = _choices(asked, search)
+        choices = _as_before(_choices(asked, search), read_choices(folder.path))
         write_choices(folder.path, choices.values())
     for choice in choices.values():
         console.print(f"batch_size of {choice.subject}: {choice.value or 'none'} ({choice.reason})", **PLAIN)
@@ -112,6 +112,14 @@ def _choices(asked: Mapping[tuple[BatchWord, str], Cell], search: BatchSearch) -
         value = tried.start if tried.unsupported else choice.value  # its one cell says what the machine cannot do
         found[word, key] = dataclasses.replace(choice, subject=subject, value=value)
     return found
+
+
+def _as_before(
+    choices: Mapping[tuple[BatchWord, str], Choice], before: Sequence[Choice]
+) -> dict[tuple[BatchWord, str], Choice]:
+    """Return the choices in their first words, which know more: what was predicted is not asked for again."""
+    known = {(one.field, one.subject, one.value): one for one in before if one.by == "measurement"}
+    return {key: known.get((one.field, one.subject, one.value), one) for key, one in choices.items()}
 
 
 def _telling(cell: Cell, cells: Sequence[Cell]) -> list[str]:

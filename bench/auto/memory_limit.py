@@ -29,8 +29,8 @@ class MemoryLimit:
     @classmethod
     def of_trials(cls, trial_gib: float) -> MemoryLimit:
         """Return the limit under which earlier trials ran."""
-        limit_bytes = int(trial_gib * 2**30 / (1 - MARGIN))
-        return cls(limit_bytes=limit_bytes, because=f"{gib(limit_bytes)} was the limit of the first trial")
+        limit_bytes = round(trial_gib * 2**30 / (1 - MARGIN))
+        return cls(limit_bytes=limit_bytes, because=f"{gib(limit_bytes)} was the limit")
 
     @property
     def trial_bytes(self) -> int:

@@ -83,7 +83,10 @@ def settle_accuracy(
         question=f"Does {contender.recipe} train {planned['model']} to the test accuracy of {base.recipe}, "
         f"within {margin:g} points?",
         comments=[f"{2 * num_seeds} trainings{_about(hours)}, to settle {decides}.", *said],
-        matrix={"seed": list(range(num_seeds)), "precision": _recipes(cells, base, contender)},
+        matrix={
+            "seed": list(range(num_seeds)),
+            "precision": _recipes(cells, base, contender, own_batches=bool(plan.own_batches)),
+        },
         fixed={**planned, "epochs": training.epochs} | ({"data": "cifar10"} if drawn else {}),
         measure={"passes": []},
         budget={"minutes_per_cell": minutes},
@@ -104,16 +107,19 @@ def settle_speed(plan: Plan, cells: pd.DataFrame, base: Standing, contender: Sta
     hours = 2 * rounds * float(took.median()) / HOUR_S if len(took) else math.nan
     decides = f"whether {contender.recipe} is faster than {base.recipe}"
     toml = _toml(
-        question=f"Is {contender.recipe} faster than {base.recipe} for {planned['model']} at batch "
-        f"{contender.batch_size}?",
+        question=f"Is {contender.recipe} faster than {base.recipe} for {planned['model']}{_at(plan, contender)}?",
         comments=[f"{2 * rounds} timings{_about(hours)}, to settle {decides}."],
-        matrix={"precision": _recipes(cells, base, contender)},
+        matrix={"precision": _recipes(cells, base, contender, own_batches=bool(plan.own_batches))},
         fixed={**planned, "epochs": 0},
         measure={"rounds": rounds, "passes": []},
         budget={},
         plan=plan,
     )
     return Settle(toml=toml, num_trainings=2 * rounds, hours=_finite(hours), decides=decides)
+
+
+def _at(plan: Plan, contender: Standing) -> str:
+    return ", each at its own batch" if plan.own_batches else f" at batch {contender.batch_size}"
 
 
 def _own(cells: pd.DataFrame, standing: Standing) -> pd.DataFrame:
@@ -129,6 +135,8 @@ def _planned(plan: Plan, cells: pd.DataFrame, standing: Standing) -> dict[str, A
     named = _named(plan)
     fields = {key: value for key, value in found.items() if key not in NOT_FIXED and value is not None}
     kept = {key: value for key, value in fields.items() if not named or key in named}
+    if plan.own_batches:
+        kept.pop("batch_size", None)
     return {"model": found.get("model"), "data": found.get("data"), **kept, "epochs": found.get("epochs", 0)}
 
 
@@ -146,9 +154,15 @@ def _rows(value: object) -> list[Any]:
     return list(value) if isinstance(value, list) else []
 
 
-def _recipes(cells: pd.DataFrame, base: Standing, contender: Standing) -> list[Any]:
-    """Return the points of the axis `precision`: names, or tables with a loss scale where one tells recipes apart."""
+def _recipes(cells: pd.DataFrame, base: Standing, contender: Standing, *, own_batches: bool) -> list[Any]:
+    """Return the points of the axis `precision`: names, or tables with a loss scale where one tells recipes apart.
+
+    Where trials found a batch size for each recipe, each keeps its own: another one does not fit, or is no faster.
+    """
     first = [_own(cells, row).iloc[0] for row in (base, contender)]
+    if own_batches:
+        names = ("precision", "loss_scale", "batch_size")
+        return [{name: own[name] if isinstance(own[name], str) else int(own[name]) for name in names} for own in first]
     if all(row.recipe == own["precision"] for row, own in zip((base, contender), first, strict=True)):
         return [str(own["precision"]) for own in first]
     return [{"precision": str(own["precision"]), "loss_scale": str(own["loss_scale"])} for own in first]

@@ -60,11 +60,10 @@ class Plan:
     def own_batches(self) -> OwnBatches | None:
         """How each recipe got a batch size of its own; None where the file says numbers, or several things."""
         try:
-            file = tomllib.loads(self.toml)
-            tables = [file.get("fixed", {}), *_points(file.get("matrix", {}))]
+            tables = [self.file.get("fixed", {}), *_points(self.file.get("matrix", {}))]
             said = {table["batch_size"] for table in tables if "batch_size" in table}
-            limit = file.get("budget", {}).get("memory_gib_per_cell")
-        except (tomllib.TOMLDecodeError, TypeError, AttributeError, RecursionError):
+            limit = self.file.get("budget", {}).get("memory_gib_per_cell")
+        except (TypeError, AttributeError):  # such a file was never run
             return None
         words = [word for word in WORDS if said == {word}]
         return (

@@ -70,10 +70,13 @@ def test_each_recipe_runs_at_its_own_largest_batch_under_one_limit(plan_of: Foun
     assert choices["fp32"].by == "measurement"
 
 
-def test_a_second_run_repeats_no_trial_and_has_the_same_plan(plan_of: Found) -> None:
+def test_a_second_run_repeats_no_trial_and_has_the_same_plan(plan_of: Found, tmp_path: Path) -> None:
     first = plan_of(MAX)
+    reasons = read_choices(tmp_path / "trial")
+    assert "was predicted" in reasons[0].reason
     assert plan_of(MAX).cells == first.cells
     assert plan_of.launcher.tried == []  # type: ignore[attr-defined]
+    assert read_choices(tmp_path / "trial") == reasons
 
 
 def test_the_knee_is_smaller_and_no_slower(plan_of: Found) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from ampbench.bench.plan.experiment import parse_experiment
+from ampbench.bench.plan.matrix import make_plan
 from ampbench.visualize.read.plan import OwnBatches, Plan
-from tests.visualize.conftest import Folder
+from tests.visualize.conftest import Folder, cell
 from tests.visualize.judge.test_answer import TOML, answered, lines, timed
 
 SPEEDS = {("fp32", 192): 1000.0, ("bf16_amp", 384): 1500.0}
@@ -41,6 +45,17 @@ def test_a_smaller_batch_than_the_reference_s_own_stays_open(folder: Folder) -> 
     answer = answered(timed(folder, {("fp32", 192): 1000.0, ("bf16_amp", 96): 1500.0}))
     assert "may be as fast there" in answer.headline
     assert "each at the smallest batch that is about as fast as any" in lines(answer, "also")[0]
+
+
+def test_what_would_settle_it_keeps_each_recipe_at_its_own_batch(folder: Folder) -> None:
+    made = cell("fp32", 192, epochs=0), cell("bf16_amp", 384, epochs=0)
+    folder.plan = {"toml": MAX, "cells": [one.settings | {"cell_id": one.cell_id} for one in made]}
+    for one, speed in zip(made, (1000.0, 1100.0), strict=True):
+        folder.add(one, images_per_s=speed)
+    settle = answered(folder.write()).settle
+    assert settle is not None
+    plan = make_plan(parse_experiment(Path("settle.toml"), settle.toml))
+    assert {(one.precision.name, one.batch_size) for one in plan.cells} == {("fp32", 192), ("bf16_amp", 384)}
 
 
 @pytest.mark.parametrize(
