@@ -3,10 +3,6 @@
 To add a round at a time until something is told gave 10 % false advice in pure noise instead of 2.5 %. So the looks at
 one comparison share its alpha (Bonferroni): with the k-th number of pairs at which it is judged, its part is divided by
 k. The report writes the numbers into the folder; to judge an unchanged folder again is no new look.
-
-Where the looks are planned, a comparison that stands alone pays `ALONE` more: the k-th look at alpha / k told a
-difference in 9 % of pure noise, and with 1.5 more in 5.6 %. Of several comparisons Holm leaves room enough: 4.8 %
-(`python -m ampbench.visualize.stats.simulate_rounds`).
 """
 
 from __future__ import annotations
@@ -19,11 +15,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ampbench.schema.files import LOOKS
+from ampbench.visualize.stats.family import ALONE_LOOKS
 
 FEWEST = 2
 """Pairs from which a question can be answered, so that asking it is a look."""
-ALONE = 1.5
-"""Looks that a comparison without a family counts in addition, where looks are planned."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,7 +41,9 @@ class Looks:
 
     def shares(self, nums: Sequence[int]) -> list[float]:
         """Return what the alpha of each comparison of a family is divided by, from `num` of each."""
-        return [num + ALONE for num in nums] if self.are_planned and len(nums) == 1 else [float(num) for num in nums]
+        return (
+            [num + ALONE_LOOKS for num in nums] if self.are_planned and len(nums) == 1 else [float(num) for num in nums]
+        )
 
     def _with(self, comparison: str, n: int) -> frozenset[int]:
         return self.taken.get(comparison, frozenset()) | ({n} if n >= FEWEST else set())

