@@ -61,6 +61,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     """Return a function that runs an experiment with a launcher, and returns what was printed."""
     monkeypatch.setattr("ampbench.bench.launch.sweep.print_report", lambda *_, **__: out.write("REPORT\n"))
     monkeypatch.setattr(auto_rounds, "ask", asked_here)
+    monkeypatch.setattr("os.fsync", lambda _: None)
     out = io.StringIO()
 
     def run(
@@ -113,7 +114,7 @@ def test_noise_ends_after_twelve_rounds_with_the_rounds_that_would_decide(run, t
     assert "After 12 rounds: " in said
 
 
-@pytest.mark.parametrize("victim", range(0, 24, 3))
+@pytest.mark.parametrize("victim", [1, 8, 13])
 def test_a_kill_at_any_moment_comes_to_the_same_plan_and_repeats_no_cell(run, tmp_path, victim):
     class Killed(Exception):
         pass
