@@ -21,13 +21,14 @@ from ampbench.visualize.judge.answer_text import (
 )
 from ampbench.visualize.judge.cost import training_of
 from ampbench.visualize.judge.decision import Decision, compared, decide
+from ampbench.visualize.judge.rounds_run import rounds_line
 from ampbench.visualize.judge.settle import Settle
 from ampbench.visualize.judge.settling import settle_of
 from ampbench.visualize.judge.standing import Standing
 from ampbench.visualize.judge.wishes import Wishes
 from ampbench.visualize.read.frame import Results
 
-Topic = Literal["gain", "evidence", "health", "settle", "why", "also"]
+Topic = Literal["gain", "evidence", "rounds", "health", "settle", "why", "also"]
 """What a line of an answer is about; `also`: best against best, equal batch, equal memory, other batch sizes."""
 
 MOST_LINES = 11
@@ -126,6 +127,8 @@ def _answer(results: Results, decision: Decision, wishes: Wishes, path: Path) ->
     if nearest:
         of = "" if chosen else f" of {nearest.recipe}"
         lines.append(Line(topic="evidence", text=evidence_line(nearest.standing, of)))
+    if rounds := rounds_line(results, decision):
+        lines.append(Line(topic="rounds", text=rounds))
     if health := health_line(decision):
         lines.append(Line(topic="health", text=health))
     settle = settle_of(results, decision, wishes)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable
 from functools import partial
+from typing import get_args
 
 import pandas as pd
 
 from ampbench.visualize.findings import diagnosis, work
 from ampbench.visualize.judge import verdict
-from ampbench.visualize.judge.answer import answers
+from ampbench.visualize.judge.answer import Topic, answers
 from ampbench.visualize.judge.standing import Standing, standings
 from ampbench.visualize.read.files import NEEDED, ResultsError
 from ampbench.visualize.read.frame import Results
@@ -54,7 +55,10 @@ def answers_of(results: Results) -> Exported:
             "recipe": one.recipe or None,
             "batch_size": one.batch_size,
             "headline": one.headline,
-            **{topic: _joined(one.lines, topic) for topic in ("gain", "evidence", "health", "settle", "why", "also")},
+            **{
+                topic: _joined(one.lines, topic)
+                for topic in ("gain", "evidence", "rounds", "health", "settle", "why", "also")
+            },
             "settle_trainings": one.settle.num_trainings if one.settle else None,
             "settle_hours": one.settle.hours if one.settle else None,
         }
