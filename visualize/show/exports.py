@@ -5,13 +5,12 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable
 from functools import partial
-from typing import get_args
 
 import pandas as pd
 
 from ampbench.visualize.findings import diagnosis, work
 from ampbench.visualize.judge import verdict
-from ampbench.visualize.judge.answer import Topic, answers
+from ampbench.visualize.judge.answer import answers
 from ampbench.visualize.judge.standing import Standing, standings
 from ampbench.visualize.read.files import NEEDED, ResultsError
 from ampbench.visualize.read.frame import Results

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ampbench.visualize.judge.answer import answers
@@ -12,6 +13,7 @@ from ampbench.visualize.judge.standing import standings
 from ampbench.visualize.judge.undecided import undecided
 from ampbench.visualize.judge.verdict import verdicts_of
 from ampbench.visualize.read.frame import Results, read
+from tests.support.replayed_rounds import replay, shuffled
 from tests.visualize.conftest import Folder, cell
 
 
@@ -48,7 +50,7 @@ def test_noise_that_twelve_rounds_do_not_decide_is_told_with_the_rounds_that_wou
     results = timed(tmp_path / "x", {"fp32": 12, "tf32": 12}, noise=0.6)
     said = line_of(results)
     assert said.startswith("rounds: after 12, by 24 timings in 4 min, tf32 is still open, at ")
-    assert said.endswith("more rounds would tell") or said.endswith("no affordable number of rounds would tell")
+    assert said.endswith(("more rounds would tell", "no affordable number of rounds would tell"))
 
 
 def test_rounds_that_were_interrupted_go_on(tmp_path):
@@ -101,3 +103,15 @@ def test_sixteen_bits_without_a_reference_drop_out(tmp_path):
     (one,) = undecided(results, standings(results, verdicts_of(results)))
     assert one.contenders == ()
     assert one.words == "no run of fp32 or tf32 ended well, so no round would decide anything"
+
+
+def test_a_replay_over_fixed_rounds_takes_no_more_than_they_did(tmp_path):
+    results = timed(tmp_path / "x", {"fp32": 6, "bf16_amp": 6, "tf32": 6}, "6", noise=0.001)
+    rounds, fixed = replay(results, most=6)
+    assert rounds == {"fp32": 2, "bf16_amp": 2, "tf32": 2}
+    assert fixed == 2
+    noisy = timed(tmp_path / "y", {"fp32": 6, "bf16_amp": 6}, "6", noise=0.9)
+    assert replay(noisy, most=6) == ({"fp32": 6, "bf16_amp": 6}, 6)
+    mixed = shuffled(results, np.random.default_rng(0)).whole
+    assert sorted(mixed["round"]) == sorted(results.whole["round"])
+    assert mixed["images_per_s"].equals(results.whole["images_per_s"])
