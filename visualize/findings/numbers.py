@@ -37,10 +37,11 @@ def explain_numbers(results: Results, a: str, b: str) -> Explanation:
         b: the recipe that is explained.
     """
     found = waterfall(results, a, b)
-    sentence, move = diverged(results, a, b) or lost(results, b, found)
     keeping = keeping_of(results, b)
-    if keeping and not sentence.endswith(NO_CAUSE):
-        move = f"{keeping.move}; or {move}" if move else keeping.move
+    keep = keeping.move if keeping else ""
+    sentence, move = diverged(results, a, b, keep) or lost(results, b, found)
+    if keep and keep not in move and not sentence.endswith(NO_CAUSE):
+        move = f"{move}; or {keep}" if move else keep
     return explained("numbers", results, a, b, (sentence, move), found)
 
 
@@ -67,8 +68,15 @@ def waterfall(results: Results, a: str, b: str) -> Waterfall | None:
     )  # fmt: skip
 
 
-def diverged(results: Results, a: str, b: str) -> tuple[str, str] | None:
-    """Return the sentence and the next move for a recipe of which a cell diverged; else None."""
+def diverged(results: Results, a: str, b: str, keep: str = "") -> tuple[str, str] | None:
+    """Return the sentence and the next move for a recipe of which a cell diverged; else None.
+
+    Args:
+        results: of one subject and batch size.
+        a: the recipe that B is compared with.
+        b: the recipe that is explained.
+        keep: the move that keeps few layers in fp32, where these are the trouble.
+    """
     cells = results.cells[results.cells["status"] == "diverged"]
     own = cells[cells["recipe"] == b]
     if own.empty:
@@ -83,15 +91,16 @@ def diverged(results: Results, a: str, b: str) -> tuple[str, str] | None:
         head += f"; the first non-finite tensor is in {layer} ({place})"
     if (cells["recipe"] == a).any():
         return f"{head}; {a} diverged too, {NO_CAUSE}", "lower learning_rate, or set grad_clip = 1.0"
-    return head, _move(cell, place if isinstance(place, str) else "")
+    return head, _move(cell, place if isinstance(place, str) else "", keep)
 
 
-def _move(cell: pd.Series, place: str) -> str:
+def _move(cell: pd.Series, place: str, keep: str) -> str:
     """Return what to change, by where the first non-finite tensor was."""
     fp16 = "fp16" in {cell.get("weights_dtype"), cell.get("compute_dtype")} or "fp16" in str(cell.get("precision"))
     scaled = pd.notna(cell.get("final_loss_scale"))
     if not fp16:
-        return "lower learning_rate, or keep that layer in fp32: bf16 has the range of fp32 and 8 bits of precision"
+        keep = keep or "keep that layer in fp32 (keep_fp32)"
+        return f"lower learning_rate, or {keep}: bf16 has the range of fp32 and 8 bits of precision"
     if place == "update":
         adam = cell.get("optimizer") in ("adam", "adamw") and cell.get("optimizer_impl") != "fused"
         if adam:
@@ -101,7 +110,9 @@ def _move(cell: pd.Series, place: str) -> str:
         return "start from a lower loss scale, as in loss_scale = 'dynamic:init=1024', or use bf16_amp"
     if place == "backward":
         return "scale the loss (a recipe that ends in _scaled), or use bf16_amp"
-    return "fp16 ends at 65,504: keep that layer in fp32 (autocast off around it, or its norm in fp32), or use bf16_amp"
+    return (
+        f"fp16 ends at 65,504: {keep or 'keep that layer and the norm behind it in fp32 (keep_fp32)'}, or use bf16_amp"
+    )
 
 
 def lost(results: Results, b: str, found: Waterfall | None) -> tuple[str, str]:
