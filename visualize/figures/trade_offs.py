@@ -27,7 +27,7 @@ CAPTION = (
     "Point: means of the processes of a recipe at a batch size; up and {} is better. Lines through a point: from the "
     "lowest to the highest process. Hollow: another point is told to beat it in one and to be no worse in the other; "
     f"filled: the Pareto front, or not told. Of more than {COMPARED} points each is compared with those that no other "
-    "point beats in the means."
+    "point beats in the means, or with some of them."
 )
 
 

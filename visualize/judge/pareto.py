@@ -39,6 +39,8 @@ it is the resident set."""
 COMPARED = 24
 """Points that are all compared with each other. Of more, each is compared only with those that no other point beats in
 the means: the number of comparisons grows with the square, and each of them widens the intervals of all."""
+MOST_COMPARISONS, FEWEST_RIVALS = 1000, 3
+"""If those are still too many, with some of them, evenly spread from the slowest to the fastest."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,8 +108,12 @@ def _pairs(rows: Sequence[Standing], by: Collection[Axis]) -> list[tuple[int, in
         return pairs
     means = np.array([[_mean(row, axis) for axis in by] for row in rows])  # (points, axes); NaN: not measured
     no_worse = [((means >= own) | np.isnan(means - own)).all(axis=1) for own in means]
-    first = {i for i, own in enumerate(means) if not (no_worse[i] & (means > own).any(axis=1)).any()}
-    return [pair for pair in pairs if not first.isdisjoint(pair)]
+    first = [i for i, own in enumerate(means) if not (no_worse[i] & (means > own).any(axis=1)).any()]
+    first.sort(key=lambda i: tuple(means[i]))
+    most = max(FEWEST_RIVALS, MOST_COMPARISONS // len(rows))
+    places = np.linspace(0, len(first) - 1, min(most, len(first))).round().astype(int)
+    rivals = {first[place] for place in places}
+    return [pair for pair in pairs if not rivals.isdisjoint(pair)]
 
 
 def _mean(row: Standing, axis: Axis) -> float:
