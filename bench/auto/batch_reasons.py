@@ -34,7 +34,7 @@ def largest_choice(tried: SizesTried, search: BatchSearch, *, field: str = LARGE
         guess = search.guess(tried)
     predicted = guess is not None and guess > known.fits and (known.fails is None or guess < known.fails)
     if predicted and guess is not None:
-        value: int | None = on_grid(min(guess, tried.ceiling))
+        value: int | None = on_grid(guess) if guess < tried.ceiling else tried.ceiling
         reason = f"predicted from the memory of an image; {known.fits:,} was tried and fits"
     else:
         value = known.fits or None

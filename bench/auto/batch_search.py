@@ -61,7 +61,7 @@ class BatchSearch:
             RequestError: a trial failed for another reason than memory, or none can be run here.
             KeyboardInterrupt: what is finished is kept.
         """
-        while cells := [cell for cell in self.open_trials(asked) if self._in_time(cell)]:
+        while cells := self._in_time(self.open_trials(asked)):
             before = len(self.known)
             self._known = self.trials.run(cells, self.known)
             assert len(self._known) > before, "every trial leaves a record"
@@ -111,10 +111,18 @@ class BatchSearch:
         per_image = (second - first) / (two[1].batch_size - two[0].batch_size)
         return max(1, base + int((limit.trial_bytes - taken) / per_image))
 
-    def _in_time(self, cell: Cell) -> bool:
-        """Whether a trial should end before the time is over, by the speed of smaller ones."""
-        if self.until_s == math.inf:
-            return True
-        speeds = [speed for speed in self.of(cell).speeds.values() if speed]
-        steps_s = NUM_STEPS * cell.batch_size / max(speeds) if speeds else 0.0
-        return time.monotonic() + STARTUP_S + steps_s <= self.until_s
+    def _in_time(self, cells: Sequence[Cell]) -> list[Cell]:
+        """Return the trials that should end before the time is over, one after the other."""
+        end_s, found = time.monotonic(), []
+        for cell in cells:
+            end_s += self._seconds(cell)
+            if end_s <= self.until_s:
+                found.append(cell)
+        return found
+
+    def _seconds(self, cell: Cell) -> float:
+        """Return about how long a trial takes: as the quickest before it, and longer where its steps are."""
+        tried = self.of(cell)
+        took = [trial.cell_s for trial in tried.trials.values() if trial.cell_s]
+        speeds = [speed for speed in tried.speeds.values() if speed]
+        return max(STARTUP_S, min(took, default=0.0)) + (NUM_STEPS * cell.batch_size / max(speeds) if speeds else 0.0)

@@ -23,7 +23,8 @@ from ampbench.bench.plan.recipe import RECIPES, Recipe
 from ampbench.schema.choices import Choice
 
 QUESTION = "Which batch size fits the memory, and from which on is the training no faster?"
-MINUTES_PER_TRIAL = 5.0
+MINUTES_PER_TRIAL = 10.0
+"""A batch size whose trial takes longer is as good as one that does not fit."""
 
 
 def find_batch(
@@ -73,7 +74,12 @@ def find_batch(
 
 
 def search_in(
-    folder: Path, options: Options, console: Console, *, asked_bytes: int | None, minutes_per_trial: float | None = None
+    folder: Path,
+    options: Options,
+    console: Console,
+    *,
+    asked_bytes: int | None,
+    minutes_per_trial: float = MINUTES_PER_TRIAL,
 ) -> BatchSearch:
     """Return the search of a folder, under the limit that its earlier trials had if there are any.
 
@@ -82,7 +88,7 @@ def search_in(
     """
     boards = options.launcher.find_boards()
     name = "batch" if asked_bytes is None else f"batch_{asked_bytes / 2**30:.4g}_gib"
-    budget = Budget(minutes_per_cell=minutes_per_trial or MINUTES_PER_TRIAL)
+    budget = Budget(minutes_per_cell=min(minutes_per_trial, MINUTES_PER_TRIAL))
     trials = Trials(folder=folder, name=name, question=QUESTION, budget=budget, options=options, console=console)
     before = trials.earlier()
     gib_before = before.budget.memory_gib_per_cell if before else None
