@@ -16,7 +16,7 @@ LARGEST = "largest_batch_size"
 
 def knee_choice(tried: SizesTried, trials: Trials) -> Choice:
     """Return the smallest batch size that is about as fast as any that was tried."""
-    value = None if tried.unsupported else knee(tried.speeds)
+    value = None if tried.why_never else knee(tried.speeds)
     return Choice(
         field="batch_size",
         value=value,
@@ -30,7 +30,7 @@ def knee_choice(tried: SizesTried, trials: Trials) -> Choice:
 def largest_choice(tried: SizesTried, search: BatchSearch, *, field: str = LARGEST) -> Choice:
     """Return the largest batch size that fits: as tried if the search has ended, else as predicted."""
     known, guess = Bracket.of(tried.fits), None
-    if tried.unsupported is None and search.next_size("max", tried) is not None:
+    if tried.why_never is None and search.next_size("max", tried) is not None:
         guess = search.guess(tried)
     predicted = guess is not None and guess > known.fits and (known.fails is None or guess < known.fails)
     if predicted and guess is not None:
@@ -51,7 +51,7 @@ def largest_choice(tried: SizesTried, search: BatchSearch, *, field: str = LARGE
 
 def why_none(tried: SizesTried) -> str:
     """Say why a recipe has no batch size."""
-    return tried.unsupported or (tried.why_none if tried.trials else "the time was over before the first trial")
+    return tried.why_never or (tried.why_none if tried.trials else "the time was over before the first trial")
 
 
 def _why_knee(tried: SizesTried, value: int) -> str:

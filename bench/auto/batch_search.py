@@ -71,7 +71,7 @@ class BatchSearch:
         found = {}
         for word, cell in asked:
             tried = self.of(cell)
-            if tried.unsupported is None and (size := self.next_size(word, tried)) is not None:
+            if tried.why_never is None and (size := self.next_size(word, tried)) is not None:
                 trial = tried.at(size)
                 found[trial.cell_id] = trial
         return list(found.values())

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ampbench.bench.auto.knee import FIRST
 from ampbench.bench.auto.trials import Trial, as_trial
+from ampbench.bench.launch.oom_guard import NOT_TRIED, OBSERVED
 from ampbench.bench.plan.batch_words import batch_key
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.data_place import NUM_TRAINING_IMAGES
@@ -66,6 +67,16 @@ class SizesTried:
     def unsupported(self) -> str | None:
         """Why the machine cannot do this recipe at all; None if it can."""
         return next((trial.because for trial in self.trials.values() if trial.status == "unsupported"), None)
+
+    @property
+    def why_never(self) -> str | None:
+        """Why no batch size would end otherwise: an unsupported recipe, data too large by itself; None if some may."""
+        too_large = (
+            trial.because
+            for trial in self.trials.values()
+            if trial.status == "oom" and not str(trial.because).startswith((OBSERVED, NOT_TRIED))
+        )
+        return self.unsupported or next(too_large, None)
 
     @property
     def why_none(self) -> str:

@@ -13,6 +13,9 @@ from ampbench.bench.store.join import joined_rows
 OBSERVED = "out of memory at"
 """How the reason of an observed one begins; implied ones are never evidence for further ones."""
 
+NOT_TRIED = "not tried:"
+"""How the reason of an implied one begins."""
+
 
 class OomGuard:
     """Remembers the smallest batch size that ran out of memory. OOM is never retried under another batch size."""
@@ -41,7 +44,7 @@ class OomGuard:
         smallest = self._smallest.get(_key(cell.settings))
         if smallest is None or cell.batch_size < smallest:
             return None
-        return f"not tried: batch size {smallest} ran out of memory, and {cell.batch_size} needs no less"
+        return f"{NOT_TRIED} batch size {smallest} ran out of memory, and {cell.batch_size} needs no less"
 
     def _remember(self, settings: Mapping[str, Any]) -> None:
         key = _key(settings)

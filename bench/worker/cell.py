@@ -23,6 +23,7 @@ from ampbench.bench.worker.exception_text import first_line
 from ampbench.bench.worker.measurement import Measurement
 from ampbench.bench.worker.memory_breakdown import trace_out_of_memory
 from ampbench.bench.worker.outcome import Outcome
+from ampbench.bench.worker.process import lift_memory_limit
 from ampbench.bench.worker.timing import Report
 from ampbench.schema.cells import CellRecord
 from ampbench.schema.identity import Start
@@ -58,6 +59,7 @@ def measure_cell(run: Run, device: torch.device, report: Report, waited_s: float
             measured.evaluation = replace(measured.evaluation, test_accuracy=1 / measured.data.num_classes)
     if ending.status == "oom" and run.board.is_gpu and run.cell.gpus == 1:
         find_allocations(measurement)
+    lift_memory_limit()
     measured.wall_time = outcome.stopwatch.wall_time
     record = CellRecord(ending=ending, start=start, provenance=origin, measured=measured)
     write_run(run.folder, run.cell, record, outcome.traces)

@@ -37,8 +37,14 @@ def prepare_process(run: Run, rank: int = 0) -> torch.device:
         return torch.device("cuda", rank)
     if run.budget.memory_gib_per_cell:
         limit = int(run.budget.memory_gib_per_cell * 2**30 / run.cell.gpus)
-        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, resource.getrlimit(resource.RLIMIT_DATA)[1]))
     return torch.device("cpu")
+
+
+def lift_memory_limit() -> None:
+    """Take the limit of memory back: the record of a cell that ran out of it must be written."""
+    most = resource.getrlimit(resource.RLIMIT_DATA)[1]
+    resource.setrlimit(resource.RLIMIT_DATA, (most, most))
 
 
 def _tell_interrupts_apart() -> None:

@@ -17,6 +17,7 @@ from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.plan.experiment import parse_experiment
 from ampbench.bench.plan.matrix import Plan, make_plan
 from ampbench.schema.choices import read_choices
+from ampbench.schema.identity import Ending
 from tests.support.lawful import Lawful, linear
 
 pytestmark = pytest.mark.usefixtures("unjoined")
@@ -121,6 +122,20 @@ def test_a_recipe_that_fits_nowhere_is_an_excluded_row_with_its_reason(plan_of: 
 def test_a_net_that_fits_at_no_batch_is_said_in_one_line(plan_of: Found) -> None:
     with pytest.raises(RequestError, match=r"trial\.toml, batch_size: no cell has a batch size that fits: fp32: batch"):
         plan_of(MAX, bytes_of=lambda cell: 2**40)
+
+
+def test_data_that_fills_the_memory_by_itself_is_tried_once(plan_of: Found) -> None:
+    because = "the data, 9.00 GiB, does not fit into the memory that a cell may take"
+    with pytest.raises(RequestError, match=r"no cell has a batch size that fits: fp32: the data, 9.00 GiB, does not"):
+        plan_of(MAX, ends=lambda cell: Ending(status="oom", because=because))
+    assert len(plan_of.launcher.tried) == 2  # type: ignore[attr-defined]
+
+
+def test_an_unsupported_recipe_runs_once_to_its_row(plan_of: Found) -> None:
+    def ends(cell: Cell) -> Ending | None:
+        return Ending(status="unsupported", because="no such unit") if cell.precision.autocast else None
+
+    assert sizes(plan_of(MAX, ends=ends)) == {"fp32": {192}, "bf16_amp": {16}}
 
 
 def test_excluded_kinds_are_not_tried(plan_of: Found) -> None:
