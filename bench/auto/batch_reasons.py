@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from ampbench.bench.auto.batch_search import BatchSearch
 from ampbench.bench.auto.knee import knee
 from ampbench.bench.auto.largest_batch import Bracket, on_grid
@@ -52,6 +54,14 @@ def largest_choice(tried: SizesTried, search: BatchSearch, *, field: str = LARGE
 def why_none(tried: SizesTried) -> str:
     """Say why a recipe has no batch size."""
     return tried.why_never or (tried.why_none if tried.trials else "the time was over before the first trial")
+
+
+def whys(choices: Iterable[Choice]) -> str:
+    """Return the reasons of several choices, each once, behind the names that it holds for."""
+    whose: dict[str, list[str]] = {}
+    for choice in choices:
+        whose.setdefault(choice.reason, []).append(choice.subject)
+    return "; ".join(f"{' and '.join(names)}: {reason}" for reason, names in whose.items())
 
 
 def _why_knee(tried: SizesTried, value: int) -> str:

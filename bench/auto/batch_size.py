@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
-from ampbench.bench.auto.batch_reasons import knee_choice, largest_choice
+from ampbench.bench.auto.batch_reasons import knee_choice, largest_choice, whys
 from ampbench.bench.auto.batch_search import BatchSearch
 from ampbench.bench.auto.memory_limit import MemoryLimit, memory_limit
 from ampbench.bench.auto.trials import Trials, as_trial
@@ -67,8 +67,7 @@ def find_batch(
     chosen = [knee_choice(tried, search.trials) for tried in found]
     if all(choice.value is None for choice in chosen):
         limit = f" ({search.limit.because})" if search.limit else ""
-        whose = "; ".join(dict.fromkeys(f"{choice.subject}: {choice.reason}" for choice in chosen))
-        raise RequestError(f"{cells[0].model} trains at no batch size here{limit}: {whose}")
+        raise RequestError(f"{cells[0].model} trains at no batch size here{limit}: {whys(chosen)}")
     largest = [largest_choice(tried, search) for tried in found]
     return tuple(choice for pair in zip(chosen, largest, strict=True) for choice in pair)
 

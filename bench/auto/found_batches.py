@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from filelock import FileLock
 from rich.console import Console
 
-from ampbench.bench.auto.batch_reasons import knee_choice, largest_choice
+from ampbench.bench.auto.batch_reasons import knee_choice, largest_choice, whys
 from ampbench.bench.auto.batch_search import BatchSearch
 from ampbench.bench.auto.batch_size import search_in
 from ampbench.bench.auto.trials import as_trial
@@ -54,11 +54,12 @@ def with_found_batches(experiment: Experiment, options: Options, console: Consol
         search.run(trials)
         choices = _as_before(_choices(asked, search), read_choices(folder.path))
         write_choices(folder.path, choices.values())
+    if all(choice.value is None for choice in choices.values()):
+        raise RequestError(
+            f"{experiment.path}, batch_size: no cell has a batch size that fits: {whys(choices.values())}"
+        )
     for choice in choices.values():
         console.print(f"batch_size of {choice.subject}: {choice.value or 'none'} ({choice.reason})", **PLAIN)
-    if all(choice.value is None for choice in choices.values()):
-        whose = "; ".join(dict.fromkeys(f"{choice.subject}: {choice.reason}" for choice in choices.values()))
-        raise RequestError(f"{experiment.path}, batch_size: no cell has a batch size that fits: {whose}")
     return _replaced(experiment, choices)
 
 

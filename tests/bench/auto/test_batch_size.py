@@ -137,7 +137,7 @@ def test_a_net_that_fits_at_no_batch_is_said_in_one_line(find: Find) -> None:
     with pytest.raises(RequestError) as told:
         find(Lawful(endings={}, bytes_of=linear(9000, 4)))
     assert "ResNet18 trains at no batch size here (4 GiB was the limit)" in str(told.value)
-    assert "fp32: batch size 1, the smallest that was tried, runs out of memory" in str(told.value)
+    assert "fp32 and bf16_amp: batch size 1, the smallest that was tried, runs out of memory" in str(told.value)
     assert "\n" not in str(told.value)
 
 

@@ -120,13 +120,17 @@ def test_a_recipe_that_fits_nowhere_is_an_excluded_row_with_its_reason(plan_of: 
 
 
 def test_a_net_that_fits_at_no_batch_is_said_in_one_line(plan_of: Found) -> None:
-    with pytest.raises(RequestError, match=r"trial\.toml, batch_size: no cell has a batch size that fits: fp32: batch"):
+    with pytest.raises(
+        RequestError, match=r"trial\.toml, batch_size: no cell has a batch size that fits: fp32 and bf16_amp: batch"
+    ):
         plan_of(MAX, bytes_of=lambda cell: 2**40)
 
 
 def test_data_that_fills_the_memory_by_itself_is_tried_once(plan_of: Found) -> None:
     because = "the data, 9.00 GiB, does not fit into the memory that a cell may take"
-    with pytest.raises(RequestError, match=r"no cell has a batch size that fits: fp32: the data, 9.00 GiB, does not"):
+    with pytest.raises(
+        RequestError, match=r"no cell has a batch size that fits: fp32 and bf16_amp: the data, 9.00 GiB, does not"
+    ):
         plan_of(MAX, ends=lambda cell: Ending(status="oom", because=because))
     assert len(plan_of.launcher.tried) == 2  # type: ignore[attr-defined]
 
