@@ -12,7 +12,15 @@ from ampbench.visualize.judge.looks import Looks
 from ampbench.visualize.stats.effect import paired
 from ampbench.visualize.stats.family import Family
 from ampbench.visualize.stats.simulate import Setting, log_ratios
-from ampbench.visualize.stats.simulate_rounds import SIGMAS, SIZES, TRUTHS, fixed_rounds, judged, run_to_the_end
+from ampbench.visualize.stats.simulate_rounds import (
+    AS_MUCH,
+    SIGMAS,
+    SIZES,
+    TRUTHS,
+    fixed_rounds,
+    judged,
+    run_to_the_end,
+)
 from ampbench.visualize.stats.statistics import judge_ratio
 
 NUM = 1_500
@@ -44,7 +52,7 @@ def test_of_several_recipes_adaptive_rounds_take_fewer_processes_than_the_fixed_
     ratios = TRUTHS[truth]
     setting = Setting(num_comparisons=len(ratios), num_pairs=LOOKS[-1], spread=0.03)
     found = run_to_the_end(setting, NUM, np.random.default_rng(3), ratios)
-    fixed = fixed_rounds(setting, NUM, np.random.default_rng(3), ratios, found.undecided)
+    fixed = fixed_rounds(setting, NUM, np.random.default_rng(3), ratios, found.undecided + AS_MUCH)
     assert found.processes < fixed * (len(ratios) + 1)
     assert found.rounds < LOOKS[-1]
 
