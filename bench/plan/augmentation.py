@@ -104,8 +104,12 @@ class Augmentation:
         name, colon, told = text.partition(":")
         if name == "resize":
             raise ValueError("evaluation needs too: write resize = 224 as a field of its own")
+        if name in LEVELS:
+            raise ValueError(
+                f"is a whole list by itself: write augment = '{name}', or its entries {list(LEVELS[name])}"
+            )
         if name not in KINDS:
-            raise ValueError(f"is no augmentation. {did_you_mean(name, KINDS)}")
+            raise ValueError(f"is no augmentation. {did_you_mean(name, (*KINDS, *LEVELS))}")
         known = KINDS[name].settings
         given: dict[str, float] = {}
         told = told if colon else KINDS[name].alone

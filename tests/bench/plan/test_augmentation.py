@@ -80,6 +80,15 @@ def test_the_levels_grow_from_one_to_the_next() -> None:
     assert minimal < balanced < heavy
 
 
+@pytest.mark.parametrize(
+    ("augment", "words"),
+    [('["hevy"]', "Did you mean 'heavy'"), ('["flip", "heavy"]', "is a whole list by itself: write augment = 'heavy'")],
+)
+def test_a_level_among_others_is_refused_with_what_to_write(augment: str, words: str) -> None:
+    with pytest.raises(RequestError, match=words):
+        parse_experiment(Path("trial.toml"), GOOD + f"augment = {augment}")
+
+
 def test_no_level_of_that_name_is_said_in_one_line() -> None:
     with pytest.raises(RequestError, match=r"'hevy' is no level. Did you mean 'heavy'\? Or write a list"):
         parse_experiment(Path("trial.toml"), GOOD + 'augment = "hevy"')
