@@ -14,6 +14,11 @@ rounding of 16-bit weights is what costs their accuracy (Zamirai et al., 2020, "
 STILL = 0.02
 """Share of its first value by which a training loss must move, or else the network stood still."""
 
+AT_GUESSING, ABOVE_GUESSING = 0.97, 1.01
+"""Training loss over that of guessing among K classes, ln K, from which a training is no better than it, and from which
+it is worse: outputs that are far from 0 and wrong. LeNet on digits ended between 1.00 and 1.07 at rates of 10 to 50
+times one that trains it. A model's own loss may have another scale."""
+
 SKIPPED = 0.2
 """Share of skipped updates from which a training is not what its speed says, and may not learn: GradScaler's own
 settings skip 1 in 2,000 once the scale is found, and a short timing skips a few while it is sought."""
@@ -99,10 +104,14 @@ def _why_nothing(run: Records, accuracies: list[float]) -> list[tuple[str, str, 
     if run.of("compute_dtype") == "fp16" and str(run.of("loss_scale") or "none") == "none":
         move = "fp16 without a loss scale flushes small gradients to zero: try fp16_amp_scaled or bf16_amp"
         found.append(("", move, Rows(table="cells", columns=("compute_dtype", "loss_scale"))))
-    if losses and max(losses) - min(losses) < STILL * abs(losses[0]):
-        why = f"its training loss stood still, {losses[0]:.4g} at first and {losses[-1]:.4g} at the end"
-        move = "try a learning rate ten times smaller, and one ten times larger"
-        found.append((why, move, Rows(table="epochs", columns=("train_loss",), first=epochs[0], last=epochs[-1])))
+    guess = math.log(int(run.of("num_classes")))
+    if losses and losses[-1] >= AT_GUESSING * guess:
+        above = losses[-1] > ABOVE_GUESSING * guess
+        why = (
+            f"its training loss ended at {losses[-1]:.4g}, {'above' if above else 'at'} that of guessing ({guess:.4g})"
+        )
+        move = "try a learning rate ten times smaller" + ("" if above else ", and one ten times larger")
+        found.append((why, move, Rows(table="epochs", columns=("train_loss",), first=epochs[-1])))
     move = "try another learning rate or more epochs, and check the labels of a few images"
     return [*found, ("", move, Rows(table="cells", columns=("learning_rate", "epochs")))]
 
