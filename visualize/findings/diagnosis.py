@@ -72,7 +72,7 @@ def groups_of(results: Results) -> list[Group]:
             by_kind: dict[Kind, list[tuple[str, int, Diagnosis]]] = {}
             for cell_id, seed in zip(here["cell_id"], here["seed"], strict=True):
                 for one in diagnoses_of(records[cell_id]):
-                    by_kind.setdefault(one.kind, []).append((cell_id, int(seed), one))
+                    by_kind.setdefault(one.kind, []).append((cell_id, 0 if pd.isna(seed) else int(seed), one))
             found += [
                 Group(subject=subject, batch_size=int(batch_size), recipe=recipe, found=tuple(ones), num_runs=len(here))
                 for ones in by_kind.values()

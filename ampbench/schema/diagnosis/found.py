@@ -68,13 +68,23 @@ class Records:
     """Steps taken before that sample."""
 
     def of(self, column: str) -> Any:
-        """Return a value of the cell; None if it was not measured."""
-        return _known(self.cell.get(column))
+        """Return a value of the cell; None if it was not measured, or is an infinite number."""
+        value = _known(self.cell.get(column))
+        return None if isinstance(value, float) and math.isinf(value) else value
+
+    def count(self, column: str) -> int | None:
+        """Return a number of things, 1 or more; None if it was not measured."""
+        value = self.of(column)
+        return int(value) if value is not None and value >= 1 else None
 
     def curve(self, column: str) -> tuple[list[int], list[float]]:
         """Return the epochs in which a column is known, and its values there."""
-        known = [(int(row["epoch"]), _known(row.get(column))) for row in self.epochs]
-        kept = [(epoch, float(value)) for epoch, value in known if value is not None]
+        known = [(_known(row.get("epoch")), _known(row.get(column))) for row in self.epochs]
+        kept = [
+            (int(epoch), float(value))
+            for epoch, value in known
+            if epoch is not None and math.isfinite(epoch) and value is not None
+        ]
         return [epoch for epoch, _ in kept], [value for _, value in kept]
 
     def rates_at(self, epochs: Sequence[int]) -> list[float]:

@@ -38,7 +38,7 @@ ANSWERS = {True: "yes", False: "no", None: "not known"}
 
 def signs_of(run: Records) -> tuple[Sign, ...]:
     """Return the signs of success of a training, in S4's order; none of a cell that was only timed."""
-    if not run.of("epochs"):
+    if run.count("epochs") is None:
         return ()
     return (_memory(run), _loss(run), *_target(run), _rate(run), _no_error(run))
 

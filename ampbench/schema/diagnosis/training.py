@@ -60,15 +60,18 @@ def _against_divergence(run: Records) -> str:
 def nothing(run: Records) -> Diagnosis | None:
     """Say that a training is no better than guessing, and what the other columns say of the cause."""
     epochs, accuracies = _accuracies(run)
-    classes, images, recall = (run.of(name) for name in ("num_classes", "num_test_images", "macro_recall"))
-    if run.of("status") != "ok" or not accuracies or None in (classes, images):
+    classes, images, recall = run.count("num_classes"), run.count("num_test_images"), run.of("macro_recall")
+    if run.of("status") != "ok" or not accuracies or classes is None or images is None:
         return None
     learned = run.of("learned")
     if learned is None:
-        learned = is_above_guessing(accuracies[-1] if recall is None else recall, int(classes), int(images))
+        learned = is_above_guessing(accuracies[-1] if recall is None else recall, classes, images)
     if learned:
         return None
-    sentence, moves = nothing_learned(accuracies, int(classes), int(images), recall), _why_nothing(run, accuracies)
+    sentence, moves = (
+        nothing_learned(accuracies, classes, images, recall),
+        _why_nothing(run, accuracies, classes, images),
+    )
     return Diagnosis(
         kind="learned nothing",
         sentence="; ".join([sentence, *(why for why, _, _ in moves[:1] if why)]),
@@ -77,7 +80,7 @@ def nothing(run: Records) -> Diagnosis | None:
     )
 
 
-def _why_nothing(run: Records, accuracies: list[float]) -> list[tuple[str, str, Rows]]:
+def _why_nothing(run: Records, accuracies: list[float], classes: int, images: int) -> list[tuple[str, str, Rows]]:
     """Return what the other columns say of the cause, what to try, and the rows of it; the likeliest first."""
     found = []
     steps, skipped = run.of("num_steps"), run.of("num_skipped")
@@ -96,7 +99,7 @@ def _why_nothing(run: Records, accuracies: list[float]) -> list[tuple[str, str, 
             (why, move, Rows(table="epochs", columns=("train_accuracy",), first=epochs[-1] if epochs else None))
         )
     best = max(accuracies)
-    if is_above_guessing(best, int(run.of("num_classes")), int(run.of("num_test_images"))):
+    if is_above_guessing(best, classes, images):
         epoch = _accuracies(run)[0][accuracies.index(best)]
         why = f"it had reached {100 * best:.1f} % in epoch {epoch}"
         move = "try a learning rate ten times smaller"
@@ -104,7 +107,7 @@ def _why_nothing(run: Records, accuracies: list[float]) -> list[tuple[str, str, 
     if run.of("compute_dtype") == "fp16" and str(run.of("loss_scale") or "none") == "none":
         move = "fp16 without a loss scale flushes small gradients to zero: try fp16_amp_scaled or bf16_amp"
         found.append(("", move, Rows(table="cells", columns=("compute_dtype", "loss_scale"))))
-    guess = math.log(int(run.of("num_classes")))
+    guess = math.log(classes)
     if losses and losses[-1] >= AT_GUESSING * guess:
         above = losses[-1] > ABOVE_GUESSING * guess
         why = (
@@ -119,10 +122,10 @@ def _why_nothing(run: Records, accuracies: list[float]) -> list[tuple[str, str, 
 def swings(run: Records) -> Diagnosis | None:
     """Say that the test accuracy goes up and down, or broke down, by more than its test set's noise."""
     epochs, accuracies = _accuracies(run)
-    images = run.of("num_test_images")
+    images = run.count("num_test_images")
     if run.of("status") != "ok" or images is None:
         return None
-    words = swing_words(accuracies, int(images), run.rates_at(epochs))
+    words = swing_words(accuracies, images, run.rates_at(epochs))
     if words is None:
         return None
     late, broken = epochs[-8:], broke_down(accuracies)
