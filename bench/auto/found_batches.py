@@ -50,7 +50,9 @@ def with_found_batches(experiment: Experiment, options: Options, console: Consol
         if todo:
             words = " and ".join(f'"{word}"' for word in dict.fromkeys(word for word, _ in asked))
             limit = f", each within {search.limit.trial_gib:.3g} GiB ({search.limit.because})" if search.limit else ""
-            console.print(f"batch_size = {words}: trials of {len(asked)} kinds of cells{limit}", **PLAIN)
+            console.print(
+                f"batch_size = {words}: trials of {len(asked)} kind{'s' * (len(asked) > 1)} of cells{limit}", **PLAIN
+            )
         search.run(trials)
         choices = _as_before(_choices(asked, search), read_choices(folder.path))
         write_choices(folder.path, choices.values())
