@@ -37,8 +37,8 @@ factor of e^0.6 raised 6.9 % false alarms; with 2.5 no family does more than 5.8
 
 ALONE_LOOKS = 1.5
 """Looks that a comparison without a family counts in addition where several were planned: the k-th look at alpha / k
-told a difference in 9 % of pure noise, and with 1.5 more in 5.6 %. Of several comparisons Holm leaves room enough: no
-family does more than 4.8 % (`python -m ampbench.visualize.stats.simulate_rounds`)."""
+told a difference in 9 % of pure noise, and with 1.5 more in 5.9 %. Of several comparisons Holm leaves room enough: no
+family does more than 5.8 % (`python -m ampbench.visualize.stats.simulate_rounds`)."""
 
 LEAST_SD = 0.001
 """Of log-ratios of speeds. Timing ends when a speed is known to 0.5 %, so pairs that agree more closely than 0.1 %, or
