@@ -62,7 +62,8 @@ def main(
 ) -> int:
     """Run every cell of an experiment file that has no record yet, each alone in a clean process.
 
-    Then join the records into Parquet, draw report.html and print the verdict. It may be interrupted at any time: the
+    Then join the records into Parquet, draw report.html and print the verdict. A file with [search] proposes its cells
+    itself, and ends with the best setting, as best.toml. It may be interrupted at any time: the
     same command continues where it stopped. Exit codes: 0 done (failed cells are results), 2 the request was wrong,
     130 interrupted.
 
@@ -77,6 +78,15 @@ def main(
         raise RequestError("--predict belongs to --plan: add it, or drop both; a run records what it measures")
     if summary and not plan:
         raise RequestError("--summary belongs to --plan: add it, or drop both; a run records num_parameters")
+    if experiment.search:
+        narrowed = {"--only": only, "--shard": part != (0, 1), "--predict": predict, "--summary": summary}
+        for flag in (flag for flag, is_typed in narrowed.items() if is_typed):
+            raise RequestError(f"{flag} is for a list of cells, and {file} searches for them; drop it")
+    if plan and experiment.search:
+        from ampbench.bench.auto.search.preview import search_outline
+
+        sys.stdout.write("\n".join(search_outline(experiment, results)) + "\n")
+        return 0
     if words_of(experiment):
         from rich.console import Console
 
@@ -89,9 +99,9 @@ def main(
             sys.stdout.write("\n".join(before) + "\n")
             return 0
         experiment = with_found_batches(experiment, places, Console())
-    planned = make_plan(experiment)
-    cells = narrow(planned, only=only or (), shard=part)
-    if plan:
+    planned = None if experiment.search else make_plan(experiment)
+    cells = narrow(planned, only=only or (), shard=part) if planned else ()
+    if plan and planned:
         from ampbench.bench.launch.preview import dry_run
 
         lines = dry_run(planned, cells, results, predict=predict, summary=summary)
@@ -112,6 +122,10 @@ def main(
         sinks=listening,
         project=project,
     )
+    if planned is None:
+        from ampbench.bench.auto.search.session import run_search
+
+        return run_search(experiment, options, Console())
     return run_plan(planned, cells, options, Console())
 
 

@@ -28,7 +28,7 @@ from ampbench.visualize.judge.wishes import WANTS, Wishes, wishes_of
 from ampbench.visualize.read import frame
 from ampbench.visualize.read.files import ResultsError
 from ampbench.visualize.read.frame import Results
-from ampbench.visualize.show import settle_file, table
+from ampbench.visualize.show import settle_file, table, trials
 from ampbench.visualize.show.page import render
 from ampbench.visualize.show.picture_files import save
 from ampbench.visualize.show.pictures import draw
@@ -63,10 +63,11 @@ def write_report(
     """
     results = frame.read(folder, mixed=mixed, only=only)
     wishes = wishes or Wishes()
-    verdicts = verdict.verdicts_of(results, margin=wishes.margin_points)
-    rows = standings(results, verdicts)
+    # The trials of a search differ in more than their recipe: they are no matrix to judge by pairs.
+    verdicts = [] if results.search else verdict.verdicts_of(results, margin=wishes.margin_points)
+    rows = [] if results.search else standings(results, verdicts)
     to = save_dir or (folder / "selected" if only else folder)
-    advice = whys.with_whys(results, answers(results, rows, wishes, to=to))
+    advice = trials.answers(results) or whys.with_whys(results, answers(results, rows, wishes, to=to))
     legend = table.legend(results, verdicts)
     page = to / REPORT
     (to / "figures").mkdir(parents=True, exist_ok=True)

@@ -27,6 +27,15 @@ ROUNDS = "rounds.json"
 CHOICES = "choices.json"
 """In an experiment's results folder: the settings that were found for it rather than typed, with their reasons."""
 
+SEARCH = "search.json"
+"""In the results folder of a search: which cells are its trials and reruns, and their settings."""
+
+STUDY = "study.journal"
+"""In the results folder of a search: its trials as Optuna's own tools read them, such as optuna-dashboard."""
+
+BEST_SETTING = "best.toml"
+"""In the results folder of a search: the best setting as an experiment file."""
+
 RUNS = "runs"
 """In an experiment's results folder: a folder for each run."""
 

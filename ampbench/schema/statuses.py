@@ -5,6 +5,9 @@ from __future__ import annotations
 import typing
 from typing import Literal
 
-Status = Literal["ok", "oom", "diverged", "timeout", "unsupported", "throttled", "crashed", "failed", "excluded"]
+Status = Literal[
+    "ok", "oom", "diverged", "timeout", "unsupported", "throttled", "pruned", "crashed", "failed", "excluded"
+]
+"""`pruned`: a trial of a search that fell behind the earlier ones, and was ended for that."""
 
 STATUSES: tuple[Status, ...] = typing.get_args(Status)

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ampbench.bench.machine.board import Board
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.matrix import Plan
+from ampbench.bench.plan.pruning import Pruning
 from ampbench.bench.store.folder import Folder
 from ampbench.bench.store.run import Run
 
 
 def groups_of(
-    plan: Plan, todo: Sequence[Cell], folder: Folder, board: Board, *, command: str, again: bool
+    plan: Plan,
+    todo: Sequence[Cell],
+    folder: Folder,
+    board: Board,
+    *,
+    command: str,
+    again: bool,
+    pruning: Mapping[str, Pruning] | None = None,
 ) -> list[list[Run]]:
     """Return the runs of the cells `todo`, each with its place in the plan's order.
 
@@ -23,6 +31,7 @@ def groups_of(
         board: stands in every run until the launcher has chosen.
         command: that started the matrix.
         again: whether records that are there already are replaced.
+        pruning: cell id -> when its training ends early; None if no training does.
     """
     order = {cell.cell_id: i for i, cell in enumerate(plan.cells, 1)}
     groups: dict[str, list[Run]] = {}
@@ -36,6 +45,7 @@ def groups_of(
             order=order[cell.cell_id],
             command=command,
             again=again,
+            pruning=(pruning or {}).get(cell.cell_id),
         )
         groups.setdefault(cell.group_id, []).append(run)
     return list(groups.values())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
@@ -26,6 +26,7 @@ from ampbench.bench.machine.provenance import git_state
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.plan.matrix import Plan
+from ampbench.bench.plan.pruning import Pruning
 from ampbench.bench.sinks.live import Live
 from ampbench.bench.sinks.publish import publish_finished
 from ampbench.bench.sinks.sink import SINKS
@@ -58,6 +59,8 @@ class Options:
     """Whether the verdict is printed and its page drawn at the end; a search that asks for one number wants neither."""
     accumulate: bool = False
     """Whether the finished runs of the folder join the plan, whatever made them; no report is made of the mixture."""
+    pruning: Mapping[str, Pruning] = field(default_factory=dict)
+    """Cell id -> when its training ends early, of the trials of a search."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -195,7 +198,9 @@ def _run(
         with _live(folder, boards, options, console) as live:
             launcher.prepare(todo, boards, console, log_every_s=options.log_every_s)
             again = bool(options.again)
-            groups = groups_of(plan, todo, folder, boards.used[0], command=command_typed(), again=again)
+            groups = groups_of(
+                plan, todo, folder, boards.used[0], command=command_typed(), again=again, pruning=options.pruning
+            )
             oom_guard = OomGuard() if again else OomGuard.knowing(folder, replaced=todo)
             with Progress(
                 console, num_cells=len(todo), log_every_s=options.log_every_s, introduced=options.introduced

@@ -6,6 +6,7 @@
     [[exclude]] [[include]]     cells taken out, with a reason; cells added
     [precision.NAME]            a recipe of one's own
     [measure] [budget]          how long to time, and when to stop
+    [search]                    fields that are looked for instead of listed
 
 Every error is a `RequestError` of one line: file, table, key, value, reason, next move.
 """
@@ -23,6 +24,8 @@ from ampbench.bench.plan.errors import did_you_mean
 from ampbench.bench.plan.field_check import FieldCheck
 from ampbench.bench.plan.protocol import Budget, MeasurementProtocol
 from ampbench.bench.plan.recipe import RECIPES, Recipe
+from ampbench.bench.plan.search import Search
+from ampbench.bench.plan.search_check import SearchCheck, check_whole
 from ampbench.bench.plan.toml_text import table_of, text_of, too_deep
 
 
@@ -43,6 +46,8 @@ class Experiment:
     budget: Budget
     batch_sizes: BatchSizes = dataclasses.field(default_factory=dict)
     """What the words among its batch sizes stand for, once that is found."""
+    search: Search | None = None
+    """What is looked for; None where the file lists all its cells."""
 
     @property
     def name(self) -> str:
@@ -50,7 +55,7 @@ class Experiment:
         return self.path.stem
 
 
-TABLES = ("question", "matrix", "fixed", "exclude", "include", "precision", "measure", "budget")
+TABLES = ("question", "matrix", "fixed", "exclude", "include", "precision", "measure", "budget", "search")
 
 
 def read_experiment(path: Path) -> Experiment:
@@ -106,11 +111,15 @@ class _Reader:
             ],
             protocol=self.check.settings(MeasurementProtocol, self._table(document, "measure"), "[measure]"),
             budget=self.check.settings(Budget, self._table(document, "budget"), "[budget]"),
+            search=SearchCheck(self.check).search(self._table(document, "search")) if "search" in document else None,
         )
+        searched = [parameter.field for parameter in experiment.search.space] if experiment.search else []
         missing = [f.name for f in dataclasses.fields(Cell) if f.default is dataclasses.MISSING]
         for key in missing:
-            if key not in owners and key not in fixed:
+            if key not in owners and key not in fixed and key not in searched:
                 raise self.error("[fixed]", f"{key!r} is missing; set it here, or make it an axis of [matrix]")
+        if experiment.search:
+            check_whole(experiment, self.check)
         return experiment
 
     def _table(self, document: dict[str, Any], name: str) -> dict[str, Any]:

@@ -44,6 +44,8 @@ def make_plan(experiment: Experiment) -> Plan:
         RequestError: a cell is refused or stands there twice, an `[[exclude]]` matches nothing, or there are more
             cells than a plan may hold.
     """
+    if experiment.search:
+        raise RequestError(f"{experiment.path}, [search]: has no list of cells; run it with bench/run_matrix.py")
     _refuse(why_too_many(math.prod(len(points) for points in experiment.matrix.values())), experiment)
     cells: list[Cell] = []
     excluded: list[tuple[Cell, str]] = []

@@ -20,7 +20,7 @@ from ampbench.bench.store.folder import Folder
 from ampbench.bench.store.record import Damaged, excluded_table, read_run
 from ampbench.bench.store.stamp import digest, sizes
 from ampbench.bench.store.tables import TABLES, schema
-from ampbench.schema.files import CELLS, STAMP, SUMMARY, table_file
+from ampbench.schema.files import STAMP, SUMMARY, table_file
 
 SET_ASIDE = ".damaged"
 """Appended to the name of a record that cannot be read."""
@@ -75,9 +75,9 @@ def why_not_whole(folder: Folder) -> str | None:
     return None
 
 
-def joined_rows(folder: Folder, columns: list[str]) -> list[dict[str, Any]]:
-    """Return rows of the joined cells.parquet; none before the first join."""
-    path = folder.path / CELLS
+def joined_rows(folder: Folder, columns: list[str], table: str = "cells") -> list[dict[str, Any]]:
+    """Return rows of a joined table; none before the first join."""
+    path = folder.path / table_file(table)
     if not path.exists():
         return []
     present = [name for name in columns if name in pq.read_schema(path).names]

@@ -10,6 +10,7 @@ from ampbench.bench.machine.board import Board
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.plan.protocol import Budget, MeasurementProtocol
+from ampbench.bench.plan.pruning import Pruning
 from ampbench.bench.store.atomic import write_json
 from ampbench.bench.store.names import results_of
 from ampbench.schema.files import CELL_FILE, RECORD
@@ -33,6 +34,9 @@ class Run:
     """Whether an existing record is to be replaced."""
     peers: tuple[Board, ...] = ()
     """The boards of ranks 1, 2, … where several train the cell; ranks on a CPU share its board."""
+
+    pruning: Pruning | None = None
+    """When the training ends early, as a trial of a search may; None if never."""
 
     @property
     def boards(self) -> tuple[Board, ...]:
@@ -65,6 +69,8 @@ class Run:
             "command": self.command,
             "again": self.again,
         }
+        if self.pruning:
+            plain["pruning"] = asdict(self.pruning)
         write_json(self.folder / CELL_FILE, plain)
 
     @classmethod
@@ -89,6 +95,7 @@ class Run:
                 command=plain["command"],
                 again=plain["again"],
                 peers=tuple(Board(**board) for board in plain["peers"]),
+                pruning=Pruning.from_json(plain["pruning"]) if plain.get("pruning") else None,
             )
         except RequestError:
             raise

@@ -15,6 +15,10 @@ class Diverged(RuntimeError):
     """The loss is no longer finite; the message says where."""
 
 
+class Pruned(RuntimeError):
+    """The training fell behind the earlier trials of its search; the message says where."""
+
+
 class DataTooLarge(MemoryError):
     """The data set alone does not fit; says nothing of any batch size. The message says what to do."""
 

@@ -48,6 +48,7 @@ def measure_cell(run: Run, device: torch.device, report: Report, waited_s: float
     measurement = Measurement(run.cell, run.protocol, device, report, checkpoints, watch, ranks, outcome, deadline_s)
     if run.budget.memory_gib_per_cell:
         measurement.memory_limit_bytes = int(run.budget.memory_gib_per_cell * 2**30)
+    measurement.pruning = run.pruning
     ending = ending_of(measurement)
     measured = outcome.measured
     if ending.status == "diverged":
@@ -63,7 +64,7 @@ def measure_cell(run: Run, device: torch.device, report: Report, waited_s: float
     measured.wall_time = outcome.stopwatch.wall_time
     record = CellRecord(ending=ending, start=start, provenance=origin, measured=measured)
     write_run(run.folder, run.cell, record, outcome.traces)
-    if outcome.trained or ending.status == "diverged":  # else the next run of the cell is resumed from there
+    if outcome.trained or ending.status in ("diverged", "pruned"):  # else the cell's next run is resumed from there
         delete_checkpoints(run.folder)
     report(
         phase="done",

@@ -10,7 +10,7 @@ from ampbench.bench.machine.provenance import refused_switch
 from ampbench.bench.measure.memory import is_out_of_memory
 from ampbench.bench.train.dtype_limits import why_not_in_16_bits
 from ampbench.bench.train.ranks import ECHO_S
-from ampbench.bench.train.statuses import DataTooLarge, Diverged, Interrupted, Throttled, Unsupported
+from ampbench.bench.train.statuses import DataTooLarge, Diverged, Interrupted, Pruned, Throttled, Unsupported
 from ampbench.bench.worker.advice import described
 from ampbench.bench.worker.cuda import NoCuda, hold_memory, start_cuda
 from ampbench.bench.worker.exception_text import first_line
@@ -37,6 +37,8 @@ def ending_of(measurement: Measurement) -> Ending:
         return Ending(status="diverged", because=str(e))
     except Throttled as e:
         return Ending(status="throttled", because=str(e))
+    except Pruned as e:
+        return Ending(status="pruned", because=str(e))
     except DataTooLarge as e:
         return Ending(status="oom", because=str(e))
     except NoCuda as e:

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 
 from ampbench.bench.measure.clock import Block
 from ampbench.bench.plan.protocol import MeasurementProtocol
-from ampbench.bench.train.statuses import Diverged
+from ampbench.bench.plan.pruning import Pruning
+from ampbench.bench.train.statuses import Diverged, Pruned
 from ampbench.bench.train.training import Training
 from ampbench.bench.worker.checkpoints import Checkpoints, NoCheckpoints
 from ampbench.bench.worker.divergence import Found, broken_evaluation, without_update
@@ -34,12 +35,14 @@ class Epochs:
     timing: Timing
     outcome: Outcome
     checkpoints: Checkpoints | NoCheckpoints
+    pruning: Pruning | None = None
 
     def run(self) -> None:
         """Train, and evaluate after each epoch; resume from a checkpoint if there is one.
 
         Raises:
             Diverged: the loss or the evaluation is not finite, or no step updated a weight.
+            Pruned: it is a trial of a search, and fell behind the earlier ones.
         """
         training, outcome, timing = self.training, self.outcome, self.timing
         num_epochs = training.cell.epochs
@@ -59,6 +62,7 @@ class Epochs:
             timing.memory.reset_peak()
             told = {"epoch": epoch + 1, "test_accuracy": evaluation.test_accuracy, "epoch_row": values_of(rows[-1])}
             timing.report(phase="training", **told)
+            self.prune(epoch + 1)
         timing.stopping = replace(timing.stopping, timing_stop="training")
         outcome.measured.last_epoch, outcome.measured.evaluation = trained, evaluation
         evaluations.keep_final(num_epochs, evaluation.test_accuracy)
@@ -104,6 +108,15 @@ class Epochs:
         if evaluations.broken:
             raise self.diverged(broken_evaluation(training, evaluations.broken, epoch + 1))
         return trained, evaluation
+
+    def prune(self, epoch: int) -> None:
+        """End the training after `epoch` epochs if it has fallen behind; the last epoch is its end anyway."""
+        if self.pruning is None or epoch == self.training.cell.epochs:
+            return
+        rows = self.outcome.traces.epochs
+        seen = [(row.epoch, getattr(row, self.pruning.objective)) for row in rows]
+        if because := self.pruning.why_stopped(seen, epoch):
+            raise Pruned(because)
 
     def diverged(self, found: Found) -> Diverged:
         """Put a divergence into the record, and return the exception that ends the training."""

@@ -14,6 +14,7 @@ import torch
 
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.protocol import MeasurementProtocol
+from ampbench.bench.plan.pruning import Pruning
 from ampbench.bench.train.images import Images, load_images
 from ampbench.bench.train.ranks import ALONE, Ranks
 from ampbench.bench.train.statuses import Diverged
@@ -61,6 +62,8 @@ class Measurement:
     """When the cell is killed, by `perf_counter`."""
     memory_limit_bytes: int | None = None
     """Of each GPU, what the cell may take."""
+    pruning: Pruning | None = None
+    """When the training ends early, as a trial of a search may."""
     timing: Timing = field(init=False)
     beginning: Beginning | None = field(init=False, default=None)
     """None until the images and the network are there."""
@@ -73,6 +76,7 @@ class Measurement:
 
         Raises:
             Diverged: the loss or the evaluation is not finite, or no step updated a weight.
+            Pruned: it is a trial of a search, and fell behind the earlier ones.
             Throttled: the board's clocks were held down for too long.
             Unsupported: the device does not support the recipe.
             ValueError: the data, the model or a checkpoint does not fit the cell.
@@ -90,7 +94,7 @@ class Measurement:
         probe = NumericsProbe(training, self.protocol, timing.memory, outcome)
         try:
             if self.cell.epochs:
-                Epochs(training, self.protocol, timing, outcome, self.checkpoints).run()
+                Epochs(training, self.protocol, timing, outcome, self.checkpoints, self.pruning).run()
             else:
                 self.time(stepping, probe)
             outcome.trained = True

@@ -13,6 +13,8 @@ import importlib
 from ampbench.visualize.figures.figure import Figure
 
 NAMES = (
+    "importance",
+    "parallel_coordinates",
     "speedup",
     "throughput",
     "memory",

@@ -34,6 +34,8 @@ class Figure:
     """Whether each recipe has a panel of its own."""
     of_all: bool = False
     """Whether one picture shows all subjects, and not one picture each subject."""
+    of_search: bool = False
+    """Whether it shows the trials of a search; a folder of one has no other figures, and no other folder has these."""
     key: bool = False
     """Whether the page shows it beside its answer, and not only with all other figures."""
     shared: Literal["", "x", "y", "both"] = ""

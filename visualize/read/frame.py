@@ -21,6 +21,7 @@ from typing import Any
 import pandas as pd
 
 from ampbench.schema.files import CELLS
+from ampbench.schema.search import SearchRecord, read_search
 from ampbench.schema.version import METHOD_VERSION
 from ampbench.visualize.read.files import ResultsError, missing, read_labels, read_table, to_frame
 from ampbench.visualize.read.plan import Plan, read_plan
@@ -56,6 +57,13 @@ class Results:
     def question(self) -> str:
         """The question in the experiment file; empty if unknown."""
         return self.plan.question
+
+    @functools.cached_property
+    def search(self) -> SearchRecord | None:
+        """What the search proposed whose trials these cells are; None where a person listed the cells."""
+        record = read_search(self.folder)
+        cells = {cell_id for trial in record.trials for cell_id in (trial.cell_id, *trial.reruns)} if record else set()
+        return record if self.known_ids and self.known_ids <= cells else None
 
     @functools.cached_property
     def epochs(self) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from ampbench.visualize.judge.answer import answers
 from ampbench.visualize.judge.standing import Standing, standings
 from ampbench.visualize.read.files import NEEDED, ResultsError
 from ampbench.visualize.read.frame import Results
-from ampbench.visualize.show import learning
+from ampbench.visualize.show import learning, trials
 from ampbench.visualize.show.exported import Exported
 from ampbench.visualize.show.summary import frame_of
 from ampbench.visualize.stats.statistics import Ratio
@@ -119,6 +119,7 @@ TABLES: dict[str, Callable[[Results], Exported]] = {
     "summary": summary,
     "answers": answers_of,
     "comparisons": comparisons,
+    "trials": lambda results: _made(trials.frame(results), results),
     "learned": lambda results: _made(_columns(learning.rows_of(results), learning.LEARNED), results),
     "durations": lambda results: _made(_columns(learning.rows_of(results), learning.DURATIONS), results),
     "diagnoses": lambda results: _made(diagnosis.rows_of(results), results),

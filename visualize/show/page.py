@@ -22,7 +22,7 @@ from ampbench.visualize.judge.ladder import NAMES
 from ampbench.visualize.judge.standing import Standing
 from ampbench.visualize.read.frame import Results
 from ampbench.visualize.read.notes import notes, provenance, reasons
-from ampbench.visualize.show import again, chosen, learning, table, work_table
+from ampbench.visualize.show import again, chosen, learning, table, trials, work_table
 from ampbench.visualize.show.curve_data import curve_data
 from ampbench.visualize.show.overview import overview
 from ampbench.visualize.show.page_table import PageTable, inlined
@@ -32,6 +32,7 @@ PARTS = Path(__file__).parent / "html"
 
 SECTIONS = {
     "chosen": "The settings that were found, and why",
+    "trials": "Every trial of the search",
     "cells": "Every recipe, side by side",
     "curves": "Training curves",
     "trained": "What was learned, and how long it took",
@@ -82,21 +83,28 @@ def render(results: Results, rows: list[Standing], legend: str, advice: list[Ans
     curves = curve_data(results, styles)
     trained = learning.rows_of(results)
     learned_tables, work_tables = learning.tables(trained), work_table.tables(work.rows_of(results))
-    legends = {"trained": learning.legend(trained), "work": work_table.legend(work_tables) if work_tables else ""}
+    legends = {
+        "trials": trials.LEGEND,
+        "trained": learning.legend(trained),
+        "work": work_table.legend(work_tables) if work_tables else "",
+    }
+    is_search, cells = results.search is not None, results.cells
+    lost = cells[cells["status"] != "pruned"] if is_search else diagnosis.undiagnosed(cells)
     lists = {
-        "diagnosis": [*diagnosis.findings(results), *diagnosis.signs(results)],
-        "missing": reasons(diagnosis.undiagnosed(results.cells)),
+        "diagnosis": [] if is_search else [*diagnosis.findings(results), *diagnosis.signs(results)],
+        "missing": reasons(lost),
         "failures": failures.explanations(results),
         "numerics": numerics.findings(results),
     }
     shown = {
         "chosen": chosen.lines_of(results, rows),
-        "cells": _cells(results, rows, legend, {name: style.colour for name, style in styles.items()}),
+        "trials": _tables("trials", trials.tables(results)),
+        "cells": rows and _cells(results, rows, legend, {name: style.colour for name, style in styles.items()}),
         "curves": curves and inlined(curves),
         "trained": _tables("trained", learned_tables),
-        "work": _tables("work", work_tables),
+        "work": [] if is_search else _tables("work", work_tables),
         **lists,
-        "explained": whys.of_page(results),
+        "explained": [] if is_search else whys.of_page(results),
         "figures": _further(pictures, not_drawn(results)),
         "method": facts_of(results),
         "again": results.plan,

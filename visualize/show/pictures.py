@@ -59,7 +59,7 @@ def draw(results: Results, tell: Callable[[str], None] = lambda _: None) -> list
     `tell` is called with a line before each.
     """
     theme.use()
-    kinds = [figure for figure in map(figures.load, figures.NAMES) if figure.shown(results)]
+    kinds = [figure for figure in _fitting(results) if figure.shown(results)]
     own = {subject: results.where(subject=subject) for subject in subjects_drawn(results)}
     taken: set[str] = set()
     suffixes = {subject: "" if len(results.subjects) == 1 else f"-{_stem(subject, taken)}" for subject in own}
@@ -80,6 +80,11 @@ def draw(results: Results, tell: Callable[[str], None] = lambda _: None) -> list
     return pictures
 
 
+def _fitting(results: Results) -> list[Figure]:
+    """Return the figures for a search, or those for a matrix."""
+    return [one for one in map(figures.load, figures.NAMES) if one.of_search == (results.search is not None)]
+
+
 def subjects_drawn(results: Results) -> list[str]:
     """Return the subjects with figures of their own."""
     names = results.subjects
@@ -89,11 +94,11 @@ def subjects_drawn(results: Results) -> list[str]:
 def not_drawn(results: Results) -> list[str]:
     """Return what is not drawn and why, one sentence each, so that no page has empty figures."""
     found = []
-    empty = [figure.title.lower() for figure in map(figures.load, figures.NAMES) if not figure.shown(results)]
+    empty = [figure.title.lower() for figure in _fitting(results) if not figure.shown(results)]
     if empty:
         found.append(f"Not drawn, as these results hold nothing for it: {', '.join(empty)}.")
     further = [subject for subject in results.subjects if subject not in subjects_drawn(results)]
-    if further:
+    if further and not results.search:
         some = ", ".join(further[:3]) + (", …" if len(further) > 3 else "")
         found.append(
             f"{count(len(further), 'further subject has', 'further subjects have')} no figures of their own here "

@@ -12,6 +12,8 @@ import shlex
 from collections.abc import Iterator, Sequence
 from functools import partial
 
+import pandas as pd
+
 from ampbench.terminal import WIDTH
 from ampbench.visualize.findings import diagnosis, failures, numerics, work
 from ampbench.visualize.judge.answer import Answer
@@ -19,7 +21,7 @@ from ampbench.visualize.judge.standing import Standing
 from ampbench.visualize.read.frame import Results
 from ampbench.visualize.read.notes import notes as notes_of
 from ampbench.visualize.read.notes import provenance, reasons
-from ampbench.visualize.show import chosen, learning, table, work_table
+from ampbench.visualize.show import chosen, learning, table, trials, work_table
 from ampbench.visualize.show.contenders import MOST, contenders
 from ampbench.visualize.show.text_table import fold
 
@@ -48,6 +50,11 @@ def _parts(results: Results, rows: list[Standing], advice: Sequence[Answer], wid
         yield _answer(answer, width)
     if len(advice) > MOST_ANSWERS:
         yield fill(f"{len(advice) - MOST_ANSWERS} further answers: {export} --table answers")
+    if results.search:
+        yield trials.text(results, width)
+        yield fill(f"{trials.LEGEND} All trials: {export} --table trials")
+        yield from _end(results, results.cells[results.cells["status"] != "pruned"], width)
+        return
     first = contenders(rows, advice)
     yield table.text(first, width).strip("\n")
     by_subject = [list(own) for _, own in itertools.groupby(first, key=lambda row: row.subject)]
@@ -67,10 +74,15 @@ def _parts(results: Results, rows: list[Standing], advice: Sequence[Answer], wid
     yield _points("What is wrong, and what to try next:", diagnosis.findings(results), width)
     yield _points("Known failures:", failures.explanations(results), width)
     yield _points("Numerics:", numerics.findings(results), width)
-    yield _points("Not measured:", reasons(diagnosis.undiagnosed(results.cells)), width)
+    yield from _end(results, diagnosis.undiagnosed(results.cells), width)
+
+
+def _end(results: Results, cells: pd.DataFrame, width: int) -> Iterator[str]:
+    """Yield what is missing of some cells, notes, the question and the machine."""
+    yield _points("Not measured:", reasons(cells), width)
     yield _points("Notes:", notes_of(results), width)
     asked = [f"Question: {results.question}"] if results.question else []
-    yield "\n".join(map(fill, [*asked, f"{provenance(results.cells)}."]))
+    yield "\n".join(fold(line, width) for line in [*asked, f"{provenance(results.cells)}."])
 
 
 def _chosen(lines: Sequence[chosen.Line], width: int) -> str:
