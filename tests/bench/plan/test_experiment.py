@@ -198,7 +198,8 @@ def test_our_own_experiments_are_valid(path: Path, tmp_path: Path, monkeypatch: 
     for name in ("vit-base-patch16-224", "tiny-vit"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "config.json").touch()
-    assert make_plan(read_experiment(path)).cells
+    experiment = read_experiment(path)
+    assert experiment.search or make_plan(experiment).cells
 
 
 def test_a_file_that_a_program_writes_is_read_back_as_it_was(tmp_path: Path) -> None:
