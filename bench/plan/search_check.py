@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ampbench.bench.plan.batch_words import BATCH_WORDS
 from ampbench.bench.plan.field_check import FieldCheck
 from ampbench.bench.plan.model_args import as_text
-from ampbench.bench.plan.refusals import why_refused
+from ampbench.bench.plan.refusals import why_refused, why_too_many
 from ampbench.bench.plan.search import (
     ARGUMENT,
     SEEN_WHILE_TRAINING,
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 SPACE = "[search.space]"
 KEYS = ("low", "high", "log", "step")
 """Of a range."""
+LARGEST = 2.0**53
+"""End of a range: every whole number up to it is a float."""
 
 
 @dataclass
@@ -51,7 +54,8 @@ class SearchCheck:
         if not isinstance(space, dict) or not space:
             raise self.check.error(SPACE, "is missing; say what to look for, as in batch_size = [64, 128]")
         settings = self.check.settings(SearchSettings, table, "[search]")
-        return Search(settings=settings, space=tuple(self._parameter(key, said) for key, said in space.items()))
+        lines = _flat(space)
+        return Search(settings=settings, space=tuple(self._parameter(key, said) for key, said in lines.items()))
 
     def _parameter(self, key: str, said: Any) -> Parameter:
         place = f"{SPACE} {key}"
@@ -64,7 +68,8 @@ class SearchCheck:
         raise self.check.error(place, f"{said!r} is one value; put it into [fixed], or write a list or {{low, high}}")
 
     def _choices(self, key: str, said: list[Any], place: str) -> Choices:
-        values = {plain(value): self._checked(key, value, place) for value in said}
+        checked = [self._checked(key, value, place) for value in said]
+        values = {plain(value): one for value, one in zip(said, checked, strict=True)}
         if len(said) < 2:
             raise self.check.error(place, "holds fewer than 2 values, so there is nothing to choose; see [fixed]")
         if len(values) < len(said):
@@ -86,6 +91,8 @@ class SearchCheck:
         low, high = ends
         log, step = said.get("log", False), said.get("step")
         whole = isinstance(low, int) and isinstance(high, int) and (step is None or isinstance(step, int))
+        if not all(abs(end) <= LARGEST for end in ends):
+            raise self.check.error(place, f"is no range of numbers up to {LARGEST:g}; write {{low = 1, high = 2}}")
         if not low < high:
             raise self.check.error(place, f"low = {low:g} is not below high = {high:g}")
         if not isinstance(log, bool):
@@ -129,6 +136,9 @@ def check_whole(experiment: Experiment, check: FieldCheck) -> None:
     sizes = [*(fields.get("batch_size") for fields in (fixed, *points)), *(size for one in choices for size in one)]
     if word := next((size for size in sizes if size in BATCH_WORDS), None):
         raise check.error("[search]", f"batch_size = {word!r} is found for a matrix; a search takes numbers")
+    num_studies = math.prod(len(points) for points in experiment.matrix.values())
+    if because := why_too_many(num_studies * (settings.trials + settings.finalists * settings.reruns)):
+        raise check.error("[search]", because)
     if "seed" in axes:
         raise check.error("[matrix] seed", "a trial has one seed, and reruns repeat it; put seed into [fixed]")
     if experiment.exclude or experiment.include:
@@ -152,6 +162,17 @@ def _check_cell(experiment: Experiment, study: Study, values: Mapping[str, Value
         raise check.error(SPACE, because)
     if search and not cell.epochs and search.settings.objective != "images_per_s":
         raise check.error("[search] objective", f"{search.settings.objective} needs a training; set epochs in [fixed]")
+
+
+def _flat(space: dict[str, Any]) -> dict[str, Any]:
+    """Return the lines of a space; `model_args.dropout = ...` without quotes is a table in TOML, and means the same."""
+    lines: dict[str, Any] = {}
+    for key, said in space.items():
+        if key == "model_args" and isinstance(said, dict) and not said.keys() & set(KEYS):
+            lines |= {f"{ARGUMENT}{name}": line for name, line in said.items()}
+        else:
+            lines[key] = said
+    return lines
 
 
 def _axes(experiment: Experiment) -> set[str]:

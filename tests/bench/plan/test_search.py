@@ -38,6 +38,13 @@ def test_an_argument_of_the_network_joins_those_that_are_fixed() -> None:
     assert cell.model_args == '{"dropout": 0.3, "width": 0.5}'
 
 
+def test_an_argument_needs_no_quotes() -> None:
+    quoted, bare = (
+        SPACE + f"{key} = {{low = 0.3, high = 0.7}}\n" for key in ('"model_args.dropout"', "model_args.dropout")
+    )
+    assert read(HEAD + quoted).search == read(HEAD + bare).search
+
+
 def test_each_point_of_the_matrix_is_a_study() -> None:
     text = HEAD.replace('precision = "fp32"\n', "") + '[matrix]\nprecision = ["fp32", "bf16_amp"]\n'
     assert [study.name for study in studies_of(read(text + SPACE))] == ["precision=fp32", "precision=bf16_amp"]
@@ -85,6 +92,13 @@ def test_a_recipe_and_a_list_are_choices() -> None:
         (SPACE + "weight_decay = {low = 0.0, high = 0.2, step = 1.0}\n", "step = 1.0 should be a number"),
         (SPACE + "optimizer = {low = 1, high = 2}\n", "is not known here"),
         (SPACE + "channels_last = {low = false, high = true}\n", "'low' should be a number"),
+        (SPACE + "optimizer = [2020-01-01, 'sgd']\n", "is not known here"),
+        (SPACE + '"model_args.dropout" = {low = 1, high = 1' + "0" * 400 + "}\n", "is no range of numbers up to"),
+        (
+            "[search]\ntrials = 10000\n[matrix]\ngrad_clip = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 2.0]\n"
+            + SPACE,
+            "cells",
+        ),
         (SPACE + "weight_decay = [1e-4]\n", "fewer than 2 values"),
         (SPACE + "weight_decay = [1e-4, 1e-4]\n", "holds a value twice"),
         (SPACE + "weight_decay = 1e-4\n", r"is one value; put it into \[fixed\]"),
