@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-
-from rich.console import Console
 
 from ampbench.bench.launch.launcher import Watcher
 from ampbench.bench.launch.oom_guard import OomGuard
 from ampbench.bench.machine.discovery import Boards
-from ampbench.bench.machine.provenance import Machine, environment_id
+from ampbench.bench.machine.provenance import environment_id
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.store.record import write_run
 from ampbench.bench.store.run import Run
@@ -19,43 +17,26 @@ from ampbench.schema.epochs import EpochRow
 from ampbench.schema.identity import Ending, Start
 from ampbench.schema.learning import Evaluation
 from ampbench.schema.provenance import Provenance
+from ampbench.schema.statuses import Status
 from ampbench.schema.traces import Traces
 from ampbench.schema.version import METHOD_VERSION
-from tests.support.distant import BOARD, MACHINE
+from tests.support.distant import BOARD, Distant
 
 
 class Killed(BaseException):
     """The launcher ends without a word, as by kill -9: nothing after it runs but what the kernel does."""
 
 
-@dataclass
-class Made:
+@dataclass(frozen=True, kw_only=True)
+class Made(Distant):
     """Ends each cell with a made accuracy."""
 
-    accuracy: Callable[[Cell, int], float]
+    accuracy: Callable[[Cell, int], float] = field(kw_only=False)
     """Of a cell after an epoch, from 1; NaN for one that fails."""
     killed_before: int | None = None
     """The cell before which it is killed, from 0."""
     ran: list[Cell] = field(default_factory=list)
-    machine: Machine = MACHINE
-
-    def find_boards(self) -> Boards:
-        """Return the one board."""
-        return Boards(used=(BOARD,))
-
-    def notes(self, boards: Boards) -> Sequence[str]:
-        """Return nothing."""
-        return []
-
-    def machine_of(self, board: object) -> Machine:
-        """Return its own machine."""
-        return self.machine
-
-    def refuse(self, boards: Boards) -> None:
-        """Refuse nothing."""
-
-    def prepare(self, cells: Sequence[Cell], boards: Boards, console: Console, *, log_every_s: float) -> None:
-        """Do nothing."""
+    endings: Mapping[int, tuple[Status, str | None]] = field(default_factory=dict)
 
     def run(
         self,
@@ -74,13 +55,13 @@ class Made:
                 return False
             self.ran.append(run.cell)
             run.save()
-            record, traces = self._record(run)
+            record, traces = self._made(run)
             write_run(run.folder, run.cell, record, traces)
             watcher.started(run)
             watcher.ended(run, {"status": record.ending.status, "because": record.ending.because})
         return True
 
-    def _record(self, run: Run) -> tuple[CellRecord, Traces]:
+    def _made(self, run: Run) -> tuple[CellRecord, Traces]:
         origin = Provenance(
             **asdict(self.machine),
             board=run.board.board_id,

@@ -101,7 +101,7 @@ def render(results: Results, rows: list[Standing], legend: str, advice: list[Ans
         "trials": _tables("trials", trials.tables(results)),
         "cells": rows and _cells(results, rows, legend, {name: style.colour for name, style in styles.items()}),
         "curves": curves and inlined(curves),
-        "trained": _tables("trained", learned_tables),
+        "trained": [] if is_search else _tables("trained", learned_tables),
         "work": [] if is_search else _tables("work", work_tables),
         **lists,
         "explained": [] if is_search else whys.of_page(results),
