@@ -33,8 +33,9 @@ WANTS = ("speed", "memory", "energy")
 def main(**typed: Any) -> int:
     """Find how to train a network on this machine: batch size, workers, learning rate and precision.
 
-    Five stages within --minutes: the hardware, the batch size, rounds of timing of the recipes, samples of their
-    layers' numbers, and short paired trainings. Each stage is an experiment file in the results folder, which
+    Six stages within --minutes: the machine, the batch size, the learning rate and the loader, rounds of timing of the
+    recipes, short paired trainings with samples of their layers, and, where few layers are the trouble of a recipe, the
+    same recipe with these layers in fp32. Each stage is an experiment file in the results folder, which
     run_matrix.py runs again by hand. Every value that you give is kept. It may be interrupted at any time: the same
     command continues where it stopped, and with more --minutes it goes further. Exit codes: 0 done, 2 the request was
     wrong, 130 interrupted.

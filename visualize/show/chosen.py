@@ -24,12 +24,13 @@ HEADS = {
     "recipes": "Recipes",
     "batch_size": "Batch",
     "largest_batch_size": "Largest",
-    "num_workers": "Workers",
     "loader": "Loader",
+    "num_workers": "Workers",
     "learning_rate": "Rate",
     "precision": "Precision",
+    "layers": "Layers",
 }
-"""Field -> the word that begins its line; of another one, its name."""
+"""Field -> the word that begins its line, in the order of the lines; of another one, its name."""
 RUNGS: tuple[Rung, ...] = (1, 2, 3)
 """The last rung, the end of trainings, is what remains open."""
 
@@ -49,6 +50,7 @@ def lines_of(results: Results, rows: Sequence[Standing]) -> list[Line]:
     skipped = {NAMES[rung] for rung in RUNGS}
     for_all = {one.field for one in choices if not one.subject}
     own = [one for one in choices if one.field not in skipped and (not one.subject or one.field not in for_all)]
+    own.sort(key=lambda one: list(HEADS).index(one.field) if one.field in HEADS else len(HEADS))
     found = [Line(HEADS.get(one.field, one.field), _words(one)) for one in own]
     place = 1 + max((i for i, line in enumerate(found) if line.head == HEADS["device"]), default=-1)
     found[place:place] = _network(results)

@@ -7,13 +7,14 @@ its reason, and the others go on without it.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rich.console import Console
 
-from ampbench.bench.auto.advice.batch import batch
+from ampbench.bench.auto.advice.batch import MOST_SEARCHED, batch
 from ampbench.bench.auto.advice.clock import Clock
+from ampbench.bench.auto.advice.layers import layers
 from ampbench.bench.auto.advice.recipes import recipes_for
 from ampbench.bench.auto.advice.request import Request
 from ampbench.bench.auto.advice.session import Interrupted, Run, Session
@@ -21,6 +22,7 @@ from ampbench.bench.auto.advice.speed import speed
 from ampbench.bench.auto.advice.start import start
 from ampbench.bench.auto.policies import choose
 from ampbench.bench.auto.rounds import run_plan
+from ampbench.bench.auto.workers import find_workers
 from ampbench.bench.launch.printed_report import print_report
 from ampbench.bench.launch.sweep import Options, command_typed
 from ampbench.bench.machine.hardware import Hardware, find_hardware
@@ -34,9 +36,9 @@ from ampbench.bench.store.folder import Folder
 from ampbench.bench.store.merge import merge
 from ampbench.schema.choices import Choice
 
-STAGES = ("machine", "batch", "settings", "speed", "start")
-SETTINGS = ("learning_rate", "num_workers")
-"""Fields of the stage `settings`."""
+STAGES = ("machine", "batch", "settings", "speed", "start", "layers")
+WORKERS_SHARE = 0.15
+"""Of the time that is left, for trials of the loader; none are needed where the images fit on the device."""
 
 
 def advise(
@@ -111,13 +113,15 @@ def _stages(session: Session, hardware: Hardware) -> None:
     if not batch(session, recipes, rule):
         return
     _banner(session, "settings")
-    _settings(session, hardware)
+    _settings(session, recipes, hardware)
     _banner(session, "speed")
     timed = speed(session, recipes)
     if timed is None:
         return
     _banner(session, "start")
-    start(session, timed)
+    started = start(session, timed)
+    _banner(session, "layers")
+    layers(session, started or timed)
 
 
 def _recipes(session: Session, hardware: Hardware) -> tuple[str, ...]:
@@ -130,12 +134,25 @@ def _recipes(session: Session, hardware: Hardware) -> tuple[str, ...]:
     return given
 
 
-def _settings(session: Session, hardware: Hardware) -> None:
-    """Choose what needs no recipe to be compared: the workers of the loader and the learning rate."""
-    fixed = session.request.fixed
-    given = {key: fixed[key] for key in SETTINGS if key in fixed}
-    context = {"optimizer": "sgd", "batch_size": session.choices["batch_size"].value, **fixed}
-    session.choose(*choose(hardware, given, context=context, fields=SETTINGS))
+def _settings(session: Session, recipes: Sequence[str], hardware: Hardware) -> None:
+    """Choose what needs no recipe to be compared: the learning rate, and how the images come to the device."""
+    fixed, size = session.request.fixed, session.choices["batch_size"].value
+    assert isinstance(size, int), "the stages end without a batch size"
+    given = {key: fixed[key] for key in ("learning_rate", "num_workers") if key in fixed}
+    context = {"optimizer": "sgd", "batch_size": size, **fixed}
+    session.choose(*choose(hardware, given, context=context, fields=["learning_rate", *given]))
+    if {"num_workers", "loader"} & fixed.keys() or "loader" in session.choices:
+        return
+    found = find_workers(
+        session.subject,
+        recipes[:MOST_SEARCHED][-1],  # the likeliest winner needs the most images
+        size,
+        folder=session.folder,
+        options=session.quiet,
+        console=session.console,
+        minutes=WORKERS_SHARE * session.clock.left_s / 60,
+    )
+    session.choose(*found)
 
 
 def _banner(session: Session, stage: str) -> None:

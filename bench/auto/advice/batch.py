@@ -51,13 +51,13 @@ def _searched(session: Session, recipes: Sequence[str]) -> tuple[Choice, ...]:
         max_memory_bytes=session.request.max_memory_bytes,
     )
     knees = [one for one in found if one.field == "batch_size"]
-    fits = min((one.value for one in found if _is_limit(one)), default=None)  # type: ignore[type-var]
-    usable = [one for one in knees if isinstance(one.value, int) and (fits is None or one.value <= fits)]  # type: ignore[operator]
-    best = max(usable, key=lambda one: one.value or 0, default=knees[0])  # type: ignore[arg-type, return-value]
+    limits = [_size(one) for one in found if one.field == "largest_batch_size" and _size(one)]
+    usable = [one for one in knees if _size(one) and all(_size(one) <= limit for limit in limits)]
+    best = max(usable, key=_size, default=knees[0])
     reason = best.reason if len(knees) == 1 else f"{best.reason} (in {best.subject})"
     chosen = Choice(field="batch_size", value=best.value, reason=reason, evidence=best.evidence, by="measurement")
     return (*found, chosen)
 
 
-def _is_limit(choice: Choice) -> bool:
-    return choice.field == "largest_batch_size" and isinstance(choice.value, int)
+def _size(choice: Choice) -> int:
+    return choice.value if isinstance(choice.value, int) else 0

@@ -71,7 +71,8 @@ class Session:
         """Keep choices in the folder, and show them."""
         write_choices(self.folder, choices)
         for one in choices:
-            self.say(f"  {one.field}{f' of {one.subject}' * bool(one.subject)}: {_shown(one.value)}; {one.reason}")
+            because = f"; {one.reason}" if one.reason else ""
+            self.say(f"  {one.field}{f' of {one.subject}' * bool(one.subject)}: {_shown(one.value)}{because}")
 
     def skip(self, stage: str, because: str) -> None:
         """Keep the reason why a stage finds nothing; a later call with more minutes tries it again."""

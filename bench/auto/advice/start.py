@@ -67,7 +67,21 @@ def affordable(compared: list[Standing], *, left_s: float) -> tuple[tuple[int, .
 
 def _text(session: Session, compared: list[Standing], seeds: tuple[int, ...], num_steps: int) -> str:
     subject = session.subject
-    measure: dict[str, Any] = {
+    return text_of_tables(
+        f"Does a training of {subject['model']} start as well in 16 bits as in {compared[0].recipe}?",
+        {
+            "matrix": {"seed": list(seeds), "precision": [one.recipe for one in compared]},
+            "fixed": {**subject, "epochs": 0},
+            "measure": measure_of(num_steps),
+            "budget": {"gpu_hours": round(max(1.0, session.clock.left_s) / 3600, 4)},
+        },
+        comments=["Written by `advise`; it can be run again by hand: run_matrix.py FILE --results FOLDER"],
+    )
+
+
+def measure_of(num_steps: int) -> dict[str, Any]:
+    """Return `[measure]` of a start: its steps, two samples of every layer, and where memory goes."""
+    return {
         "start_steps": num_steps,
         "numerics_samples": 2,
         "target_ci": 0.01,
@@ -75,13 +89,3 @@ def _text(session: Session, compared: list[Standing], seeds: tuple[int, ...], nu
         "max_warmup_s": 2.0,
         "passes": ["phases", "memory"],
     }
-    return text_of_tables(
-        f"Does a training of {subject['model']} start as well in 16 bits as in {compared[0].recipe}?",
-        {
-            "matrix": {"seed": list(seeds), "precision": [one.recipe for one in compared]},
-            "fixed": {**subject, "epochs": 0},
-            "measure": measure,
-            "budget": {"gpu_hours": round(max(1.0, session.clock.left_s) / 3600, 4)},
-        },
-        comments=["Written by `advise`; it can be run again by hand: run_matrix.py FILE --results FOLDER"],
-    )

@@ -26,6 +26,7 @@ from tests.support.lawful import Lawful, linear
 ASKED = Request(
     model="ResNet18",
     data="synthetic",
+    fixed={"loader": "device"},
     recipes=("fp32", "bf16_amp", "fp16_amp_scaled"),
     minutes=60.0,
     max_memory_bytes=4 * 2**30,
@@ -117,7 +118,9 @@ def _after(text: str, words: str) -> str:
 
 @pytest.mark.whole
 def test_what_a_person_gave_is_kept(trial: Trial) -> None:
-    code, launcher = trial.run(dataclasses.replace(ASKED, fixed={"batch_size": 48, "learning_rate": 0.3}))
+    code, launcher = trial.run(
+        dataclasses.replace(ASKED, fixed={"batch_size": 48, "learning_rate": 0.3, "loader": "device"})
+    )
     assert code == 0
     assert {cell.batch_size for cell in launcher.tried} == {48}
     assert {cell.learning_rate for cell in launcher.tried} == {0.3}
