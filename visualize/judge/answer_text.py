@@ -95,7 +95,8 @@ def gain_line(cells: pd.DataFrame, decision: Decision, training: Training | None
     assert base is not None, "a recipe is chosen over a reference"
     at = f" at batch {base.batch_size}, its fastest" if base.batch_size != chosen.batch_size else ""
     parts = [as_fast(chosen.speed, f"{base.recipe}{at}")]
-    memory = f"memory ({instrument_of(cells).in_short})"
+    instrument = instrument_of(cells).in_short
+    memory = f"memory ({instrument})" if instrument else "memory"
     for column, what in ((PEAK, memory), ("joules_per_image", "energy per image")):
         (ratio,) = ratios_across(cells, column, base, [chosen.standing])
         parts.append(less(1 - ratio.estimate, what) if ratio.n else "")

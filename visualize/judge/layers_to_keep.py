@@ -170,7 +170,7 @@ def _rounds(cell: pd.Series) -> bool:
 
 def _layers(rows: pd.DataFrame) -> tuple[dict[str, int], dict[str, float]]:
     """Return the depth and the number of entries of each layer with weights."""
-    own = rows[rows["tensor"] == "gradient"] if len(rows) else rows
+    own = rows[(rows["tensor"] == "gradient") & rows["depth"].notna()] if len(rows) else rows  # older rows have none
     if own.empty:
         return {}, {}
     names = own["layer"].astype(str)

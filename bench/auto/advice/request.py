@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ampbench.bench.plan.errors import RequestError
+from ampbench.bench.plan.model_args import split_model
 from ampbench.bench.store.atomic import write_json
 
 REQUEST = "request.json"
@@ -39,7 +40,8 @@ class Request:
     @property
     def folder_name(self) -> str:
         """As in `advise-ResNet18`, by the last part of the model's name."""
-        name = re.split(r"[:/]", self.model)[-1]
+        own, arguments = split_model(self.model)
+        name = "-".join([re.split(r"[:/]", own)[-1], *(f"{key}{value}" for key, value in arguments.items())])
         return PREFIX + re.sub(r"[^A-Za-z0-9_.-]+", "_", name)[-MAX_CHARACTERS:]
 
     @property

@@ -22,6 +22,7 @@ ASKED = Request(model="mypackage.nets:Net", data="folder:images", fixed={"image_
         ("mypackage.nets:Net", "advise-Net"),
         ("hf:/a/path/to/tiny-vit", "advise-tiny-vit"),
         ("timm:resnet18.a1 in1k", "advise-resnet18.a1_in1k"),
+        ("PowerCifarNet:width=1.7,dropout=0.4", "advise-PowerCifarNet-width1.7-dropout0.4"),
     ],
 )
 def test_the_folder_is_called_after_the_network(model: str, name: str) -> None:
