@@ -24,7 +24,7 @@ LOG_EVERY_S = 30.0
 PLAIN: dict[str, Any] = {"highlight": False, "markup": False, "soft_wrap": True}
 """Print a line as it is: a log that is wrapped at 80 columns cannot be searched."""
 
-COLOURS = {"ok": "green", "unsupported": "yellow", "excluded": "yellow"}
+COLOURS = {"ok": "green", "unsupported": "yellow", "excluded": "yellow", "pruned": "yellow"}
 
 
 class Progress:

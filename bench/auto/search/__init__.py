@@ -2,7 +2,8 @@
 
 proposals   what to try next: a function of the space, the seed and what is known
 pruning     when a trial may end early: bars that are decided before it starts
-history     what is known: proposals of search.json, results of the joined tables
+proposed    what was proposed: search.json
+history     what became of it: the joined tables
 session     the loop: propose, run, look; then the best settings again
 outcome     what was found: best.toml, choices.json, the last lines
 preview     what `--plan` prints

@@ -1,17 +1,15 @@
-"""What is known of a search: the proposals of search.json with the results of the joined tables."""
+"""What became of the trials of a search, from the joined tables."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 
 from ampbench.bench.auto.search.proposals import Tried
-from ampbench.bench.plan.errors import RequestError
-from ampbench.bench.plan.experiment import Experiment
-from ampbench.bench.plan.search import SEEN_WHILE_TRAINING, Choices, Search, cell_of, studies_of
+from ampbench.bench.plan.search import SEEN_WHILE_TRAINING
 from ampbench.bench.store.folder import Folder
 from ampbench.bench.store.join import joined_rows
-from ampbench.schema.search import Line, SearchRecord, Trial, read_search
+from ampbench.schema.search import Trial
 
 NOT_THERE = ("failed", "crashed", "unsupported")
 """Endings that say nothing of the settings."""
@@ -59,45 +57,3 @@ class History:
         if len(ended) < 3 or any(self.statuses[cell_id] not in NOT_THERE for cell_id in ended):
             return None
         return f"{self.statuses[ended[-1]]}, {self.reasons[ended[-1]]}"
-
-
-def record_of(experiment: Experiment, folder: Folder) -> SearchRecord:
-    """Return what the folder knows of this search: the trials that the file could still propose.
-
-    A file with other fixed fields makes other cells, and begins anew; one with a wider space, more trials or another
-    objective goes on from those that are there.
-    """
-    search = experiment.search
-    assert search is not None, "its file has [search]"
-    record = SearchRecord(
-        objective=search.settings.objective,
-        greater_is_better=search.greater_is_better,
-        num_trials=search.settings.trials,
-        space=tuple(_lines(search)),
-    )
-    earlier = read_search(folder.path)
-    return record if earlier is None else replace(record, trials=tuple(_kept(experiment, search, earlier)))
-
-
-def _kept(experiment: Experiment, search: Search, earlier: SearchRecord) -> Iterator[Trial]:
-    studies = {study.name: study for study in studies_of(experiment)}
-    numbers = dict.fromkeys(studies, 0)
-    for trial in earlier.trials:
-        study = studies.get(trial.study)
-        if study is None or not search.holds(trial.values):
-            continue
-        try:
-            is_ours = cell_of(experiment, study, trial.values).cell_id == trial.cell_id
-        except (RequestError, TypeError, ValueError):
-            continue
-        if is_ours:
-            yield replace(trial, number=numbers[study.name])
-            numbers[study.name] += 1
-
-
-def _lines(search: Search) -> Iterator[Line]:
-    for p in search.space:
-        if isinstance(p, Choices):
-            yield Line(field=p.field, choices=tuple(p.values))
-        else:
-            yield Line(field=p.field, low=p.low, high=p.high, log=p.log)

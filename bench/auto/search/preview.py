@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Iterator
 from pathlib import Path
 
-from ampbench.bench.auto.search.history import History, record_of
+from ampbench.bench.auto.search.proposed import cells_of, record_of
 from ampbench.bench.plan.data_place import state_of
 from ampbench.bench.plan.duration import in_words
 from ampbench.bench.plan.experiment import Experiment
@@ -27,7 +27,8 @@ def search_outline(experiment: Experiment, results: Path | None) -> Iterator[str
     assert search is not None, "its file has [search]"
     settings = search.settings
     folder = Folder.of(Plan(experiment=experiment, cells=(), excluded=()), results)
-    record, history = record_of(experiment, folder), History.of(folder, settings.objective)
+    record = record_of(experiment, folder)
+    done = folder.done(cells_of(experiment, record).values())
     yield experiment.question
     yield ""
     best = "highest" if search.greater_is_better else "lowest"
@@ -54,13 +55,12 @@ def search_outline(experiment: Experiment, results: Path | None) -> Iterator[str
         note = data_note(data)
         yield printable(f"Data: {data} {state_of(data)}." + (f" Note: {note}." if note else ""))
     yield ""
-    done = sum(trial.cell_id in history.statuses for trial in record.trials)
-    again = sum(cell_id in history.statuses for trial in record.trials for cell_id in trial.reruns)
     each = int(min(settings.trials, search.num_points))
     whole = len(studies) * each + len(studies) * min(finalists, each) * settings.reruns
+    yield f"{whole} trainings in all, the reruns included."
     if done:
-        yield f"{done} trials and {again} reruns have a record."
-    todo = max(0, whole - done - again)
+        yield f"{len(done)} of them have a record."
+    todo = max(0, whole - len(done))
     yield f"To run: {todo} cells, {_duration(experiment, folder, todo)}."
 
 

@@ -14,12 +14,13 @@ from dataclasses import dataclass, replace
 from filelock import FileLock, Timeout
 from rich.console import Console
 
-from ampbench.bench.auto.search.history import History, record_of
+from ampbench.bench.auto.search.history import History
 from ampbench.bench.auto.search.outcome import last_lines, write_outcome
 from ampbench.bench.auto.search.proposals import propose, require_optuna, write_journal
+from ampbench.bench.auto.search.proposed import cells_of, record_of
 from ampbench.bench.auto.search.pruning import pruning_of
 from ampbench.bench.launch.progress import PLAIN
-from ampbench.bench.launch.sweep import Options, Swept, conclude, run_cells
+from ampbench.bench.launch.sweep import Options, Swept, conclude, run_cells, say_interrupted
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.plan.experiment import Experiment
@@ -47,7 +48,12 @@ def run_search(experiment: Experiment, options: Options, console: Console) -> in
     console.file = Lasting(console.file)
     folder = Folder.of(Plan(experiment=experiment, cells=(), excluded=()), options.results)
     with saying_unwritable(folder.path), _alone(folder):
-        return Session.begun(experiment, folder, options, console).run_all()
+        session = Session.begun(experiment, folder, options, console)
+        try:
+            return session.run_all()
+        except KeyboardInterrupt:  # between two cells
+            say_interrupted(session.plan, folder, console)
+            return 130
 
 
 @contextmanager
@@ -95,7 +101,7 @@ class Session:
 
     def run_all(self) -> int:
         """Run all trials and reruns that are missing; return the exit code."""
-        cells = list(self._plan().cells)
+        cells = list(self.plan.cells)
         swept = self._run(cells if self.options.again else [], again=True)
         if not swept.is_whole:
             return 130
@@ -118,13 +124,11 @@ class Session:
         if missing := self._missing():
             yield missing
         while self._propose():
-            missing = self._missing()
-            if missing:
-                yield missing
+            yield self._missing()  # none where search.json was lost and the records were not: they are joined
         self._choose_finalists()
         if missing := self._missing():
             self._say(f"The best settings again, with {self.search.settings.reruns} further seeds each:")
-            yield missing
+        yield missing
 
     def _propose(self) -> bool:
         """Add the next trials of every study; return whether there are any."""
@@ -157,18 +161,10 @@ class Session:
                 trials[study.name, trial.number] = replace(trial, reruns=tuple(again))
         self._keep(replace(self.record, trials=tuple(trials.values())))
 
-    def _cells(self) -> dict[str, Cell]:
-        """Return cell id -> cell of all trials, and then of all reruns."""
-        studies = {study.name: study for study in studies_of(self.experiment)}
-        found = {t.cell_id: cell_of(self.experiment, studies[t.study], t.values) for t in self.record.trials}
-        for t in self.record.trials:
-            for i, cell_id in enumerate(t.reruns, 1):
-                found[cell_id] = cell_of(self.experiment, studies[t.study], t.values, rerun=i)
-        return found
-
-    def _plan(self) -> Plan:
-        """Return the plan of all that was proposed; settings that no cell may have are excluded, with the reason."""
-        reasons = {cell: why_refused(cell) for cell in self._cells().values()}
+    @property
+    def plan(self) -> Plan:
+        """The plan of all that was proposed; settings that no cell may have are excluded, with the reason."""
+        reasons = {cell: why_refused(cell) for cell in cells_of(self.experiment, self.record).values()}
         return Plan(
             experiment=self.experiment,
             cells=tuple(cell for cell, because in reasons.items() if because is None),
@@ -177,7 +173,7 @@ class Session:
 
     def _missing(self) -> list[Cell]:
         """Return the cells without a record, in order."""
-        plan = self._plan()
+        plan = self.plan
         done = self.folder.done(plan.cells)
         return [cell for cell in plan.cells if cell.cell_id not in done]
 
@@ -188,9 +184,7 @@ class Session:
             RequestError: no trial could run.
         """
         options = replace(self.options, again=self.options.again if again else (), pruning=dict(self._pruning(cells)))
-        swept = run_cells(
-            self._plan(), cells, options, self.console, is_first=self.is_first, spent_hours=self.spent_hours
-        )
+        swept = run_cells(self.plan, cells, options, self.console, is_first=self.is_first, spent_hours=self.spent_hours)
         self.is_first, self.fresh = False, (*self.fresh, *swept.fresh)
         self.history = History.of(self.folder, self.search.settings.objective)
         seconds = self.folder.stamp()["cell_s"]

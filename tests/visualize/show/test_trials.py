@@ -27,6 +27,7 @@ data = "synthetic"
 epochs = 3
 [search]
 trials = 7
+pruner = "none"
 [search.space]
 learning_rate = {low = 0.01, high = 0.3, log = true}
 batch_size = [64, 128, 256]

@@ -94,6 +94,15 @@ def test_a_search_killed_before_any_of_its_cells_goes_on_to_the_same_trials_and_
         assert settings_of(folder) == settings_of(folder.parents[1] / "a" / "made")
 
 
+def test_without_its_file_of_proposals_a_search_proposes_the_same_and_runs_none_again(search) -> None:
+    _, _, folder = search(Made(hill))
+    before = (folder / "search.json").read_text()
+    (folder / "search.json").unlink()
+    again = Made(hill)
+    search(again)
+    assert (again.ran, (folder / "search.json").read_text()) == ([], before)
+
+
 def test_a_finished_search_runs_nothing_more(search) -> None:
     search(Made(hill))
     again = Made(hill)
