@@ -22,6 +22,7 @@ NEXT_MOVES: dict[Status, str] = {
     "oom": "a smaller --batch-size, or a 16-bit --dtype, takes less memory",
     "timeout": "a larger --minutes-per-cell gives it more time, and the same command goes on from its last checkpoint",
     "unsupported": "name another --precision, or run it on other hardware",
+    "pruned": "it fell behind the other trials of its search; without a [search] the same settings run to their end",
     "crashed": "correct what log.txt shows, and give the same command again",
     "failed": "correct what log.txt shows, and give the same command again",
 }

@@ -15,6 +15,8 @@ from ampbench.visualize.show.text_table import draw
 MOST_ROWS = 12
 """In a terminal."""
 LEFT = ("status",)
+NAMES = ("study", "number", "value", "status", "because", "mean", "half_width", "num_reruns")
+"""Columns of a frame without trials; with some, their fields stand between."""
 LEGEND = (
     "In its run: the trial itself. Mean of reruns: with other seeds and without the trial, ± half of the 95 % "
     "interval. Pruned: ended early, as it fell behind the trials before it."
@@ -54,7 +56,7 @@ def frame(results: Results) -> pd.DataFrame:
     """Return a row per trial of all studies."""
     record = results.search
     parts = [searched.trials_of(results, study).assign(study=study) for study in (record.studies if record else ())]
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(NAMES))
 
 
 def _line(results: Results, row: dict[str, object]) -> dict[str, str]:

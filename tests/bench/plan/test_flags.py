@@ -88,7 +88,7 @@ def test_values_of_every_kind_arrive() -> None:
 @pytest.mark.parametrize(
     ("typed", "said"),
     [
-        ({"batch_size": "none"}, "--batch-size: 'none' is str; it should be a valid integer"),
+        ({"batch_size": "none"}, "--batch-size: 'none' is no batch size; write a number"),
         ({"model": "VGG18"}, "--model: 'VGG18' is no model. Did you mean 'VGG19'?"),
         ({"schedule": "cos"}, "--schedule: 'cos' is not known here. Did you mean 'cosine'?"),
         ({"learning_rate": "0"}, "--learning-rate: 0 is int; it should be greater than 0"),

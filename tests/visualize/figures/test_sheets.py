@@ -30,7 +30,9 @@ from tests.support.big_results import big_results
 from tests.support.traced import traced
 from tests.visualize.conftest import Folder, cell
 
-FILLED = tuple(name for name in figures.NAMES if not name.startswith("waterfall"))
+OF_A_SEARCH = ("importance", "parallel_coordinates")
+"""Drawn of a folder of trials; tests/visualize/show/test_trials.py has one."""
+FILLED = tuple(name for name in figures.NAMES if not name.startswith("waterfall") and name not in OF_A_SEARCH)
 """The figures that the folder below has results for; those of the explanation have a test of their own."""
 RECIPES = ("fp32", "tf32", "fp16", "bf16_amp", "fp16_amp_scaled")
 
