@@ -34,7 +34,11 @@ max_warmup_s = 0.2
     [
         ("Convolutions", "batch_size = 64\naugment = []", "matrix products and convolutions"),
         ("Elementwise", "batch_size = 256\naugment = []", "element-wise"),
-        ("HundredMillionWeights", 'batch_size = 4\naugment = []\noptimizer = "adam"', "optimizer and scaler"),
+        (
+            "HundredMillionWeights",
+            'batch_size = 4\naugment = []\noptimizer = "adam"\noptimizer_impl = "foreach"',
+            "optimizer and scaler",
+        ),
         ("Quick", 'batch_size = 256\nloader = "dataloader"\nnum_workers = 0\naugment = ["jitter"]', "data"),
     ],
 )
