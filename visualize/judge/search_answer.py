@@ -55,8 +55,10 @@ def _worth(record: SearchRecord, best: Setting) -> str:
         return (
             f"{shown(record, best.value)} in one training: partly luck, so take it as the trial to repeat (reruns = 3)"
         )
-    spread = f" ± {shown(record, best.half_width, unit=False)}" if best.half_width is not None else ""
-    return f"{shown(record, best.mean)}{spread}, mean of {len(best.reruns)} reruns with other seeds (95 % interval)"
+    if best.half_width is None:
+        return f"{shown(record, best.mean)} in a rerun with another seed; one rerun has no interval (reruns = 3)"
+    spread, count = shown(record, best.half_width, unit=False), len(best.reruns)
+    return f"{shown(record, best.mean)} ± {spread}, mean of {count} reruns with other seeds (95 % interval)"
 
 
 def _doubts(record: SearchRecord, found: Settled) -> Iterator[str]:

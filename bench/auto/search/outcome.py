@@ -22,6 +22,8 @@ from ampbench.schema.choices import Choice
 from ampbench.schema.files import BEST_SETTING
 from ampbench.schema.search import SearchRecord, Setting, settled
 
+WORDS = {"images_per_s": "images/s", "time_to_accuracy_s": "seconds to accuracy"}
+"""Objective -> its words, where they are not its name."""
 NUM_SEEDS = 3
 """Of best.toml."""
 
@@ -74,10 +76,11 @@ def last_lines(record: SearchRecord, history: History, folder: Folder) -> Iterat
 
 
 def _reason(record: SearchRecord, study: str, best: Setting) -> str:
-    words, num = record.objective.replace("_", " ").removesuffix(" s"), len(record.of(study))
+    words, num = WORDS.get(record.objective, record.objective.replace("_", " ")), len(record.of(study))
     if best.mean is None:
         return f"best of {num} trials, {words} {_short(best.value)} in one run, so partly luck"
-    return f"best of {num} trials, {words} {_short(best.mean)} over {len(best.reruns)} reruns"
+    count = len(best.reruns)
+    return f"best of {num} trials, {words} {_short(best.mean)} over {count} rerun{'s' * (count > 1)}"
 
 
 def _value(setting: Setting) -> float:
