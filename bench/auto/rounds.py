@@ -69,7 +69,8 @@ def _run_adaptive(plan: Plan, chosen: frozenset[str], folder: Folder, options: O
             return 130
         options = replace(options, again=())  # once: a cell that crashes for good would never end
         done = folder.done(now.cells)
-        if is_decided(folder) or not all(cell.cell_id in done for cell in mine):  # the hours may be used up
+        settled = is_decided(folder) and not swept.fresh  # what was run again may have decided otherwise
+        if settled or not all(cell.cell_id in done for cell in mine):  # the hours may be used up
             break
         try:
             found = ask(folder, mixed=options.mixed)

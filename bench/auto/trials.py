@@ -37,6 +37,9 @@ MEASURE = {"target_ci": 0.02, "block_ms": 100.0, "max_warmup_s": 2.0, "max_timin
 PEAKS = ("startup_peak_bytes", "steady_peak_bytes", "peak_reserved_bytes")
 COLUMNS = ("status", "because", "images_per_s", *PEAKS, "num_train_images", "cell_s")
 
+MENDABLE: tuple[Status, ...] = ("failed", "crashed")
+"""Endings by an error: they are tried again by the next call. What took too long would take as long again."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Trial:
@@ -60,6 +63,11 @@ class Trial:
     def is_out_of_memory(self) -> bool:
         """Whether memory ran out: by torch's word, or by the kernel's, which kills without one."""
         return self.status == "oom" or (self.status == "crashed" and "killed by SIGKILL" in str(self.because))
+
+    @property
+    def is_mendable(self) -> bool:
+        """Whether it ended by an error that a person may mend."""
+        return self.status in MENDABLE and not self.is_out_of_memory
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,11 +101,11 @@ class Trials:
             return None
 
     def known(self) -> tuple[Trial, ...]:
-        """Return all that was tried so far."""
+        """Return all that was tried so far, but what failed: its cause may have been mended since."""
         before = self.earlier()
         if before is None:
             return ()
-        return self._recorded(make_plan(before).cells)
+        return tuple(trial for trial in self._recorded(make_plan(before).cells) if not trial.is_mendable)
 
     def run(self, cells: Sequence[Cell], known: Sequence[Trial]) -> tuple[Trial, ...]:
         """Run cells that have no record yet.
@@ -120,7 +128,7 @@ class Trials:
         write_text(self.file, text)
         ids = {cell.cell_id for cell in cells}
         chosen = tuple(cell for cell in plan.cells if cell.cell_id in ids)
-        own = replace(self.options, results=self.folder, report=False, again=(), sinks=(), accumulate=False)
+        own = replace(self.options, results=self.folder, report=False, again=MENDABLE, sinks=(), accumulate=False)
         if sweep(plan, chosen, own, self.console):
             raise KeyboardInterrupt
         return (*known, *self._recorded(chosen))

@@ -12,6 +12,7 @@ from rich.console import Console
 from ampbench.bench.auto.advice.clock import Clock
 from ampbench.bench.auto.advice.request import Request
 from ampbench.bench.auto.standings import Standing, standings_of
+from ampbench.bench.auto.trials import MENDABLE
 from ampbench.bench.launch.progress import PLAIN
 from ampbench.bench.launch.sweep import Options
 from ampbench.bench.plan.cell import Cell
@@ -100,7 +101,8 @@ class Session:
     def experiment(self, name: str, text: Callable[[], str]) -> Part:
         """Run the experiment file `name`.toml of the folder, which is written first if it is not there.
 
-        An experiment that an earlier call began goes on as it was written then.
+        An experiment that an earlier call began goes on as it was written then; what failed in it is run again, for
+        its cause may have been mended since.
 
         Raises:
             Interrupted: by a person.
@@ -110,7 +112,8 @@ class Session:
         if not path.exists():
             write_text(path, text())
         plan = make_plan(read_experiment(path))
-        if self.run_plan(plan, plan.cells, self.quiet, self.console) == 130:
+        options = replace(self.quiet, again=MENDABLE)
+        if self.run_plan(plan, plan.cells, options, self.console) == 130:
             raise Interrupted
         folder = Folder.of(plan, self.folder)
         plan = with_rounds(plan, read_rounds(folder))

@@ -165,6 +165,25 @@ def test_a_network_that_diverges_in_16_bits_stays_in_fp32(trial: Trial) -> None:
     assert "stay with fp32" in trial.text
 
 
+@pytest.mark.whole
+def test_what_failed_is_run_again_once_its_cause_is_mended(trial: Trial) -> None:
+    def ends(cell: Cell) -> Ending | None:
+        return Ending(status="failed", because="ValueError: no input_shape")
+
+    with pytest.raises(RequestError, match="no input_shape"):
+        trial.run(ends=ends)
+    code, _ = trial.run()
+    assert code == 0
+    assert "train in bf16_amp at batch" in trial.text
+
+    given = Trial(trial.folder.with_name("given"))
+    asked = dataclasses.replace(ASKED, fixed={"batch_size": 48, "loader": "device"})
+    given.run(asked, ends=ends)
+    assert "no run ended well" in " ".join(given.text.split())
+    given.run(asked)
+    assert "train in bf16_amp at batch 48" in given.text
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
