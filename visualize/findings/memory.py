@@ -53,7 +53,7 @@ def explain_memory(results: Results, a: str, b: str) -> Explanation:
         b: the recipe that is explained.
     """
     found = waterfall(results, a, b)
-    said = missing(results, a, b) if found is None else why(found)
+    said = missing(results, a, b) if found is None else why(found, autocast=_is_autocast(finished(results, b)))
     return explained("memory", results, a, b, said, found)
 
 
@@ -119,8 +119,13 @@ def allocator_peak(cells: pd.DataFrame) -> float | None:
     return None if cells.empty or instrument_of(cells).of_process else geometric_mean(cells[PEAK])
 
 
-def why(found: Waterfall) -> tuple[str, str]:
-    """Return the sentence and the next move."""
+def why(found: Waterfall, *, autocast: bool = True) -> tuple[str, str]:
+    """Return the sentence and the next move.
+
+    Args:
+        found: the peaks by kind.
+        autocast: whether the second recipe computes under autocast.
+    """
     a, b = found.total_a, found.total_b
     change = f"{percent(1 - b / a)} less" if b <= a else f"{percent(b / a - 1)} more"
     head = f"{found.b} peaks at {amount(b)} MiB and {found.a} at {amount(a)} ({change})"
@@ -144,10 +149,11 @@ def why(found: Waterfall) -> tuple[str, str]:
         if ratio > STAYS:
             wide = min(1.0, 2 * ratio - 1)
             said += f", as if {percent(wide)} of them stayed in fp32"
+            who = "autocast keeps" if autocast else "compute"
             moves.append(
                 (
                     activations.b * wide,
-                    "find the layers that autocast keeps in fp32 (norms, softmax, losses): [measure] "
+                    f"find the layers that {who} in fp32 (norms, softmax, losses): [measure] "
                     'passes = ["memory"] names the lines that hold the most on a GPU',
                 )
             )
@@ -160,6 +166,13 @@ def why(found: Waterfall) -> tuple[str, str]:
     shares = {bar.label: bar.b / b for bar in found.bars}
     sentence = f"{head}: {', '.join(parts)}" if parts else f"{head}: {listed(shares, LEAST_SHARE)} of the peak"
     return sentence, max(moves, key=lambda move: move[0])[1]
+
+
+def _is_autocast(cells: pd.DataFrame) -> bool:
+    """Whether cells compute in another type than that of their weights; True for older records, which do not say."""
+    if not {"weights_dtype", "compute_dtype"} <= set(cells) or cells["weights_dtype"].isna().all():
+        return True
+    return bool((cells["weights_dtype"].astype(str) != cells["compute_dtype"].astype(str)).any())
 
 
 def _joined(names: list[str]) -> str:

@@ -226,3 +226,10 @@ def test_the_page_explains_the_fastest_recipe_and_whatever_diverged(folder: Fold
     assert [(one.b, one.topic) for one in found] == [
         ("bf16_amp", "step time"), ("bf16_amp", "memory"), ("bf16_amp", "numbers"), ("fp16", "numbers"),
     ]  # fmt: skip
+
+
+def test_a_recipe_without_autocast_is_not_told_of_what_autocast_keeps(folder: Folder) -> None:
+    static = {"weights": 1, "gradients": 1, "optimizer": 1}
+    pure = memory(700, **static) | {"weights_dtype": "bf16", "compute_dtype": "bf16"}
+    why = explained(results_of(folder, memory(1000, **static), pure))["memory"]
+    assert why.next_move.startswith("find the layers that compute in fp32")
