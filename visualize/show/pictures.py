@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 import itertools
 import re
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -139,7 +141,8 @@ def _png(fig: Drawn) -> bytes:
 
     fig.set_dpi(DPI)
     canvas = FigureCanvasAgg(fig)
-    canvas.draw()
+    with _unknown_letters():
+        canvas.draw()
     rgba = canvas.buffer_rgba()
     picture = Image.frombuffer("RGBA", canvas.get_width_height(physical=True), rgba, "raw", "RGBA", 0, 1).convert("RGB")
     out = io.BytesIO()
@@ -152,8 +155,17 @@ def _svg(fig: Drawn) -> bytes:
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 
     out = io.BytesIO()
-    FigureCanvasSVG(fig).print_svg(out, metadata={"Date": None})  # savefig would lay out and draw it once more
+    with _unknown_letters():
+        FigureCanvasSVG(fig).print_svg(out, metadata={"Date": None})  # savefig would lay out and draw it once more
     return out.getvalue()
+
+
+@contextlib.contextmanager
+def _unknown_letters() -> Iterator[None]:
+    """Draw a box for a letter that the font lacks, without a warning for each: names are also Chinese or Arabic."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
+        yield
 
 
 def _stem(subject: str, taken: set[str]) -> str:

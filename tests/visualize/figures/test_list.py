@@ -98,3 +98,12 @@ def test_panels_are_of_one_batch_size_and_one_recipe_where_the_figure_says_so(ma
 def test_the_list_is_read_without_a_library_that_draws() -> None:
     code = "import sys, ampbench.visualize.figures as f; sys.exit(bool({'matplotlib', 'pandas'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+@pytest.mark.filterwarnings("error:Glyph")
+def test_a_name_in_letters_that_the_font_lacks_is_drawn_without_a_warning(
+    matrix: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pictures, "DPI", 30)
+    monkeypatch.setattr(pictures.figures, "NAMES", ("throughput",), raising=False)
+    assert pictures.draw(read(matrix(seeds=(0,), model="数据:网络")))
