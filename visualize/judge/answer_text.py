@@ -95,7 +95,9 @@ def gain_line(cells: pd.DataFrame, decision: Decision, training: Training | None
     assert base is not None, "a recipe is chosen over a reference"
     at = f" at batch {base.batch_size}, its fastest" if base.batch_size != chosen.batch_size else ""
     parts = [as_fast(chosen.speed, f"{base.recipe}{at}")]
-    instrument = instrument_of(cells).in_short
+    both = [(row.recipe, row.batch_size) for row in (base, chosen.standing)]
+    own = [one in both for one in zip(cells["recipe"], cells["batch_size"], strict=True)]
+    instrument = instrument_of(cells[own]).in_short
     memory = f"memory ({instrument})" if instrument else "memory"
     for column, what in ((PEAK, memory), ("joules_per_image", "energy per image")):
         (ratio,) = ratios_across(cells, column, base, [chosen.standing])
@@ -154,6 +156,9 @@ def batch_lines(cells: pd.DataFrame, decision: Decision) -> list[str]:
         how = how if own.word == "max" else "each at the smallest batch that is about as fast as any"
         return [f"{how}: {best.recipe} at {best.batch_size}, {as_fast(best.speed, _named(base))}"]
     lines = [f"each at its best batch: {best.recipe} at {best.batch_size}, {as_fast(best.speed, _named(base))}"]
+    first = next(one for one in decision.contenders if one.recipe == best.recipe)
+    if best == decision.chosen == first and best.batch_size == base.batch_size:  # the gain was said
+        lines = [f"both are at their best at batch {base.batch_size}"]
     beside = [one for one in decision.contenders if one.recipe == best.recipe]
     beside.sort(key=lambda one: one.batch_size)
     words = []

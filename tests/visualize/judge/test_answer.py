@@ -79,6 +79,13 @@ def test_three_questions_across_batch_sizes_are_each_answered(folder):
     assert "that fp32 at batch 256 takes: bf16_amp at batch 256" in memory
 
 
+def test_a_gain_at_the_best_batch_of_both_is_said_once(folder):
+    found = answered(timed(folder, {name: speed for name, speed in ACROSS.items() if name[1] < 512}))
+    assert (found.action, found.batch_size) == ("train", 256)
+    assert lines(found, "also")[0] == "both are at their best at batch 256"
+    assert sum("1.9" in line for line in lines(found, "gain")) == 1
+
+
 def test_a_limit_of_memory_leaves_out_what_does_not_fit(folder):
     path = timed(folder, ACROSS)
     assert answered(path, max_memory_bytes=3 * GIB).batch_size == 256
