@@ -9,13 +9,15 @@ import pandas as pd
 
 from ampbench.visualize.judge.pairs import positive
 from ampbench.visualize.judge.standing import Standing
-from ampbench.visualize.read.peaks import PEAK
+from ampbench.visualize.read.peaks import INSTRUMENT, PEAK
 from ampbench.visualize.stats import effect, statistics
 from ampbench.visualize.stats.family import LEAST_SD, Family
 from ampbench.visualize.stats.statistics import Change, Ratio
 
 CHANGES: dict[str, tuple[Change, Change]] = {"images_per_s": ("faster", "slower")}
 """Column -> the words for more and less of it, where they are not `more` and `less`."""
+INSTRUMENTS = {PEAK: INSTRUMENT, "joules_per_image": "energy_instrument"}
+"""Column -> the column that names its instrument; what two instruments measured is not compared."""
 
 
 def ratios_across(cells: pd.DataFrame, column: str, base: Standing, rows: Sequence[Standing]) -> list[Ratio]:
@@ -28,7 +30,12 @@ def ratios_across(cells: pd.DataFrame, column: str, base: Standing, rows: Sequen
         rows: where others stand.
     """
     theirs = list(np.log(values_of(cells, column, base)))
-    effects = tuple(effect.unpaired(theirs, list(np.log(values_of(cells, column, row)))) for row in rows)
+    effects = tuple(
+        effect.unpaired(theirs, list(np.log(values_of(cells, column, row))))
+        if _by_one_instrument(cells, column, (base, row))
+        else effect.paired([])
+        for row in rows
+    )
     family = Family(
         name="the comparisons across batch sizes", effects=effects, least_variance=(_least(column),) * len(effects)
     )
@@ -37,6 +44,15 @@ def ratios_across(cells: pd.DataFrame, column: str, base: Standing, rows: Sequen
     return [
         statistics.judge_ratio(one, alpha, up=up, down=down) for one, alpha in zip(family.shrunken, alphas, strict=True)
     ]
+
+
+def _by_one_instrument(cells: pd.DataFrame, column: str, rows: Sequence[Standing]) -> bool:
+    """Whether all that was measured of a column was measured by one instrument, or by one that is not known."""
+    name = INSTRUMENTS.get(column)
+    if name is None or name not in cells or column not in cells:
+        return True
+    here = pd.concat([cells[(cells["recipe"] == r.recipe) & (cells["batch_size"] == r.batch_size)] for r in rows])
+    return here.loc[here[column].notna(), name].nunique() <= 1
 
 
 def _least(column: str) -> float:

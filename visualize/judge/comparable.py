@@ -1,4 +1,4 @@
-"""What spoils a comparison of sound numbers: unpaired runs, their order in time, two versions of the code."""
+"""What spoils a comparison of sound numbers: unpaired runs, their order in time, other boards, two commits."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from ampbench.visualize.judge.verdict import Verdict
 DRIFT = 1.4
 """Ratio of speeds up to which a machine that became faster or slower meanwhile explains a gain: on a shared machine of
 2 cores, equal recipes that ran one after the other came out 0.73 to 1.14 times as fast, and 1 / 0.73 is 1.37."""
+OF_ONE_PRODUCT = 1.22
+"""Ratio of speeds up to which two GPUs of one product explain a gain: they differed by 8 % on average and by 22 % at
+most in five clusters (Sinha et al., 2022, "Not All GPUs Are Created Equal", abstract)."""
 FEWEST = 2
 """Runs of either recipe from which their order says something; one pair tells nothing anyway."""
 HASH = 7
@@ -33,16 +36,35 @@ def concerns_of_pairs(ok: pd.DataFrame, theirs: pd.DataFrame, verdict: Verdict |
             text=str(verdict.unpaired), spoils=spoils, next_move="run every seed in both recipes" if differs else ""
         )
     if verdict and (when := _one_after_the_other(ok, theirs)):
-        small = verdict.speed.n > 0 and 1 / DRIFT < verdict.speed.estimate < DRIFT
+        small = _is_small(verdict, DRIFT)
         said = ", so a machine that changed meanwhile may explain the difference" if small else ""
         yield Concern(
             text=f"every run came {when} all of {verdict.reference}{said}",
             spoils=SPEED if small else frozenset(),
             next_move="run both from one file, which takes turns" if small else "",
         )
+    if verdict and _on_other_boards(ok, theirs):
+        small = _is_small(verdict, OF_ONE_PRODUCT)
+        said = ", and two boards of one product may differ as much" if small else ""
+        yield Concern(
+            text=f"no run was on a board of {verdict.reference}{said}",
+            spoils=SPEED if small else frozenset(),
+            next_move="run both on the same boards" if small else "",
+        )
     commits = list(dict.fromkeys([*_commits(theirs), *_commits(ok)]))
     if len(commits) > 1:
         yield Concern(text=f"measured by {len(commits)} states of ampbench ({', '.join(commits)})")
+
+
+def _is_small(verdict: Verdict, most: float) -> bool:
+    """Whether a difference of speeds is one that something else of up to `most` may explain."""
+    return verdict.speed.n > 0 and 1 / most < verdict.speed.estimate < most
+
+
+def _on_other_boards(ok: pd.DataFrame, theirs: pd.DataFrame) -> bool:
+    """Whether every run of either recipe was on a board on which none of the other was."""
+    own, others = known(ok, "board"), known(theirs, "board")
+    return len(own) == len(ok) and len(others) == len(theirs) and not set(own) & set(others)
 
 
 def _one_after_the_other(ok: pd.DataFrame, theirs: pd.DataFrame) -> str:

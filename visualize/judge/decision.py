@@ -14,14 +14,13 @@ from typing import Literal
 
 import pandas as pd
 
-from ampbench.visualize.judge.across import peak_bytes, ratios_across, values_of
+from ampbench.visualize.judge.across import INSTRUMENTS, peak_bytes, ratios_across, values_of
 from ampbench.visualize.judge.contender import Contender, against_of
 from ampbench.visualize.judge.gain import COLUMNS, Told, gain_of, higher, lower
 from ampbench.visualize.judge.ladder import NAMES
-from ampbench.visualize.judge.pairs import CONDITIONS, SAME_CELL
+from ampbench.visualize.judge.pairs import ALIKE, SAME_CELL
 from ampbench.visualize.judge.standing import Standing
 from ampbench.visualize.judge.wishes import Wishes
-from ampbench.visualize.read.peaks import INSTRUMENT
 from ampbench.visualize.read.plan import OwnBatches
 from ampbench.visualize.read.recipes import in_order
 from ampbench.visualize.stats import statistics
@@ -57,9 +56,9 @@ def compared(ok: pd.DataFrame) -> pd.DataFrame:
         "batch_size",
         "machine",
         *SAME_CELL,
-        *CONDITIONS,
+        *ALIKE,
         "environment_id",
-        INSTRUMENT,
+        *INSTRUMENTS.values(),
         *COLUMNS.values(),
     )
     return ok[[name for name in dict.fromkeys(names) if name in ok]]

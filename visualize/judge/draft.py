@@ -9,7 +9,7 @@ import pandas as pd
 
 from ampbench.schema.margins import LEAST_TEST_IMAGES
 from ampbench.visualize.judge.outliers import Outlier, outliers_of
-from ampbench.visualize.judge.pairs import CONDITIONS, accuracies, effect_of, numbered, point_differences
+from ampbench.visualize.judge.pairs import ALIKE, accuracies, effect_of, numbered, point_differences
 from ampbench.visualize.judge.seeds import Seeds, seeds_of
 from ampbench.visualize.judge.unpaired import Unpaired, unpaired_of
 from ampbench.visualize.read.files import NEEDED
@@ -73,7 +73,7 @@ def families_of(cells: pd.DataFrame, *, unpaired: bool = False) -> Iterator[tupl
     """
     found: dict[tuple[str, str], list[Draft]] = {}
     # A frame of all columns, or of columns in Arrow's memory, costs more to slice than what is computed from it.
-    cells = cells[[name for name in dict.fromkeys((*NEEDED["cells"], *CONDITIONS, *ALSO)) if name in cells]]
+    cells = cells[[name for name in dict.fromkeys((*NEEDED["cells"], *ALIKE, *ALSO)) if name in cells]]
     cells = cells.astype({name: object for name in cells if not pd.api.types.is_numeric_dtype(cells[name])})
     ok = cells[cells["status"] == "ok"]
     outliers = [outlier for _, own in ok.groupby(METHOD, dropna=False, sort=False) for outlier in outliers_of(own)]

@@ -14,6 +14,7 @@ from ampbench.schema.diagnosis.board import HELD_DOWN, INVALID
 from ampbench.schema.diagnosis.training import SKIPPED
 from ampbench.schema.learned import is_above_guessing
 from ampbench.schema.margins import LEAST_TEST_IMAGES
+from ampbench.visualize.judge.beyond_accuracy import concerns_beyond_accuracy
 from ampbench.visualize.judge.comparable import concerns_of_pairs
 from ampbench.visualize.judge.concern import ACCURACY, SPEED, Concern, known, of_runs
 from ampbench.visualize.judge.outliers import Outlier
@@ -34,7 +35,7 @@ COLUMNS = (
     "num_invalid_blocks", "num_blocks", "clock_tags", "no_speed_because", "threads_used", "num_cores", "warmup_steady",
     "timing_stop", "num_outliers", "num_skipped", "num_steps", "learned", "num_classes", "num_test_images",
     "learning_note", "num_resumes", "passes_failed", "time_to_accuracy_s", "order", "started_at", "git_commit",
-    "git_dirty",
+    "git_dirty", "board", "macro_recall", "test_loss",
 )
 # fmt: on
 """What is read of a cell."""
@@ -181,6 +182,7 @@ def _learning(ok: pd.DataFrame, theirs: pd.DataFrame) -> Iterator[Concern]:
     if missing and (missing < len(trained) or accuracies(theirs).notna().any()):
         text = f"no test accuracy in {of_runs(missing, trained)}"
         yield Concern(text=text, spoils=ACCURACY, next_move="run it again, or see its log.txt")
+    yield from concerns_beyond_accuracy(trained, theirs)
     noted = known(trained, "learning_note")
     noted = noted[~noted.str.contains("learned nothing")]
     if len(noted):
@@ -195,7 +197,10 @@ def _learning(ok: pd.DataFrame, theirs: pd.DataFrame) -> Iterator[Concern]:
 def _reached(trained: pd.DataFrame) -> pd.Series:
     """Return how far each training came on the way from guessing (0) to no error (1), where that is known."""
     guessing = 1 / pd.to_numeric(known(trained, "num_classes"))
-    return ((accuracies(trained) - guessing) / (1 - guessing)).dropna()
+    found = accuracies(trained)
+    if "macro_recall" in trained:  # where classes differ in size, the largest alone is a high accuracy
+        found = trained["macro_recall"].astype(float).fillna(found)
+    return ((found - guessing) / (1 - guessing)).dropna()
 
 
 def _others(ok: pd.DataFrame) -> Iterator[Concern]:
@@ -217,7 +222,9 @@ def _learned_nothing(cell: pd.Series) -> bool:
     if any(value is None or pd.isna(value) for value in known_of):
         return False
     accuracy, num_classes, num_images = known_of
-    return not is_above_guessing(float(accuracy), int(num_classes), int(num_images))
+    recall = cell.get("macro_recall")
+    found = accuracy if recall is None or pd.isna(recall) else recall
+    return not is_above_guessing(float(found), int(num_classes), int(num_images))
 
 
 def recorded(cells: pd.DataFrame) -> pd.DataFrame:

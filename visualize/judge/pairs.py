@@ -2,6 +2,7 @@
 
 The cells of a pair have the same settings, seed and round, and ran under the same conditions: machine, versions,
 environment switches, power cap and method. A ratio of cells whose conditions differ would measure the conditions too.
+They also did the same work: a data set in a folder, or a network of one's own, may change under the same name.
 """
 
 from __future__ import annotations
@@ -24,15 +25,29 @@ CONDITIONS = {
 }
 # fmt: on
 """Columns that say under which conditions a cell ran -> their names in a sentence."""
+WORK = {"data_sha256": "data set", "num_parameters": "number of parameters"}
+"""Columns that say what was trained on what -> their names in a sentence."""
+ALIKE = CONDITIONS | WORK
+"""What cells of one pair have in common besides their settings."""
 PAIR = "pair"
 """Column: the cells of one pair have the same number."""
 
 
 def numbered(cells: pd.DataFrame) -> pd.DataFrame:
     """Return the cells with the column `pair`; older records lack some of the conditions."""
-    known = [name for name in (*SAME_CELL, *CONDITIONS, "environment_id") if name in cells]
+    known = [name for name in (*SAME_CELL, *ALIKE, "environment_id") if name in cells]
+    for name in WORK:  # the instrument of one run may have failed: what is not known is no difference
+        if name in cells and cells[name].isna().any() and not cells[name].isna().all():
+            cells = cells.assign(
+                **{name: cells.groupby(list(SAME_CELL), dropna=False, sort=False)[name].transform(_filled)}
+            )
     # The group of a grouping by many columns costs as much for one comparison as for a whole folder.
     return cells.assign(**{PAIR: cells.groupby(known, dropna=False, sort=False).ngroup()})
+
+
+def _filled(column: pd.Series) -> pd.Series:
+    known = column.dropna().unique()
+    return column.fillna(known[0]) if len(known) == 1 else column
 
 
 def effect_of(ok: pd.DataFrame, a: str, b: str, column: str = "images_per_s", *, unpaired: bool = False) -> Effect:

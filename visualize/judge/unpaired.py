@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -11,12 +12,14 @@ import pandas as pd
 from scipy.special import stdtrit
 
 from ampbench.schema.margins import RUN_SD_POINTS
-from ampbench.visualize.judge.pairs import CONDITIONS, PAIR, SAME_CELL, positive
+from ampbench.visualize.judge.pairs import ALIKE, PAIR, SAME_CELL, positive
 from ampbench.visualize.read.words import count
 from ampbench.visualize.stats.effect import SAME, Spread
 
 SURE = 0.01
 """Alpha at which the unpaired processes of a recipe are said to differ from its paired ones."""
+CHECKSUM = 8
+"""Characters of a checksum that are shown."""
 USUAL_DF = 4
 """Degrees of freedom that the usual spread is worth, beside those of the processes themselves."""
 
@@ -82,7 +85,7 @@ def _because(alone: pd.DataFrame, left: pd.DataFrame, recipe: str, reference: st
     met = alone.merge(left, on=list(SAME_CELL), suffixes=("", " of reference"))
     apart = [
         f"{words} ({_values(met[column])} for {recipe}, {_values(met[f'{column} of reference'])} for {reference})"
-        for column, words in CONDITIONS.items()
+        for column, words in ALIKE.items()
         if column in met and not met[column].equals(met[f"{column} of reference"])
     ]
     if apart:
@@ -92,7 +95,14 @@ def _because(alone: pd.DataFrame, left: pd.DataFrame, recipe: str, reference: st
 
 
 def _values(column: pd.Series) -> str:
-    return " / ".join(dict.fromkeys("none" if pd.isna(value) else str(value) for value in column))
+    return " / ".join(dict.fromkeys(_short(value) for value in column))
+
+
+def _short(value: object) -> str:
+    if isinstance(value, float) and math.isfinite(value):
+        return f"{value:.15g}"
+    text = "none" if pd.isna(value) else str(value)
+    return text[:CHECKSUM] if re.fullmatch(r"[0-9a-f]{32,}", text) else text
 
 
 def _differences(name: str, rows: pd.DataFrame, lonely: pd.DataFrame, ok: pd.DataFrame) -> Iterator[str]:

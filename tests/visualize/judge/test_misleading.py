@@ -48,6 +48,7 @@ from tests.visualize.judge.misleading import (
 )
 
 JOULES = {"energy_instrument": "energy_counter"}
+LARGEST_CLASS = {"macro_recall": 0.1, "learned": None}
 TABLE = [
     Misleading(
         looks="both at chance: equal accuracies of networks that learned nothing",
@@ -377,6 +378,54 @@ TABLE = [
         truth="stay fp32",
         says="updates skipped in 3 of 3 runs, and the number of steps is not known",
     ),
+    *(
+        Misleading(
+            looks=f"other work under the same name: {words}",
+            make=lambda f, ours=ours, theirs=theirs: pairs(f, points=EQUAL, ours=ours, theirs=theirs),
+            truth="stay fp32",
+            says=words,
+        )
+        for ours, theirs, words in (
+            ({"data_sha256": "a" * 64}, {"data_sha256": "b" * 64}, "another data set (aaaaaaaa for bf16_amp"),
+            ({"num_parameters": 1000}, {"num_parameters": 20_000_000}, "another number of parameters (1000 for"),
+        )
+    ),
+    Misleading(
+        looks="15 % faster on another board of the same product",
+        make=lambda f: pairs(f, ratios=(1.15, 1.151, 1.149), ours={"board": "GPU-2"}),
+        truth="stay fp32",
+        says="two boards of one product may differ as much",
+    ),
+    Misleading(
+        looks="1.8 times as fast on another board: more than two boards differ",
+        make=lambda f: pairs(f, ours={"board": "GPU-2"}),
+        truth="train bf16_amp at 128",
+        says="no run was on a board of fp32",
+    ),
+    Misleading(
+        looks="nine of ten images are of one class, and both always answer with it",
+        make=lambda f: pairs(f, points=EQUAL, ours=LARGEST_CLASS, theirs=LARGEST_CLASS),
+        truth="stay fp32",
+        says="learned nothing",
+    ),
+    Misleading(
+        looks="nine of ten images are of one class, and both know hardly more",
+        make=lambda f: pairs(f, points=EQUAL, ours={"macro_recall": 0.13}, theirs={"macro_recall": 0.13}),
+        truth="stay fp32",
+        says="learned hardly more than guessing",
+    ),
+    Misleading(
+        looks="an equal accuracy on classes of different size, and the small ones are lost",
+        make=lambda f: pairs(f, points=EQUAL, ours={"macro_recall": 0.6}, theirs={"macro_recall": 0.9}),
+        truth="stay fp32",
+        says="60 % of a class are found on average, in the reference 90 %",
+    ),
+    Misleading(
+        looks="an equal accuracy, and a test loss that overflowed",
+        make=lambda f: pairs(f, points=EQUAL, ours={"test_loss": math.inf}, theirs={"test_loss": 0.3}),
+        truth="stay fp32",
+        says="no finite test loss in 6 of 6 runs",
+    ),
     Misleading(
         looks="fp32 with one thread, the recipe with two",
         make=lambda f: pairs(f, ours={"threads_used": 2, "num_cores": 2}, theirs={"threads_used": 1, "num_cores": 2}),
@@ -418,3 +467,23 @@ def test_a_cell_that_was_excluded_did_not_fail(folder):
     (found,) = answers(results, rows)
     assert found.action == "train"
     assert shown(rows[1])["n"] == "3"
+
+
+def test_what_two_instruments_measured_is_no_gain(folder):
+    ours = {"memory_instrument": "rss", "joules_per_image": 0.5, "energy_instrument": "power_samples"}
+    theirs = {"memory_instrument": "cuda_allocator", "joules_per_image": 1.0, "energy_instrument": "energy_counter"}
+    pairs(folder, ours=ours, theirs=theirs)
+    results = read(folder.write())
+    (found,) = answers(results, standings(results, judge(results.cells)))
+    (gain,) = (line.text for line in found.lines if line.topic == "gain")
+    assert "memory" not in gain
+    assert "energy" not in gain
+
+
+def test_one_unknown_number_of_parameters_costs_no_pair(folder):
+    pairs(folder, ours={"num_parameters": 1000}, theirs={"num_parameters": 1000})
+    folder.rows["cells"][1]["num_parameters"] = None
+    results = read(folder.write())
+    (verdict,) = judge(results.cells)
+    assert verdict.speed.n == 3
+    assert verdict.unpaired is None

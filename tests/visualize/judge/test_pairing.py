@@ -25,7 +25,7 @@ def only(path):
     ("over", "words"),
     [
         ({"switches": '{"OMP_WAIT_POLICY": "ACTIVE"}'}, "environment switches"),
-        ({"power_cap_w": 300.0}, "power cap (300.0 for bf16_amp, 350.0 for fp32)"),
+        ({"power_cap_w": 300.0}, "power cap (300 for bf16_amp, 350 for fp32)"),
         ({"cuda": "12.4"}, "CUDA version"),
         ({"driver": "535.1"}, "driver"),
     ],
