@@ -21,10 +21,10 @@ from ampbench.bench.auto.trials import Trial, Trials, as_trial
 from ampbench.bench.launch.sweep import Options
 from ampbench.bench.machine.free_memory import free_bytes
 from ampbench.bench.plan.cell import Cell
-from ampbench.bench.plan.data_place import NUM_TRAINING_IMAGES
 from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.plan.protocol import Budget
 from ampbench.bench.plan.recipe import Recipe
+from ampbench.bench.store.image_cache import num_training_images
 from ampbench.schema.choices import Choice
 
 QUESTION = "How many processes have to load the images, so that the training does not wait for them?"
@@ -74,7 +74,7 @@ def find_workers(
     size, free = data_bytes(cell), free_bytes(board)
     if size is not None and free is not None and size <= DATA_SHARE * free:
         reason = f"all training images take {gib(size)} of the {gib(free)} that are free on {board}"
-        evidence = f"{NUM_TRAINING_IMAGES[cell.data]:,} images of {cell.image_size}x{cell.image_size} pixels"
+        evidence = f"{num_training_images(cell.data):,} images of {cell.image_size}x{cell.image_size} pixels"
         kept = Choice(field="loader", value="device", reason=reason, evidence=evidence, by="rule")
         none = Choice(field="num_workers", value=0, reason="the images stay on the device", by="rule")
         return kept, none
@@ -107,7 +107,7 @@ def find_workers(
 
 def data_bytes(cell: Cell) -> int | None:
     """Return what the training images take on a device, a byte a channel; None where their number is not known yet."""
-    number = NUM_TRAINING_IMAGES.get(cell.data)
+    number = num_training_images(cell.data)
     return None if number is None else number * 3 * cell.image_size**2
 
 

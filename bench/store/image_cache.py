@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from ampbench.bench.plan.data_place import cache_folder
+from ampbench.bench.plan.data_place import NUM_TRAINING_IMAGES, cache_folder
 from ampbench.bench.plan.image_folder import ImageFolder
 from ampbench.bench.plan.image_listing import list_folder
 from ampbench.bench.plan.image_parquet import Shards
@@ -56,3 +56,24 @@ def place_of(data: str, image_size: int) -> Place:
         lock=images / f"{identity}-{image_size}.lock",
         listed=listed,
     )
+
+
+def num_training_images(data: str) -> int | None:
+    """Return how many images `data` trains on, by its name, its folder or its Parquet files; None if unknown.
+
+    Files that cannot be decoded are counted too.
+    """
+    source, _, where = data.partition(":")
+    if source != "folder":
+        return NUM_TRAINING_IMAGES.get(data)
+    folder = folder_path(where).resolve()
+    shards = listed_shards(folder)
+    if shards is None:
+        return len(list_folder(folder).train.paths)
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return sum(pq.read_metadata(path).num_rows for path in shards.train)
+    except (OSError, pa.ArrowException):
+        return None

@@ -10,10 +10,11 @@ import pytest
 from rich.console import Console
 
 from ampbench.bench.auto import workers
-from ampbench.bench.auto.workers import enough_workers, find_workers, next_workers
+from ampbench.bench.auto.workers import data_bytes, enough_workers, find_workers, next_workers
 from ampbench.bench.launch.sweep import Options
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.errors import RequestError
+from ampbench.bench.plan.recipe import RECIPES
 from ampbench.schema.choices import Choice
 from ampbench.schema.identity import Ending
 from tests.support.lawful import Lawful, linear
@@ -101,3 +102,13 @@ def test_more_processes_than_cores_are_never_tried() -> None:
 def test_one_process_that_is_slower_than_none_ends_nothing() -> None:
     assert next_workers({0: 100.0, 1: 80.0}, 16) == 2
     assert next_workers({0: 100.0, 1: 80.0, 2: 101.0}, 16) is None
+
+
+def test_the_images_of_a_folder_are_counted_so_that_they_stay_on_the_device(tmp_path: Path) -> None:
+    for split, num in (("train", 3), ("test", 1)):
+        for label in ("cat", "dog"):
+            (tmp_path / split / label).mkdir(parents=True)
+            for i in range(num):
+                (tmp_path / split / label / f"{i}.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    cell = Cell(model="LeNet", data=f"folder:{tmp_path}", precision=RECIPES["fp32"], batch_size=2, image_size=16)
+    assert data_bytes(cell) == 6 * 3 * 16 * 16
