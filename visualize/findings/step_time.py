@@ -71,7 +71,8 @@ def waterfall(results: Results, a: str, b: str) -> Waterfall | None:
                 if spent[0][label] or spent[1][label]
             )  # fmt: skip
             longest = longest_of(finished(results, b))
-            method = f"batch {results.batch_sizes[0]}; mean step; {processes(results, a, b)}{longest}"
+            how = "mean step" if columns is KINDS else "mean step, divided as the phases that were measured one by one"
+            method = f"batch {results.batch_sizes[0]}; {how}; {processes(results, a, b)}{longest}"
             return Waterfall(title=f"A step {what}", unit="ms", a=a, b=b, bars=bars, method=method)
     return None
 

@@ -22,7 +22,8 @@ MEDIANS = (
     "vendor_peak_tflops",
     "joules_per_image",
 )
-"""Columns of which a row holds the median over its processes, but of `step_ms` and joules the mean of every table."""
+"""Columns of which a row holds the median over its processes, but of `step_ms` and joules the mean of every table, and
+of a part of the step its mean share of that: as in the explanation, parts sum to the step."""
 WORK = (*PARTS, "kernel_ms", "matmul_conv_share", "bound", "mfu_measured", "mfu_vendor", "num_invalid_blocks")
 """Columns of which a row has at least one, or else there is none."""
 
@@ -45,6 +46,9 @@ def rows_of(results: Results) -> pd.DataFrame:
     found = groups[list(MEDIANS)].median().astype(float)
     for name in ("step_ms", "joules_per_image"):
         found[name] = groups[name].agg(geometric_mean).astype(float)
+    parts = cells[list(PARTS)].astype(float)
+    shares = parts.div(parts.sum(axis=1), axis=0).groupby([cells[key] for key in keys], observed=True).mean()
+    found[list(PARTS)] = shares.mul(found["step_ms"], axis=0)  # medians of parts would not sum to the step
     found.insert(0, "bound", groups["bound"].agg(lambda words: next(iter(words.mode()), None)))
     found["num_invalid_blocks"] = groups["num_invalid_blocks"].sum(min_count=1)
     return found.reset_index()

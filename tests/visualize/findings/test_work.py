@@ -13,6 +13,7 @@ from ampbench.visualize.figures import phases
 from ampbench.visualize.findings import work
 from ampbench.visualize.read.frame import read
 from ampbench.visualize.show import work_table
+from tests.visualize.conftest import Folder, cell
 
 PHASES: dict[str, Any] = {"data_ms": 1.0, "forward_ms": 10.0, "backward_ms": 20.0, "update_ms": 2.0}
 FACTS: dict[str, Any] = {
@@ -42,6 +43,16 @@ def test_a_step_by_kind_of_work_is_shown_in_shares_of_it(matrix: Callable[..., P
     [(_, heads, [line])] = work_table.tables(work.rows_of(results))
     assert [line[head] for head in ("step ms", "matmul %", "update %", "idle %")] == ["10", "60", "10", "30"]
     assert "products %" not in heads, "it is said by kind"
+
+
+def test_the_kinds_of_work_of_processes_that_differ_sum_to_the_step(folder: Folder) -> None:
+    idle = dict.fromkeys(work.PARTS, 0.0)
+    for number, (step, matmul) in enumerate(((73.0, 6.0), (13.0, 8.0))):
+        parts = idle | {"work_matmul_conv_ms": matmul, "work_idle_ms": step - matmul}
+        folder.add(cell("fp32", epochs=0, round=number), step_ms=step, **parts)
+    row = work.rows_of(read(folder.write())).iloc[0]
+    assert sum(row[part] for part in work.PARTS) == pytest.approx(row["step_ms"])
+    assert row["work_matmul_conv_ms"] / row["step_ms"] == pytest.approx((6 / 73 + 8 / 13) / 2)
 
 
 def test_every_column_of_work_is_explained(matrix: Callable[..., Path]) -> None:
