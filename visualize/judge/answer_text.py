@@ -37,11 +37,14 @@ MOST_BATCHES = 5
 def action_of(decision: Decision, wishes: Wishes) -> str:
     """Return what to do now, as in `train in bf16 at batch 128`, and why in a clause where it is to stay."""
     chosen = decision.chosen
-    if decision.action == "none":
-        limit = f" within {memory_words(wishes.max_memory_bytes)}" if wishes.max_memory_bytes else ""
-        return f"nothing can be advised, because no run ended well{limit}"
     if chosen:
         return f"train in {chosen.recipe} at batch {chosen.batch_size}"
+    limit = f" within {memory_words(wishes.max_memory_bytes)}" if wishes.max_memory_bytes else ""
+    if decision.base is None:
+        return f"nothing can be advised, because no run ended well{limit}"
+    if not decision.base_fits:
+        unfit = f"{decision.reference} is not known to fit"
+        return f"nothing can be advised{limit}: {unfit}, and {_why_stay(decision, wishes)}"
     return f"stay with {stay_with(decision)}; {_why_stay(decision, wishes)}"
 
 
@@ -54,9 +57,10 @@ def _why_stay(decision: Decision, wishes: Wishes) -> str:
     reference, found = decision.reference, decision.contenders
     if reference not in REFERENCES:
         how = "; ".join(f"{row.recipe} {row.measured.status}" for row in decision.ended[:2])
-        return (
-            f"no run of {' or '.join(REFERENCES)} ended well{f' ({how})' if how else ''}, and 16 bits vouch for nothing"
-        )
+        lacks = f"ended well ({how})" if how else "is there to compare with"
+        return f"no run of {' or '.join(REFERENCES)} {lacks}, and 16 bits vouch for nothing"
+    if not found and wishes.max_memory_bytes and any(row.recipe != reference for row in decision.too_large):
+        return f"no other recipe is known to fit {memory_words(wishes.max_memory_bytes)}"
     if not found:
         return "no other recipe ran to its end, so there is nothing to compare it with"
     better = [one for one in found if one.told == "better"]

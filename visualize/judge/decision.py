@@ -45,8 +45,15 @@ class Decision:
     """All of them, the best first."""
     own_batches: OwnBatches | None = None
     """How each recipe got its batch size, where trials found it."""
+    too_large: tuple[Standing, ...] = ()
+    """What ran to its end and is not known to fit the memory that the reader has."""
     ended: tuple[Standing, ...] = ()
     """Where fp32 and tf32 stand if no process of them ran to its end."""
+
+    @property
+    def base_fits(self) -> bool:
+        """Whether the reader has the memory to stay with the reference: it vouches for others in any case."""
+        return self.base not in self.too_large
 
 
 def compared(ok: pd.DataFrame) -> pd.DataFrame:
@@ -75,12 +82,14 @@ def decide(
         wishes: of the reader.
         own_batches: how each recipe got its batch size, where trials found it.
     """
-    ran = [row for row in rows if row.measured.n and _fits(cells, row, wishes)]
-    reference = _reference(ran)
-    if not reference:
+    done = [row for row in rows if row.measured.n]
+    too_large = tuple(row for row in done if not _fits(cells, row, wishes))
+    ran = [row for row in done if row not in too_large]
+    if not ran:
         return Decision(action="none", reference="", base=None, chosen=None, contenders=())
+    reference = next((name for name in REFERENCES if name in {row.recipe for row in done}), _reference(ran))
     ended = tuple(row for row in rows if row.recipe in REFERENCES and not row.measured.n)
-    own = [row for row in ran if row.recipe == reference]
+    own = [row for row in ran if row.recipe == reference] or [row for row in done if row.recipe == reference]
     allowed = [row for row in own if _keeps_up(row, own, wishes)] or own  # none keeps up with an infinite speed
     by = dataclasses.replace(wishes, want="speed") if wishes.want == "memory" else wishes
     base = min(allowed, key=lambda row: (-_worth(cells, row, by), row.batch_size))
@@ -99,14 +108,14 @@ def decide(
         )
     )
     chosen = next((one for one in found if one.advisable), None) if reference in REFERENCES else None
-    action: Literal["train", "stay"] = "train" if chosen else "stay"
     return Decision(
-        action=action,
+        action="train" if chosen else "none" if base in too_large else "stay",
         reference=reference,
         base=base,
         chosen=chosen,
         contenders=tuple(found),
         own_batches=own_batches,
+        too_large=too_large,
         ended=ended,
     )
 

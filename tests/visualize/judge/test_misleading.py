@@ -48,6 +48,7 @@ from tests.visualize.judge.misleading import (
 )
 
 JOULES = {"energy_instrument": "energy_counter"}
+GIB_20, GIB_30 = ({"steady_peak_bytes": size * 2**30} for size in (20, 30))
 LARGEST_CLASS = {"macro_recall": 0.1, "learned": None}
 TABLE = [
     Misleading(
@@ -169,7 +170,21 @@ TABLE = [
         looks="the fastest recipe does not fit the memory that there is",
         make=big_memory,
         truth="stay fp32",
-        says="",
+        says="no other recipe is known to fit 24.0 GiB",
+        wishes=Wishes(max_memory_bytes=24 * 2**30),
+    ),
+    Misleading(
+        looks="fp32 does not fit the memory that there is: it vouches, and is nothing to stay with",
+        make=lambda f: pairs(f, points=EQUAL, ours=GIB_20, theirs=GIB_30),
+        truth="train bf16_amp at 128",
+        says="1.80x as fast",
+        wishes=Wishes(max_memory_bytes=24 * 2**30),
+    ),
+    Misleading(
+        looks="fp32 does not fit the memory that there is, and what fits does harm",
+        make=lambda f: pairs(f, points=(-5.0, -5.1, -4.9), ours=GIB_20, theirs=GIB_30),
+        truth="none ",
+        says="nothing can be advised within 24.0 GiB: fp32 is not known to fit, and bf16_amp is 1.8x as fast as fp32",
         wishes=Wishes(max_memory_bytes=24 * 2**30),
     ),
     Misleading(
