@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import pandas as pd
 
 from ampbench.visualize.judge.concern import ACCURACY, SPEED, Claim, Concern, known
@@ -43,6 +44,12 @@ def concerns_of_pairs(ok: pd.DataFrame, theirs: pd.DataFrame, verdict: Verdict |
             spoils=SPEED if small else frozenset(),
             next_move="run both from one file, which takes turns" if small else "",
         )
+    elif verdict and verdict.speed.verdict in ("faster", "slower") and _drift_explains(ok, theirs):
+        yield Concern(
+            text="the machine changed from run to run, in an order that explains the difference",
+            spoils=SPEED,
+            next_move="run it again, on a machine that is left alone",
+        )
     if verdict and _on_other_boards(ok, theirs):
         small = _is_small(verdict, OF_ONE_PRODUCT)
         said = ", and two boards of one product may differ as much" if small else ""
@@ -54,6 +61,28 @@ def concerns_of_pairs(ok: pd.DataFrame, theirs: pd.DataFrame, verdict: Verdict |
     commits = list(dict.fromkeys([*_commits(theirs), *_commits(ok)]))
     if len(commits) > 1:
         yield Concern(text=f"measured by {len(commits)} states of ampbench ({', '.join(commits)})")
+
+
+def _drift_explains(ok: pd.DataFrame, theirs: pd.DataFrame) -> bool:
+    """Whether a difference of speeds is gone by half beside a drift that both recipes share.
+
+    log(speed) = one level for each recipe + one slope over the time of the start (analysis of covariance): where a
+    recipe always follows the other, a machine that warms up favours it; where they rotate, the slope changes nothing.
+    """
+    known_of = [cells[(cells["images_per_s"] > 0) & cells["started_at"].notna()] for cells in (theirs, ok)
+                if "started_at" in cells]  # fmt: skip
+    if len(known_of) < 2 or min(map(len, known_of)) < FEWEST:
+        return False
+    both = pd.concat(known_of)
+    started = pd.to_datetime(both["started_at"], utc=True)
+    hours = (started - started.min()).dt.total_seconds().to_numpy() / 3600
+    is_recipe = np.repeat([0.0, 1.0], [len(cells) for cells in known_of])
+    logs = np.log(both["images_per_s"].to_numpy(dtype=float))
+    if np.ptp(hours) == 0:
+        return False
+    raw = logs[is_recipe == 1].mean() - logs[is_recipe == 0].mean()
+    beside = np.linalg.lstsq(np.column_stack([np.ones_like(logs), is_recipe, hours]), logs)[0][1]
+    return bool(beside * np.sign(raw) < abs(raw) / 2)
 
 
 def _is_small(verdict: Verdict, most: float) -> bool:

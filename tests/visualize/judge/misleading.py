@@ -71,6 +71,18 @@ def apart_at_512(status: str | None) -> Make:
     return make
 
 
+def always_second(ratio: float, drift: float) -> Make:
+    """Three pairs in which fp32 runs first, on a machine that is `drift` times as fast from one run to the next."""
+
+    def make(folder: Folder) -> None:
+        for number in range(3):
+            for order, (name, times) in enumerate((("fp32", 1.0), ("bf16_amp", ratio / drift))):
+                started = datetime(2026, 1, 2, 2 * number + order, tzinfo=UTC)
+                one(folder, name, 1000.0 * times * drift ** (2 * number + order), number=number, started_at=started)
+
+    return make
+
+
 def harm_at_64(folder: Folder) -> None:
     pairs(folder, "fp16", points=(-5.0, -5.1, -5.2, -4.9, -5.0, -5.1), batch_size=64)
     pairs(folder, "fp16", points=(-0.2, 0.1, -0.3), base=1200.0)

@@ -21,6 +21,7 @@ from tests.visualize.judge.misleading import (
     EQUAL,
     ON_CPU,
     Misleading,
+    always_second,
     apart_at_512,
     big_memory,
     collapsed_without_partners,
@@ -404,6 +405,18 @@ TABLE = [
             ({"data_sha256": "a" * 64}, {"data_sha256": "b" * 64}, "another data set (aaaaaaaa for bf16_amp"),
             ({"num_parameters": 1000}, {"num_parameters": 20_000_000}, "another number of parameters (1000 for"),
         )
+    ),
+    Misleading(
+        looks="5 % faster than the run before it, as is every run on a machine that becomes free",
+        make=always_second(1.05, drift=1.05),
+        truth="stay fp32",
+        says="the machine changed from run to run, in an order that explains the difference",
+    ),
+    Misleading(
+        looks="20 % faster on a machine that becomes free",
+        make=always_second(1.2, drift=1.05),
+        truth="train bf16_amp at 128",
+        says="1.20x as fast",
     ),
     Misleading(
         looks="15 % faster on another board of the same product",
