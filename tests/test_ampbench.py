@@ -52,6 +52,13 @@ def test_a_wrong_request_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
         assert (said.returncode, len(said.stderr.strip().splitlines())) == (2, 1), said.stderr
 
 
+def test_a_report_prints_its_answer_before_it_says_where_its_page_is(tmp_path: Path) -> None:
+    said = ampbench("report", DEMO, "--words-only", "--save-dir", tmp_path, "--want", "memory", cwd=tmp_path)
+    first, *_, last = said.stdout.splitlines()
+    assert first == "LeNet on AMD EPYC (avx512_bf16), 2 cores: train in bf16 at batch 64."
+    assert last == str(tmp_path / "report.html")
+
+
 CHOSEN = ("--a", "precision=fp32", "--b", "precision=bf16")
 LATIN = {"PYTHONIOENCODING": "iso-8859-1"}
 ASCII = {"PYTHONIOENCODING": "ascii"}

@@ -18,7 +18,7 @@ import typer
 
 from ampbench.schema.files import REPORT, summary_file
 from ampbench.schema.margins import MARGIN_POINTS
-from ampbench.terminal import WIDTH, saying_unwritten, show_everything, unwritten
+from ampbench.terminal import WIDTH, saying_unwritten, show_everything, terminal_width, unwritten
 from ampbench.visualize.findings import whys
 from ampbench.visualize.judge import verdict
 from ampbench.visualize.judge.answer import Answer, answers, settle_names
@@ -32,7 +32,7 @@ from ampbench.visualize.show import settle_file, table, trials
 from ampbench.visualize.show.page import render
 from ampbench.visualize.show.picture_files import save
 from ampbench.visualize.show.pictures import draw
-from ampbench.visualize.show.summary_text import summary_text
+from ampbench.visualize.show.summary_text import answers_text, summary_text
 
 
 def write_report(
@@ -44,6 +44,7 @@ def write_report(
     width: int = WIDTH,
     words_only: bool = False,
     tell: Callable[[str], None] = lambda _: None,
+    say: Callable[[str], None] = lambda _: None,
     wishes: Wishes | None = None,
 ) -> Path:
     """Write the summary, the figures and the page of a folder of results; return the page's path.
@@ -55,6 +56,7 @@ def write_report(
         save_dir: where all of it is written; by default the folder itself, or its `selected/` if there are conditions.
         width: columns of the terminal; if it is not the width of summary.txt, `summary-WIDTH.txt` is written too.
         words_only: write only the summary, and leave page and figures as they are.
+        say: called with each answer in words, for the width of this terminal, before anything is drawn.
         tell: called with a line when a part is written or begun: first the summary, then the figures, then the page.
         wishes: what the answer chooses by.
 
@@ -79,6 +81,8 @@ def write_report(
     _write_settle(to, results, advice)
     if not only:  # a part of a folder is looked at again as a part of the whole
         write_looks(folder, read_looks(folder).and_these(v.look for v in verdicts))
+    for text in answers_text(results, advice, terminal_width()):
+        say(text)
     tell(f"Summary: {to / summary_file(width)}")
     if words_only:
         return page
@@ -137,7 +141,7 @@ def main(
         int | None, typer.Option(min=1, help="Epochs of the training that you have in mind, for its hours.")
     ] = None,
 ) -> None:
-    """Write report.html, figures/ and summary.txt into a folder of results."""
+    """Print the answer, and write report.html, figures/ and summary.txt into a folder of results."""
     os.environ["MPLBACKEND"] = "Agg"  # read when matplotlib is imported, after the words are written
     try:
         page = write_report(
@@ -148,6 +152,7 @@ def main(
             width=width,
             words_only=words_only,
             tell=lambda line: print(line, file=sys.stderr, flush=True),
+            say=lambda text: print(text, flush=True),
             wishes=wishes_of(want, max_memory, margin, epochs),
         )
     except ResultsError as e:

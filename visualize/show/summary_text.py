@@ -43,13 +43,19 @@ def summary_text(results: Results, rows: list[Standing], advice: Sequence[Answer
     return "\n\n".join(parts) + "\n"
 
 
-def _parts(results: Results, rows: list[Standing], advice: Sequence[Answer], width: int) -> Iterator[str]:
-    fill, export = partial(fold, width=width), f"python -m ampbench export {shlex.quote(str(results.folder))}"
-    yield _chosen(chosen.lines_of(results, rows), width)
+def answers_text(results: Results, advice: Sequence[Answer], width: int) -> Iterator[str]:
+    """Yield the answers in words, the first `MOST_ANSWERS` of them; arguments as those of `summary_text`."""
     for answer in advice[:MOST_ANSWERS]:
         yield _answer(answer, width)
     if len(advice) > MOST_ANSWERS:
-        yield fill(f"{len(advice) - MOST_ANSWERS} further answers: {export} --table answers")
+        export = f"python -m ampbench export {shlex.quote(str(results.folder))} --table answers"
+        yield fold(f"{len(advice) - MOST_ANSWERS} further answers: {export}", width)
+
+
+def _parts(results: Results, rows: list[Standing], advice: Sequence[Answer], width: int) -> Iterator[str]:
+    fill, export = partial(fold, width=width), f"python -m ampbench export {shlex.quote(str(results.folder))}"
+    yield _chosen(chosen.lines_of(results, rows), width)
+    yield from answers_text(results, advice, width)
     if results.search:
         yield trials.text(results, width)
         yield fill(f"{trials.LEGEND} All trials: {export} --table trials")
