@@ -68,7 +68,7 @@ def test_the_command_writes_page_figures_and_summary(folder, run, monkeypatch):
         folder.add(cell("fp16", seed=seed), "diverged")
     path = folder.write()
     done = run(path)
-    assert (done.exit_code, done.stdout.strip()) == (0, str(path / "report.html"))
+    assert (done.exit_code, done.stdout.splitlines()[-1]) == (0, str(path / "report.html"))
     assert {p.name for p in (path / "figures").iterdir()} == {
         ".drawn",
         *(f"{n}.{kind}" for n in DRAWN for kind in ("png", "svg")),
