@@ -16,17 +16,29 @@ LARGEST = "largest_batch_size"
 """The field of a choice that says what would fit, beside the batch size that is used."""
 
 
-def knee_choice(tried: SizesTried, trials: Trials) -> Choice:
-    """Return the smallest batch size that is about as fast as any that was tried."""
-    value = None if tried.why_never else knee(tried.speeds)
+def knee_choice(tried: SizesTried, search: BatchSearch) -> Choice:
+    """Return the smallest batch size that is about as fast as any that was tried; None if one alone was tried."""
+    is_open = has_open_knee(tried, search)
+    value = None if tried.why_never or (is_open and len(tried.speeds) < 2) else knee(tried.speeds)
+    if value is not None:
+        reason = _why_knee(tried, value) + "; then the time was over" * is_open
+    elif is_open and any(tried.fits.values()):
+        reason = f"the time was over after one trial, at {_sizes(list(tried.trials))}"
+    else:
+        reason = why_none(tried)
     return Choice(
         field="batch_size",
         value=value,
-        reason=why_none(tried) if value is None else _why_knee(tried, value),
-        evidence=_evidence(tried, trials),
+        reason=reason,
+        evidence=_evidence(tried, search.trials),
         by="measurement",
         subject=tried.cell.precision.name,
     )
+
+
+def has_open_knee(tried: SizesTried, search: BatchSearch) -> bool:
+    """Whether further trials would tell more of the knee: their time was over before."""
+    return tried.why_never is None and search.next_size("knee", tried) is not None
 
 
 def largest_choice(tried: SizesTried, search: BatchSearch, *, field: str = LARGEST) -> Choice:

@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
-from ampbench.bench.auto.batch_reasons import knee_choice, largest_choice, whys
+from ampbench.bench.auto.batch_reasons import has_open_knee, knee_choice, largest_choice, whys
 from ampbench.bench.auto.batch_search import BatchSearch
 from ampbench.bench.auto.memory_limit import MemoryLimit, memory_limit
 from ampbench.bench.auto.trials import Trials, as_trial
@@ -50,7 +50,7 @@ def find_batch(
 
     Returns:
         For each recipe a choice of `batch_size`, its value None where none can be used, and one of
-        `largest_batch_size`, tried or predicted.
+        `largest_batch_size`, tried or predicted. The latter are missing where the time was over before a knee was seen.
 
     Raises:
         RequestError: the subject is none, a trial failed for another reason than memory, or no batch size fits in any
@@ -62,12 +62,20 @@ def find_batch(
     search = search_in(folder, options, console, asked_bytes=max_memory_bytes)
     search.until_s = until_s
     search.run([("knee", cell) for cell in cells])
-    search.run([("max", cell) for cell in cells])
     found = [search.of(cell) for cell in cells]
-    chosen = [knee_choice(tried, search.trials) for tried in found]
+    chosen = [knee_choice(tried, search) for tried in found]
     if all(choice.value is None for choice in chosen):
-        limit = f" ({search.limit.because})" if search.limit else ""
+        if any(has_open_knee(tried, search) and all(tried.fits.values()) for tried in found):
+            return tuple(chosen)
+        is_memory = search.limit and any(one.is_out_of_memory for tried in found for one in tried.trials.values())
+        limit = f" ({search.limit.because})" if search.limit and is_memory else ""
         raise RequestError(f"{cells[0].model} trains at no batch size here{limit}: {whys(chosen)}")
+    # A prediction loads torch, some seconds: not where there was no time for the knee itself.
+    seen = [cell for cell, one in zip(cells, chosen, strict=True) if one.value is not None]
+    search.run([("max", cell) for cell in seen])
+    search.run([("knee", cell) for cell in seen])  # those trials have speeds too, which may leave a gap beside the knee
+    found = [search.of(cell) for cell in cells]
+    chosen = [knee_choice(tried, search) for tried in found]
     largest = [largest_choice(tried, search) for tried in found]
     return tuple(choice for pair in zip(chosen, largest, strict=True) for choice in pair)
 

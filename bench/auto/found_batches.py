@@ -107,9 +107,7 @@ def _choices(asked: Mapping[tuple[BatchWord, str], Cell], search: BatchSearch) -
     found = {}
     for (word, key), cell in asked.items():
         tried = search.of(as_trial(cell, 1))
-        choice = (
-            knee_choice(tried, search.trials) if word == "knee" else largest_choice(tried, search, field="batch_size")
-        )
+        choice = knee_choice(tried, search) if word == "knee" else largest_choice(tried, search, field="batch_size")
         several = len({word for word, _ in asked}) > 1
         subject = " ".join([*_telling(cell, list(asked.values())), *[f"({word})"] * several])
         value = tried.start if tried.unsupported else choice.value  # its one cell says what the machine cannot do

@@ -10,8 +10,8 @@ from ampbench.bench.auto.trials import Trial, as_trial
 from ampbench.bench.launch.oom_guard import NOT_TRIED, OBSERVED
 from ampbench.bench.plan.batch_words import batch_key
 from ampbench.bench.plan.cell import Cell
-from ampbench.bench.plan.data_place import NUM_TRAINING_IMAGES
 from ampbench.bench.plan.errors import RequestError
+from ampbench.bench.store.image_cache import num_training_images
 
 MOST = 2**20
 """Images of a batch where the size of the data set is not known yet."""
@@ -37,7 +37,7 @@ class SizesTried:
         key = batch_key(cell)
         own = {trial.cell.batch_size: trial for trial in trials if batch_key(trial.cell) == key}
         known = [trial.num_train_images for trial in own.values() if trial.num_train_images]
-        num_images = known[0] if known else NUM_TRAINING_IMAGES.get(cell.data)
+        num_images = known[0] if known else num_training_images(cell.data)
         ceiling = MOST if num_images is None else max(1, num_images // cell.gpus)
         found = cls(cell=cell, trials={size: own[size] for size in sorted(own) if size <= ceiling}, ceiling=ceiling)
         found._refuse()
@@ -92,7 +92,9 @@ class SizesTried:
         """Raise what is no lack of memory. Below the first size it is: BatchNorm cannot train on a single image."""
         for size, trial in self.trials.items():
             if trial.status in ("failed", "crashed") and not trial.is_out_of_memory and size >= self.start:
-                fixed = "" if any(self.fits.values()) else "; if it needs a certain batch size, write that number"
+                fixed = (
+                    "" if any(self.fits.values()) else "; if that is for the batch size, write a number that it takes"
+                )
                 raise RequestError(f"{trial.cell}: a trial of this batch size {trial.status}: {trial.because}{fixed}")
 
 
@@ -100,6 +102,5 @@ def how_it_ended(trial: Trial) -> str:
     """Say in a clause how a trial ended that cannot be used."""
     if trial.is_out_of_memory:
         return "runs out of memory"
-    return {"timeout": "takes too long"}.get(trial.status, f"is {trial.status}") + (
-        f" ({trial.because})" if trial.because else ""
-    )
+    said = {"timeout": "takes too long", "diverged": "diverges", "failed": "fails", "crashed": "crashes"}
+    return said.get(trial.status, f"is {trial.status}") + (f" ({trial.because})" if trial.because else "")

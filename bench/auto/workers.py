@@ -34,6 +34,8 @@ DATA_SHARE = 0.2
 
 MOST_WORKERS = 16
 """Study S4's limit."""
+BY_RULE = 4
+"""At most, where there was no time for a trial: the default of a cell."""
 TRIAL_S = 8.0
 """About what a trial takes, with the start of its loading processes."""
 
@@ -63,7 +65,7 @@ def find_workers(
         minutes: that all trials may take.
 
     Returns:
-        Choices of `loader` and `num_workers`.
+        Choices of `loader` and `num_workers`, the latter by a rule where there was no time for a trial.
 
     Raises:
         RequestError: the subject is none, or no trial ran to its end; in one line.
@@ -87,6 +89,12 @@ def find_workers(
         console=console,
     )
     speeds = _timed(cell, trials, until_s=time.monotonic() + 60 * minutes)
+    why = "the images do not fit beside the training" if size is not None else "how much the images take is not known"
+    loader = Choice(field="loader", value="dataloader", reason=why, by="rule")
+    if not speeds:
+        most = min(_most(), BY_RULE)
+        reason = f"one for each core, {BY_RULE} at most; the time was over before the first trial"
+        return loader, Choice(field="num_workers", value=most, reason=reason, by="rule")
     value = enough_workers(speeds)
     if value is None:
         raise RequestError(f"{cell}: no trial with loader = 'dataloader' has a speed; look into {trials.file}")
@@ -101,8 +109,11 @@ def find_workers(
         evidence=f"trials with {', '.join(map(str, sorted(speeds)))} processes: {trials.command}",
         by="measurement",
     )
-    why = "the images do not fit beside the training" if size is not None else "how much the images take is not known"
-    return Choice(field="loader", value="dataloader", reason=why, by="rule"), chosen
+    return loader, chosen
+
+
+def _most() -> int:
+    return min(len(os.sched_getaffinity(0)), MOST_WORKERS)
 
 
 def data_bytes(cell: Cell) -> int | None:
@@ -138,7 +149,7 @@ def next_workers(speeds: Speeds, most: int) -> int | None:
 
 def _timed(cell: Cell, trials: Trials, *, until_s: float) -> dict[int, float | None]:
     """Time one number of processes after the other."""
-    most = min(len(os.sched_getaffinity(0)), MOST_WORKERS)
+    most = _most()
     base = dataclasses.replace(cell, loader="dataloader")
     known = trials.known()
     speeds: dict[int, float | None] = {}

@@ -59,6 +59,8 @@ class Options:
     """Whether the verdict is printed and its page drawn at the end; a search that asks for one number wants neither."""
     accumulate: bool = False
     """Whether the finished runs of the folder join the plan, whatever made them; no report is made of the mixture."""
+    out_of_hours: str = ""
+    """Said where `[budget] gpu_hours` are used up that no person wrote; empty names the field to raise."""
     pruning: Mapping[str, Pruning] = field(default_factory=dict)
     """Cell id -> when its training ends early, of the trials of a search."""
 
@@ -217,7 +219,8 @@ def _run(
             join(plan, folder)
         raise
     if not finished:
-        console.print(f"gpu_hours = {hours:g} are used up; raise it in [budget] to go on", **PLAIN)
+        used_up = f"gpu_hours = {hours:g} are used up; raise it in [budget] to go on"
+        console.print(options.out_of_hours or used_up, **PLAIN)
     return True
 
 

@@ -27,10 +27,15 @@ from ampbench.bench.launch.printed_report import print_report
 from ampbench.bench.launch.sweep import Options, command_typed
 from ampbench.bench.machine.hardware import Hardware, find_hardware
 from ampbench.bench.machine.report import one_line
+from ampbench.bench.plan.batch_words import BATCH_WORDS
 from ampbench.bench.plan.duration import in_words
 from ampbench.bench.plan.errors import RequestError, did_you_mean
+from ampbench.bench.plan.experiment import parse_experiment
+from ampbench.bench.plan.matrix import make_plan
+from ampbench.bench.plan.model_args import split_model
 from ampbench.bench.plan.recipe import RECIPES
 from ampbench.bench.plan.source import check_data, check_model
+from ampbench.bench.plan.toml_text import text_of_tables
 from ampbench.bench.store.disk import Lasting, saying_unwritable
 from ampbench.bench.store.folder import Folder
 from ampbench.bench.store.merge import merge
@@ -97,11 +102,26 @@ def _check(request: Request) -> None:
     for recipe in request.recipes:
         if recipe not in RECIPES:
             raise RequestError(f"--recipes: {recipe!r} is no recipe. {did_you_mean(recipe, RECIPES)}")
-    for word, check, value in (("--model", check_model, request.model), ("--data", check_data, request.data)):
+    model = _without_arguments(request.model)
+    for word, check, value in (("--model", check_model, model), ("--data", check_data, request.data)):
         try:
             check(value)
         except RequestError as e:
             raise RequestError(f"{word}: {e}") from None
+    if request.fixed.get("batch_size") in BATCH_WORDS:
+        raise RequestError(
+            f"--batch-size {request.fixed['batch_size']}: write a number, or leave it out to have one found"
+        )
+    typed = {"model": request.model, "data": request.data, **request.fixed}
+    text = text_of_tables("Is it a cell?", {"matrix": {"precision": ["fp32"]}, "fixed": {"batch_size": 1, **typed}})
+    make_plan(parse_experiment(Path("advise.py"), text))  # fields that are wrong, or do not go together
+
+
+def _without_arguments(model: str) -> str:
+    try:
+        return split_model(model)[0]
+    except ValueError as e:
+        raise RequestError(f"--model: {model!r} {e}") from None
 
 
 def _stages(session: Session, hardware: Hardware) -> None:
@@ -141,7 +161,7 @@ def _settings(session: Session, recipes: Sequence[str], hardware: Hardware) -> N
     given = {key: fixed[key] for key in ("learning_rate", "num_workers") if key in fixed}
     context = {"optimizer": "sgd", "batch_size": size, **fixed}
     session.choose(*choose(hardware, given, context=context, fields=["learning_rate", *given]))
-    if {"num_workers", "loader"} & fixed.keys() or "loader" in session.choices:
+    if {"num_workers", "loader"} & fixed.keys() or ("loader" in session.choices and session.has_begun("speed")):
         return
     found = find_workers(
         session.subject,

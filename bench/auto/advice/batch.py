@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ampbench.bench.auto.advice.session import Session
 from ampbench.bench.auto.batch_size import find_batch
+from ampbench.bench.store.image_cache import num_training_images
 from ampbench.schema.choices import Choice
 
 SHARE = 0.3
@@ -30,19 +32,22 @@ def batch(session: Session, recipes: Sequence[str], rule: Choice) -> bool:
     given = session.request.fixed.get("batch_size")
     if given is not None:
         session.choose(Choice(field="batch_size", value=given, reason="given", by="user"))
-    elif "batch_size" in session.choices:
-        session.say(f"  batch_size: {session.choices['batch_size'].value}, as found before")
+    elif "batch_size" in session.choices and session.has_begun("speed"):
+        session.say(f"  batch_size: {session.choices['batch_size'].value}, as before: the recipes are timed at it")
     elif session.clock.left_s < LEAST_S:
-        session.choose(rule)
+        session.choose(session.choices.get("batch_size") or _within(session, rule))
     else:
-        session.choose(*_searched(session, recipes[:MOST_SEARCHED]))
+        session.choose(*_searched(session, recipes[:MOST_SEARCHED], rule))
     return session.choices["batch_size"].value is not None
 
 
-def _searched(session: Session, recipes: Sequence[str]) -> tuple[Choice, ...]:
-    """Search the knee of each recipe; the batch size for all is the largest of the knees that fits every recipe."""
+def _searched(session: Session, recipes: Sequence[str], rule: Choice) -> tuple[Choice, ...]:
+    """Search the knee of each recipe; the batch size for all is the largest of the knees that fits every recipe.
+
+    Where the time was over before a knee was seen, the rule decides; a later call goes on with the search.
+    """
     found = find_batch(
-        session.subject,
+        session.asked,
         recipes,
         folder=session.folder,
         options=session.quiet,
@@ -53,10 +58,21 @@ def _searched(session: Session, recipes: Sequence[str]) -> tuple[Choice, ...]:
     knees = [one for one in found if one.field == "batch_size"]
     limits = [_size(one) for one in found if one.field == "largest_batch_size" and _size(one)]
     usable = [one for one in knees if _size(one) and all(_size(one) <= limit for limit in limits)]
+    if not any(map(_size, knees)):
+        by_rule = _within(session, rule)
+        return (*found, replace(by_rule, reason=f"{by_rule.reason}; {knees[0].reason}"))
     best = max(usable, key=_size, default=knees[0])
     reason = best.reason if len(knees) == 1 else f"{best.reason} (in {best.subject})"
     chosen = Choice(field="batch_size", value=best.value, reason=reason, evidence=best.evidence, by="measurement")
     return (*found, chosen)
+
+
+def _within(session: Session, rule: Choice) -> Choice:
+    """Return the rule's batch size, or all training images where they are fewer."""
+    number = num_training_images(session.request.data)
+    if number is None or number >= _size(rule):
+        return rule
+    return replace(rule, value=number, reason=f"all training images; by the rule {rule.value}: {rule.reason}")
 
 
 def _size(choice: Choice) -> int:

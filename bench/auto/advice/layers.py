@@ -50,7 +50,7 @@ def layers(session: Session, part: Part) -> Part | None:
         session.skip("layers", f"{kept.words}; no recipe has a speed to plan a training by")
         return None
     seeds, num_steps = affordable([*compared, _like(compared, kept)], left_s=session.clock.left_s)
-    is_new = not (session.folder / "layers.toml").exists()
+    is_new = not session.has_begun("layers")
     if is_new and num_steps < LEAST_STEPS:
         why = f"{session.clock.left_s:.0f} s are left, too few to try it; give more --minutes"
         session.skip("layers", f"{kept.words}; {kept.name} would keep them in fp32: {why}")
@@ -58,7 +58,9 @@ def layers(session: Session, part: Part) -> Part | None:
     session.choose(
         Choice(field="layers", value=kept.name, reason=kept.words, evidence=part.folder.path.name, by="rule")
     )
-    return session.experiment("layers", lambda: _text(session, compared, kept, seeds, num_steps))
+    return session.experiment(
+        "layers", lambda: _text(session, compared, kept, seeds, num_steps), share_s=session.clock.left_s
+    )
 
 
 def proposals(folder: Path) -> list[Kept]:

@@ -26,7 +26,9 @@ def recipes_for(hardware: Hardware) -> tuple[Choice, tuple[str, ...]]:
         where = "this CPU"
     recipes = (REFERENCE, *(recipe for recipe, is_able in able.items() if is_able))
     left_out = [recipe for recipe, is_able in able.items() if not is_able]
-    why_not = f"; {where} has no instructions for {', '.join(left_out)}, --recipes times any" if left_out else ""
+    why_not = (
+        f"; not {', '.join(left_out)}: {where} has no instructions for it (--recipes times any)" if left_out else ""
+    )
     choice = Choice(
         field="recipes",
         value=", ".join(recipes),

@@ -29,6 +29,9 @@ Run = Callable[[Plan, tuple[Cell, ...], Options, Console], int]
 """Runs a plan to its records and returns an exit code: `run_plan`, whose rounds may be adaptive."""
 
 
+OUT_OF_TIME = "The time for this is over; the same command with more --minutes goes on"
+
+
 class Interrupted(Exception):
     """A person pressed Ctrl-C: what is finished is kept."""
 
@@ -84,9 +87,14 @@ class Session:
         self.console.print(line, **PLAIN)
 
     @property
+    def asked(self) -> dict[str, Any]:
+        """The fields of a cell that were given."""
+        return {"model": self.request.model, "data": self.request.data, **self.request.fixed}
+
+    @property
     def subject(self) -> dict[str, Any]:
         """The fields of a cell that all further experiments share: what was given, and what was chosen."""
-        fields: dict[str, Any] = {"model": self.request.model, "data": self.request.data, **self.request.fixed}
+        fields = self.asked
         chosen: dict[str, Value] = {key: one.value for key, one in self.choices.items() if one.value is not None}
         for key in ("batch_size", "learning_rate", "loader", "num_workers"):
             if key in chosen:
@@ -96,13 +104,22 @@ class Session:
     @property
     def quiet(self) -> Options:
         """Where cells run, without a report of each experiment."""
-        return replace(self.options, results=self.folder, report=False)
+        return replace(self.options, results=self.folder, report=False, out_of_hours=OUT_OF_TIME)
 
-    def experiment(self, name: str, text: Callable[[], str]) -> Part:
+    def has_begun(self, name: str) -> bool:
+        """Whether this call or an earlier one wrote the experiment of a stage, which is not changed any more."""
+        return (self.folder / f"{name}.toml").exists()
+
+    def experiment(self, name: str, text: Callable[[], str], *, share_s: float) -> Part:
         """Run the experiment file `name`.toml of the folder, which is written first if it is not there.
 
-        An experiment that an earlier call began goes on as it was written then; what failed in it is run again, for
-        its cause may have been mended since.
+        An experiment that an earlier call began goes on as it was written then, but for the time of this call; what
+        failed in it is run again, for its cause may have been mended since.
+
+        Args:
+            name: of the stage.
+            text: returns the file's text.
+            share_s: seconds in which cells may be started.
 
         Raises:
             Interrupted: by a person.
@@ -111,7 +128,9 @@ class Session:
         path = self.folder / f"{name}.toml"
         if not path.exists():
             write_text(path, text())
-        plan = make_plan(read_experiment(path))
+        experiment = read_experiment(path)
+        budget = replace(experiment.budget, gpu_hours=share_s / 3600)
+        plan = make_plan(replace(experiment, budget=budget))
         options = replace(self.quiet, again=MENDABLE)
         if self.run_plan(plan, plan.cells, options, self.console) == 130:
             raise Interrupted

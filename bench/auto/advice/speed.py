@@ -23,10 +23,11 @@ def speed(session: Session, recipes: tuple[str, ...]) -> Part | None:
         recipes: to compare, the reference first.
     """
     left_s = session.clock.left_s
-    if not (session.folder / "speed.toml").exists() and left_s < LEAST_S:
+    if not session.has_begun("speed") and left_s < LEAST_S:
         session.skip("speed", f"{left_s:.0f} s are left, too few for two rounds of timing; give more --minutes")
         return None
-    return session.experiment("speed", lambda: _text(session, recipes, share_s=0.5 * left_s))
+    share_s = 0.5 * left_s
+    return session.experiment("speed", lambda: _text(session, recipes, share_s=share_s), share_s=share_s)
 
 
 def _text(session: Session, recipes: tuple[str, ...], *, share_s: float) -> str:

@@ -33,11 +33,11 @@ def start(session: Session, timed: Part) -> Part | None:
         session.skip("start", "no recipe ran to its end")
         return None
     if not winners:
-        session.skip("start", f"no recipe is faster than {reference.recipe}, so none has to be vouched for")
+        session.skip("start", f"no recipe was seen to be faster than {reference.recipe}, so none has to be vouched for")
         return None
     compared = [reference, *winners[:MOST_CONTENDERS]]
-    if (session.folder / "start.toml").exists():
-        return session.experiment("start", str)
+    if session.has_begun("start"):
+        return session.experiment("start", str, share_s=session.clock.left_s)
     seeds, num_steps = affordable(compared, left_s=session.clock.left_s)
     if num_steps < LEAST_STEPS:
         session.skip(
@@ -46,7 +46,7 @@ def start(session: Session, timed: Part) -> Part | None:
             f"{len(seeds)} seeds, and fewer than {LEAST_STEPS} tell nothing; give more --minutes",
         )
         return None
-    return session.experiment("start", lambda: _text(session, compared, seeds, num_steps))
+    return session.experiment("start", lambda: _text(session, compared, seeds, num_steps), share_s=session.clock.left_s)
 
 
 def affordable(compared: list[Standing], *, left_s: float) -> tuple[tuple[int, ...], int]:

@@ -168,7 +168,9 @@ def test_an_error_that_is_no_lack_of_memory_ends_the_search_in_one_line(find: Fi
         return None if cell.batch_size == 64 else wants_64
 
     launcher = Lawful(endings={}, bytes_of=MEMORY, ends=ends)
-    with pytest.raises(RequestError, match=r"b16 s0: .* failed: ValueError: expected 64 images; if it needs a certain"):
+    with pytest.raises(
+        RequestError, match=r"b16 s0: .* failed: ValueError: expected 64 images; if that is for the batch size"
+    ):
         find(launcher)
     assert len(launcher.tried) == 2
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import itertools
 import math
 import random
 from collections.abc import Callable, Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from rich.console import Console
 
 from ampbench.bench.auto import batch_search
@@ -198,3 +200,61 @@ def test_a_wrong_request_is_refused_before_anything_is_measured(
     with pytest.raises(RequestError, match=said):
         trial.run(dataclasses.replace(ASKED, **change))
     assert not trial.folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"fixed": {"batch_size": 0}}, r"\[fixed\] batch_size: 0 "),
+        ({"fixed": {"batch_size": "max"}}, "--batch-size max: write a number, or leave it out"),
+        ({"fixed": {"learning_rate": "fast"}}, "learning_rate"),
+        ({"model": "PowerCifarNet:widht=2"}, "takes no 'widht'. Did you mean 'width'"),
+        ({"model": "PowerCifarNet:width=2,width=3"}, "names an argument twice"),
+    ],
+)
+def test_a_wrong_value_is_refused_before_the_folder_is_taken_by_its_question(
+    change: dict[str, Any], said: str, trial: Trial
+) -> None:
+    with pytest.raises(RequestError, match=said):
+        trial.run(dataclasses.replace(ASKED, **change))
+    assert not trial.folder.exists()
+
+
+def test_a_network_with_arguments_after_its_name_is_advised_on(trial: Trial) -> None:
+    asked = dataclasses.replace(ASKED, model="PowerCifarNet:width=0.5,dropout=0.4", minutes=0.1)
+    assert trial.run(asked)[0] == 0
+    assert "No answer yet" in trial.text
+
+
+def test_a_batch_size_by_rule_is_searched_by_a_later_call_with_more_minutes(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial.run(dataclasses.replace(ASKED, minutes=0.1))
+    assert trial.chosen["batch_size"].by == "rule"
+    monkeypatch.setattr("ampbench.bench.auto.advice.advise.speed", lambda session, recipes: None)
+    _, launcher = trial.run()
+    assert trial.chosen["batch_size"].by == "measurement"
+    assert launcher.tried
+    _, again = trial.run()
+    assert again.tried == [], "the trials are known, whatever rate was chosen since"
+
+
+def test_a_batch_size_is_never_chosen_from_the_one_that_there_was_time_for(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ampbench.bench.auto.advice.advise.speed", lambda session, recipes: None)
+    monkeypatch.setattr(batch_search.BatchSearch, "_in_time", lambda self, cells: [] if self.known else cells)
+    trial.run()
+    assert trial.chosen["batch_size"].by == "rule"
+    assert trial.chosen["batch_size"].reason.endswith("; the time was over after one trial, at 16")
+
+
+def test_few_images_are_all_of_a_batch_by_rule(trial: Trial, tmp_path: Path) -> None:
+    for split, name in itertools.product(("train", "test"), ("cat/1.png", "cat/2.png", "dog/1.png")):
+        path = tmp_path / "images" / split / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (32, 32)).save(path)
+    trial.run(dataclasses.replace(ASKED, data=f"folder:{tmp_path / 'images'}", fixed={}, minutes=0.1))
+    assert trial.chosen["batch_size"].value == 3
+    assert trial.chosen["batch_size"].reason.startswith("all training images; by the rule 128: ")
+    assert trial.chosen["num_workers"].reason.endswith("the time was over before the first trial"), "no memory is told"
