@@ -57,7 +57,7 @@ def main(**typed: Any) -> int:
         model=own["model"],
         data=own["data"],
         fixed={name: value_typed(name, value) for name, value in typed.items() if value is not None},
-        recipes=tuple(filter(None, (own["recipes"] or "").split(","))),
+        recipes=_recipes(own["recipes"] or ""),
         minutes=_minutes(own["minutes"]),
         want=_want(own["want"]),
         max_memory_bytes=_bytes(own["max_memory"]),
@@ -69,6 +69,11 @@ def main(**typed: Any) -> int:
         return advise(request, folder, options, Console())
     except RequestError as e:
         raise RequestError(in_words_typed(str(e))) from None
+
+
+def _recipes(typed: str) -> tuple[str, ...]:
+    """Return the names between commas, each once."""
+    return tuple(dict.fromkeys(filter(None, map(str.strip, typed.split(",")))))
 
 
 def _minutes(minutes: float) -> float:

@@ -80,7 +80,9 @@ def _why_knee(tried: SizesTried, value: int) -> str:
     known = {size: speed for size, speed in tried.speeds.items() if speed is not None}
     best = max(known, key=lambda size: (known[size], -size))
     share = known[value] / known[best]
-    if best == value:
+    if known.keys() == {tried.ceiling}:
+        reason = "all training images"
+    elif best == value:
         reason = f"the fastest of {_sizes(list(known))}"
     elif best > value:
         reason = f"{share:.0%} of the best images/s; {best:,} gives {1 / share - 1:.0%} more"

@@ -61,5 +61,7 @@ def memory_limit(board: Board, asked_bytes: int | None) -> MemoryLimit | None:
 
 
 def gib(num_bytes: float) -> str:
-    """Return a size in words."""
+    """Return a size in words, in MiB where it is small."""
+    if num_bytes < 2**30 / 10:
+        return f"{num_bytes / 2**20:.3g} MiB"
     return f"{num_bytes / 2**30:,.3g} GiB"

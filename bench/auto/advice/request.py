@@ -63,6 +63,8 @@ class Request:
             folder.mkdir(parents=True, exist_ok=True)
             write_json(path, self.identity)
             return
+        except NotADirectoryError:
+            raise RequestError(f"{folder} lies in a file; give --results DIR, a folder") from None
         except (OSError, ValueError) as e:
             raise RequestError(f"{path}: cannot be read ({e}); delete {folder} to begin again") from None
         if known != self.identity:

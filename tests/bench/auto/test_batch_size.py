@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 import re
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from rich.console import Console
 
 from ampbench.bench.auto import batch_search
@@ -199,6 +201,17 @@ def test_a_batch_is_never_larger_than_the_training_set(find: Find) -> None:
     assert max(cell.batch_size for cell in launcher.tried) == 100
     assert found["largest_batch_size", "fp32"].value == 100
     assert found["largest_batch_size", "fp32"].reason.endswith("all training images")
+
+
+def test_a_folder_of_fewer_images_than_the_first_batch_is_tried_as_a_whole(find: Find, tmp_path: Path) -> None:
+    for split, number in itertools.product(("train", "test"), range(9)):
+        path = tmp_path / "images" / split / "ab"[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (32, 32)).save(path)
+    launcher = Lawful(endings={}, bytes_of=MEMORY, images_per_s=saturating, num_train_images=9)
+    found = find(launcher, ["fp32"], subject={"data": f"folder:{tmp_path / 'images'}"})
+    assert (found["batch_size", "fp32"].value, found["batch_size", "fp32"].reason) == (9, "all training images")
+    assert [cell.batch_size for cell in launcher.tried] == [9], "none of 16 that had to fail"
 
 
 def test_a_training_set_of_fewer_images_than_the_first_batch_is_no_error(find: Find) -> None:

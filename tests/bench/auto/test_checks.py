@@ -16,6 +16,7 @@ from ampbench.bench.auto import checks, trial
 from ampbench.bench.auto.checks import TORCH_MARK, boards_usable, compare, findings, torch_agrees
 from ampbench.bench.launch.readiness.finding import Finding, Subject, failed, ok
 from ampbench.bench.machine import discovery
+from ampbench.bench.plan.matrix import Plan
 from tests.conftest import ROOT
 from tests.support.machines import EIGHT_OF_80_GB, NO_GPU, STUDY_S4, FakeDriver, kernel
 
@@ -169,6 +170,22 @@ def test_a_healthy_set_up_ends_with_a_training_of_two_epochs_and_leaves_nothing_
     assert lines[-1].startswith("Ready: ")
     assert not (tmp_path / "results").exists()
     assert not list(tmp_path.glob("ampbench-check-*"))
+
+
+def test_the_training_of_a_check_takes_no_more_images_than_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+
+    def swept(plan: Plan, *_: object) -> int:
+        sizes.extend(cell.batch_size for cell in plan.cells)
+        return 130
+
+    monkeypatch.setattr(trial, "sweep", swept)
+    monkeypatch.setattr(trial, "num_training_images", {"digits": 9}.get)
+    with pytest.raises(KeyboardInterrupt):
+        trial.train_two_epochs(subject(tmp_path))
+    assert sizes == [9]
 
 
 @pytest.mark.whole

@@ -60,6 +60,12 @@ def test_a_damaged_request_is_one_line(text: str, tmp_path: Path) -> None:
         ASKED.keep(tmp_path)
 
 
+def test_a_place_in_a_file_is_said_and_nothing_is_to_be_deleted(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RequestError, match="lies in a file; give --results DIR, a folder"):
+        ASKED.keep(tmp_path / "file" / "advise-Net")
+
+
 def test_a_clock_counts_down_to_nothing() -> None:
     now = [100.0]
     clock = Clock.started(2, lambda: now[0])
