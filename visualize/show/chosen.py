@@ -56,7 +56,7 @@ def lines_of(results: Results, rows: Sequence[Standing]) -> list[Line]:
     found[place:place] = _network(results)
     why_not = {one.field: one.reason for one in choices if one.field in skipped and one.value is None}
     for rung in RUNGS:
-        said = _by_recipe(rows, rung) or why_not.get(NAMES[rung], "")
+        said = why_not.get(NAMES[rung]) or _by_recipe(rows, rung)  # what was left out is not what a timing left behind
         if said:
             found.append(Line(NAMES[rung].capitalize(), said))
     return found
@@ -97,6 +97,6 @@ def _by_recipe(rows: Sequence[Standing], rung: Rung) -> str:
         if rung > 1:
             words.append(f"{row.recipe}: {step.text}")
         else:
-            open_ = " (can't tell)" if verdict.speed.verdict == "can't tell" else ""
-            words.append(f"{row.recipe} {in_short(verdict.speed, verdict.reference)}{open_}")
+            seems = "seems " if verdict.speed.verdict == "can't tell" else ""
+            words.append(f"{row.recipe} {seems}{in_short(verdict.speed, verdict.reference)}")
     return "; ".join(words)

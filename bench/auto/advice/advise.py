@@ -45,6 +45,9 @@ STAGES = ("machine", "batch", "settings", "speed", "start", "layers")
 WORKERS_SHARE = 0.15
 """Of the time that is left, for trials of the loader; none are needed where the images fit on the device."""
 
+REPORT_S, REPORT_SHARE = 20.0, 0.1
+"""What the answer and its page take at the end, at most; of few minutes, this share is kept for them."""
+
 
 def advise(
     request: Request,
@@ -77,7 +80,7 @@ def advise(
             folder=folder,
             options=options,
             console=console,
-            clock=Clock.started(request.minutes),
+            clock=Clock.started(request.minutes, reserved_s=min(REPORT_S, REPORT_SHARE * 60 * request.minutes)),
             run_plan=run,
         )
         try:

@@ -41,7 +41,12 @@ def layers(session: Session, part: Part) -> Part | None:
     """
     kept = next(iter(proposals(part.folder.path)), None)
     if kept is None:
-        session.say("  nothing to keep in fp32: no few layers are the trouble of a recipe")
+        why = (
+            "no few layers are"
+            if "start" in session.parts
+            else "no layer was sampled, and none diverged: none is known as"
+        )
+        session.say(f"  nothing to keep in fp32: {why} the trouble of a recipe")
         return None
     reference = part.reference
     own = next((one for one in part.standings if one.recipe == kept.recipe), None)

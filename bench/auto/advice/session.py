@@ -128,6 +128,8 @@ class Session:
         path = self.folder / f"{name}.toml"
         if not path.exists():
             write_text(path, text())
+        if name in self.choices and self.choices[name].value is None:  # an earlier call left it out, and said why
+            write_choices(self.folder, [Choice(field=name, value=path.name, reason="", by="rule")])
         experiment = read_experiment(path)
         budget = replace(experiment.budget, gpu_hours=share_s / 3600)
         plan = make_plan(replace(experiment, budget=budget))

@@ -75,6 +75,13 @@ def test_a_stage_that_was_left_out_says_why(timed) -> None:
     assert heads(timed)["Start"] == "3 s are left"
 
 
+def test_a_stage_that_was_made_up_for_shows_what_it_found(timed) -> None:
+    write_choices(timed, [Choice(field="speed", value=None, reason="3 s are left", by="rule")])
+    assert heads(timed)["Speed"] == "3 s are left"
+    write_choices(timed, [Choice(field="speed", value="speed.toml", reason="", by="rule")])
+    assert heads(timed)["Speed"].startswith("fp16 oom; bf16_amp 1.")
+
+
 def test_page_and_terminal_begin_with_them(timed) -> None:
     write_choices(timed, [DEVICE, BATCH])
     page = report.write_report(timed).read_text()
