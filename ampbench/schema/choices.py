@@ -33,6 +33,13 @@ class Choice:
     subject: str = ""
     """What it was chosen for where several were, such as a recipe's name; empty for all cells."""
 
+    @property
+    def shown(self) -> str:
+        """The value as a person reads it."""
+        if self.value is None:
+            return "none"
+        return f"{self.value:.3g}" if isinstance(self.value, float) else str(self.value)
+
 
 def read_choices(folder: Path) -> tuple[Choice, ...]:
     """Return the choices that a folder of results holds, in their order; none if its file is missing or damaged."""

@@ -1,20 +1,14 @@
-"""What is still undecided in a folder of results, asked of its judge in a process of its own.
-
-The board idles meanwhile, for a second or two: the process must not run beside a measurement.
-"""
+"""What is still undecided in a folder of results, asked of its judge."""
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from dataclasses import dataclass
 
+from ampbench.bench.auto.judge import Unanswered, asked
 from ampbench.bench.launch.printed_report import MISSING_MODULE
 from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.plan.packages import how_to_install
 from ampbench.bench.store.folder import Folder
-from ampbench.path import ROOT
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,24 +41,21 @@ def ask(folder: Folder, *, mixed: bool) -> tuple[Subject, ...]:
     Raises:
         RequestError: the judge cannot be asked, or cannot compare these results.
     """
-    words = ["-m", "ampbench.visualize.undecided", str(folder.path), *["--mixed"] * mixed]
-    done = subprocess.run(
-        [sys.executable, *words], cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8",
-        errors="replace",
-    )  # fmt: skip
-    if done.returncode:
-        raise RequestError(f"{_why(done.stderr.strip())}; the finished cells are kept, and the same command goes on")
+    try:
+        said = asked("undecided", folder.path, *["--mixed"] * mixed)
+    except Unanswered as e:
+        raise RequestError(f"{_why(str(e))}; the finished cells are kept, and the same command goes on") from None
     return tuple(
         Subject(
             name=one["subject"],
             words=one["words"],
             open=tuple(Open(cells=frozenset(o["cells"]), beside=frozenset(o["beside"])) for o in one["open"]),
         )
-        for one in json.loads(done.stdout)
+        for one in said
     )
 
 
 def _why(said: str) -> str:
     if absent := MISSING_MODULE.search(said):
         return f'rounds = "adaptive" asks for the verdicts after each round: {how_to_install([absent[1]])}'
-    return f"the verdicts cannot be asked for: {said.splitlines()[-1] if said else 'their process was killed'}"
+    return f"the verdicts cannot be asked for: {said.splitlines()[-1]}"

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ampbench.bench.auto.judge import Unanswered, asked
 from ampbench.bench.plan.errors import RequestError
-from ampbench.path import ROOT
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,20 +37,15 @@ def standings_of(folder: Path) -> list[Standing]:
     Raises:
         RequestError: `visualize` cannot judge the folder.
     """
-    command = [sys.executable, "-m", "ampbench.visualize.export", str(folder), "--table", "summary", "--format", "json"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", errors="replace")
-    if done.returncode:
-        said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-        raise RequestError(f"{folder}: its results cannot be judged: {said[-1]}")
-    return [_standing(row) for row in rows_of(done.stdout)]
-
-
-def rows_of(text: str) -> list[dict[str, Any]]:
-    """Return the rows of an exported table, by the names of its columns without their units."""
-    return [{name.partition(" (")[0]: value for name, value in row.items()} for row in json.loads(text)]
+    try:
+        rows = asked("export", folder, "--table", "summary", "--format", "json")
+    except Unanswered as e:
+        raise RequestError(f"{folder}: its results cannot be judged: {str(e).splitlines()[-1]}") from None
+    return [_standing({name.partition(" (")[0]: value for name, value in row.items()}) for row in rows]
 
 
 def _standing(row: dict[str, Any]) -> Standing:
+    """Return it for a row by the names of its columns without their units."""
     return Standing(
         recipe=row["recipe"],
         batch_size=row["batch_size"],

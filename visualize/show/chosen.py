@@ -64,11 +64,8 @@ def lines_of(results: Results, rows: Sequence[Standing]) -> list[Line]:
 
 def _words(choice: Choice) -> str:
     of = f" of {choice.subject}" if choice.subject else ""
-    value = (
-        "none" if choice.value is None else f"{choice.value:.3g}" if isinstance(choice.value, float) else choice.value
-    )
     given = " (given)" if choice.by == "user" else ""
-    return f"{value}{of}{given}" + (f": {choice.reason}" if choice.reason and choice.by != "user" else "")
+    return f"{choice.shown}{of}{given}" + (f": {choice.reason}" if choice.reason and choice.by != "user" else "")
 
 
 def _network(results: Results) -> Iterable[Line]:

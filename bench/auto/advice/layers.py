@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +9,10 @@ from typing import Any
 
 from ampbench.bench.auto.advice.session import Part, Session
 from ampbench.bench.auto.advice.start import LEAST_STEPS, SEEDS, affordable, measure_of
+from ampbench.bench.auto.judge import Unanswered, asked
 from ampbench.bench.auto.standings import Standing
 from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.plan.toml_text import text_of_tables
-from ampbench.path import ROOT
 from ampbench.schema.choices import Choice
 
 
@@ -74,15 +71,11 @@ def proposals(folder: Path) -> list[Kept]:
     Raises:
         RequestError: the folder cannot be judged.
     """
-    command = [sys.executable, "-m", "ampbench.visualize.layers_to_keep", str(folder), "--format", "json"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", errors="replace")
-    if done.returncode:
-        said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-        raise RequestError(f"{folder}: its layers cannot be judged: {said[-1]}")
-    return [
-        Kept(recipe=row["recipe"], name=row["name"], settings=row["settings"], words=_words(row))
-        for row in json.loads(done.stdout)
-    ]
+    try:
+        rows = asked("layers_to_keep", folder, "--format", "json")
+    except Unanswered as e:
+        raise RequestError(f"{folder}: its layers cannot be judged: {str(e).splitlines()[-1]}") from None
+    return [Kept(recipe=row["recipe"], name=row["name"], settings=row["settings"], words=_words(row)) for row in rows]
 
 
 def _words(row: Mapping[str, Any]) -> str:

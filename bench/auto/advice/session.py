@@ -76,7 +76,7 @@ class Session:
         write_choices(self.folder, choices)
         for one in choices:
             because = f"; {one.reason}" if one.reason else ""
-            self.say(f"  {one.field}{f' of {one.subject}' * bool(one.subject)}: {_shown(one.value)}{because}")
+            self.say(f"  {one.field}{f' of {one.subject}' * bool(one.subject)}: {one.shown}{because}")
 
     def skip(self, stage: str, because: str) -> None:
         """Keep the reason why a stage finds nothing; a later call with more minutes tries it again."""
@@ -141,7 +141,3 @@ class Session:
         part = Part(plan=plan, folder=folder, standings=tuple(standings_of(folder.path)))
         self.parts[name] = part
         return part
-
-
-def _shown(value: Value) -> str:
-    return "none" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
