@@ -12,6 +12,9 @@ class Provenance:
     """The machine, the versions and the method by which a cell was measured."""
 
     board: str | None = column("", "board", "cpu, a simulated cpu:i/n, or the UUID of the GPU")
+    host: str | None = column(
+        "", "host", "Name of the machine in its network, by which a slow node is found; no part of the environment"
+    )
     environment_id: str | None = column(
         "",
         "environment",

@@ -96,6 +96,7 @@ def provenance(board: Board) -> Provenance:
     return Provenance(
         **asdict(machine),
         board=board.board_id,
+        host=platform.node() or None,
         power_cap_w=board.power_cap_w,
         environment_id=environment_id(machine, METHOD_VERSION),
         method_version=METHOD_VERSION,

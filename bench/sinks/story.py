@@ -19,6 +19,9 @@ MAX_POINTS = 2000
 OF_A_BLOCK = ("block", "epoch", "num_steps", "num_images", "device_s", "wall_s")
 """Columns of `blocks` that are no curve: its throughput is made of them."""
 
+PRIVATE = frozenset({"host"})
+"""Columns of a record that stay here: the name that a machine has in its own network says nothing to others."""
+
 AXES = {"live": "step", "epoch": "epoch", "step": "step", "block": "block"}
 """Group of curves -> what they are drawn over.
 
@@ -69,7 +72,7 @@ class Story:
         )
 
     def record(self) -> dict[str, Any]:
-        """Return the columns of the record that are not null, in JSON's types.
+        """Return the columns of the record that are not null, in JSON's types, without `PRIVATE` ones.
 
         Raises:
             OSError, ValueError: it cannot be read.
@@ -77,7 +80,7 @@ class Story:
         from pyarrow.parquet import ParquetFile
 
         [row] = ParquetFile(self._path(RECORD)).read().to_pylist()
-        known = {key: value for key, value in row.items() if value is not None}
+        known = {key: value for key, value in row.items() if value is not None and key not in PRIVATE}
         plain: dict[str, Any] = json.loads(json.dumps(known, default=str))  # JSON has no time stamps
         return plain
 

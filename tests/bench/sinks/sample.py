@@ -35,6 +35,7 @@ def write_experiment(folder: Path) -> Path:
         (here / "cell.json").write_text(json.dumps({"cell": cell.to_json(), "order": 1}))
         row = {"cell_id": cell.cell_id, "group_id": cell.group_id, "study_name": cell.study_name, **cell.settings}
         row |= {"status": status, "started_at": datetime.datetime(2024, 5, 17, 12, tzinfo=datetime.UTC)}
+        row |= {"machine": "AMD EPYC, 2 cores", "host": "node7.lab"}
         row |= {"images_per_s": 1234.5, "test_accuracy": 0.5} if status == "ok" else {"because": "killed by SIGKILL"}
         tables = {"record": ("cells", [row])}
         if status == "ok":

@@ -91,6 +91,8 @@ def test_a_run_carries_its_cell_and_its_record_however_it_ended(
     assert summary["started_at"].startswith("2024-05-17")
     assert summary.get("images_per_s") == (1234.5 if status == "ok" else None)
     assert "peak_reserved_bytes" not in summary, "null is not logged"
+    assert summary["machine"] == "AMD EPYC, 2 cores"
+    assert "host" not in summary, "a machine's name in its own network stays there"
     assert (records["exit"][0].exit_code == 0) == (status == "ok")
 
 
