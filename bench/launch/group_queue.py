@@ -8,7 +8,7 @@ from __future__ import annotations
 import signal
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from multiprocessing.connection import wait
@@ -16,6 +16,8 @@ from multiprocessing.context import ForkServerContext
 
 from ampbench.bench.launch.launcher import Watcher
 from ampbench.bench.launch.oom_guard import OomGuard
+from ampbench.bench.launch.places import Team
+from ampbench.bench.launch.queue import GroupQueue
 from ampbench.bench.launch.worker_process import WorkerProcess
 from ampbench.bench.machine.board import Board
 from ampbench.bench.machine.provenance import provenance
@@ -32,9 +34,6 @@ PATIENCE_S = 0.5
 """After a worker was ended by one of these: whoever stops a whole job sends it to the launcher, too, and then the cell
 is interrupted and not crashed."""
 
-Team = tuple[Board, ...]
-"""The boards that run a group: one, or as many GPUs as each of its cells wants."""
-
 
 def run_groups(
     groups: Iterable[Sequence[Run]],
@@ -44,10 +43,9 @@ def run_groups(
     watcher: Watcher,
     oom_guard: OomGuard,
     board_hours: float | None = None,
+    expected_s: Callable[[Run], float | None] | None = None,
 ) -> bool:
     """Run groups of cells to their records; free boards take the next group, and no group is split.
-
-    A group of cells that want several GPUs waits until so many are free, and what comes after it waits with it.
 
     Args:
         groups: runs whose boards are filled in here.
@@ -56,6 +54,7 @@ def run_groups(
         watcher: told of every start, report and end.
         oom_guard: knows which batch sizes must run out of memory.
         board_hours: no further cell is started once the boards have worked this long in all.
+        expected_s: seconds that a run will take, None if that is not known.
 
     Returns:
         Whether all were run; False if the hours were used up.
@@ -64,7 +63,7 @@ def run_groups(
         KeyboardInterrupt: after every worker has been killed. What was finished is kept.
         RequestError: likewise, when a record cannot be written or no worker can be started any more.
     """
-    queue = deque(deque(group) for group in groups)
+    queue = GroupQueue(groups, boards, expected_s=expected_s)
     lanes: dict[Team, deque[Run]] = {}
     active: dict[Team, WorkerProcess] = {}
     spent_s = 0.0
@@ -82,29 +81,19 @@ def run_groups(
                             watcher.started(run)
                     if team not in active and not lane:
                         del lanes[team]
-                free = _free_team(queue[0][0].cell.gpus, boards, lanes) if queue else None
-                if free is None:
+                        queue.release(team)
+                begun = queue.take()
+                if begun is None:
                     break
-                lanes[free] = queue.popleft()
+                team, lanes[team] = begun
             if not active:
-                return not queue and not lanes
+                return not queue.num_waiting and not lanes
             for team in _wait(active, watcher):
                 spent_s += len(team) * _finish(active.pop(team), watcher, oom_guard)
     except BaseException:
         for worker in active.values():
             worker.kill()
         raise
-
-
-def _free_team(num_gpus: int, boards: Sequence[Board], lanes: Iterable[Team]) -> Team | None:
-    """Return boards without a group for a cell on so many GPUs; None while too few are free.
-
-    Ranks on a CPU share the one board, and one is enough to record that there are too few.
-    """
-    wanted = num_gpus if boards[0].is_gpu and num_gpus <= len(boards) else 1
-    taken = {board for team in lanes for board in team}
-    free = [board for board in boards if board not in taken]
-    return tuple(free[:wanted]) if len(free) >= wanted else None
 
 
 def _ending_of(run: Run, boards: Sequence[Board], oom_guard: OomGuard) -> tuple[Status, str] | None:

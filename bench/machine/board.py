@@ -18,6 +18,8 @@ class Board:
     """Version of the NVIDIA driver; None for a CPU."""
     power_cap_w: float | None = None
     """Enforced power limit; None where NVML does not report it."""
+    host: str = ""
+    """The machine that a launcher of several machines found it on; empty for this one."""
 
     @property
     def is_gpu(self) -> bool:
@@ -31,4 +33,5 @@ class Board:
         return int(simulated[1]) if simulated else 1
 
     def __str__(self) -> str:
-        return f"{self.name} {self.board_id[:12]}" if self.is_gpu else self.board_id
+        name = f"{self.name} {self.board_id[:12]}" if self.is_gpu else self.board_id
+        return f"{self.host} {name}" if self.host else name

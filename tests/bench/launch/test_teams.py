@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ampbench.bench.launch.group_queue import _free_team, run_groups
+from ampbench.bench.launch.group_queue import run_groups
 from ampbench.bench.launch.oom_guard import OomGuard
 from ampbench.bench.machine.board import Board
 from ampbench.bench.plan.errors import RequestError
@@ -39,15 +39,6 @@ def test_what_several_gpus_cannot_do_is_refused_before_the_start(tmp_path: Path,
     )
     with pytest.raises(RequestError, match=reason):
         make_plan(parse_experiment(tmp_path / "x.toml", text))
-
-
-def test_a_team_is_as_many_free_gpus_as_the_cell_wants_and_ranks_on_a_cpu_share_it() -> None:
-    assert _free_team(2, GPUS, {}) == (GPUS[0], GPUS[1])
-    assert _free_team(2, GPUS, {(GPUS[0],): []}) == (GPUS[1], GPUS[2])
-    assert _free_team(2, GPUS, {(GPUS[0], GPUS[1]): []}) is None
-    assert _free_team(1, GPUS, {(GPUS[0], GPUS[1]): []}) == (GPUS[2],)
-    assert _free_team(8, GPUS, {(GPUS[0], GPUS[1]): []}) == (GPUS[2],), "to record that there are too few"
-    assert _free_team(8, [Board(board_id="cpu")], {}) == (Board(board_id="cpu"),)
 
 
 def test_more_gpus_than_there_are_is_a_row_and_the_others_go_on(tmp_path: Path) -> None:
