@@ -21,6 +21,7 @@ from typing import Annotated, Any
 import typer
 
 from ampbench.bench.command import field_parameters, run_command
+from ampbench.bench.machine.hardware import find_hardware
 from ampbench.bench.plan.data_place import use_data_dir
 from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.plan.flags import in_words_typed, value_typed
@@ -66,7 +67,7 @@ def main(**typed: Any) -> int:
     folder = (own["results"] or ROOT / "results").absolute() / request.folder_name
     options = Options(launcher=Local(gpus=own["gpus"], allow_shared=own["allow_shared"]), results=folder)
     try:
-        return advise(request, folder, options, Console())
+        return advise(request, folder, options, Console(), hardware=lambda: find_hardware(os.environ, gpus=own["gpus"]))
     except RequestError as e:
         raise RequestError(in_words_typed(str(e))) from None
 

@@ -16,8 +16,8 @@ from ampbench.bench.launch.readiness.finding import Check, Finding, Subject, fai
 from ampbench.bench.launch.readiness.places import data_there
 from ampbench.bench.launch.readiness.software import cores_unlimited, python_new_enough
 from ampbench.bench.launch.refusals import refuse_shared
-from ampbench.bench.machine import discovery
-from ampbench.bench.machine.discovery import choose_boards, find_boards, unheeded
+from ampbench.bench.machine import driver
+from ampbench.bench.machine.discovery import choose_boards, find_boards, surprises
 from ampbench.bench.machine.gpus import why_no_gpu
 from ampbench.bench.machine.report import one_line
 from ampbench.bench.plan.errors import RequestError
@@ -36,15 +36,15 @@ def boards_usable(subject: Subject) -> Finding:
         boards = choose_boards(find_boards(subject.environ, subject.library), subject.gpus)
     except RequestError as e:
         return failed(str(e))
-    if unheard := unheeded(subject.environ, boards.used):
-        return warning(unheard)
+    if unmeant := list(surprises(subject.environ, boards.used, subject.library)):
+        return warning("; ".join(unmeant))
     gpus = subject.hardware.gpus
     if gpus:
-        driver = f"driver {gpus[0].driver}" + (f", up to CUDA {gpus[0].cuda}" if gpus[0].cuda else "")
+        version = f"driver {gpus[0].driver}" + (f", up to CUDA {gpus[0].cuda}" if gpus[0].cuda else "")
         aside = "".join(f"; ignored: {one.gpu}, {one.because}" for one in subject.hardware.ignored)
-        return ok(f"{', '.join(map(str, gpus))}; {driver}{aside}")
-    because = why_no_gpu(subject.environ, subject.library)
-    if because and Path(discovery.NVIDIA_DEVICE).exists():
+        return ok(f"{', '.join(map(str, gpus))}; {version}{aside}")
+    because = why_no_gpu(subject.library)
+    if because and Path(driver.NVIDIA_DEVICE).exists():
         return failed(
             f"NVIDIA's driver is loaded, but {because}; after an update of the driver reboot, in a container start it "
             "with --gpus all"

@@ -84,6 +84,7 @@ def lines_before_trials(experiment: Experiment, options: Options, console: Conso
         "The batch sizes are not known yet. A run begins with trials of a few seconds each, in fresh processes:",
         *(f"        {name}" for name in names),
         f"Then the plan has its numbers, and --plan shows it.{limit}",
+        *options.launcher.notes(options.launcher.find_boards()),
     ]
 
 

@@ -18,7 +18,7 @@ from ampbench.bench.launch.readiness.before import refuse_unready
 from ampbench.bench.launch.readiness.finding import Subject
 from ampbench.bench.launch.refusals import refuse_hidden, refuse_shared, refuse_switches, refuse_unwritable_locks
 from ampbench.bench.machine.board import Board
-from ampbench.bench.machine.discovery import Boards, choose_boards, find_boards, unheeded
+from ampbench.bench.machine.discovery import Boards, choose_boards, find_boards, surprises
 from ampbench.bench.machine.provenance import Machine, machine_of
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.store.run import Run
@@ -40,10 +40,8 @@ class Local:
         return boards
 
     def notes(self, boards: Boards) -> Sequence[str]:
-        """Say what of CUDA_VISIBLE_DEVICES is not heeded, and which boards are left aside."""
-        notes = []
-        if unheard := unheeded(os.environ, boards.used):
-            notes.append(unheard)
+        """Say what of CUDA_VISIBLE_DEVICES does not do what may be meant, and which boards are left aside."""
+        notes = [*surprises(os.environ, boards.used)]
         if boards.ignored:
             notes.append(f"Using {boards.used[0].name}; ignored: {', '.join(map(str, boards.ignored))}")
         return notes

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ampbench.bench.launch.layer_table import layer_tables
 from ampbench.bench.launch.prediction import predict_memory
-from ampbench.bench.machine.discovery import find_boards, unheeded
+from ampbench.bench.machine.discovery import find_boards, surprises
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.dry_run import outline
 from ampbench.bench.plan.matrix import Plan
@@ -43,8 +43,7 @@ def dry_run(
     if predict:
         predicted = predict_memory(cells, lambda line: print(line, file=sys.stderr, flush=True))
     yield from outline(plan, cells, done=done, cell_s=cell_s, predicted=predicted)
-    if unheard := unheeded(os.environ, find_boards(os.environ)):
-        yield unheard
+    yield from surprises(os.environ, find_boards(os.environ))
     if summary:
         for lines in layer_tables(cells):
             yield ""

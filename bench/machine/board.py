@@ -1,9 +1,11 @@
-"""A board: a device that runs one cell at a time. A GPU, or the CPU, which is a board too."""
+"""A board: a device that runs one cell at a time. A GPU, a MIG slice of one, or the CPU, which is a board too."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -11,15 +13,28 @@ class Board:
     """Where a cell runs, named so that every process on this machine means the same thing."""
 
     board_id: str
-    """The GPU's UUID; `cpu`; or `cpu:i/n` for one of n simulated boards that share the CPU."""
+    """The UUID of the GPU or of the MIG slice; `cpu`; or `cpu:i/n` for one of n simulated boards that share the CPU."""
     name: str | None = None
     """Product name of the GPU; None for a CPU."""
     driver: str | None = None
     """Version of the NVIDIA driver; None for a CPU."""
     power_cap_w: float | None = None
-    """Enforced power limit; None where NVML does not report it."""
+    """Enforced power limit; None where NVML does not report it, and for a MIG slice, which has none of its own."""
     host: str = ""
     """The machine that a launcher of several machines found it on; empty for this one."""
+    slice_of: str = ""
+    """UUID of the board that this MIG slice is a part of; empty for a whole board."""
+    instance: str = ""
+    """GPU instance and compute instance of a MIG slice, as in 1/0."""
+    is_cut: bool = False
+    """Whether MIG divides it now: cells run on its slices, and none on the board itself."""
+    slices: tuple[Board, ...] = ()
+    """The MIG slices that it is divided into."""
+
+    @classmethod
+    def from_json(cls, plain: Mapping[str, Any]) -> Board:
+        """Return a board that runs cells, and so has no slices, from its fields as JSON holds them."""
+        return cls(**{**plain, "slices": ()})
 
     @property
     def is_gpu(self) -> bool:
@@ -31,6 +46,11 @@ class Board:
         """Number of boards that share the CPU's cores; 1 unless simulated."""
         simulated = re.fullmatch(r"cpu:\d+/(\d+)", self.board_id)
         return int(simulated[1]) if simulated else 1
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What CUDA_VISIBLE_DEVICES may call it: its UUID; a slice also MIG-GPU-…/1/0, as before driver 470."""
+        return (self.board_id, f"MIG-{self.slice_of}/{self.instance}") if self.slice_of else (self.board_id,)
 
     def __str__(self) -> str:
         name = f"{self.name} {self.board_id[:12]}" if self.is_gpu else self.board_id

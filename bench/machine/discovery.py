@@ -6,21 +6,16 @@ NVML ignores CUDA_VISIBLE_DEVICES, so it is applied here. Boards are known by UU
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from ampbench.bench.machine.board import Board
-from ampbench.bench.machine.nvml import MODULE, NotInstalled, Nvml, Unavailable
+from ampbench.bench.machine.driver import boards_of_driver
+from ampbench.bench.machine.visible import VARIABLE, pick, visible, why_none, words_in
 from ampbench.bench.plan.errors import RequestError
-from ampbench.bench.plan.packages import how_to_install
 
-NVIDIA_DEVICE = "/dev/nvidiactl"
-"""Exists where NVIDIA's driver is loaded."""
-
-NO_GPU = ("", "-1", "NoDevFiles")
-"""Values of CUDA_VISIBLE_DEVICES that hide every GPU on purpose."""
+SIMULATE = "AMPBENCH_CPU_BOARDS"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,14 +24,14 @@ class Boards:
 
     used: tuple[Board, ...]
     ignored: tuple[Board, ...] = ()
-    """Visible boards of another model: a comparison never spans two models."""
+    """Visible boards of another model, as a comparison never spans two, and those that MIG cuts into slices."""
 
 
 def find_boards(environ: Mapping[str, str], library: Any = None) -> tuple[Board, ...]:
-    """Return the visible boards.
+    """Return the visible boards; one that MIG divides is among them, so that indices stay what they are.
 
     Args:
-        environ: `CUDA_VISIBLE_DEVICES` (indices or UUIDs, or empty for none) selects GPUs;
+        environ: `CUDA_VISIBLE_DEVICES` (indices, UUIDs or MIG slices, or empty for none) selects GPUs;
             `AMPBENCH_CPU_BOARDS=n` makes a machine without GPUs pretend to have n boards that share its cores,
             to try out queues. Rows of simulated boards say so.
         library: replaces NVML's bindings in tests.
@@ -45,130 +40,97 @@ def find_boards(environ: Mapping[str, str], library: Any = None) -> tuple[Board,
         RequestError: CUDA_VISIBLE_DEVICES or AMPBENCH_CPU_BOARDS name boards that do not exist, or this machine has
             GPUs that would not be used because NVML's bindings are not installed.
     """
-    variable = environ.get("CUDA_VISIBLE_DEVICES")
-    gpus, sliced = _gpus(library, variable)
-    gpus = _visible(gpus, variable)
-    for board in gpus:
-        if board.board_id in sliced:
-            raise RequestError(
-                f"{board} is cut into MIG slices, and CUDA would take one of them under the whole board's name: choose "
-                "one with CUDA_VISIBLE_DEVICES=MIG-… (nvidia-smi -L lists them), or another board by its UUID"
-            )
+    variable = environ.get(VARIABLE)
+    is_hidden = variable is not None and not words_in(variable)[0]
+    gpus = () if is_hidden else visible(boards_of_driver(library), variable)
     if gpus:
         return gpus
-    text = environ.get("AMPBENCH_CPU_BOARDS", "1")
+    text = environ.get(SIMULATE, "1")
     if not (text.isascii() and text.isdecimal() and len(text) < 10) or not 1 <= int(text) <= 1024:
-        raise RequestError(f"AMPBENCH_CPU_BOARDS={text}: say how many boards to simulate, as in 2, or unset it")
+        raise RequestError(f"{SIMULATE}={text}: say how many boards to simulate, as in 2, or unset it")
     count = int(text)
     return tuple(Board(board_id=f"cpu:{i}/{count}" if count > 1 else "cpu") for i in range(count))
 
 
-def unheeded(environ: Mapping[str, str], boards: Sequence[Board]) -> str | None:
-    """Say that CUDA_VISIBLE_DEVICES names a GPU where there is none; None if it does not, or there is one."""
-    variable = environ.get("CUDA_VISIBLE_DEVICES", "")
-    if variable.split(",")[0].strip() in NO_GPU or any(board.is_gpu for board in boards):
-        return None
-    return (
-        f"CUDA_VISIBLE_DEVICES={variable} names a GPU, and NVIDIA's driver finds none here: cells run on the CPU. "
-        "Unset it if that is meant, or look at nvidia-smi"
-    )
+def surprises(environ: Mapping[str, str], boards: Sequence[Board], library: Any = None) -> Iterator[str]:
+    """Yield a line for each variable that does not do what a person may have meant by it.
+
+    Args:
+        environ: as for `find_boards`.
+        boards: found there.
+        library: replaces NVML's bindings in tests.
+    """
+    variable = environ.get(VARIABLE)
+    named, hidden = words_in(variable) if variable is not None else ([], [])
+    if any(board.is_gpu for board in boards):
+        if hidden[1:]:
+            yield f"{VARIABLE}={variable}: CUDA stops reading at {hidden[0]!r}, so {','.join(hidden[1:])} is hidden"
+        if SIMULATE in environ:
+            yield f"{SIMULATE}={environ[SIMULATE]} is not heeded: it simulates boards of a CPU, and there is a GPU"
+    elif named:
+        yield (
+            f"{VARIABLE}={variable} names a GPU, and NVIDIA's driver finds none here: cells run on the CPU. "
+            "Unset it if that is meant, or look at nvidia-smi"
+        )
+    elif variable is not None and (gpus := _hidden(library)):
+        counted = " and ".join(f"{count}x {name}" for name, count in Counter(board.name for board in gpus).items())
+        yield f"{VARIABLE}={variable or repr('')} hides {counted}: cells run on the CPU. Unset it to use the GPU"
+
+
+def _hidden(library: Any) -> tuple[Board, ...]:
+    """Return the GPUs that nobody is to use, as far as they answer."""
+    try:
+        return boards_of_driver(library)
+    except RequestError:
+        return ()
 
 
 def choose_boards(boards: Sequence[Board], gpus: str | None) -> Boards:
-    """Choose by `--gpus`: `all`, or indices and UUIDs as CUDA_VISIBLE_DEVICES writes them.
+    """Choose by `--gpus`: `all`, or indices, UUIDs and MIG slices as CUDA_VISIBLE_DEVICES writes them.
 
     Without a choice the most common model is used, the first seen on a tie, and the rest is ignored.
 
     Raises:
-        RequestError: no such board, or boards of several models were chosen by name.
+        RequestError: no such board, one that MIG divides, or boards of several models were chosen by name.
     """
-    if gpus in (None, "", "all"):
-        models = Counter(board.name for board in boards)
-        common = models.most_common(1)[0][0]
-        return Boards(
-            used=tuple(b for b in boards if b.name == common),
-            ignored=tuple(b for b in boards if b.name != common),
-        )
-    assert gpus is not None
     known = ", ".join(f"{i} ({board})" for i, board in enumerate(boards))
-    used: list[Board] = []
-    for word in gpus.split(","):
-        board = _pick(boards, word.strip())
-        if board is None:
-            raise RequestError(f"--gpus {gpus}: no board {word.strip()!r} here; choose from {known}")
-        if board not in used:
-            used.append(board)
+    if gpus in (None, "all"):
+        whole = [board for board in boards if not board.is_cut]
+        if not whole:
+            raise RequestError(_why_cut(boards))
+        common = Counter(board.name for board in whole).most_common(1)[0][0]
+        used = [board for board in whole if board.name == common]
+    else:
+        used = [_chosen(boards, word.strip(), str(gpus), known) for word in str(gpus).split(",")]
+        used = list(dict.fromkeys(used))
     if len({board.name for board in used}) > 1:
         raise RequestError(f"--gpus {gpus}: boards of different models cannot be compared; choose one model of {known}")
-    return Boards(used=tuple(used), ignored=tuple(b for b in boards if b not in used))
+    whole_of = {board.slice_of for board in used}
+    aside = (board for board in boards if board not in used and board.board_id not in whole_of)
+    return Boards(used=tuple(used), ignored=tuple(aside))
 
 
-def _gpus(library: Any, variable: str | None) -> tuple[tuple[Board, ...], set[str]]:
-    """Return all GPUs that NVML knows, in PCI order, and which of them MIG divides; none where there is no driver.
-
-    Where `variable`, CUDA_VISIBLE_DEVICES, names MIG slices, those are the boards.
-    """
-    try:
-        opened = Nvml(library)
-    except NotInstalled:
-        if Path(NVIDIA_DEVICE).exists():
-            missing = how_to_install([MODULE])
-            raise RequestError(f"the GPUs of this machine cannot be asked: {missing}") from None
-        return (), set()
-    except Unavailable:
-        return (), set()
-    slices = [word.strip() for word in (variable or "").split(",") if word.strip().startswith("MIG-")]
-    with opened as nvml:
-        handles = [_slice(nvml, uuid) for uuid in slices] if slices else nvml.handles()
-        boards = tuple(_board(nvml, handle) for handle in handles)
-        cut = [not slices and _is_cut(nvml, handle) for handle in handles]
-        return boards, {board.board_id for board, is_cut in zip(boards, cut, strict=True) if is_cut}
+def _chosen(boards: Sequence[Board], word: str, gpus: str, known: str) -> Board:
+    """Return the board that a word of `--gpus` names."""
+    if word in ("", "all"):
+        alone = "all stands alone" if word else "it names no board where one belongs"
+        raise RequestError(f"--gpus {gpus or repr(gpus)}: {alone}; write --gpus all, or choose from {known}")
+    board = pick(boards, word)
+    if board is None:
+        several = why_none(boards, word, "board")
+        reason = several if "begins" in several else f"no board {word!r} here"
+        raise RequestError(f"--gpus {gpus}: {reason}; choose from {known}")
+    if board.is_cut:
+        raise RequestError(f"--gpus {gpus}: {_why_cut([board])}")
+    return board
 
 
-def _board(nvml: Nvml, handle: Any) -> Board:
-    """Return the board of an NVML handle."""
-    power_cap_mw = nvml.ask_or_none("nvmlDeviceGetEnforcedPowerLimit", handle)
-    return Board(
-        board_id=nvml.ask("nvmlDeviceGetUUID", handle),
-        name=nvml.ask("nvmlDeviceGetName", handle),
-        driver=nvml.ask("nvmlSystemGetDriverVersion"),
-        power_cap_w=None if power_cap_mw is None else power_cap_mw / 1e3,
+def _why_cut(boards: Sequence[Board]) -> str:
+    """Say that boards are divided, and which slices there are."""
+    first, slices = boards[0], [one.board_id for board in boards for one in board.slices]
+    if not slices:
+        return f"{first} is in MIG mode and has no slice: make one (nvidia-smi mig -cgi), or end MIG mode"
+    return (
+        f"{first} is cut into MIG slices, and CUDA would take one of them under the whole board's name: choose one "
+        f"with --gpus or CUDA_VISIBLE_DEVICES=MIG-… ({', '.join(slices)}), or another board by its UUID"
     )
-
-
-def _slice(nvml: Nvml, uuid: str) -> Any:
-    """Return the NVML handle of a MIG slice."""
-    try:
-        return nvml.handle_of(uuid)
-    except Unavailable:
-        raise RequestError(f"CUDA_VISIBLE_DEVICES: no MIG slice {uuid!r} here; nvidia-smi -L lists them") from None
-
-
-def _is_cut(nvml: Nvml, handle: Any) -> bool:
-    """Whether a board is divided into MIG slices now; False for a board without MIG."""
-    modes = nvml.ask_or_none("nvmlDeviceGetMigMode", handle)  # now, and after a reset
-    return modes is not None and bool(modes[0])
-
-
-def _visible(boards: tuple[Board, ...], variable: str | None) -> tuple[Board, ...]:
-    """Apply CUDA_VISIBLE_DEVICES: its order counts, and the first unknown entry and all after it are hidden."""
-    if variable is None or not boards:
-        return boards
-    chosen: list[Board] = []
-    for word in variable.split(","):
-        board = _pick(boards, word.strip())
-        if board is None:
-            if word.strip() not in NO_GPU:
-                known = ", ".join(f"{i} = {b.board_id}" for i, b in enumerate(boards))
-                raise RequestError(f"CUDA_VISIBLE_DEVICES={variable}: no GPU {word.strip()!r}; there are {known}")
-            break
-        chosen.append(board)
-    return tuple(chosen)
-
-
-def _pick(boards: Sequence[Board], word: str) -> Board | None:
-    """Find a board by index or by the beginning of its id."""
-    if word.isascii() and word.isdecimal():
-        return boards[int(word)] if int(word) < len(boards) else None
-    matches = [board for board in boards if word and board.board_id.startswith(word)]
-    return matches[0] if len(matches) == 1 else None

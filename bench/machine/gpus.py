@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from ampbench.bench.machine.nvml import Nvml, Unavailable
+from ampbench.bench.machine.driver import slice_handles
+from ampbench.bench.machine.nvml import Nvml, Unanswered, Unavailable
 
 Ability = Literal["fp16", "bf16", "tf32", "fp8"]
 
@@ -45,29 +45,31 @@ class Gpu:
         return f"{'MIG slice' if self.index is None else f'GPU {self.index}'}, {self.name}"
 
 
-def read_gpus(environ: Mapping[str, str], library: Any = None, root: Path = Path("/")) -> tuple[Gpu, ...]:
-    """Return all GPUs in PCI order, hidden ones too; where CUDA_VISIBLE_DEVICES names MIG slices, these alone.
+def read_gpus(library: Any = None, root: Path = Path("/")) -> tuple[Gpu, ...]:
+    """Return all GPUs in PCI order, hidden ones too, and after each the MIG slices that it is cut into.
 
     Args:
-        environ: holds CUDA_VISIBLE_DEVICES.
         library: replaces NVML's bindings in tests.
         root: the folder that holds `sys/`.
 
     Raises:
-        Unavailable: NVML cannot be asked, or knows no such slice.
+        Unavailable: NVML cannot be asked, or a GPU does not answer.
     """
-    words = [word.strip() for word in environ.get("CUDA_VISIBLE_DEVICES", "").split(",")]
-    slices = [word for word in words if word.startswith("MIG-")]
+    found: list[Gpu] = []
     with Nvml(library) as nvml:
-        if slices:
-            return tuple(_gpu(nvml, nvml.handle_of(uuid), None, root) for uuid in slices)
-        return tuple(_gpu(nvml, handle, index, root) for index, handle in enumerate(nvml.handles()))
+        try:
+            for index, handle in enumerate(nvml.handles()):
+                found.append(_gpu(nvml, handle, index, root))
+                found += (_gpu(nvml, one, None, root) for one in slice_handles(nvml, handle))
+        except Unanswered as e:
+            raise Unavailable(f"a GPU does not answer: {e}") from None
+    return tuple(found)
 
 
-def why_no_gpu(environ: Mapping[str, str], library: Any = None) -> str | None:
+def why_no_gpu(library: Any = None) -> str | None:
     """Say why NVML lists no GPU; None if it lists one."""
     try:
-        found = read_gpus(environ, library)
+        found = read_gpus(library)
     except Unavailable as e:
         return str(e)
     return None if found else "NVIDIA's driver is loaded and finds no GPU"

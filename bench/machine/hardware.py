@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ampbench.bench.machine.cpu import Cpu, read_cpu
-from ampbench.bench.machine.discovery import choose_boards, find_boards
+from ampbench.bench.machine.discovery import SIMULATE, choose_boards, find_boards, surprises
 from ampbench.bench.machine.gpus import Gpu, read_gpus, why_no_gpu
 from ampbench.bench.machine.limits import Limits, read_limits
 from ampbench.bench.machine.nvml import Unavailable
+from ampbench.bench.machine.visible import VARIABLE
 from ampbench.bench.plan.errors import RequestError
 
 Tier = Literal["large", "middle", "small"]
@@ -63,6 +64,8 @@ class Hardware:
     no_gpu_because: str | None = None
     """Why none is used; None if one is."""
     disks: tuple[Disk, ...] = ()
+    unmeant: tuple[str, ...] = ()
+    """What variables do that a person may not have meant, in words."""
 
     @property
     def usable_cores(self) -> int:
@@ -120,6 +123,7 @@ def find_hardware(
         ignored=ignored,
         no_gpu_because=because,
         disks=tuple(_disks(places or {})),
+        unmeant=_unmeant(environ, library),
     )
 
 
@@ -127,7 +131,7 @@ def _boards(
     environ: Mapping[str, str], gpus: str | None, library: Any, root: Path
 ) -> tuple[tuple[Gpu, ...], tuple[Ignored, ...], str | None]:
     try:
-        known = read_gpus(environ, library, root)
+        known = read_gpus(library, root)
     except Unavailable:
         known = ()
     try:
@@ -137,14 +141,25 @@ def _boards(
         return (), tuple(Ignored(gpu=gpu, because=str(e)) for gpu in known), str(e)
     by_id = {gpu.board_id: gpu for gpu in known}
     used = tuple(by_id[board.board_id] for board in chosen.used if board.board_id in by_id)
-    other = "--gpus does not choose it" if gpus not in (None, "", "all") else None
+    slices = {one.board_id for board in visible for one in board.slices}
+    other = "--gpus does not choose it" if gpus not in (None, "all") else None
     aside = other or f"of another model than {chosen.used[0].name}, which is used; a comparison spans one model"
-    whys = {board.board_id: aside for board in chosen.ignored}
+    whys = dict.fromkeys(slices, "a MIG slice, which is used where --gpus or CUDA_VISIBLE_DEVICES names it")
+    whys |= {board.board_id: "cut into MIG slices" if board.is_cut else aside for board in chosen.ignored}
     hidden = f"hidden by CUDA_VISIBLE_DEVICES={environ.get('CUDA_VISIBLE_DEVICES', '')}"
     ignored = [Ignored(gpu=gpu, because=whys.get(gpu.board_id, hidden)) for gpu in known if gpu not in used]
     if used:
         return used, tuple(ignored), None
-    return (), tuple(ignored), hidden if known else why_no_gpu(environ, library)
+    return (), tuple(ignored), hidden if known else why_no_gpu(library)
+
+
+def _unmeant(environ: Mapping[str, str], library: Any) -> tuple[str, ...]:
+    if not {VARIABLE, SIMULATE} & environ.keys():  # NVML need not be opened again
+        return ()
+    try:
+        return tuple(surprises(environ, find_boards(environ, library), library))
+    except RequestError:  # said as the reason why no GPU is used
+        return ()
 
 
 def _memory(root: Path) -> dict[str, int]:

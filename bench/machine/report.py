@@ -43,6 +43,8 @@ def report(hardware: Hardware) -> Iterator[str]:
     yield from _memory_lines(hardware)
     for disk in hardware.disks:
         yield f"  disk     {disk.use}: {_gib(disk.free_bytes)} free of {_gib(disk.total_bytes)}, {disk.path}"
+    for line in hardware.unmeant:
+        yield f"  note     {line}"
     yield f"  tier     {hardware.tier}: {TIERS[hardware.tier]} (study S4)"
 
 

@@ -90,11 +90,11 @@ class Run:
                 cell=Cell.from_json(plain["cell"]),
                 protocol=MeasurementProtocol(**plain["protocol"] | {"passes": tuple(plain["protocol"]["passes"])}),
                 budget=Budget(**plain["budget"]),
-                board=Board(**plain["board"]),
+                board=Board.from_json(plain["board"]),
                 order=plain["order"],
                 command=plain["command"],
                 again=plain["again"],
-                peers=tuple(Board(**board) for board in plain["peers"]),
+                peers=tuple(Board.from_json(board) for board in plain["peers"]),
                 pruning=Pruning.from_json(plain["pruning"]) if plain.get("pruning") else None,
             )
         except RequestError:

@@ -47,15 +47,24 @@ class FakeDriver:
     def nvmlDeviceGetHandleByIndex(self, index: int) -> int:  # noqa: N802
         return index
 
-    def nvmlDeviceGetHandleByUUID(self, uuid: str) -> int:  # noqa: N802
-        if uuid != "MIG-cc":
-            raise self.NVMLError("Not Found")
-        return -1
-
     def nvmlDeviceGetDeviceHandleFromMigDeviceHandle(self, handle: int) -> int:  # noqa: N802
         if handle >= 0:
             raise self.NVMLError("Invalid Argument")
         return next(i for i, board in enumerate(self.boards) if board.slice_gib)
+
+    def nvmlDeviceGetMaxMigDeviceCount(self, handle: int) -> int:  # noqa: N802
+        return 7 if self.boards[handle].slice_gib else 0
+
+    def nvmlDeviceGetMigDeviceHandleByIndex(self, handle: int, index: int) -> int:  # noqa: N802
+        if index:
+            raise self.NVMLError("Not Found")
+        return -1
+
+    def nvmlDeviceGetGpuInstanceId(self, handle: int) -> int:  # noqa: N802
+        return 9
+
+    def nvmlDeviceGetComputeInstanceId(self, handle: int) -> int:  # noqa: N802
+        return 0
 
     def nvmlDeviceGetMigMode(self, handle: int) -> list[int]:  # noqa: N802
         if self.boards[handle].slice_gib is None:

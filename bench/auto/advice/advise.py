@@ -66,7 +66,7 @@ def advise(
         options: where cells run.
         console: shows the stages and the answer.
         run: runs a plan.
-        hardware: describes the machine.
+        hardware: describes the machine, with the boards that `options` choose.
 
     Raises:
         RequestError: the request is wrong, or nothing at all could be measured.
@@ -130,6 +130,8 @@ def _without_arguments(model: str) -> str:
 def _stages(session: Session, hardware: Hardware) -> None:
     _banner(session, "machine")
     session.choose(Choice(field="device", value=one_line(hardware), reason="", by="measurement"))
+    for line in hardware.unmeant:
+        session.say(f"  {line}")
     recipes = _recipes(session, hardware)
     _banner(session, "batch")
     (rule,) = choose(hardware, {}, fields=["batch_size"])

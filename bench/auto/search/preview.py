@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 from collections.abc import Iterator
 from pathlib import Path
 
 from ampbench.bench.auto.search.proposed import cells_of, record_of
+from ampbench.bench.machine.discovery import find_boards, surprises
 from ampbench.bench.plan.data_place import state_of
 from ampbench.bench.plan.duration import in_words
 from ampbench.bench.plan.experiment import Experiment
@@ -31,6 +33,7 @@ def search_outline(experiment: Experiment, results: Path | None) -> Iterator[str
     done = folder.done(cells_of(experiment, record).values())
     yield experiment.question
     yield ""
+    yield from surprises(os.environ, find_boards(os.environ))
     best = "highest" if search.greater_is_better else "lowest"
     yield (
         f"A search for the {best} {settings.objective}: {settings.trials} trials (sampler {settings.sampler}, seed "

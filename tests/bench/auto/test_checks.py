@@ -15,7 +15,7 @@ from ampbench.bench import check_env
 from ampbench.bench.auto import checks, trial
 from ampbench.bench.auto.checks import TORCH_MARK, boards_usable, compare, findings, torch_agrees
 from ampbench.bench.launch.readiness.finding import Finding, Subject, failed, ok
-from ampbench.bench.machine import discovery
+from ampbench.bench.machine import driver
 from ampbench.bench.plan.matrix import Plan
 from tests.conftest import ROOT
 from tests.support.machines import EIGHT_OF_80_GB, NO_GPU, STUDY_S4, FakeDriver, kernel
@@ -70,14 +70,14 @@ def test_the_exit_code_is_1_if_anything_failed_and_0_with_warnings(
 
 def test_a_driver_without_its_bindings_fails_with_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", None)
-    monkeypatch.setattr(discovery, "NVIDIA_DEVICE", str(tmp_path))
+    monkeypatch.setattr(driver, "NVIDIA_DEVICE", str(tmp_path))
     found = boards_usable(subject(tmp_path, None))
     assert found.level == "failed"
     assert "-m pip install 'nvidia-ml-py" in found.said
 
 
 def test_a_driver_that_does_not_answer_fails_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(discovery, "NVIDIA_DEVICE", str(tmp_path))
+    monkeypatch.setattr(driver, "NVIDIA_DEVICE", str(tmp_path))
     found = boards_usable(subject(tmp_path, NO_GPU))
     assert found.level == "failed"
     assert found.said.endswith("reboot, in a container start it with --gpus all")

@@ -10,9 +10,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from ampbench.bench.launch.local import Local
 from ampbench.bench.launch.refusals import refuse_shared
 from ampbench.bench.machine.board import Board
-from ampbench.bench.machine.discovery import choose_boards, find_boards, unheeded
+from ampbench.bench.machine.discovery import choose_boards, find_boards
 from ampbench.bench.machine.locks import hold_board
 from ampbench.bench.plan.errors import RequestError
 from tests.conftest import ROOT
@@ -20,7 +21,7 @@ from tests.support.replayed_nvml import NO_PERMISSION, UUID, ReplayedNvml, board
 
 
 class FakeNvml:
-    """One board per name; the last one's power limit may not be read. A name with MIG in it is divided."""
+    """One board per name; the last one's power limit may not be read. One with MIG in its name has two slices."""
 
     class NVMLError(Exception):
         pass
@@ -44,10 +45,19 @@ class FakeNvml:
     def nvmlDeviceGetHandleByIndex(self, index: int) -> int:  # noqa: N802
         return index
 
-    def nvmlDeviceGetHandleByUUID(self, uuid: str) -> int:  # noqa: N802
-        if uuid != "MIG-cc":
+    def nvmlDeviceGetMaxMigDeviceCount(self, handle: int) -> int:  # noqa: N802
+        return 7
+
+    def nvmlDeviceGetMigDeviceHandleByIndex(self, handle: int, index: int) -> int:  # noqa: N802
+        if index > 2 or index == 1:
             raise self.NVMLError("not found")
-        return -1
+        return -10 * (handle + 1) - index
+
+    def nvmlDeviceGetGpuInstanceId(self, handle: int) -> int:  # noqa: N802
+        return 7 + -handle % 10
+
+    def nvmlDeviceGetComputeInstanceId(self, handle: int) -> int:  # noqa: N802
+        return 0
 
     def nvmlDeviceGetMigMode(self, handle: int) -> list[int]:  # noqa: N802
         if "MIG" not in self.names[handle]:
@@ -55,10 +65,10 @@ class FakeNvml:
         return [1, 1]
 
     def nvmlDeviceGetUUID(self, handle: int) -> str:  # noqa: N802
-        return "MIG-cc" if handle < 0 else f"GPU-{handle:02}aa-bb"
+        return f"MIG-{-handle // 10 - 1:02}{'aec'[-handle % 10]}-dd" if handle < 0 else f"GPU-{handle:02}aa-bb"
 
     def nvmlDeviceGetName(self, handle: int) -> str:  # noqa: N802
-        return self.names[handle]
+        return f"{self.names[-handle // 10 - 1]} 1g" if handle < 0 else self.names[handle]
 
     def nvmlDeviceGetEnforcedPowerLimit(self, handle: int) -> int:  # noqa: N802
         if handle == len(self.names) - 1:
@@ -66,6 +76,7 @@ class FakeNvml:
         return 700_000
 
 
+NONE = FakeNvml([])
 FOUR = FakeNvml(["RTX A6000", "RTX 3090", "RTX 3090", "RTX 3090"])
 
 
@@ -80,57 +91,26 @@ def test_boards_are_known_by_uuid_and_a_power_limit_that_cannot_be_read_is_none(
     assert boards[0].driver == "580.1"
 
 
-@pytest.mark.parametrize(
-    ("variable", "expected"),
-    [
-        ("3,1", ["GPU-03aa-bb", "GPU-01aa-bb"]),
-        ("GPU-02", ["GPU-02aa-bb"]),
-        ("1,-1,2", ["GPU-01aa-bb"]),
-        ("", ["cpu"]),
-    ],
-)
-def test_cuda_visible_devices_selects_and_orders_by_index_or_uuid(variable: str, expected: list[str]) -> None:
-    assert names(find_boards({"CUDA_VISIBLE_DEVICES": variable}, FOUR)) == expected
-
-
-def test_an_unknown_device_is_named_with_those_that_exist() -> None:
-    with pytest.raises(RequestError, match="no GPU '7'; there are 0 = GPU-00aa-bb"):
-        find_boards({"CUDA_VISIBLE_DEVICES": "7"}, FOUR)
-
-
-def test_a_board_cut_by_mig_is_refused_and_its_slice_is_a_board_of_its_own() -> None:
-    cut = FakeNvml(["H200", "H200 MIG"])
-    with pytest.raises(RequestError, match=r"is cut into MIG slices.*CUDA_VISIBLE_DEVICES=MIG-"):
-        find_boards({}, cut)
-    assert names(find_boards({"CUDA_VISIBLE_DEVICES": "GPU-00"}, cut)) == ["GPU-00aa-bb"]
-    assert names(find_boards({"CUDA_VISIBLE_DEVICES": "MIG-cc"}, cut)) == ["MIG-cc"]
-    with pytest.raises(RequestError, match="no MIG slice 'MIG-dd' here"):
-        find_boards({"CUDA_VISIBLE_DEVICES": "MIG-dd"}, cut)
-
-
 def test_the_most_common_model_is_used_and_the_rest_is_reported() -> None:
     chosen = choose_boards(find_boards({}, FOUR), None)
     assert {board.name for board in chosen.used} == {"RTX 3090"}
     assert names(chosen.ignored) == ["GPU-00aa-bb"]
 
 
-def test_gpus_chosen_by_hand_are_of_one_model() -> None:
-    boards = find_boards({}, FOUR)
-    assert names(choose_boards(boards, "0").used) == ["GPU-00aa-bb"]
-    assert names(choose_boards(boards, "2,GPU-03").used) == ["GPU-02aa-bb", "GPU-03aa-bb"]
-    with pytest.raises(RequestError, match="different models cannot be compared"):
-        choose_boards(boards, "0,1")
-    with pytest.raises(RequestError, match="no board '9' here; choose from 0"):
-        choose_boards(boards, "9")
-
-
 def test_without_a_gpu_the_cpu_is_the_board_and_may_be_shared_out() -> None:
-    none = FakeNvml([])
-    assert names(find_boards({}, none)) == ["cpu"]
-    assert names(find_boards({"AMPBENCH_CPU_BOARDS": "2"}, none)) == ["cpu:0/2", "cpu:1/2"]
-    assert find_boards({"AMPBENCH_CPU_BOARDS": "2"}, none)[0].num_sharing == 2
+    assert names(find_boards({}, NONE)) == ["cpu"]
+    assert names(find_boards({"AMPBENCH_CPU_BOARDS": "2"}, NONE)) == ["cpu:0/2", "cpu:1/2"]
+    assert find_boards({"AMPBENCH_CPU_BOARDS": "2"}, NONE)[0].num_sharing == 2
     with pytest.raises(RequestError, match="say how many boards"):
-        find_boards({"AMPBENCH_CPU_BOARDS": "many"}, none)
+        find_boards({"AMPBENCH_CPU_BOARDS": "many"}, NONE)
+
+
+def test_a_run_says_what_a_variable_does_that_may_not_be_meant(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ampbench.bench.machine.discovery.boards_of_driver", lambda library=None: ())
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
+    launcher = Local()
+    (note,) = launcher.notes(launcher.find_boards())
+    assert note.startswith("CUDA_VISIBLE_DEVICES=7 names a GPU, and NVIDIA's driver finds none here: cells run on the")
 
 
 def test_a_board_on_which_somebody_computes_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -194,23 +174,22 @@ def test_a_board_of_which_nothing_is_known_is_not_refused() -> None:
     refuse_shared([Board(board_id=UUID), Board(board_id="cpu")], ReplayedNvml(board(1, processes=NO_PERMISSION)))
 
 
-@pytest.mark.parametrize(
-    ("variable", "said"), [("7", True), ("0,1", True), ("GPU-00aa", True), ("", False), ("-1", False), (None, False)]
-)
-def test_a_gpu_that_is_asked_for_where_there_is_none_is_said(variable: str | None, said: bool) -> None:
-    environ = {} if variable is None else {"CUDA_VISIBLE_DEVICES": variable}
-    boards = find_boards(environ, FakeNvml([]))
-    found = unheeded(environ, boards)
-    assert bool(found) == said
-    assert not said or str(found).startswith(f"CUDA_VISIBLE_DEVICES={variable} names a GPU, and NVIDIA's driver finds")
-    assert unheeded(environ, [Board(board_id="GPU-00aa-bb", name="H200")]) is None
+COMMANDS = {
+    "plan of a cell": ["bench/run_one.py", "--model", "LeNet", "--data", "digits", "--plan"],
+    "plan of a matrix": ["bench/run_matrix.py", "experiments/quickstart.toml", "--plan"],
+    "plan of a search": ["bench/run_matrix.py", "experiments/search_power.toml", "--plan"],
+    "hardware": ["-m", "ampbench", "hardware"],
+    "advice": ["bench/advise.py", "--model", "LeNet", "--data", "digits", "--minutes", "0.001", "--results"],
+}
 
 
-def test_both_the_plan_and_the_run_say_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
+def test_every_command_says_that_the_cpu_is_measured(command: list[str], tmp_path: Path) -> None:
+    """check_env is asked in test_checks.py, and a run says what `Local.notes` returns."""
     if any(board.is_gpu for board in find_boards({})):
         pytest.skip("there is a GPU here")
-    command = [sys.executable, "bench/run_one.py", "--model", "LeNet", "--data", "digits", "--plan"]
-    environ = os.environ | {"CUDA_VISIBLE_DEVICES": "7"}
-    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("CUDA_VISIBLE_DEVICES=7 names a GPU") == 1
+    words = [*command, str(tmp_path)] if command[-1] == "--results" else command
+    environ = os.environ | {"CUDA_VISIBLE_DEVICES": "7", "AMPBENCH_LOCKS": str(tmp_path)}
+    done = subprocess.run([sys.executable, *words], cwd=ROOT, env=environ, capture_output=True, text=True)
+    assert done.returncode in (0, 2), done.stderr
+    assert " ".join(done.stdout.split()).count("CUDA_VISIBLE_DEVICES=7 names a GPU") == 1

@@ -8,7 +8,7 @@ from pathlib import Path
 import pynvml
 import pytest
 
-from ampbench.bench.machine import discovery
+from ampbench.bench.machine import driver
 from ampbench.bench.machine.board import Board
 from ampbench.bench.machine.discovery import find_boards
 from ampbench.bench.machine.nvml import FINAL, NotInstalled, Nvml, Unanswered, Unavailable
@@ -43,9 +43,9 @@ def test_without_its_bindings_a_machine_with_a_driver_is_refused_and_one_without
     monkeypatch.setitem(sys.modules, "pynvml", None)
     with pytest.raises(NotInstalled, match="pynvml is not installed: pip install nvidia-ml-py"):
         Nvml()
-    monkeypatch.setattr(discovery, "NVIDIA_DEVICE", str(tmp_path / "absent"))
+    monkeypatch.setattr(driver, "NVIDIA_DEVICE", str(tmp_path / "absent"))
     assert find_boards({}) == (Board(board_id="cpu"),)
-    monkeypatch.setattr(discovery, "NVIDIA_DEVICE", str(tmp_path))
+    monkeypatch.setattr(driver, "NVIDIA_DEVICE", str(tmp_path))
     with pytest.raises(RequestError, match="GPUs of this machine cannot be asked: not installed here: nvidia-ml-py; "):
         find_boards({})
 

@@ -99,6 +99,18 @@ int nvmlDeviceGetMigMode(void *handle, unsigned *current, unsigned *pending) {
     *current = *pending = names[index_of(handle)][0] == '!';
     return 0;
 }
+int nvmlDeviceGetMaxMigDeviceCount(void *handle, unsigned *count) {
+    char names[MOST][96];
+    boards(names);
+    *count = names[index_of(handle)][0] == '!' ? 7 : 0;
+    return 0;
+}
+int nvmlDeviceGetMigDeviceHandleByIndex(void *board, unsigned i, void **handle) {
+    *handle = (void *)((long)board + 100);
+    return i ? NOT_FOUND : 0;
+}
+int nvmlDeviceGetGpuInstanceId(void *handle, unsigned *id) { *id = 9; return 0; }
+int nvmlDeviceGetComputeInstanceId(void *handle, unsigned *id) { *id = 0; return 0; }
 int nvmlDeviceGetEnforcedPowerLimit(void *handle, unsigned *mw) { *mw = 700000; return 0; }
 int nvmlDeviceGetTotalEnergyConsumption(void *handle, u64 *mj) { *mj = (u64)(500e3 * now_s()); return 0; }
 int nvmlDeviceGetPowerUsage(void *handle, unsigned *mw) { *mw = 500000; return 0; }
