@@ -156,11 +156,11 @@ def _server_environment() -> AbstractContextManager[None]:
     """Return a context in which every server is started, the first and one that replaces it."""
     # By PYTHONSAFEPATH the current folder, with an ampbench.py of a user's own say, does not come first.
     ours = {"PYTHONPATH": for_children(), "PYTHONSAFEPATH": "1"}
-    return _environment(OPENBLAS_NUM_THREADS="1", JE_ARROW_MALLOC_CONF="background_thread:false", **ours)
+    return environment(OPENBLAS_NUM_THREADS="1", JE_ARROW_MALLOC_CONF="background_thread:false", **ours)
 
 
 @contextmanager
-def _environment(**variables: str) -> Iterator[None]:
+def environment(**variables: str) -> Iterator[None]:
     """Set environment variables for a child that is started meanwhile."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)

@@ -10,10 +10,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerContext
 
+from ampbench.bench.launch.ended_rows import write_ended
 from ampbench.bench.launch.launcher import Watcher
 from ampbench.bench.launch.oom_guard import OomGuard
 from ampbench.bench.launch.places import Team
@@ -22,12 +22,8 @@ from ampbench.bench.launch.worker_process import WorkerProcess
 from ampbench.bench.machine.board import Board
 from ampbench.bench.machine.provenance import provenance
 from ampbench.bench.plan.errors import RequestError
-from ampbench.bench.store.record import write_run
 from ampbench.bench.store.run import Run
-from ampbench.schema.cells import CellRecord
-from ampbench.schema.identity import Ending, Start
 from ampbench.schema.statuses import Status
-from ampbench.schema.traces import Traces
 
 INTERRUPTIONS = (-signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP)
 PATIENCE_S = 0.5
@@ -152,11 +148,5 @@ def _finish(worker: WorkerProcess, watcher: Watcher, oom_guard: OomGuard) -> flo
 
 def _record_end(run: Run, status: Status, because: str, watcher: Watcher) -> None:
     """Write the row of a cell whose worker could not, or was never started."""
-    run.save()
-    record = CellRecord(
-        ending=Ending(status=status, because=because),
-        start=Start(order=run.order, command=run.command, started_at=datetime.now(UTC)),
-        provenance=provenance(run.board),
-    )
-    write_run(run.folder, run.cell, record, Traces())  # no traces: those of an earlier run are not this row's
+    write_ended(run, status, because, provenance(run.board))
     watcher.ended(run, {"status": status, "because": because})
