@@ -57,6 +57,10 @@ def main(
     allow_shared: Annotated[
         bool, typer.Option("--allow-shared", help="Measure on a GPU even if other processes use it.")
     ] = False,
+    exclusive: Annotated[
+        bool,
+        typer.Option("--exclusive", help="One cell at a time on the whole machine; other launchers wait meanwhile."),
+    ] = False,
     project: Annotated[str | None, typer.Option("--project", "--wandb-project", help=PROJECT_HELP)] = None,
     **sinks: bool,
 ) -> int:
@@ -94,7 +98,8 @@ def main(
         from ampbench.bench.launch.local import Local
         from ampbench.bench.launch.sweep import Options
 
-        places = Options(results=results, launcher=Local(gpus=gpus, allow_shared=allow_shared), mixed=mixed)
+        launcher = Local(gpus=gpus, allow_shared=allow_shared, exclusive=exclusive)
+        places = Options(results=results, launcher=launcher, mixed=mixed)
         if plan and (before := lines_before_trials(experiment, places, Console())):
             sys.stdout.write("\n".join(before) + "\n")
             return 0
@@ -116,7 +121,7 @@ def main(
     statuses = tuple(status for text in again or () for status in text.split(","))
     options = Options(
         results=results,
-        launcher=Local(gpus=gpus, allow_shared=allow_shared),
+        launcher=Local(gpus=gpus, allow_shared=allow_shared, exclusive=exclusive),
         again=statuses,
         mixed=mixed,
         sinks=listening,

@@ -45,4 +45,12 @@ class Start:
     order: int | None = column("", "order", "Place in the plan's order of execution")
     command: str | None = column("", "command", "Command that started the run")
     started_at: datetime | None = column("", "started", "When the worker began")
-    waited_s: float | None = column("s", "waited", "Time for which another worker held the board")
+    waited_s: float | None = column("s", "waited", "Time for which other workers held the board, or the machine")
+    exclusive: bool | None = column(
+        "", "exclusive", "Whether no other cell could be at work on this machine meanwhile (run_matrix.py --exclusive)"
+    )
+    num_neighbours: int | None = column(
+        "",
+        "neighbours",
+        "Other boards of this machine with a cell of any launcher at work, at the cell's start or its end: the larger",
+    )

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from ampbench.bench.store.record import write_run
 from ampbench.bench.store.run import Run
 from ampbench.schema.cells import CellRecord
-from ampbench.schema.identity import Ending, Start
+from ampbench.schema.identity import Ending
 from ampbench.schema.provenance import Provenance
 from ampbench.schema.statuses import Status
 from ampbench.schema.traces import Traces
@@ -28,7 +28,7 @@ def write_ended(run: Run, status: Status, because: str, origin: Provenance) -> N
     run.save()
     record = CellRecord(
         ending=Ending(status=status, because=because),
-        start=Start(order=run.order, command=run.command, started_at=datetime.now(UTC)),
+        start=run.start(datetime.now(UTC)),
         provenance=origin,
     )
     write_run(run.folder, run.cell, record, Traces())  # no traces: those of an earlier run are not this row's

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -32,12 +32,14 @@ class Local:
     """Indices or UUIDs of the boards; None or `all` means all of the most common model."""
     allow_shared: bool = False
     """Whether a GPU is measured on although somebody else computes on it."""
+    exclusive: bool = False
+    """Whether one cell at a time runs on the whole machine: cells of other launchers wait for it, too."""
 
     def find_boards(self) -> Boards:
         """Return the visible boards that were chosen; refuse an environment that changes what recipes do."""
         boards = choose_boards(find_boards(os.environ), self.gpus)
         refuse_switches(os.environ)
-        return boards
+        return replace(boards, exclusive=self.exclusive)
 
     def notes(self, boards: Boards) -> Sequence[str]:
         """Say what of CUDA_VISIBLE_DEVICES does not do what may be meant, and which boards are left aside."""
@@ -76,10 +78,14 @@ class Local:
         oom_guard: OomGuard,
         board_hours: float | None,
     ) -> bool:
-        """Run groups of cells, on each board one cell at a time."""
+        """Run groups of cells, on each board one cell at a time; on one team of boards where cells run exclusively."""
+        used = boards.used
+        if boards.exclusive:
+            used = used[: max((run.cell.gpus for group in groups for run in group), default=1)]
+            groups = [[replace(run, exclusive=True) for run in group] for group in groups]
         return run_groups(
             groups,
-            boards.used,
+            used,
             context=start_fork_server(),
             watcher=watcher,
             oom_guard=oom_guard,

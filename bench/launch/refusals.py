@@ -9,6 +9,7 @@ from ampbench.bench.machine import process_tree
 from ampbench.bench.machine.board import Board
 from ampbench.bench.machine.board_state.reader import foreign_processes
 from ampbench.bench.machine.locks import holder_pids, try_board
+from ampbench.bench.machine.machine_lock import try_machine
 from ampbench.bench.machine.provenance import Machine, environment_id, refused_switch
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.environment import as_variables, why_hidden
@@ -78,11 +79,12 @@ def refuse_mixing(plan: Plan, folder: Folder, todo: Sequence[Cell], machine: Mac
 
 def refuse_unwritable_locks(boards: Sequence[Board]) -> None:
     """Refuse to start workers that could not lock their board."""
-    for board in boards:
-        try:
+    try:
+        try_machine()
+        for board in boards:
             try_board(board)
-        except OSError as e:
-            raise RequestError(
-                f"{e.filename or 'the folder of locks'}: cannot be written ({e.strerror}); mend its permissions, or "
-                "name another folder with AMPBENCH_LOCKS=DIR, the same for all who measure on this machine"
-            ) from None
+    except OSError as e:
+        raise RequestError(
+            f"{e.filename or 'the folder of locks'}: cannot be written ({e.strerror}); mend its permissions, or "
+            "name another folder with AMPBENCH_LOCKS=DIR, the same for all who measure on this machine"
+        ) from None

@@ -25,6 +25,8 @@ class Boards:
     used: tuple[Board, ...]
     ignored: tuple[Board, ...] = ()
     """Visible boards of another model, as a comparison never spans two, and those that MIG cuts into slices."""
+    exclusive: bool = False
+    """Whether one cell at a time runs on the whole machine."""
 
 
 def find_boards(environ: Mapping[str, str], library: Any = None) -> tuple[Board, ...]:

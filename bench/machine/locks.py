@@ -7,6 +7,7 @@ a launcher can tell our workers from other processes.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -68,11 +69,10 @@ def hold_board(board: Board, owner: str, waiting: Callable[[str], None]) -> Iter
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        waiting(_holder_text(holder))
+        waiting(holder_text(holder))
         lock.acquire(poll_interval=0.05)
     try:
-        with suppress(OSError):  # Only for the message: another user's file may be in the way.
-            holder.write_text(json.dumps({"pid": os.getpid(), "owner": owner}))
+        name_holder(holder, owner)
         yield time.monotonic() - started
     finally:
         lock.release()
@@ -84,9 +84,7 @@ def try_board(board: Board) -> None:
     Raises:
         OSError: its file cannot be written here.
     """
-    path = _board_path(board)
-    # Without O_CREAT if it exists: in a folder with the sticky bit the kernel refuses that for another user's file.
-    os.close(os.open(path, os.O_RDWR if path.exists() else os.O_RDWR | os.O_CREAT, 0o666))
+    os.close(file_for(_board_path(board)))
 
 
 @contextmanager
@@ -100,15 +98,58 @@ def hold_boards(boards: Sequence[Board], owner: str, waiting: Callable[[str], No
         yield sum(held.enter_context(hold_board(board, owner, waiting)) for board in ordered)
 
 
-def _board_path(board: Board) -> Path:
-    """Return the file that is locked for a board."""
-    return lock_folder() / f"board-{re.sub('[^A-Za-z0-9-]', '_', board.board_id)}.lock"
+def num_others_at_work(own: Sequence[Board]) -> int:
+    """Count the boards of this machine that a worker of any launcher holds now, the `own` ones aside.
+
+    To see it, each lock is asked for and given back within microseconds; who wants it just then asks again.
+    """
+    ours = {_board_path(board) for board in own}
+    return sum(path not in ours and _is_held(path) for path in lock_folder().glob("board-*.lock"))
 
 
-def _holder_text(holder: Path) -> str:
-    """Return what runs on a board, from the file beside its lock."""
+def file_for(path: Path) -> int:
+    """Return a descriptor of the file of a lock, which is created if there is none.
+
+    Raises:
+        OSError: it cannot be written here.
+    """
+    # Without O_CREAT if it exists: in a folder with the sticky bit the kernel refuses that for another user's file.
+    file = os.open(path, os.O_RDWR if path.exists() else os.O_RDWR | os.O_CREAT, 0o666)
+    with suppress(PermissionError):
+        os.fchmod(file, 0o666)
+    return file
+
+
+def name_holder(path: Path, owner: str) -> None:
+    """Write who holds a lock, and what runs there, into the file beside it."""
+    with suppress(OSError):  # Only for the message: another user's file may be in the way.
+        path.write_text(json.dumps({"pid": os.getpid(), "owner": owner}))
+
+
+def holder_text(path: Path) -> str:
+    """Return what runs where a lock is held, from the file beside it."""
     try:
-        said = json.loads(holder.read_text())
+        said = json.loads(path.read_text())
         return f"{said['owner']} (process {said['pid']})"
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return "another process"
+
+
+def _is_held(path: Path) -> bool:
+    """Whether a process holds a lock; False for a file of another user that cannot be read."""
+    try:
+        file = os.open(path, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(file)
+    return False
+
+
+def _board_path(board: Board) -> Path:
+    """Return the file that is locked for a board."""
+    return lock_folder() / f"board-{re.sub('[^A-Za-z0-9-]', '_', board.board_id)}.lock"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 
 from ampbench.bench.machine.board import Board
@@ -14,6 +15,7 @@ from ampbench.bench.plan.pruning import Pruning
 from ampbench.bench.store.atomic import write_json
 from ampbench.bench.store.names import results_of
 from ampbench.schema.files import CELL_FILE, RECORD
+from ampbench.schema.identity import Start
 from ampbench.schema.renames import old_names, with_new_keys
 
 
@@ -34,7 +36,8 @@ class Run:
     """Whether an existing record is to be replaced."""
     peers: tuple[Board, ...] = ()
     """The boards of ranks 1, 2, … where several train the cell; ranks on a CPU share its board."""
-
+    exclusive: bool = False
+    """Whether no other cell may be at work on this machine meanwhile."""
     pruning: Pruning | None = None
     """When the training ends early, as a trial of a search may; None if never."""
 
@@ -56,6 +59,17 @@ class Run:
         except FileNotFoundError:
             return None
 
+    def start(self, at: datetime, *, waited_s: float | None = None, num_neighbours: int | None = None) -> Start:
+        """Return the columns of how it was started."""
+        return Start(
+            order=self.order,
+            command=self.command,
+            started_at=at,
+            waited_s=waited_s,
+            exclusive=self.exclusive,
+            num_neighbours=num_neighbours,
+        )
+
     def save(self) -> None:
         """Write cell.json into the run's folder."""
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -68,6 +82,7 @@ class Run:
             "order": self.order,
             "command": self.command,
             "again": self.again,
+            "exclusive": self.exclusive,
         }
         if self.pruning:
             plain["pruning"] = asdict(self.pruning)
@@ -95,6 +110,7 @@ class Run:
                 command=plain["command"],
                 again=plain["again"],
                 peers=tuple(Board.from_json(board) for board in plain["peers"]),
+                exclusive=plain.get("exclusive", False),
                 pruning=Pruning.from_json(plain["pruning"]) if plain.get("pruning") else None,
             )
         except RequestError:

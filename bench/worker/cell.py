@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 import torch
 
+from ampbench.bench.machine.locks import num_others_at_work
 from ampbench.bench.machine.provenance import provenance
 from ampbench.bench.store.record import write_run
 from ampbench.bench.store.run import Run
@@ -26,7 +27,6 @@ from ampbench.bench.worker.outcome import Outcome
 from ampbench.bench.worker.process import lift_memory_limit
 from ampbench.bench.worker.timing import Report
 from ampbench.schema.cells import CellRecord
-from ampbench.schema.identity import Start
 from ampbench.schema.provenance import Provenance
 from ampbench.schema.version import METHOD_VERSION
 
@@ -37,8 +37,8 @@ MAX_REPLAY_S = 600.0
 def measure_cell(run: Run, device: torch.device, report: Report, waited_s: float, ranks: Ranks = ALONE) -> None:
     """Measure a cell and write its record, however it ends."""
     begun = time.perf_counter()
-    start = Start(order=run.order, command=run.command, started_at=datetime.now(UTC), waited_s=waited_s)
     outcome = Outcome()
+    start = run.start(datetime.now(UTC), waited_s=waited_s, num_neighbours=_num_neighbours(run, outcome))
     origin = outcome.attempt("provenance", lambda: provenance_of(run))
     origin = origin or Provenance(board=run.board.board_id, method_version=METHOD_VERSION)
     every_s = 60 * run.budget.checkpoint_minutes
@@ -62,6 +62,8 @@ def measure_cell(run: Run, device: torch.device, report: Report, waited_s: float
         find_allocations(measurement)
     lift_memory_limit()
     measured.wall_time = outcome.stopwatch.wall_time
+    counts = [start.num_neighbours, _num_neighbours(run, outcome)]
+    start = replace(start, num_neighbours=max((count for count in counts if count is not None), default=None))
     record = CellRecord(ending=ending, start=start, provenance=origin, measured=measured)
     write_run(run.folder, run.cell, record, outcome.traces)
     if outcome.trained or ending.status in ("diverged", "pruned"):  # else the cell's next run is resumed from there
@@ -84,6 +86,10 @@ def provenance_of(run: Run) -> Provenance:
     if not run.board.is_gpu:
         return known
     return replace(known, cuda=torch.version.cuda, cudnn=str(torch.backends.cudnn.version()))
+
+
+def _num_neighbours(run: Run, outcome: Outcome) -> int | None:
+    return outcome.attempt("count of the neighbours", lambda: num_others_at_work(run.boards))
 
 
 def find_allocations(measurement: Measurement) -> None:

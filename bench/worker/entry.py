@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import torch._dynamo  # noqa: F401  # the first optimizer imports it, 900 modules: the fork server does so once for all
 
 from ampbench.bench.machine.locks import hold_boards, hold_run
+from ampbench.bench.machine.machine_lock import hold_machine
 from ampbench.bench.store.disk import Lasting, unwritable
 from ampbench.bench.store.record import room_for_record
 from ampbench.bench.store.run import Run
@@ -53,8 +55,14 @@ def run_cell(run: Run, report: Report) -> None:
         if run.record_path.exists() and not run.again:
             return
         owner = f"{run.cell} of {run.folder.parents[1].name}"
-        boards = hold_boards(run.boards, owner, lambda holder: report(phase="waiting", holder=holder))
-        with boards as waited_s, cache_of_its_own(run.folder), room_for_record(run.folder):
+        asked_s = time.monotonic()
+
+        def waits(holder: str) -> None:
+            report(phase="waiting", holder=holder)
+
+        machine = hold_machine(owner, waits, exclusive=run.exclusive)
+        with machine, hold_boards(run.boards, owner, waits), cache_of_its_own(run.folder), room_for_record(run.folder):
+            waited_s = time.monotonic() - asked_s
             prepare_apart(run.cell.data, run.cell.image_size)
             report(phase="start")
             set_environment(run)

@@ -16,6 +16,7 @@ from typing import Any
 
 from ampbench.bench.machine.board import Board
 from ampbench.bench.machine.locks import hold_board
+from ampbench.bench.machine.machine_lock import hold_machine
 from ampbench.bench.plan.packages import advice
 from ampbench.bench.store.image_cache import place_of
 from ampbench.bench.train.images import prepare_images
@@ -28,7 +29,8 @@ def prepare_for_launcher(data: str, image_size: int, board: Board, messages: Con
     """Entry of a forked process: decode a data set, and report its progress and its result.
 
     Its messages are dictionaries with `done` and `of` (images of a folder), with `holder` (of the board that it waits
-    for) or, at the end, with `because`: None, or why the data cannot be used. It holds the CPU's lock, like a cell.
+    for) or, at the end, with `because`: None, or why the data cannot be used. It holds the locks of the
+    CPU and of the machine, like a cell.
     """
     os.setsid()
     die_with_parent()
@@ -55,8 +57,9 @@ def _hold_and_prepare(data: str, image_size: int, board: Board, messages: Connec
     def tell(done: int, num_images: int) -> None:
         messages.send({"done": done, "of": num_images})
 
-    holding: Any = nullcontext() if board.is_gpu else hold_board(board, f"preparing {data}", waits)
-    with holding:
+    owner = f"preparing {data}"
+    holding: Any = nullcontext() if board.is_gpu else hold_board(board, owner, waits)
+    with hold_machine(owner, waits, exclusive=False), holding:
         prepare_images(data, image_size, tell)
 
 

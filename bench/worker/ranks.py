@@ -33,7 +33,7 @@ from ampbench.bench.worker.process import prepare_process
 from ampbench.bench.worker.timing import Report
 from ampbench.path import ROOT, step_aside
 from ampbench.schema.cells import CellRecord
-from ampbench.schema.identity import Ending, Start
+from ampbench.schema.identity import Ending
 from ampbench.schema.traces import Traces
 
 MOST_MINUTES = 1e6
@@ -73,7 +73,7 @@ def run_ranks(run: Run, report: Report, waited_s: float) -> None:
         except ChildFailedError as e:
             if run.recorded_ns == before:
                 ending = _ending(run.cell, *e.get_first_failure())
-                start = Start(order=run.order, command=run.command, started_at=begun_at, waited_s=waited_s)
+                start = run.start(begun_at, waited_s=waited_s)
                 record = CellRecord(ending=ending, start=start, provenance=provenance(run.board))
                 write_run(run.folder, run.cell, record, Traces())
                 report(phase="done", status=ending.status, because=ending.because)

@@ -14,7 +14,7 @@ import pandas as pd
 
 from ampbench.visualize.judge import verdict
 from ampbench.visualize.judge.match import Match, differences, match, values_of
-from ampbench.visualize.judge.pairs import CONDITIONS, positive
+from ampbench.visualize.judge.pairs import COMPANY, CONDITIONS, positive
 from ampbench.visualize.judge.replicates import Replicates, replicates_of
 from ampbench.visualize.judge.side import Side
 from ampbench.visualize.read.files import NEEDED, ResultsError
@@ -113,7 +113,7 @@ def _as_recipe(cells: pd.DataFrame, name: str, number: int) -> pd.DataFrame:
     kept = cells[
         [
             column
-            for column in dict.fromkeys((*NEEDED["cells"], *CONDITIONS, "joules_per_image", ALLOCATOR))
+            for column in dict.fromkeys((*NEEDED["cells"], *CONDITIONS, *COMPANY, "joules_per_image", ALLOCATOR))
             if column in cells
         ]
     ]

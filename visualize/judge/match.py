@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from ampbench.visualize.judge.pairs import CONDITIONS
+from ampbench.visualize.judge.pairs import COMPANY, CONDITIONS
 from ampbench.visualize.judge.side import Side
 from ampbench.visualize.read.files import ResultsError
 from ampbench.visualize.read.tidy import REPLICATED
@@ -92,7 +92,8 @@ def differences(a: Side, matches: Sequence[Match]) -> list[str]:
     sides = [pd.concat(own) for own in zip(*both, strict=True)]
     same_data = all("→" not in one.axes["data"] for one in matches)
     found: list[str] = []
-    for column in (*CONDITIONS, *(["data_sha256"] if same_data else []), "environment_id"):
+    company = [name for name in COMPANY if all(name in side and side[name].notna().any() for side in sides)]
+    for column in (*CONDITIONS, *company, *(["data_sha256"] if same_data else []), "environment_id"):
         if not all(column in side for side in sides) or (found and column == "environment_id"):
             continue
         of_a, of_b = (values_of(side[column]) for side in sides)

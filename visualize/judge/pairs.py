@@ -25,9 +25,11 @@ CONDITIONS = {
 }
 # fmt: on
 """Columns that say under which conditions a cell ran -> their names in a sentence."""
+COMPANY = {"exclusive": "setting of --exclusive"}
+"""The same, of columns that older records lack: what is not known is no difference."""
 WORK = {"data_sha256": "data set", "num_parameters": "number of parameters"}
 """Columns that say what was trained on what -> their names in a sentence."""
-ALIKE = CONDITIONS | WORK
+ALIKE = CONDITIONS | COMPANY | WORK
 """What cells of one pair have in common besides their settings."""
 PAIR = "pair"
 """Column: the cells of one pair have the same number."""
@@ -36,7 +38,7 @@ PAIR = "pair"
 def numbered(cells: pd.DataFrame) -> pd.DataFrame:
     """Return the cells with the column `pair`; older records lack some of the conditions."""
     known = [name for name in (*SAME_CELL, *ALIKE, "environment_id") if name in cells]
-    for name in WORK:  # the instrument of one run may have failed: what is not known is no difference
+    for name in (*COMPANY, *WORK):  # the instrument of one run may have failed: what is not known is no difference
         if name in cells and cells[name].isna().any() and not cells[name].isna().all():
             cells = cells.assign(
                 **{name: cells.groupby(list(SAME_CELL), dropna=False, sort=False)[name].transform(_filled)}

@@ -404,6 +404,7 @@ TABLE = [
         for ours, theirs, words in (
             ({"data_sha256": "a" * 64}, {"data_sha256": "b" * 64}, "another data set (aaaaaaaa for bf16_amp"),
             ({"num_parameters": 1000}, {"num_parameters": 20_000_000}, "another number of parameters (1000 for"),
+            ({"exclusive": True}, {"exclusive": False}, "another setting of --exclusive (True for bf16_amp, False"),
         )
     ),
     Misleading(

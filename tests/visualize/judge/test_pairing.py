@@ -28,10 +28,11 @@ def only(path):
         ({"power_cap_w": 300.0}, "power cap (300 for bf16_amp, 350 for fp32)"),
         ({"cuda": "12.4"}, "CUDA version"),
         ({"driver": "535.1"}, "driver"),
+        ({"exclusive": True}, "setting of --exclusive (True for bf16_amp, False for fp32)"),
     ],
 )
 def test_cells_that_ran_under_other_conditions_are_no_pair_and_it_is_said(folder, over, words):
-    same = {"switches": "{}", "power_cap_w": 350.0, "cuda": "13.0", "driver": "580.1"}
+    same = {"switches": "{}", "power_cap_w": 350.0, "cuda": "13.0", "driver": "580.1", "exclusive": False}
     for number in range(3):
         folder.add(cell("fp32", epochs=0, round=number), **same)
         folder.add(cell("bf16_amp", epochs=0, round=number), **(same | over))
@@ -47,6 +48,13 @@ def test_older_records_without_these_columns_are_paired(matrix):
     (found,) = judge(cells)
     assert found.speed.n == 3
     assert found.unpaired is None
+
+
+def test_a_record_that_does_not_know_whether_it_was_exclusive_is_paired_with_one_that_does(folder):
+    for number in range(3):
+        folder.add(cell("fp32", epochs=0, round=number))
+        folder.add(cell("bf16_amp", epochs=0, round=number), exclusive=False)
+    assert only(folder.write()).speed.n == 3
 
 
 def test_collapsed_trainings_without_a_partner_are_named(folder):

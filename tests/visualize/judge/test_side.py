@@ -31,6 +31,13 @@ def test_sides_that_were_not_measured_alike_are_refused(write, run, over, said):
     assert f"A and B were not measured alike: {said}; measure both" in refused(run(a, b))
 
 
+def test_cells_that_ran_alone_on_their_machine_are_not_measured_like_those_with_neighbours(write, run):
+    a, b, unknown = write("a", exclusive=False), write("b", 0.9, exclusive=True), write("c")
+    assert "not measured alike: exclusive False in A, True in B; measure both" in refused(run(a, b))
+    assert run(a, unknown).exit_code == 0
+    assert only(run(a, b, "--mixed", "--format", "json"))["paired"] is False
+
+
 @pytest.mark.parametrize("form", ["table", "md", "csv", "json"])
 def test_who_insists_is_reminded_in_every_format(write, run, form):
     done = run(write("a"), write("b", torch="2.16.0"), "--mixed", "--format", form)
