@@ -8,7 +8,7 @@ from __future__ import annotations
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerContext
@@ -39,7 +39,6 @@ def run_groups(
     watcher: Watcher,
     oom_guard: OomGuard,
     board_hours: float | None = None,
-    expected_s: Callable[[Run], float | None] | None = None,
 ) -> bool:
     """Run groups of cells to their records; free boards take the next group, and no group is split.
 
@@ -50,7 +49,6 @@ def run_groups(
         watcher: told of every start, report and end.
         oom_guard: knows which batch sizes must run out of memory.
         board_hours: no further cell is started once the boards have worked this long in all.
-        expected_s: seconds that a run will take, None if that is not known.
 
     Returns:
         Whether all were run; False if the hours were used up.
@@ -59,7 +57,7 @@ def run_groups(
         KeyboardInterrupt: after every worker has been killed. What was finished is kept.
         RequestError: likewise, when a record cannot be written or no worker can be started any more.
     """
-    queue = GroupQueue(groups, boards, expected_s=expected_s)
+    queue = GroupQueue(groups, boards)
     lanes: dict[Team, deque[Run]] = {}
     active: dict[Team, WorkerProcess] = {}
     spent_s = 0.0
@@ -85,7 +83,10 @@ def run_groups(
             if not active:
                 return not queue.num_waiting and not lanes
             for team in _wait(active, watcher):
-                spent_s += len(team) * _finish(active.pop(team), watcher, oom_guard)
+                worker = active.pop(team)
+                took_s = _finish(worker, watcher, oom_guard)
+                queue.learn(worker.run, took_s)
+                spent_s += len(team) * took_s
     except BaseException:
         for worker in active.values():
             worker.kill()

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from ampbench.bench.machine.board import Board
 from ampbench.bench.plan.cell import Cell
+from ampbench.bench.plan.cell_times import CellTimes
 from ampbench.bench.plan.matrix import Plan
 from ampbench.bench.plan.pruning import Pruning
 from ampbench.bench.store.folder import Folder
@@ -33,6 +34,7 @@ def groups_of(
         again: whether records that are there already are replaced.
         pruning: cell id -> when its training ends early; None if no training does.
     """
+    times = CellTimes.of(plan.cells, folder.stamp()["cell_s"])
     order = {cell.cell_id: i for i, cell in enumerate(plan.cells, 1)}
     groups: dict[str, list[Run]] = {}
     for cell in todo:
@@ -46,6 +48,7 @@ def groups_of(
             command=command,
             again=again,
             pruning=(pruning or {}).get(cell.cell_id),
+            expected_s=times.expected_s(cell),
         )
         groups.setdefault(cell.group_id, []).append(run)
     return list(groups.values())

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from ampbench.bench.launch.places import Group, Team, places_of
 from ampbench.bench.launch.turns import in_turn
 from ampbench.bench.machine.board import Board
+from ampbench.bench.plan.cell_times import CellTimes
 from ampbench.bench.store.run import Run
 
 CHANGED_SHARE = 0.1
@@ -43,9 +44,11 @@ class GroupQueue:
             boards: to run on.
             kind_of: boards whose numbers may be compared have the same.
             bound: group id -> kind, of groups that have rows of that kind already.
-            expected_s: seconds that a run will take, None if that is not known; asked again as groups end.
+            expected_s: seconds that a run will take, None if that is not known; asked again as groups end. By default
+                what `Run.expected_s` says, and then what `learn` is told.
         """
-        self._expected_s = expected_s
+        self._times = CellTimes()
+        self._expected_s = expected_s or (lambda run: self._times.expected_s(run.cell))
         self._index = {board: i for i, board in enumerate(boards)}
         self._place_of = places_of(boards, kind_of)
         self._places = [*{id(place): place for place in self._place_of.values()}.values()]
@@ -56,6 +59,9 @@ class GroupQueue:
         self._num_returned = 0
         for planned, group in enumerate(groups):
             self._wait(deque(group), (bound or {}).get(group[0].cell.group_id), planned, is_returned=False)
+            for run in group:
+                if run.expected_s is not None:
+                    self._times.suppose(run.cell, run.expected_s)
         self._give_turns(self._ask())
 
     @property
@@ -125,6 +131,10 @@ class GroupQueue:
             kind = place.kind if is_begun else group.bound
             self._wait(deque(rest), kind, self._num_returned, is_returned=True)
 
+    def learn(self, run: Run, seconds: float) -> None:
+        """Take in how long a run took, by which those that wait are judged."""
+        self._times.learn(run.cell, seconds)
+
     def lose(self, boards: Iterable[Board]) -> None:
         """Use boards no longer; the groups at work on them come back by `release`."""
         for board in boards:
@@ -152,8 +162,7 @@ class GroupQueue:
 
     def _ask(self) -> list[float]:
         """Return how long each waiting group will take; a run of which that is not known, as long as the others."""
-        ask = self._expected_s
-        asked = [[ask(run) if ask else None for run in group.runs] for group in self._waiting()]
+        asked = [[self._expected_s(run) for run in group.runs] for group in self._waiting()]
         known = [seconds for group in asked for seconds in group if seconds is not None]
         mean_s = sum(known) / len(known) if known else 1.0
         return [sum(mean_s if seconds is None else seconds for seconds in group) for group in asked]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import statistics
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence, Sized
 
 from ampbench.bench.plan.cell import PRECISION_FIELDS, Cell
+from ampbench.bench.plan.cell_times import CellTimes
 from ampbench.bench.plan.data_place import state_of
 from ampbench.bench.plan.duration import in_words
 from ampbench.bench.plan.last_batch import one_image_note
@@ -143,18 +143,11 @@ def _varying(cells: Sequence[Cell]) -> list[str]:
 
 
 def _duration(plan: Plan, todo: Sequence[Cell], cell_s: Mapping[str, float]) -> str:
-    """Estimate from finished cells of the same recipe and batch size, else of any; else quote the budget."""
-    known: dict[tuple[object, ...], list[float]] = {}
-    for cell in plan.cells:
-        if cell_s.get(cell.cell_id) is not None:
-            for key in (_alike(cell), ()):
-                known.setdefault(key, []).append(cell_s[cell.cell_id])
-    if not known:
+    """Estimate from finished cells, else quote the budget."""
+    times = CellTimes.of(plan.cells, cell_s)
+    if not times.num_known:
         limit = plan.experiment.budget.minutes_per_cell
         return f"no cell finished yet to estimate the time from (limit {limit:g} min a cell)"
-    seconds = sum(statistics.median(known.get(_alike(cell)) or known[()]) for cell in todo)
-    return f"about {in_words(seconds)} on one board, judged by {_count(known[()], 'finished cell')}"
-
-
-def _alike(cell: Cell) -> tuple[object, ...]:
-    return (cell.model, cell.data, cell.precision.name, cell.batch_size, cell.epochs)
+    seconds = sum(times.expected_s(cell) or 0.0 for cell in todo)
+    cells = f"{times.num_known} finished cell{'s' * (times.num_known != 1)}"
+    return f"about {in_words(seconds)} on one board, judged by {cells}"

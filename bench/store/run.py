@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -40,6 +40,9 @@ class Run:
     """Whether no other cell may be at work on this machine meanwhile."""
     pruning: Pruning | None = None
     """When the training ends early, as a trial of a search may; None if never."""
+
+    expected_s: float | None = field(default=None, compare=False)
+    """How long it will take, judged by finished cells; None if there is none. Only the launcher asks; not written."""
 
     @property
     def boards(self) -> tuple[Board, ...]:

@@ -6,6 +6,7 @@ import itertools
 import random
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -210,3 +211,20 @@ def test_once_the_hours_are_used_up_no_cell_begins() -> None:
     groups = groups_of_sizes([3] * 20)
     played = play(GroupQueue(groups, gpus_of(4)), lambda run: 3600.0, hours=10)
     assert 10 <= sum(spell.end_s - spell.begin_s for spell in played.spells) / 3600 <= 10 + 4
+
+
+@pytest.mark.parametrize("expected_s", [5.0, None])
+def test_a_run_says_what_to_expect_and_where_none_does_all_cells_take_the_same(expected_s: float | None) -> None:
+    groups = [[replace(run, expected_s=expected_s) for run in group] for group in groups_of_sizes([1] * 8 + [9])]
+    assert play(GroupQueue(groups, gpus_of(2)), lambda _: 1.0).end_s == 9, "the long one in time, at the plan's end"
+
+
+def test_what_a_queue_is_told_of_runs_corrects_what_they_said() -> None:
+    groups = [[replace(run, expected_s=10.0) for run in group] for group in groups_of_sizes([1] * 41)]
+    long = {run.order for group in groups[-3:] for run in group}
+    groups = [[replace(run, cell=replace(run.cell, epochs=1 + (run.order in long))) for run in g] for g in groups]
+    queue = GroupQueue(groups, gpus_of(2))
+    queue.learn(groups[-1][0], 200.0)
+    queue.learn(groups[-1][0], 200.0)
+    played = play(queue, lambda run: 200.0 if run.order in long else 10.0, ended=queue.learn)
+    assert played.end_s <= WITHIN * 490, "in the plan's order 590"
