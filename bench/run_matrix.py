@@ -14,6 +14,7 @@ if __name__ == "__main__":
 
     require_packages()
 
+import functools
 import re
 from pathlib import Path
 from typing import Annotated
@@ -21,6 +22,7 @@ from typing import Annotated
 import typer
 
 from ampbench.bench.command import add_switches, run_command
+from ampbench.bench.launch.choose import LAUNCHER, RAY_ADDRESS, launcher_of, refuse_flags, refuse_trials
 from ampbench.bench.plan.data_place import use_data_dir
 from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.plan.experiment import read_experiment
@@ -61,6 +63,8 @@ def main(
         bool,
         typer.Option("--exclusive", help="One cell at a time on the whole machine; other launchers wait meanwhile."),
     ] = False,
+    launcher: Annotated[str, LAUNCHER] = "local",
+    ray_address: Annotated[str | None, RAY_ADDRESS] = None,
     project: Annotated[str | None, typer.Option("--project", "--wandb-project", help=PROJECT_HELP)] = None,
     **sinks: bool,
 ) -> int:
@@ -91,15 +95,25 @@ def main(
 
         sys.stdout.write("\n".join(search_outline(experiment, results)) + "\n")
         return 0
-    if words_of(experiment):
+    refuse_flags(launcher, gpus=gpus, ray_address=ray_address)
+    words = words_of(experiment)
+    refuse_trials(launcher, dict.fromkeys(f'batch_size = "{word}"' for word, _ in words))
+    chosen = functools.partial(
+        launcher_of,
+        launcher,
+        gpus=gpus,
+        allow_shared=allow_shared,
+        exclusive=exclusive,
+        mixed=mixed,
+        ray_address=ray_address,
+    )
+    if words:
         from rich.console import Console
 
         from ampbench.bench.auto.found_batches import lines_before_trials, with_found_batches
-        from ampbench.bench.launch.local import Local
         from ampbench.bench.launch.sweep import Options
 
-        launcher = Local(gpus=gpus, allow_shared=allow_shared, exclusive=exclusive)
-        places = Options(results=results, launcher=launcher, mixed=mixed)
+        places = Options(results=results, launcher=chosen(), mixed=mixed)
         if plan and (before := lines_before_trials(experiment, places, Console())):
             sys.stdout.write("\n".join(before) + "\n")
             return 0
@@ -115,13 +129,12 @@ def main(
     from rich.console import Console
 
     from ampbench.bench.auto.rounds import run_plan
-    from ampbench.bench.launch.local import Local
     from ampbench.bench.launch.sweep import Options
 
     statuses = tuple(status for text in again or () for status in text.split(","))
     options = Options(
         results=results,
-        launcher=Local(gpus=gpus, allow_shared=allow_shared, exclusive=exclusive),
+        launcher=chosen(),
         again=statuses,
         mixed=mixed,
         sinks=listening,

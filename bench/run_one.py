@@ -23,6 +23,7 @@ import typer
 
 from ampbench.bench.auto.one_training import OneTraining, chosen_training, wanted_rules, with_chosen
 from ampbench.bench.command import field_parameters, run_command
+from ampbench.bench.launch.choose import PARAMETERS, launcher_of, refuse_flags, refuse_trials
 from ampbench.bench.machine.hardware import find_hardware
 from ampbench.bench.plan.data_place import use_data_dir
 from ampbench.bench.plan.errors import RequestError
@@ -64,6 +65,7 @@ def main(**typed: Any) -> int:
         raise RequestError("--summary belongs to --plan: add it, or drop both; a run records num_parameters")
     listening = [name for name in SINKS if own[name]]
     project = project_of(own["project"], listening)
+    refuse_flags(own["launcher"], gpus=own["gpus_chosen"], ray_address=own["ray_address"])
     training = settings_of({name: value for name, value in typed.items() if value is not None}, own)
     precision = training.precision
     text = file_of(QUESTION, training.typed, precision)
@@ -85,7 +87,6 @@ def main(**typed: Any) -> int:
 
     from rich.console import Console
 
-    from ampbench.bench.launch.local import Local
     from ampbench.bench.launch.progress import PLAIN
     from ampbench.bench.launch.sweep import Options, sweep
     from ampbench.bench.store.choices import write_choices
@@ -108,7 +109,13 @@ def main(**typed: Any) -> int:
         )
     options = Options(
         results=own["results"],
-        launcher=Local(gpus=own["gpus_chosen"], allow_shared=own["allow_shared"]),
+        launcher=launcher_of(
+            own["launcher"],
+            gpus=own["gpus_chosen"],
+            allow_shared=own["allow_shared"],
+            mixed=own["mixed"],
+            ray_address=own["ray_address"],
+        ),
         again=() if own["resume"] else RUN_AGAIN,
         mixed=own["mixed"],
         sinks=listening,
@@ -143,6 +150,7 @@ def settings_of(typed: Mapping[str, Any], own: Mapping[str, Any]) -> OneTraining
     is_auto = own["auto"] if own["auto"] is not None else not (typed or is_named(own))
     if not is_auto and not wanted_rules({**typed, "precision": recipe}):
         return OneTraining(typed={**STUDY_S3, **typed}, precision=recipe, choices=(), lines=())
+    refuse_trials(own["launcher"], ["what --auto and auto choose"])
     hardware = find_hardware(os.environ, gpus=own["gpus_chosen"])
     if is_auto:
         return chosen_training(hardware, typed, recipe if is_named(own) else None)
@@ -200,6 +208,7 @@ OWN: dict[str, tuple[Any, Any, Any]] = {
         False,
         typer.Option("--allow-shared", help="Measure on a GPU even if other processes use it."),
     ),
+    **PARAMETERS,
     **{name: (bool, False, typer.Option(f"--{name}", help=sink.help)) for name, sink in SINKS.items()},
     "project": (str | None, None, typer.Option("--project", "--wandb-project", help=PROJECT_HELP)),
     "progress_bar": (

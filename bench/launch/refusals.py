@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import itertools
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from ampbench.bench.machine import process_tree
@@ -52,28 +53,47 @@ def refuse_shared(boards: Sequence[Board], nvml: Any = None) -> None:
                 )
 
 
-def refuse_mixing(plan: Plan, folder: Folder, todo: Sequence[Cell], machine: Machine) -> None:
-    """Refuse to add rows of another machine, version or method to those that are there, joined, and stay.
+def refuse_unlike(machines: Mapping[Board, Machine]) -> None:
+    """Refuse to run on machines whose versions differ: their rows would be of several methods in one table.
+
+    Other boards, CPUs or drivers are another kind: a group stays on one, and nothing is compared across kinds.
+
+    Args:
+        machines: board -> its machine, as the launcher describes it.
+    """
+    versions = {board: (machine.torch, machine.python) for board, machine in machines.items()}
+    for (one, first), (other, second) in itertools.pairwise(versions.items()):
+        if first != second:
+            raise RequestError(
+                f"{other} has torch {second[0]}, Python {second[1]}, and {one} torch {first[0]}, Python {first[1]}: "
+                "install the same on both, leave one out, or insist with --mixed"
+            )
+
+
+def refuse_mixing(plan: Plan, folder: Folder, todo: Sequence[Cell], machines: Collection[Machine]) -> None:
+    """Refuse to add rows of other machines, versions or methods to those that are there, joined, and stay.
 
     Args:
         plan: whose rows may not be mixed.
         folder: its results, joined.
-        todo: the cells that are to be run, on `machine`; their old rows go.
-        machine: as the launcher describes it.
+        todo: the cells that are to be run, on `machines`; their old rows go.
+        machines: each kind of those that are used, as the launcher describes it.
     """
     if not folder.done(plan.cells):
         return
-    wanted = environment_id(machine, METHOD_VERSION)
+    wanted = {environment_id(machine, METHOD_VERSION) for machine in machines}
     replaced = {cell.cell_id for cell in todo}
     columns = ["cell_id", "environment_id", "status", "machine", "torch", "python", "method_version"]
     for row in joined_rows(folder, columns):
         stays = row["status"] == "ok" and row["cell_id"] not in replaced
-        if stays and row["environment_id"] != wanted:
+        if stays and row["environment_id"] not in wanted:
+            here = "; ".join(
+                f"{one.machine}, torch {one.torch}, Python {one.python}" for one in dict.fromkeys(machines)
+            )
             raise RequestError(
                 f"{folder.path} holds rows of {row['machine']} with torch {row['torch']}, Python {row['python']}, "
-                f"method {row['method_version']}; here are {machine.machine}, torch {machine.torch}, "
-                f"Python {machine.python}, method {METHOD_VERSION}: give --results DIR for a folder of its own, "
-                "or --mixed to insist"
+                f"method {row['method_version']}; here are {here}, method {METHOD_VERSION}: "
+                "give --results DIR for a folder of its own, or --mixed to insist"
             )
 
 

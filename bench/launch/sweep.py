@@ -19,7 +19,7 @@ from ampbench.bench.launch.launcher import Launcher
 from ampbench.bench.launch.oom_guard import OomGuard
 from ampbench.bench.launch.printed_report import print_report
 from ampbench.bench.launch.progress import PLAIN, Progress
-from ampbench.bench.launch.refusals import refuse_mixing
+from ampbench.bench.launch.refusals import refuse_mixing, refuse_unlike
 from ampbench.bench.launch.watchers import Watchers
 from ampbench.bench.machine.discovery import Boards
 from ampbench.bench.machine.provenance import git_state
@@ -170,8 +170,10 @@ def _refuse(plan: Plan, todo: Sequence[Cell], folder: Folder, boards: Boards, op
         RequestError: with the next move.
     """
     if not options.mixed:
+        machines = {board: options.launcher.machine_of(board) for board in boards.used}
+        refuse_unlike(machines)
         join(plan, folder)
-        refuse_mixing(plan, folder, todo, options.launcher.machine_of(boards.used[0]))
+        refuse_mixing(plan, folder, todo, machines.values())
     options.launcher.refuse(boards)
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import importlib.metadata
 import json
 import os
 import platform
@@ -16,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ampbench.bench.machine.board import Board
+from ampbench.bench.plan.packages import version_of
 from ampbench.path import ROOT
 from ampbench.schema.provenance import Provenance
 from ampbench.schema.version import METHOD_VERSION
@@ -76,7 +76,7 @@ def machine_of(gpu: str | None, driver: str | None, *, simulated_boards: int = 1
     return Machine(
         machine=gpu or f"{cpu}, {cores} cores{simulated}",
         driver=driver,
-        torch=_version("torch"),
+        torch=version_of("torch"),
         python=platform.python_version(),
         cpu=cpu,
         num_cores=cores,
@@ -152,11 +152,3 @@ def git_state() -> tuple[str | None, bool | None]:
         return commit, bool(dirty)
     except (OSError, subprocess.SubprocessError):
         return None, None
-
-
-def _version(package: str) -> str:
-    """Return the version of an installed package; `none` if it is not installed, since the version goes into a hash."""
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return "none"

@@ -78,6 +78,14 @@ def to_carry(wanted: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(each for name in names for each in (name, *BROUGHT.get(name, ()))))
 
 
+def version_of(distribution: str) -> str:
+    """Return the version of an installed distribution; `none` if it is not installed, as a hash needs a word."""
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return "none"
+
+
 def _is_met(line: str) -> bool:
     name, _, bound = line.partition(">=")
     try:

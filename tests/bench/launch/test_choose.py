@@ -1,0 +1,33 @@
+"""The launcher that a person chooses: one place for all commands, and what does not go together is said."""
+
+from __future__ import annotations
+
+import pytest
+
+from ampbench.bench.launch.choose import launcher_of, refuse_flags, refuse_trials
+from ampbench.bench.launch.local import Local
+from ampbench.bench.plan.errors import RequestError
+
+
+def test_this_machine_is_where_cells_run_unless_another_place_is_named() -> None:
+    assert launcher_of("local", gpus="0", allow_shared=True) == Local(gpus="0", allow_shared=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "flags", "message"),
+    [
+        ("lokal", {}, r"^--launcher lokal: no such launcher\. Did you mean 'local'\?$"),
+        ("k8s", {}, r"^--launcher k8s: no such launcher\. Known: local"),
+        ("local", {"ray_address": "auto"}, r"^--ray-address auto: belongs to --launcher ray; add it, or drop both$"),
+    ],
+)
+def test_flags_that_do_not_go_together_are_one_line(name: str, flags: dict[str, str], message: str) -> None:
+    with pytest.raises(RequestError, match=message):
+        refuse_flags(name, **{"gpus": "all", "ray_address": None, **flags})
+
+
+def test_what_is_found_by_a_look_at_one_machine_is_not_found_for_another() -> None:
+    refuse_trials("local", ['batch_size = "max"'])
+    refuse_trials("ray", [])
+    with pytest.raises(RequestError, match=r'^--launcher ray: batch_size = "max" is found on one machine.*write the'):
+        refuse_trials("ray", ['batch_size = "max"'])
