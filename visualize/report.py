@@ -18,6 +18,7 @@ import typer
 
 from ampbench.schema.files import REPORT, summary_file
 from ampbench.schema.margins import MARGIN_POINTS
+from ampbench.schema.partial import partial_of
 from ampbench.terminal import WIDTH, saying_unwritten, show_everything, terminal_width, unwritten
 from ampbench.visualize.findings import whys
 from ampbench.visualize.judge import verdict
@@ -107,7 +108,7 @@ def _write_settle(to: Path, results: Results, advice: list[Answer]) -> None:
 
 def _write(path: Path, content: bytes) -> None:
     """Write a file completely or not at all."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = partial_of(path)
     try:
         partial.write_bytes(content)
         partial.replace(path)

@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from ampbench.schema.partial import partial_of
+
 MAGIC = b"PAR1"
 """First and last bytes of a Parquet file."""
 
@@ -16,7 +18,7 @@ class replacing:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        self.partial = partial_of(path)
 
     def __enter__(self) -> Path:
         return self.partial

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from ampbench.bench.store.atomic import replacing
+from ampbench.schema.partial import sweep
 
 NEWEST, PREVIOUS = "checkpoint.pt", "checkpoint.previous.pt"
 
@@ -25,7 +26,7 @@ DAMAGED = "checkpoint.damaged.pt"
 
 def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
     """Write a state of tensors, numbers, words, lists and tables of these; keep the one before."""
-    _sweep(folder)
+    sweep(folder)
     with replacing(folder / NEWEST) as partial:
         write_state(partial, state)
         if (folder / NEWEST).exists():
@@ -89,12 +90,6 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 def delete_checkpoints(folder: Path) -> None:
     """Remove what a finished run needs no more."""
-    _sweep(folder)
+    sweep(folder)
     for name in (NEWEST, PREVIOUS, DAMAGED):
         (folder / name).unlink(missing_ok=True)
-
-
-def _sweep(folder: Path) -> None:
-    """Remove what a kill left half written; nobody else writes into a run's folder."""
-    for partial in folder.glob(f".{NEWEST}.*.partial"):
-        partial.unlink()

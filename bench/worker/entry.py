@@ -22,6 +22,7 @@ from ampbench.bench.worker.log import open_log, silence_profiler
 from ampbench.bench.worker.preparation import die_with_parent, prepare_apart
 from ampbench.bench.worker.process import prepare_process, set_environment
 from ampbench.bench.worker.timing import Report
+from ampbench.schema.partial import sweep
 
 
 def serve(run: Run, messages: Connection) -> None:
@@ -54,6 +55,7 @@ def run_cell(run: Run, report: Report) -> None:
     with hold_run(run.folder):
         if run.record_path.exists() and not run.again:
             return
+        sweep(run.folder)
         owner = f"{run.cell} of {run.folder.parents[1].name}"
         asked_s = time.monotonic()
 

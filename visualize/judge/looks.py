@@ -8,13 +8,13 @@ k. The report writes the numbers into the folder; to judge an unchanged folder a
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ampbench.schema.files import LOOKS
+from ampbench.schema.partial import partial_of
 from ampbench.visualize.stats.family import ALONE_LOOKS
 
 FEWEST = 2
@@ -62,7 +62,7 @@ def write_looks(folder: Path, looks: Looks) -> None:
     """Write the looks into a folder of results, completely or not at all; a folder that is read-only keeps none."""
     path = folder / LOOKS
     text = json.dumps({name: sorted(ns) for name, ns in sorted(looks.taken.items())}, indent=1) + "\n"
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = partial_of(path)
     with suppress(OSError):
         if path.exists() and path.read_text(encoding="utf-8") == text:
             return

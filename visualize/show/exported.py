@@ -5,7 +5,6 @@ from __future__ import annotations
 import enum
 import json
 import math
-import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +14,8 @@ from typing import IO
 
 import numpy as np
 import pandas as pd
+
+from ampbench.schema.partial import partial_of
 
 DIGITS = 4
 """Significant digits of a number in Markdown and LaTeX."""
@@ -67,7 +68,7 @@ def _stream(out: Path | None) -> Iterator[IO[str]]:
     if out is None:
         yield sys.stdout
         return
-    partial = out.with_name(f".{out.name[:100]}.{os.getpid()}.partial")
+    partial = partial_of(out)
     try:
         with partial.open("w", encoding="utf-8", errors="replace", newline="") as stream:
             yield stream

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from ampbench.schema.partial import partial_of
 from ampbench.visualize import figures
 from ampbench.visualize.show.pictures import Picture
 
@@ -46,7 +46,7 @@ def _written_before(folder: Path) -> set[str]:
 
 
 def _write(path: Path, content: bytes) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = partial_of(path)
     try:
         partial.write_bytes(content)
         partial.replace(path)
