@@ -28,6 +28,12 @@ class Provenance:
     python: str | None = column("", "Python", "Version")
     cpu: str | None = column("", "CPU", "Model name")
     num_cores: int | None = column("", "CPU cores", "Cores that the process may use")
+    cpu_affinity: str | None = column(
+        "",
+        "bound to cores",
+        "The share of the cores of the GPU's NUMA node that its worker was bound to, as in 0-7,64-71; of rank 0 where "
+        "several train; null where it was not bound",
+    )
     power_cap_w: float | None = column(
         "W", "power cap", "Enforced power limit of the board; null where NVML does not report it"
     )

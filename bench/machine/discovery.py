@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from ampbench.bench.machine.affinity import given_cores, siblings_of, with_cores
 from ampbench.bench.machine.board import Board
 from ampbench.bench.machine.driver import boards_of_driver
 from ampbench.bench.machine.visible import VARIABLE, pick, visible, why_none, words_in
@@ -29,7 +31,7 @@ class Boards:
     """Whether one cell at a time runs on the whole machine."""
 
 
-def find_boards(environ: Mapping[str, str], library: Any = None) -> tuple[Board, ...]:
+def find_boards(environ: Mapping[str, str], library: Any = None, root: Path = Path("/")) -> tuple[Board, ...]:
     """Return the visible boards; one that MIG divides is among them, so that indices stay what they are.
 
     Args:
@@ -37,6 +39,7 @@ def find_boards(environ: Mapping[str, str], library: Any = None) -> tuple[Board,
             `AMPBENCH_CPU_BOARDS=n` makes a machine without GPUs pretend to have n boards that share its cores,
             to try out queues. Rows of simulated boards say so.
         library: replaces NVML's bindings in tests.
+        root: the folder that holds `sys/`; another one in tests.
 
     Raises:
         RequestError: CUDA_VISIBLE_DEVICES or AMPBENCH_CPU_BOARDS name boards that do not exist, or this machine has
@@ -44,9 +47,10 @@ def find_boards(environ: Mapping[str, str], library: Any = None) -> tuple[Board,
     """
     variable = environ.get(VARIABLE)
     is_hidden = variable is not None and not words_in(variable)[0]
-    gpus = () if is_hidden else visible(boards_of_driver(library), variable)
-    if gpus:
-        return gpus
+    gpus = () if is_hidden else boards_of_driver(library, root)
+    if shown := visible(gpus, variable):
+        given = given_cores()
+        return tuple(with_cores(gpus, shown, given, siblings_of(given, root)))
     text = environ.get(SIMULATE, "1")
     if not (text.isascii() and text.isdecimal() and len(text) < 10) or not 1 <= int(text) <= 1024:
         raise RequestError(f"{SIMULATE}={text}: say how many boards to simulate, as in 2, or unset it")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ampbench.bench.machine.affinity import cores_of, list_of
 from ampbench.bench.machine.board import Board
 from ampbench.bench.machine.nvml import MODULE, NotInstalled, Nvml, Unanswered, Unavailable
 from ampbench.bench.plan.errors import RequestError
@@ -15,11 +16,12 @@ NVIDIA_DEVICE = "/dev/nvidiactl"
 """Exists where NVIDIA's driver is loaded."""
 
 
-def boards_of_driver(library: Any = None) -> tuple[Board, ...]:
+def boards_of_driver(library: Any = None, root: Path = Path("/")) -> tuple[Board, ...]:
     """Return all GPUs that NVML knows, whatever is visible; none where there is no driver.
 
     Args:
         library: replaces NVML's bindings in tests.
+        root: the folder that holds `sys/`; another one in tests.
 
     Raises:
         RequestError: this machine has GPUs that would not be used because NVML's bindings are not installed, or one
@@ -36,7 +38,7 @@ def boards_of_driver(library: Any = None) -> tuple[Board, ...]:
         return ()
     with opened as nvml:
         try:
-            return tuple(_whole(nvml, handle) for handle in nvml.handles())
+            return tuple(_whole(nvml, handle, root) for handle in nvml.handles())
         except Unanswered as e:
             raise RequestError(
                 f"a GPU of this machine does not answer ({e}): nvidia-smi shows which one; reset it or reboot, or "
@@ -44,7 +46,7 @@ def boards_of_driver(library: Any = None) -> tuple[Board, ...]:
             ) from None
 
 
-def _whole(nvml: Nvml, handle: Any) -> Board:
+def _whole(nvml: Nvml, handle: Any, root: Path) -> Board:
     power_cap_mw = nvml.ask_or_none("nvmlDeviceGetEnforcedPowerLimit", handle)
     modes = nvml.ask_or_none("nvmlDeviceGetMigMode", handle)  # now, and after a reset
     board_id, is_cut = nvml.ask("nvmlDeviceGetUUID", handle), modes is not None and bool(modes[0])
@@ -53,9 +55,27 @@ def _whole(nvml: Nvml, handle: Any) -> Board:
         name=nvml.ask("nvmlDeviceGetName", handle),
         driver=nvml.ask("nvmlSystemGetDriverVersion"),
         power_cap_w=None if power_cap_mw is None else power_cap_mw / 1e3,
+        near=_near(nvml, handle, root),
         is_cut=is_cut,
         slices=tuple(_slice(nvml, one, board_id) for one in slice_handles(nvml, handle)) if is_cut else (),
     )
+
+
+def pci_folder(nvml: Nvml, handle: Any, root: Path) -> Path | None:
+    """Return the kernel's folder for a board's place on the PCI bus; None where NVML does not tell the place."""
+    place = nvml.ask_or_none("nvmlDeviceGetPciInfo", handle)
+    if place is None:
+        return None
+    bus = place.busId.decode() if isinstance(place.busId, bytes) else str(place.busId)
+    return root / "sys/bus/pci/devices" / bus.lower()[-12:]
+
+
+def _near(nvml: Nvml, handle: Any, root: Path) -> str:
+    folder = pci_folder(nvml, handle, root)
+    try:
+        return list_of(cores_of((folder / "local_cpulist").read_text())) if folder else ""
+    except (OSError, ValueError):
+        return ""
 
 
 def slice_handles(nvml: Nvml, handle: Any) -> Iterator[Any]:

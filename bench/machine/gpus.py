@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from ampbench.bench.machine.driver import slice_handles
+from ampbench.bench.machine.driver import pci_folder, slice_handles
 from ampbench.bench.machine.nvml import Nvml, Unanswered, Unavailable
 
 Ability = Literal["fp16", "bf16", "tf32", "fp8"]
@@ -101,12 +101,11 @@ def _capability(nvml: Nvml, handle: Any) -> tuple[int, int] | None:
 
 def _numa_node(nvml: Nvml, handle: Any, root: Path) -> int | None:
     """Return the NUMA node that the kernel names for the GPU's place on the PCI bus; None where it names none."""
-    place = nvml.ask_or_none("nvmlDeviceGetPciInfo", handle)
-    if place is None:
+    folder = pci_folder(nvml, handle, root)
+    if folder is None:
         return None
-    bus = place.busId.decode() if isinstance(place.busId, bytes) else str(place.busId)
     try:
-        node = int((root / "sys/bus/pci/devices" / bus.lower()[-12:] / "numa_node").read_text())
+        node = int((folder / "numa_node").read_text())
     except (OSError, ValueError):
         return None
     return node if node >= 0 else None

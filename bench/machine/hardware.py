@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from ampbench.bench.machine.affinity import cores_of
 from ampbench.bench.machine.cpu import Cpu, read_cpu
 from ampbench.bench.machine.discovery import SIMULATE, choose_boards, find_boards, surprises
 from ampbench.bench.machine.gpus import Gpu, read_gpus, why_no_gpu
@@ -176,8 +177,7 @@ def _numa_cores(root: Path) -> Iterable[int]:
     nodes = (root / "sys/devices/system/node").glob("node[0-9]*")
     for folder in sorted(nodes, key=lambda folder: int(folder.name.removeprefix("node"))):
         try:
-            spans = [part.split("-") for part in (folder / "cpulist").read_text().strip().split(",") if part]
-            yield sum(int(span[-1]) - int(span[0]) + 1 for span in spans)
+            yield len(cores_of((folder / "cpulist").read_text()))
         except (OSError, ValueError):
             return
 

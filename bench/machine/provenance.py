@@ -14,6 +14,7 @@ import subprocess
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from ampbench.bench.machine.affinity import bound_cores, given_cores
 from ampbench.bench.machine.board import Board
 from ampbench.bench.plan.packages import version_of
 from ampbench.path import ROOT
@@ -71,7 +72,7 @@ class Machine:
 
 def machine_of(gpu: str | None, driver: str | None, *, simulated_boards: int = 1) -> Machine:
     """Describe this machine; `gpu` is the board's product name, None on a CPU."""
-    cpu, cores = cpu_name(), len(os.sched_getaffinity(0))
+    cpu, cores = cpu_name(), len(given_cores())
     simulated = f", shared by {simulated_boards} simulated boards" if simulated_boards > 1 else ""
     return Machine(
         machine=gpu or f"{cpu}, {cores} cores{simulated}",
@@ -98,6 +99,7 @@ def provenance(board: Board) -> Provenance:
         board=board.board_id,
         host=platform.node() or None,
         power_cap_w=board.power_cap_w,
+        cpu_affinity=bound_cores(),
         environment_id=environment_id(machine, METHOD_VERSION),
         method_version=METHOD_VERSION,
         switches=json.dumps(switches(os.environ)),

@@ -8,6 +8,7 @@ import signal
 
 import torch
 
+from ampbench.bench.machine.affinity import bind
 from ampbench.bench.plan.environment import as_variables
 from ampbench.bench.store.run import Run
 from ampbench.bench.train.statuses import Interrupted
@@ -22,10 +23,13 @@ def set_environment(run: Run) -> None:
 def prepare_process(run: Run, rank: int = 0) -> torch.device:
     """Set all of them, and return the device of a rank. CUDA must not be used before.
 
-    Ranks share the cores, and see each other's GPUs, which NCCL requires.
+    Ranks see each other's GPUs, which NCCL requires. Each is bound to the cores near its own GPU; ranks that are not
+    bound, as those on a CPU, share all.
     """
     _tell_interrupts_apart()
     board, sharing = run.board, run.board.num_sharing * run.cell.gpus
+    if bind(run.boards[rank if board.is_gpu else 0].cores, run.cell.num_threads) and board.is_gpu:
+        sharing = 1
     cores = len(os.sched_getaffinity(0))
     torch.set_num_threads(run.cell.num_threads or max(1, cores // sharing))
     if board.is_gpu:

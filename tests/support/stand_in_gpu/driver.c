@@ -111,6 +111,11 @@ int nvmlDeviceGetMigDeviceHandleByIndex(void *board, unsigned i, void **handle) 
 }
 int nvmlDeviceGetGpuInstanceId(void *handle, unsigned *id) { *id = 9; return 0; }
 int nvmlDeviceGetComputeInstanceId(void *handle, unsigned *id) { *id = 0; return 0; }
+typedef struct { char legacy[16]; unsigned domain, bus, device, device_id, sub_id; char bus_id[32]; } Place;
+int nvmlDeviceGetPciInfo_v3(void *handle, Place *place) {
+    snprintf(place->bus_id, sizeof place->bus_id, "00000000:%02X:00.0", 0xEA + index_of(handle));
+    return 0;
+}
 int nvmlDeviceGetEnforcedPowerLimit(void *handle, unsigned *mw) { *mw = 700000; return 0; }
 int nvmlDeviceGetTotalEnergyConsumption(void *handle, u64 *mj) { *mj = (u64)(500e3 * now_s()); return 0; }
 int nvmlDeviceGetPowerUsage(void *handle, unsigned *mw) { *mw = 500000; return 0; }
