@@ -17,7 +17,8 @@ class BoardState:
     power_w: float | None = column(
         "W",
         "power",
-        "Mean over the valid steady blocks: energy of the board over time; stretches under 1 s are left out",
+        "Mean over the valid steady blocks: energy of the board over time; stretches under 1 s are left out; null on a "
+        "MIG slice, which has no meter of its own",
     )
     energy_instrument: str | None = column(
         "",

@@ -97,6 +97,8 @@ def _ending_of(run: Run, boards: Sequence[Board], oom_guard: OomGuard) -> tuple[
     """Return status and reason of a cell that is not worth a start; a record that is there stays."""
     if run.recorded_ns is not None and not run.again:
         return None
+    if run.board.slice_of and run.cell.gpus > 1:
+        return "unsupported", f"asks for {run.cell.gpus} GPUs, and NCCL connects no MIG slices: run it on whole boards"
     if run.board.is_gpu and run.cell.gpus > len(boards):
         return "unsupported", f"asks for {run.cell.gpus} GPUs of one model, and {len(boards)} may be used here"
     because = oom_guard.implies(run.cell)

@@ -43,6 +43,8 @@ class BoardWatch:
         """Return the watch of a board; the CPU has no sampler."""
         if not board.is_gpu:
             return cls()
+        if board.slice_of:
+            print("power and energy are those of the whole board, and not of this MIG slice: not recorded")
         return cls(Sampler(sampling_command(board.board_id, [os.getpid()], ancestor_pids()), decoded))
 
     def start(self) -> None:

@@ -42,6 +42,9 @@ QUESTIONS: dict[str, Question] = {
 # fmt: on
 """Field of a sample -> its question. The other fields are the time, and two of `PROCESSES`."""
 
+OF_WHOLE_BOARD = ("energy_j", "power_w")
+"""Not asked of a MIG slice: a driver that answers tells what the whole board draws, with the neighbours' work."""
+
 # With the version: under an older driver, the name without it raises another error than NVMLError.
 PROCESSES: Question = ("nvmlDeviceGetComputeRunningProcesses_v3", list, None)
 """The compute processes on the board."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from contextlib import closing
 from typing import Any
 
-from ampbench.bench.machine.board_state.questions import PROCESSES, QUESTIONS, Question
+from ampbench.bench.machine.board_state.questions import OF_WHOLE_BOARD, PROCESSES, QUESTIONS, Question
 from ampbench.bench.machine.nvml import Nvml, Unanswered, Unavailable
 from ampbench.schema.board import BoardSample
 
@@ -41,7 +41,8 @@ class BoardReader:
         self._own_pids = frozenset(own_pids)
         self._kin_pids = frozenset(related_pids) - self._own_pids
         self._now_s = now_s
-        self._given_up: set[Question] = set()
+        is_slice = board_id.startswith("MIG-")
+        self._given_up: set[Question] = {QUESTIONS[field] for field in OF_WHOLE_BOARD if is_slice}
         try:
             self._handle = self._nvml.handle_of(board_id)
         except Unavailable:

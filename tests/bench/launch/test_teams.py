@@ -54,6 +54,22 @@ def test_more_gpus_than_there_are_is_a_row_and_the_others_go_on(tmp_path: Path) 
     assert heard == ["asks for 4 GPUs of one model, and 3 may be used here"]
 
 
+def test_ranks_on_mig_slices_are_a_row_that_says_why_not(tmp_path: Path) -> None:
+    slices = [Board(board_id=f"MIG-{i}", name="H100 MIG 1g.10gb", slice_of="GPU-0") for i in range(2)]
+    heard: list[str] = []
+
+    class Heard:
+        def ended(self, run: Run, facts: Any) -> None:
+            heard.append(f"{facts['status']}: {facts['because']}")
+
+    nothing: Any = None
+    runs = [[run_in(tmp_path, replace(TWO, gpus=gpus))] for gpus in (2, 3)]
+    run_groups(runs, slices, context=nothing, watcher=Heard(), oom_guard=OomGuard([]))  # type: ignore[arg-type]
+    assert heard == [
+        f"unsupported: asks for {gpus} GPUs, and NCCL connects no MIG slices: run it on whole boards" for gpus in (2, 3)
+    ]
+
+
 def test_a_run_on_several_boards_is_read_back_whole(tmp_path: Path) -> None:
     run = replace(run_in(tmp_path, TWO), board=GPUS[0], peers=(GPUS[2],))
     run.save()

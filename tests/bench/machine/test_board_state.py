@@ -93,6 +93,15 @@ def test_a_slice_of_a_board_tells_its_memory_and_nothing_of_the_whole() -> None:
     assert reader.read() == BoardSample(time_s=0.0, used_bytes=11 * GIB, process_bytes=10 * GIB, num_foreign=0)
 
 
+def test_the_power_of_a_whole_board_is_not_taken_for_that_of_its_slice() -> None:
+    """A driver that answers for a slice's handle tells what all slices draw together."""
+    nvml = ReplayedNvml(board(1))
+    sample = BoardReader("MIG-cc", [OWN_PID], nvml, nvml.now_s).read()
+    assert (sample.power_w, sample.energy_j) == (None, None)
+    assert sample.sm_clock_mhz == 1755, "one clock drives all slices"
+    assert not nvml.asked["power_mw"] + nvml.asked["energy_mj"]
+
+
 @pytest.mark.parametrize(
     ("processes", "process_bytes", "num_foreign"),
     [
