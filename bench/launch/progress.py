@@ -1,15 +1,20 @@
 """What a person sees while cells run: a live line a board on a terminal, plain lines in a log.
 
 A redraw happens only when a worker speaks, at most once a second: a spinner would compute beside the measurement.
+Of more boards than a terminal has rows, those are shown whose cells began first, and the rest is counted; a log has as
+many lines a minute from a thousand boards as from eight.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
@@ -20,6 +25,12 @@ from ampbench.bench.store.run import Run
 
 LOG_EVERY_S = 30.0
 """Between two plain lines of the same cell."""
+
+FULL_LOG = 8
+"""Boards that may each write a plain line every `LOG_EVERY_S`; of more, each writes more rarely."""
+
+REDRAWN_S = 0.25
+"""Between two redraws when cells end; so many may end at a time that drawing would take a core."""
 
 PLAIN: dict[str, Any] = {"highlight": False, "markup": False, "soft_wrap": True}
 """Print a line as it is: a log that is wrapped at 80 columns cannot be searched."""
@@ -81,7 +92,8 @@ class Progress:
             and facts.get("phase") != "done"
         ):
             now = time.monotonic()
-            if line["logged_s"] is None or now - line["logged_s"] >= self.log_every_s:
+            every_s = self.log_every_s * max(1.0, len(self._facts) / FULL_LOG)
+            if line["logged_s"] is None or now - line["logged_s"] >= every_s:
                 line["logged_s"] = now
                 self.console.print(f"        {', '.join(_lines(line))}", **PLAIN)
         self._refresh()
@@ -91,24 +103,40 @@ class Progress:
         self.num_ended += 1
         self._facts.pop(run.board, None)
         status = str(facts.get("status", "ok"))
-        text = Text(f"{self.num_ended:>4}/{self.num_cells} {run.cell!s:<34} ")
+        text = Text(f"{self.num_ended:>{max(4, len(str(self.num_cells)))}}/{self.num_cells} {run.cell!s:<34} ")
         text.append(f"{status:<12}", style=COLOURS.get(status, "red"))
         text.append(" ".join(_numbers(facts)) if status == "ok" else str(facts.get("because")))
         if facts.get("learning_note"):
             text.append(f"  {facts['learning_note']}", style="yellow")
+        if run.board.host:
+            text.append(f"  on {run.board.host}", style="dim")
         self.console.print(text, **PLAIN)
         self._refresh(force=True)
 
     def _refresh(self, *, force: bool = False) -> None:
         now = time.monotonic()
-        if self._live and (force or now - self._shown_s >= 1):
+        if self._live and now - self._shown_s >= (REDRAWN_S if force else 1):
             self._shown_s = now
             self._live.update(Group(*self._rows(), self._total()), refresh=True)
 
     def _rows(self) -> list[Text]:
-        """Return the rows of every board; what has to be folded goes on below its beginning."""
-        pairs = [_lines(line) for line in self._facts.values()]
-        return [Text(row) for first, *rest in pairs for row in (first, *(f"    {more}" for more in rest))]
+        """Return the rows of every board, what has to be folded below its beginning; or only as many as there is room.
+
+        The last row of the terminal stays free, and the one above it is the total.
+        """
+        room = max(2, self.console.height - 2)
+        shown = [_lines(line) for line in itertools.islice(self._facts.values(), room)]
+        if len(shown) == len(self._facts):
+            rows = [row for first, *rest in shown for row in (first, *(f"    {more}" for more in rest))]
+            if sum(math.ceil(cell_len(row) / self.console.width) for row in rows) <= room:
+                return [Text(row) for row in rows]
+        heads = [Text(head, no_wrap=True, overflow="ellipsis") for head, *_ in shown]
+        if len(self._facts) <= room:
+            return heads
+        phases = Counter(line["phase"] for line in itertools.islice(self._facts.values(), room - 1, None))
+        counted = ", ".join(f"{count} {phase}" for phase, count in phases.most_common())
+        rest = f"and {phases.total()} cells more: {counted}"
+        return [*heads[: room - 1], Text(rest, no_wrap=True, overflow="ellipsis")]
 
     def _total(self) -> Text:
         passed_s = time.monotonic() - self._begun_s

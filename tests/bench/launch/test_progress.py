@@ -122,3 +122,94 @@ def test_an_evaluation_tells_its_share_batch_by_batch(monkeypatch: pytest.Monkey
     )
     measurement.take()
     assert told[:4] == pytest.approx([0, 128 / 360, 256 / 360, 1])
+
+
+def drawn(runs: list[Run], *, height: int, width: int = 80) -> list[str]:
+    """Return the rows of a terminal on which all these runs train at once."""
+    console = Console(file=io.StringIO(), width=width, height=height, force_terminal=True, color_system=None)
+    progress = Progress(console, num_cells=len(runs))
+    for one in runs:
+        progress.started(one)
+        progress.told(one, BORDER)
+    with console.capture() as captured:
+        console.print(*progress._rows(), progress._total(), sep="\n")
+    return captured.get().splitlines()
+
+
+def on_boards(run: Run, count: int, host: str = "") -> list[Run]:
+    names = [f"node{i // 8}" if host else "" for i in range(count)]
+    return [
+        dataclasses.replace(
+            run, board=Board(board_id=f"cpu:{i % 8}/8" if host else f"cpu:{i}/{count}", host=names[i]), order=i
+        )
+        for i in range(count)
+    ]
+
+
+@pytest.mark.parametrize("count", [1, 2, 11, 12, 22, 23, 64, 1000])
+@pytest.mark.parametrize("width", [80, 200])
+def test_any_number_of_boards_is_readable_on_a_terminal_of_24_rows(run: Run, count: int, width: int) -> None:
+    rows = drawn(on_boards(run, count), height=24, width=width)
+    assert len(rows) <= 23
+    boards = [row for row in rows if row.startswith(("cpu:", "cpu "))]
+    assert all("training" in row for row in boards)
+    more = [row for row in rows if row.startswith("and ")]
+    assert more == ([f"and {count - len(boards)} cells more: {count - len(boards)} training"] if count > 22 else [])
+    assert count <= 22 or len(boards) == 21
+    assert rows[-1].startswith(f"0 of {count} cells")
+
+
+def test_those_that_began_first_are_shown_because_they_may_hang(run: Run) -> None:
+    runs = on_boards(run, 30)
+    console = Console(file=io.StringIO(), width=80, height=8, force_terminal=True, color_system=None)
+    progress = Progress(console, num_cells=99)
+    for one in runs:
+        progress.started(one)
+    for one in runs[:-2]:
+        progress.ended(one, {"status": "ok"})
+        progress.started(one)
+    rows = [str(row) for row in progress._rows()]
+    assert [row.partition(": ")[0] for row in rows[:3]] == ["cpu:28/30", "cpu:29/30", "cpu:0/30"]
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_the_machine_of_a_board_is_named_at_work_and_at_the_end(run: Run, terminal: bool) -> None:
+    there = on_boards(run, 1, host="node")[0]
+    assert "node0 cpu:0/8: LeNet" in shown(there, BORDER, terminal=terminal)
+    out = io.StringIO()
+    progress = Progress(Console(file=out, width=80), num_cells=1)
+    progress.started(there)
+    progress.ended(there, {"status": "crashed", "because": "its node was lost"})
+    assert out.getvalue().rstrip().endswith("its node was lost  on node0")
+
+
+def test_a_log_of_many_boards_grows_no_faster_than_of_eight(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s = 1000.0
+    monkeypatch.setattr("ampbench.bench.launch.progress.time.monotonic", lambda: now_s)
+    lines = {}
+    for count in (8, 64):
+        out = io.StringIO()
+        progress = Progress(Console(file=out, width=80), num_cells=1, log_every_s=30)
+        runs = on_boards(run, count)
+        for one in runs:
+            progress.started(one)
+        for _ in range(0, 900, 30):
+            now_s += 30
+            for one in runs:
+                progress.told(one, BORDER)
+        lines[count] = out.getvalue().count("\n")
+    assert lines[8] == 8 * 30
+    assert lines[64] <= lines[8] + 64, "each line once at the beginning"
+
+
+def test_cells_that_end_at_once_are_not_each_drawn(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    console = Console(file=io.StringIO(), width=80, height=24, force_terminal=True, color_system=None)
+    updates: list[object] = []
+    with Progress(console, num_cells=1000) as progress:
+        assert progress._live is not None
+        monkeypatch.setattr(progress._live, "update", lambda *shown, **_: updates.append(shown))
+        monkeypatch.setattr("ampbench.bench.launch.progress.time.monotonic", lambda: 5000.0)
+        for one in on_boards(run, 50):
+            progress.started(one)
+            progress.ended(one, {"status": "ok"})
+    assert len(updates) == 1
