@@ -232,7 +232,7 @@ def _live(folder: Folder, boards: Boards, options: Options, console: Console) ->
         if absent := SINKS[name].absent:
             console.print(f"{SINKS[name].mark}{absent}", **PLAIN)
     live = Live(folder=folder.path, names=options.sinks, project=options.project)
-    live.start(board.board_id for board in boards.used)
+    live.start(board.site for board in boards.used)
     return live
 
 

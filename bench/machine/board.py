@@ -56,6 +56,11 @@ class Board:
         """What CUDA_VISIBLE_DEVICES may call it: its UUID; a slice also MIG-GPU-…/1/0, as before driver 470."""
         return (self.board_id, f"MIG-{self.slice_of}/{self.instance}") if self.slice_of else (self.board_id,)
 
+    @property
+    def site(self) -> str:
+        """Its id among the boards of all machines: two may each have a `cpu`."""
+        return f"{self.host}/{self.board_id}"
+
     def __str__(self) -> str:
         name = f"{self.name} {self.board_id[:12]}" if self.is_gpu else self.board_id
         return f"{self.host} {name}" if self.host else name

@@ -28,6 +28,10 @@ CLOSE_S = 20.0
 CLOSE_AT_ONCE_S = 2.0
 """Likewise, when a person interrupted."""
 
+MOST_BOARDS = 16
+"""That are followed live: each takes a process of its own for each sink, beside the launcher. The runs of the others
+are logged whole at the end."""
+
 POINT = ("loss", "learning_rate", "images_per_s", "memory_bytes")
 """What is told of a block of steps."""
 
@@ -42,17 +46,19 @@ class Live:
     """Of sinks, keys of `SINKS`."""
     project: str = ""
     feeds: dict[tuple[str, str], Feed] = field(default_factory=dict)
-    """Sink and board -> the child."""
+    """Sink and board, by `Board.site` -> the child."""
     told_s: dict[str, float] = field(default_factory=dict)
     """Run -> when its last point was handed on."""
+    unfollowed: set[str] = field(default_factory=set)
+    """Boards beyond `MOST_BOARDS`."""
 
     def __post_init__(self) -> None:
         self.names = [name for name in self.names if SINKS[name].absent is None]
 
-    def start(self, board_ids: Iterable[str]) -> None:
-        """Start the children early, so that libraries are loaded before the first measurement."""
-        for board_id in board_ids:
-            self._feeds(board_id)
+    def start(self, boards: Iterable[str]) -> None:
+        """Start the children of these boards early, so that libraries are loaded before the first measurement."""
+        for board in boards:
+            self._feeds(board)
 
     def __enter__(self) -> Live:
         return self
@@ -75,6 +81,9 @@ class Live:
             if dropped:
                 what = f"its child did not keep up, {dropped:,} live points were dropped"
                 yield f"{SINKS[name].mark}{what}; finished runs are logged whole"
+        if self.names and self.unfollowed:
+            followed = f"{MOST_BOARDS} of {MOST_BOARDS + len(self.unfollowed)} boards were followed live"
+            yield f"{followed}; finished runs of the others are logged whole"
 
     def started(self, run: Run) -> None:
         """Hand on that a run begins, or goes on."""
@@ -95,16 +104,20 @@ class Live:
 
     def ended(self, run: Run, facts: Mapping[str, Any]) -> None:  # noqa: ARG002  # a Watcher is told them
         """Hand on that a run has its record."""
+        self.told_s.pop(run.folder.name, None)
         self._send(run, event="ended")
 
     def _send(self, run: Run, **message: Any) -> None:
-        for feed in self._feeds(run.board.board_id):
+        for feed in self._feeds(run.board.site):
             feed.send(run=run.folder.name, **message)
 
-    def _feeds(self, board_id: str) -> list[Feed]:
+    def _feeds(self, board: str) -> list[Feed]:
         """Return the children of a board, one a sink; start those that there are not yet."""
-        for name in self.names:
-            if (name, board_id) not in self.feeds:
-                arguments = [str(self.folder.absolute()), self.project, LIVE]
-                self.feeds[name, board_id] = Feed(SINKS[name].module, arguments)
-        return [self.feeds[name, board_id] for name in self.names]
+        if self.names and (self.names[0], board) not in self.feeds:
+            if len(self.feeds) >= MOST_BOARDS * len(self.names):
+                self.unfollowed.add(board)
+                return []
+            arguments = [str(self.folder.absolute()), self.project, LIVE]
+            for name in self.names:
+                self.feeds[name, board] = Feed(SINKS[name].module, arguments)
+        return [self.feeds[name, board] for name in self.names]

@@ -7,7 +7,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from rich.console import Console
 from ampbench.bench.launch.launcher import Watcher
 from ampbench.bench.launch.oom_guard import OomGuard
 from ampbench.bench.launch.sweep import Options, sweep
+from ampbench.bench.machine.board import Board
 from ampbench.bench.machine.discovery import Boards
 from ampbench.bench.plan.experiment import parse_experiment
 from ampbench.bench.plan.matrix import make_plan
@@ -28,6 +29,7 @@ from ampbench.bench.store.run import Run
 from tests.bench.sinks.processes import nothing_is_left
 from tests.bench.sinks.second import MISBEHAVES, SECOND
 from tests.support.distant import Distant
+from tests.support.virtual_boards import groups_of_sizes
 
 SIX_CELLS = """
 question = "Q?"
@@ -214,3 +216,35 @@ def test_the_child_yields_to_measurements_and_ends_with_its_launcher(tmp_path: P
     feed.end()  # as when the launcher was killed
     feed.close(until_s=time.monotonic() + 60)
     assert nothing_is_left()
+
+
+def test_of_a_thousand_boards_few_have_children_and_two_machines_never_share_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[list[dict[str, Any]]] = []
+
+    class Told:
+        num_dropped = 0
+
+        def __init__(self, *_: object) -> None:
+            self.messages: list[dict[str, Any]] = []
+            started.append(self.messages)
+
+        def send(self, **message: Any) -> None:
+            self.messages.append(message)
+
+    monkeypatch.setattr(live_module, "Feed", Told)
+    monkeypatch.setitem(SINKS, "second", SECOND)
+    live = Live(folder=tmp_path, names=["second"])
+    [[one]] = groups_of_sizes([1])
+    runs = [replace(one, board=Board(board_id="cpu", host=f"node{i}")) for i in range(1000)]
+    for run in runs:
+        live.started(run)
+        live.told(run, BLOCK | {"step": 1})
+        live.ended(run, {"status": "ok"})
+    assert len(started) == live_module.MOST_BOARDS
+    assert [[message["event"] for message in told] for told in started] == [["started", "block", "ended"]] * 16
+    assert not live.told_s
+    assert list(live.complaints()) == [
+        "16 of 1000 boards were followed live; finished runs of the others are logged whole"
+    ]
