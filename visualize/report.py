@@ -22,7 +22,7 @@ from ampbench.schema.partial import partial_of
 from ampbench.terminal import WIDTH, saying_unwritten, show_everything, terminal_width, unwritten
 from ampbench.visualize.findings import whys
 from ampbench.visualize.judge import verdict
-from ampbench.visualize.judge.answer import Answer, answers, settle_names
+from ampbench.visualize.judge.answer import SETTLE, Answer, answers, settle_names
 from ampbench.visualize.judge.looks import read_looks, write_looks
 from ampbench.visualize.judge.standing import standings
 from ampbench.visualize.judge.wishes import WANTS, Wishes, wishes_of
@@ -97,7 +97,8 @@ def write_report(
 def _write_settle(to: Path, results: Results, advice: list[Answer]) -> None:
     """Write the experiment files that would settle what is open, and remove those of a question that is settled."""
     open_questions = {one.settle_path: one.settle for one in advice}
-    for path in (to / name for name in settle_names(results.subjects).values()):
+    names = [*settle_names(results.subjects).values(), *(path.name for path in to.glob(f"{SETTLE}*.toml"))]
+    for path in (to / name for name in dict.fromkeys(names)):  # subjects have other names since a machine joined
         if not settle_file.is_ours(path):
             continue
         if settle := open_questions.get(path):

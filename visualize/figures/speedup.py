@@ -131,7 +131,8 @@ def _words(verdicts: Judged, subject: str, size: int, recipe: str, cells: pd.Dat
 def _name(results: Results, subject: str, size: int) -> str:
     if len(results.subjects) == 1:
         return f"batch {size}"
-    short = subject if len(subject) <= MOST_NAME else subject[: MOST_NAME - 1] + "…"
+    half = MOST_NAME // 2  # subjects of several machines differ at their end
+    short = subject if len(subject) <= MOST_NAME else f"{subject[: half - 1]}…{subject[-half:]}"
     return f"{short}, {size}"
 
 

@@ -54,7 +54,7 @@ def _epsilon(cells: pd.DataFrame) -> list[str]:
 def _small_batches(cells: pd.DataFrame) -> list[str]:
     """Explain failures of a learning rate with the smaller batch sizes only."""
     sentences = []
-    for (model, _, rate), own in cells.groupby(["model", "data", "learning_rate"], sort=False):
+    for (subject, rate), own in cells.groupby(["subject", "learning_rate"], sort=False):
         failing = {
             recipe: one.loc[one["failed"], "batch_size"]
             for recipe, one in own.groupby("recipe", observed=True)
@@ -65,7 +65,7 @@ def _small_batches(cells: pd.DataFrame) -> list[str]:
             which = "; ".join(f"{recipe} at batch {_listed(sizes)}" for recipe, sizes in failing.items())
             fp32_too = " fp32 fails too, so precision is not the cause." if "fp32" in failing else ""
             sentences.append(
-                f"{model} with a learning rate of {rate:g} learns nothing in {which}, but learns at every larger "
+                f"{subject} with a learning rate of {rate:g} learns nothing in {which}, but learns at every larger "
                 "batch size. The noise of an update grows with learning rate over batch size (Smith et al., 2018, "
                 '"Don\'t Decay the Learning Rate, Increase the Batch Size", section 2): scale the learning rate with '
                 "the batch." + fp32_too

@@ -19,6 +19,7 @@ from ampbench.visualize.judge.answer_text import (
     stay_with,
     why_not_settled,
 )
+from ampbench.visualize.judge.by_machine import elsewhere_line
 from ampbench.visualize.judge.cost import training_of
 from ampbench.visualize.judge.decision import Decision, compared, decide
 from ampbench.visualize.judge.rounds_run import rounds_line
@@ -28,7 +29,7 @@ from ampbench.visualize.judge.standing import Standing
 from ampbench.visualize.judge.wishes import Wishes
 from ampbench.visualize.read.frame import Results
 
-Topic = Literal["gain", "evidence", "rounds", "health", "settle", "why", "also"]
+Topic = Literal["gain", "evidence", "machines", "rounds", "health", "settle", "why", "also"]
 """What a line of an answer is about; `also`: best against best, equal batch, equal memory, other batch sizes."""
 
 MOST_LINES = 11
@@ -54,6 +55,7 @@ class Answer:
 
     subject: str
     machine: str
+    """By the name that tells it from the others of its folder."""
     action: Literal["train", "stay", "none"]
     """train: in `recipe`, which is shown to be better; stay: with `recipe`; none: no cell ran to its end."""
     recipe: str
@@ -66,6 +68,8 @@ class Answer:
     settle: Settle | None = None
     settle_path: Path | None = None
     """Where the report writes the experiment file of `settle`."""
+    workload: str = ""
+    """What was trained, on whichever machine; empty if several share the answer."""
 
 
 def answers(
@@ -92,13 +96,14 @@ def answers(
     if len(lone) < MANY:
         return found
     first = found[lone[0]]
+    machine = " / ".join(dict.fromkeys(found[i].machine for i in lone))
     shared = Answer(
         subject=f"{len(lone)} of {len(found)} subjects",
-        machine=first.machine,
+        machine=machine,
         action="stay",
         recipe=first.recipe,
         batch_size=None,
-        headline=f"{len(lone)} of {len(found)} subjects on {first.machine}: stay with what they were trained in; of "
+        headline=f"{len(lone)} of {len(found)} subjects on {machine}: stay with what they were trained in; of "
         "each only one recipe was run, so there is nothing to compare it with.",
     )
     return [one for i, one in enumerate(found) if i not in lone] + [shared]
@@ -118,7 +123,8 @@ def settle_names(subjects: Sequence[str]) -> dict[str, str]:
 
 def _answer(results: Results, decision: Decision, wishes: Wishes, path: Path) -> Answer:
     subject, cells = results.subjects[0], compared(results.ok)
-    machine = " / ".join(cells["machine"].dropna().unique())
+    named = next(iter(results.cells["measured_on"]), "")  # then the subject names its machine
+    machine = named or " / ".join(cells["machine"].dropna().unique())
     chosen, base = decision.chosen, decision.base
     lines: list[Line] = []
     nearest = chosen or next(iter(decision.contenders), None)
@@ -127,6 +133,9 @@ def _answer(results: Results, decision: Decision, wishes: Wishes, path: Path) ->
     if nearest:
         of = "" if chosen else f" of {nearest.recipe}"
         lines.append(Line(topic="evidence", text=evidence_line(nearest.standing, of)))
+    at = nearest.batch_size if nearest else base.batch_size if base else None
+    if elsewhere := elsewhere_line(results, at):
+        lines.append(Line(topic="machines", text=elsewhere))
     if rounds := rounds_line(results, decision):
         lines.append(Line(topic="rounds", text=rounds))
     if health := health_line(decision):
@@ -137,7 +146,7 @@ def _answer(results: Results, decision: Decision, wishes: Wishes, path: Path) ->
     elif words := why_not_settled(decision):
         lines.append(Line(topic="settle", text=words))
     lines += [Line(topic="also", text=text) for text in (*rival_lines(cells, decision), *batch_lines(cells, decision))]
-    where = f"{subject} on {machine}" if machine else subject
+    where = f"{subject} on {machine}" if machine and not named else subject
     return Answer(
         subject=subject,
         machine=machine,
@@ -148,4 +157,5 @@ def _answer(results: Results, decision: Decision, wishes: Wishes, path: Path) ->
         lines=tuple(lines[:MOST_LINES]),
         settle=settle,
         settle_path=path if settle else None,
+        workload=str(results.cells["workload"].iloc[0]),
     )

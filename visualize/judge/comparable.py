@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ampbench.visualize.judge.concern import ACCURACY, SPEED, Claim, Concern, known
+from ampbench.visualize.judge.slow_boards import places_of
 from ampbench.visualize.judge.verdict import Verdict
 
 DRIFT = 1.4
@@ -91,9 +92,10 @@ def _is_small(verdict: Verdict, most: float) -> bool:
 
 
 def _on_other_boards(ok: pd.DataFrame, theirs: pd.DataFrame) -> bool:
-    """Whether every run of either recipe was on a board on which none of the other was."""
-    own, others = known(ok, "board"), known(theirs, "board")
-    return len(own) == len(ok) and len(others) == len(theirs) and not set(own) & set(others)
+    """Whether every run of either recipe was on a board, of whichever host, on which none of the other was."""
+    are_known = all(len(cells) and len(known(cells, "board")) == len(cells) for cells in (ok, theirs))
+    places = places_of(pd.concat([ok, theirs])) if are_known else ()
+    return are_known and not set(places[: len(ok)]) & set(places[len(ok) :])
 
 
 def _one_after_the_other(ok: pd.DataFrame, theirs: pd.DataFrame) -> str:

@@ -113,11 +113,14 @@ def _as_recipe(cells: pd.DataFrame, name: str, number: int) -> pd.DataFrame:
     kept = cells[
         [
             column
-            for column in dict.fromkeys((*NEEDED["cells"], *CONDITIONS, *COMPANY, "joules_per_image", ALLOCATOR))
+            for column in dict.fromkeys(
+                (*NEEDED["cells"], *CONDITIONS, *COMPANY, "measured_on", "joules_per_image", ALLOCATOR)
+            )
             if column in cells
         ]
     ]
-    return kept.assign(subject=number, recipe=name, batch_size=0, group_id=cells["seed"].astype(str))
+    as_recipe = {"subject": number, "workload": str(number), "recipe": name, "batch_size": 0}
+    return kept.assign(**as_recipe, group_id=cells["seed"].astype(str))
 
 
 def _notes(a: Side, b: Side, matches: Sequence[Match]) -> list[str]:
@@ -135,6 +138,9 @@ def _notes(a: Side, b: Side, matches: Sequence[Match]) -> list[str]:
         found.append(
             f"{count(shared, 'cell is', 'cells are')} on both sides; comparing a cell with itself shows nothing."
         )
+    named = pd.concat([side.cells["measured_on"] for side in (a, b)])
+    if named[named != ""].nunique() > 1:
+        found.append(f"Measured on {', '.join(dict.fromkeys(named[named != '']))}; only cells of one are compared.")
     boards = [[values_of(own["board"]) for own in one.sides if "board" in own] for one in matches]
     apart = sum(len(set(pair)) > 1 for pair in boards)
     if apart:

@@ -62,6 +62,7 @@ def compared(ok: pd.DataFrame) -> pd.DataFrame:
         "recipe",
         "batch_size",
         "machine",
+        "measured_on",
         *SAME_CELL,
         *ALIKE,
         "environment_id",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from ampbench.schema.margins import LEAST_TEST_IMAGES
+from ampbench.visualize.judge.looks import IN_ENVIRONMENT
 from ampbench.visualize.judge.outliers import Outlier, outliers_of
 from ampbench.visualize.judge.pairs import ALIKE, accuracies, effect_of, numbered, point_differences
 from ampbench.visualize.judge.seeds import Seeds, seeds_of
@@ -18,10 +19,10 @@ from ampbench.visualize.read.recipes import in_order
 from ampbench.visualize.stats.effect import Effect, paired
 
 REFERENCE = "fp32"
-ALSO = ("subject", "recipe", "joules_per_image", "energy_instrument", PEAK, INSTRUMENT)
+ALSO = ("subject", "workload", "measured_on", "recipe", "joules_per_image", "energy_instrument", PEAK, INSTRUMENT)
 """Columns that are compared or compared by, beside those that every record has."""
-METHOD = ["machine", "method_version"]
-"""Columns in which the comparisons of a family are equal."""
+METHOD = ["environment_id", "method_version"]
+"""Columns in which the comparisons of a family are equal: the noise of one machine says nothing of another's."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,6 +30,8 @@ class Draft:
     """One recipe and the reference of its subject and batch size: the effects as measured."""
 
     subject: str
+    asked: str
+    """The subject by a name that stays when a further machine joins the folder."""
     batch_size: int
     recipe: str
     reference: str
@@ -51,7 +54,7 @@ class Draft:
     def look(self) -> tuple[str, int]:
         """What is asked, on one line, and with how many pairs."""
         n = max(self.speed.n, self.points.n if self.points else 0)
-        return f"{self.subject}, batch {self.batch_size}, {self.recipe} against {self.reference}", n
+        return f"{self.asked}, batch {self.batch_size}, {self.recipe} against {self.reference}", n
 
     @property
     def grain(self) -> float:
@@ -71,7 +74,7 @@ def families_of(cells: pd.DataFrame, *, unpaired: bool = False) -> Iterator[tupl
         cells: of one folder, of any status.
         unpaired: compare the speeds of all processes where there are fewer than two pairs.
     """
-    found: dict[tuple[str, str], list[Draft]] = {}
+    found: dict[tuple[object, ...], tuple[str, list[Draft]]] = {}
     # A frame of all columns, or of columns in Arrow's memory, costs more to slice than what is computed from it.
     cells = cells[[name for name in dict.fromkeys((*NEEDED["cells"], *ALIKE, *ALSO)) if name in cells]]
     cells = cells.astype({name: object for name in cells if not pd.api.types.is_numeric_dtype(cells[name])})
@@ -80,11 +83,18 @@ def families_of(cells: pd.DataFrame, *, unpaired: bool = False) -> Iterator[tupl
     for (subject, batch_size), rows in numbered(cells).groupby(["subject", "batch_size"], sort=True):
         here = [o for o in outliers if (o.subject, o.batch_size) == (str(subject), batch_size)]
         for draft, own in _drafts(str(subject), int(str(batch_size)), rows, here, unpaired):
-            where = " / ".join(own["machine"].dropna().astype(str).unique()) or "an unknown machine"
-            method = " / ".join(f"{version:.0f}" for version in own["method_version"].dropna().unique()) or "unknown"
-            found.setdefault((where, method), []).append(draft)
-    for (where, method), drafts in found.items():
-        yield f"{where} by method {method}", drafts
+            key = tuple(frozenset(own[name].dropna().unique()) for name in METHOD)
+            found.setdefault(key, (_where(own), []))[1].append(draft)
+    yield from found.values()
+
+
+def _where(own: pd.DataFrame) -> str:
+    """Return on what and by which method cells were measured, in words."""
+    named = own["measured_on"] if "measured_on" in own else pd.Series("", own.index)
+    names = named.where(named != "", own["machine"])
+    where = " / ".join(names.dropna().astype(str).unique()) or "an unknown machine"
+    method = " / ".join(f"{version:.0f}" for version in own["method_version"].dropna().unique()) or "unknown"
+    return f"{where} by method {method}"
 
 
 def reference_of(ok: pd.DataFrame) -> str:
@@ -110,6 +120,7 @@ def _drafts(
         yield (
             Draft(
                 subject=subject,
+                asked=_asked(subject, own),
                 batch_size=batch_size,
                 recipe=recipe,
                 reference=reference,
@@ -128,6 +139,13 @@ def _drafts(
             ),
             own,
         )
+
+
+def _asked(subject: str, own: pd.DataFrame) -> str:
+    """Return the subject with the id of its environment in place of a name, where there are several."""
+    if "measured_on" not in own or own["measured_on"].eq("").all():
+        return subject
+    return f"{own['workload'].iloc[0]}{IN_ENVIRONMENT}{' / '.join(sorted(own['environment_id'].dropna().unique()))}"
 
 
 def grain_of(num_test_images: int | None) -> float:

@@ -35,7 +35,7 @@ COLUMNS = (
     "num_invalid_blocks", "num_blocks", "clock_tags", "no_speed_because", "threads_used", "num_cores", "warmup_steady",
     "timing_stop", "num_outliers", "num_skipped", "num_steps", "learned", "num_classes", "num_test_images",
     "learning_note", "num_resumes", "passes_failed", "time_to_accuracy_s", "order", "started_at", "git_commit",
-    "git_dirty", "board", "macro_recall", "test_loss",
+    "git_dirty", "host", "board", "macro_recall", "test_loss",
 )
 # fmt: on
 """What is read of a cell."""

@@ -8,6 +8,7 @@ k. The report writes the numbers into the folder; to judge an unchanged folder a
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -17,6 +18,8 @@ from ampbench.schema.files import LOOKS
 from ampbench.schema.partial import partial_of
 from ampbench.visualize.stats.family import ALONE_LOOKS
 
+IN_ENVIRONMENT = " in environment "
+"""In the line of a comparison, before the id of its environment, where a folder has several."""
 FEWEST = 2
 """Pairs from which a question can be answered, so that asking it is a look."""
 
@@ -46,7 +49,10 @@ class Looks:
         )
 
     def _with(self, comparison: str, n: int) -> frozenset[int]:
-        return self.taken.get(comparison, frozenset()) | ({n} if n >= FEWEST else set())
+        # Before a further machine joined the folder, the same comparison was asked without the name of one.
+        alone = re.sub(f"{IN_ENVIRONMENT}[^,]*", "", comparison)
+        before = self.taken.get(comparison, frozenset()) | self.taken.get(alone, frozenset())
+        return before | ({n} if n >= FEWEST else set())
 
 
 def read_looks(folder: Path) -> Looks:

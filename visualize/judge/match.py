@@ -7,7 +7,7 @@ compared.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -20,6 +20,8 @@ from ampbench.visualize.read.words import words_of
 
 SHOWN = ("model", "data", "batch_size", "precision")
 """Settings that every row names; other settings are named only where they tell rows apart."""
+SAID = {"environment_id": "machine"}
+"""Axis that is no setting -> the head of its column."""
 PART_OF = {"precision": "loss_scale"}
 """A setting -> a second one that belongs to it, and may differ where the first differs."""
 
@@ -63,7 +65,8 @@ def match(a: Side, b: Side) -> tuple[list[Match], list[str]]:
     met = [(i, j) for i in of_a for j in of_b if i[: len(fixed)] == j[: len(fixed)]]
     if not met:
         raise ResultsError(_why_nothing(fixed, list(of_a), list(of_b)))
-    labels = [_labels([*fixed, *free], i, j) for i, j in met]
+    names = {one: name for side in (a, b) for one, name in _names(side).items()}
+    labels = [_labels([*fixed, *free], i, j, names) for i, j in met]
     shown = list(SHOWN)
     for name in axes:
         tells = len({tuple(x[n] for n in (*shown, name)) for x in labels}) > len(
@@ -72,7 +75,9 @@ def match(a: Side, b: Side) -> tuple[list[Match], list[str]]:
         if name not in shown and (tells or (name in free and name in a.named | b.named)):
             shown.append(name)
     matches = [
-        Match(axes={name: label[name] for name in shown}, a=a.cells.loc[of_a[i]], b=b.cells.loc[of_b[j]])
+        Match(
+            axes={SAID.get(name, name): label[name] for name in shown}, a=a.cells.loc[of_a[i]], b=b.cells.loc[of_b[j]]
+        )
         for label, (i, j) in zip(labels, met, strict=True)
     ]
     notes = []
@@ -112,11 +117,22 @@ def _texts(side: Side, axes: Sequence[str]) -> pd.DataFrame:
     environments = side.ok["environment_id"].dropna().unique()
     if len(environments) == 1:  # a cell that never started has none; it belongs to the others
         texts["environment_id"] = str(environments[0])
+    elif several := {name: one for one, name in _names(side).items()}:
+        texts["environment_id"] = side.cells["measured_on"].map(several).fillna(texts["environment_id"])
     return texts
 
 
-def _labels(names: Sequence[str], i: Sequence[str], j: Sequence[str]) -> dict[str, str]:
-    return {name: x if x == y else f"{x} → {y}" for name, x, y in zip(names, i, j, strict=True)}
+def _names(side: Side) -> dict[str, str]:
+    """Return environment_id -> its name, where the folder of a side has several."""
+    known = side.results.ok[["environment_id", "measured_on"]].dropna().drop_duplicates()
+    return {str(one): str(name) for one, name in known.itertuples(index=False) if name}
+
+
+def _labels(axes: Sequence[str], i: Sequence[str], j: Sequence[str], names: Mapping[str, str]) -> dict[str, str]:
+    """Return axis -> its value on both sides; an environment by its name."""
+    said = {name: (names.get(x, x), names.get(y, y)) if name == "environment_id" else (x, y)
+            for name, x, y in zip(axes, i, j, strict=True)}  # fmt: skip
+    return {name: x if x == y else f"{x} → {y}" for name, (x, y) in said.items()}
 
 
 def _why_nothing(fixed: Sequence[str], of_a: list[tuple[str, ...]], of_b: list[tuple[str, ...]]) -> str:

@@ -78,7 +78,7 @@ def settle_accuracy(
         said.append(f"The plan only times steps; {training.epochs} epochs are those of a usual training on CIFAR-10.")
     known = [one for one in seconds if math.isfinite(one)]
     minutes = math.ceil(max(PATIENCE * max(known) / 60, 10)) if known else 1440
-    decides = f"accuracy within {margin:g} points"
+    decides = f"accuracy within {margin:g} points{_on(cells)}"
     toml = _toml(
         question=f"Does {contender.recipe} train {planned['model']} to the test accuracy of {base.recipe}, "
         f"within {margin:g} points?",
@@ -105,7 +105,7 @@ def settle_speed(plan: Plan, cells: pd.DataFrame, base: Standing, contender: Sta
     took = pd.concat([_own(cells, row) for row in (base, contender)])
     took = took["cell_s"].dropna() if "cell_s" in took and not planned["epochs"] else pd.Series(dtype=float)
     hours = 2 * rounds * float(took.median()) / HOUR_S if len(took) else math.nan
-    decides = f"whether {contender.recipe} is faster than {base.recipe}"
+    decides = f"whether {contender.recipe} is faster than {base.recipe}{_on(cells)}"
     toml = _toml(
         question=f"Is {contender.recipe} faster than {base.recipe} for {planned['model']}{_at(plan, contender)}?",
         comments=[f"{2 * rounds} timings{_about(hours)}, to settle {decides}."],
@@ -116,6 +116,12 @@ def settle_speed(plan: Plan, cells: pd.DataFrame, base: Standing, contender: Sta
         plan=plan,
     )
     return Settle(toml=toml, num_trainings=2 * rounds, hours=_finite(hours), decides=decides)
+
+
+def _on(cells: pd.DataFrame) -> str:
+    """Return on which machine it is to be run, where the folder has several: another one would answer for itself."""
+    name = next(iter(cells["measured_on"]), "") if "measured_on" in cells else ""
+    return f" on {name}" if name else ""
 
 
 def _at(plan: Plan, contender: Standing) -> str:

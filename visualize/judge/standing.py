@@ -11,6 +11,7 @@ from ampbench.visualize.judge.health import concerns_of, recorded
 from ampbench.visualize.judge.ladder import Evidence, evidence_of
 from ampbench.visualize.judge.numbers import numbers_of
 from ampbench.visualize.judge.replicates import COLUMNS, Replicates, replicates_of
+from ampbench.visualize.judge.slow_boards import slow_boards
 from ampbench.visualize.judge.verdict import Verdict
 from ampbench.visualize.read.frame import Results
 from ampbench.visualize.read.recipes import in_order
@@ -88,6 +89,7 @@ def standings(results: Results, verdicts: Sequence[Verdict]) -> list[Standing]:
         for v in verdicts
         for recipe in (v.recipe, v.reference)
     }
+    slow, ids = slow_boards(results.whole[results.whole["status"] == "ok"]), results.cells["cell_id"].to_numpy()
     found = []
     # Sliced once for each row: a frame of all columns costs more to slice than what is computed from it.
     groups = results.cells.groupby(["subject", "batch_size", "recipe"], observed=True).indices
@@ -95,6 +97,7 @@ def standings(results: Results, verdicts: Sequence[Verdict]) -> list[Standing]:
         here = groups[subject, batch_size, recipe]
         key = subject, int(batch_size), recipe
         reference = references.get(key[:2])
+        on = tuple(one.concern for one in slow if not one.cell_ids.isdisjoint(ids[here]))
         beside = records.iloc[groups[subject, batch_size, reference]] if reference not in (None, recipe) else None
         found.append(
             Standing(
@@ -105,7 +108,7 @@ def standings(results: Results, verdicts: Sequence[Verdict]) -> list[Standing]:
                 verdict=judged.get(key),
                 is_reference=reference == recipe,
                 evidence=evidence_of(judged.get(key), numbers.get(key) if reference != recipe else None),
-                concerns=concerns_of(records.iloc[here], beside, judged.get(key), outliers.get(key, ())),
+                concerns=concerns_of(records.iloc[here], beside, judged.get(key), outliers.get(key, ())) + on,
             )
         )
     return found

@@ -23,12 +23,17 @@ import pandas as pd
 from ampbench.schema.files import CELLS
 from ampbench.schema.search import SearchRecord, read_search
 from ampbench.schema.version import METHOD_VERSION
+from ampbench.visualize.read import environments
 from ampbench.visualize.read.files import ResultsError, missing, read_labels, read_table, to_frame
 from ampbench.visualize.read.plan import Plan, read_plan
 from ampbench.visualize.read.recipes import in_order
 from ampbench.visualize.read.selection import selected
 from ampbench.visualize.read.tidy import settings, tidy
 
+OF_NO_MACHINE = ("test_accuracy", "test_loss")
+"""Objectives of a search by which trials of several machines can be ranked."""
+PLACES = ("machine", "host", "board")
+"""Columns that say where a cell ran, by which cells can be selected too."""
 JOINED = ("subject", "recipe", "batch_size", "seed", "status")
 """Columns of a cell that are added to the rows of its epochs, steps and blocks."""
 
@@ -157,7 +162,8 @@ def read(folder: Path | str, *, mixed: bool = False, only: Sequence[str] = ()) -
 
     Args:
         folder: with `cells.parquet`, and the other tables and `plan.json` where there are any.
-        mixed: allow cells of different machines or versions in one frame; they are still never paired.
+        mixed: allow a group of cells that ran on several machines or versions; they are still never paired. Groups that
+            are whole on one machine each, as a cluster leaves them, need no leave.
         only: conditions `column=value,…` on the settings of cells; the other cells are left out.
 
     Raises:
@@ -169,10 +175,12 @@ def read(folder: Path | str, *, mixed: bool = False, only: Sequence[str] = ()) -
     if not (folder / CELLS).exists():
         raise ResultsError(f"{folder}: holds no cells.parquet; run python bench/run_matrix.py on its experiment first")
     everything = read_table(folder, "cells")
-    table = selected(everything, only, [*settings(everything.schema), "status", "cell_id"])
+    places = [name for name in PLACES if name in everything.schema.names]
+    table = selected(everything, only, [*settings(everything.schema), *places, "status", "cell_id"])
     _check(table.to_pandas(), folder, mixed)
     plan = read_plan(folder)
-    cells = tidy(table)
+    wanted = [name for name in environments.NEEDED if name in everything.schema.names]
+    cells = tidy(table, environments.environments_of(everything.select(wanted).to_pandas()))
     return Results(
         folder=folder,
         plan=plan.of(set(table["cell_id"].to_pylist())) if only else plan,
@@ -196,10 +204,22 @@ def _check(cells: pd.DataFrame, folder: Path, mixed: bool) -> None:
             f"{folder / CELLS}: numbers were measured by method {newest:.0f}, and this ampbench knows methods up to "
             f"{METHOD_VERSION}; update ampbench to read it"
         )
-    machines = cells[cells["status"] == "ok"].groupby("environment_id")[["machine", "torch"]].first()
-    if len(machines) > 1 and not mixed:
-        listed = "; ".join(f"{m.machine} with torch {m.torch}" for m in machines.itertuples())
+    what, together = _together(cells, folder)
+    spread = environments.apart(together)
+    if spread and not mixed:
+        names = environments.names_of(cells[cells["environment_id"].isin(spread)])
         raise ResultsError(
-            f"{folder}: cells come from {len(machines)} environments ({listed}), so their speeds cannot be compared; "
-            "use --mixed (mixed=True) to show them side by side anyway"
+            f"{folder}: {what} come from {len(spread)} environments "
+            f"({'; '.join(names.values())}), so their speeds cannot be compared; use --mixed (mixed=True) to show them "
+            "side by side anyway"
         )
+
+
+def _together(cells: pd.DataFrame, folder: Path) -> tuple[str, pd.DataFrame]:
+    """Return what is compared, in words, and the cells, the trials of a search for what a machine does as one group."""
+    record = read_search(folder)
+    if record is None or record.objective in OF_NO_MACHINE:
+        return "cells that differ only in the precision", cells
+    trials = {cell_id for trial in record.trials for cell_id in (trial.cell_id, *trial.reruns)}
+    of_search = cells["group_id"].where(~cells["cell_id"].isin(trials), "the search")
+    return f"trials that are ranked by {record.objective}", cells.assign(group_id=of_search)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from ampbench.visualize.read.environments import counted
 from ampbench.visualize.read.frame import Results
 from ampbench.visualize.read.peaks import instrument_of
 from ampbench.visualize.read.recipes import in_order
@@ -22,10 +23,6 @@ def notes(results: Results) -> list[str]:
         found.append(f"{unrun} of {planned} planned cells have not run yet; the same command continues with them.")
     if "warmup_steady" in ok and (unsteady := int(ok["warmup_steady"].eq(False).sum())):
         found.append(f"{unsteady} of {len(ok)} cells were not steady when their warm-up ended.")
-    if ok["environment_id"].nunique() > 1:
-        found.append(
-            f"{ok['environment_id'].nunique()} environments are shown side by side; only cells of one are paired."
-        )
     if len(instrument_of(ok).names) > 1:
         found.append("Memory was measured with two instruments, whose numbers cannot be compared.")
     for column in ("model_note", "data_note", "memory_note"):
@@ -60,8 +57,9 @@ def provenance(cells: pd.DataFrame) -> str:
     ok = cells[cells["status"] == "ok"]
     if ok.empty:
         return "No cell ran to its end"
+    named = ok["measured_on"][ok["measured_on"] != ""]
     parts: Sequence[str] = [
-        "Measured on " + " / ".join(ok["machine"].dropna().unique()),
+        "Measured on " + (counted(named) if len(named) else " / ".join(ok["machine"].dropna().unique())),
         "torch " + " / ".join(ok["torch"].dropna().unique()),
         count(len(ok), "process", "processes"),
         "method " + " / ".join(f"{v:.0f}" for v in ok["method_version"].dropna().unique()),

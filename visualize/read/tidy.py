@@ -1,15 +1,17 @@
-"""The cells as a tidy frame with five more columns, which all tables and figures use.
+"""The cells as a tidy frame with seven more columns, which all tables and figures use.
 
-`recipe` is the precision, with the loss scale where one precision ran with several. `subject` is what was trained: the
-model, and every other axis but batch size, precision, seed and round. `family` is the subject without the learning
-rate. Cells of one subject, batch size and recipe are replicates of each other; no other cells are. `peak_bytes` and
-`peak_instrument` are the peak memory and by what it was measured (`peaks`).
+`recipe` is the precision, with the loss scale where one precision ran with several. `workload` is what was trained:
+the model, and every other axis but batch size, precision, seed and round. `subject` is the workload and, where a
+folder has several environments, in which of them it ran, named by `measured_on`: so nothing is compared across
+machines. `family` is the subject without the learning rate. Cells of one subject, batch size and recipe are replicates
+of each other; no other cells are. `peak_bytes` and `peak_instrument` are the peak memory and by what it was measured
+(`peaks`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 import pyarrow as pa
@@ -38,8 +40,13 @@ SHARES = (
 """Columns of which nothing was measured where a record holds no number from 0 to 1."""
 
 
-def tidy(table: pa.Table) -> pd.DataFrame:
-    """Return the rows of cells.parquet with these columns; lists become words."""
+def tidy(table: pa.Table, environments: Mapping[str, str] | None = None) -> pd.DataFrame:
+    """Return the rows of cells.parquet with these columns; lists become words.
+
+    Args:
+        table: the rows.
+        environments: cell -> the name of its environment, where the folder has several.
+    """
     cells: pd.DataFrame = table.to_pandas()
     # No axis, mean or ratio can hold an infinite measurement.
     known = cells.select_dtypes("floating").replace([math.inf, -math.inf], math.nan)
@@ -55,8 +62,11 @@ def tidy(table: pa.Table) -> pd.DataFrame:
     recipe = cells["precision"].where(scales <= 1, cells["precision"] + " (" + cells["loss_scale"].astype(str) + ")")
     cells["recipe"] = pd.Categorical(recipe, in_order(recipe), ordered=True)
     axes = settings(table.schema)
-    cells["subject"] = _subjects(cells, axes)
-    cells["family"] = _subjects(cells, [axis for axis in axes if axis != "learning_rate"])
+    cells["measured_on"] = cells["cell_id"].map(environments or {}).fillna("").astype(str)
+    on = (" on " + cells["measured_on"]).where(cells["measured_on"] != "", "")
+    cells["workload"] = _workloads(cells, axes)
+    cells["subject"] = cells["workload"] + on
+    cells["family"] = _workloads(cells, [axis for axis in axes if axis != "learning_rate"]) + on
     return with_peaks(cells)
 
 
@@ -65,17 +75,13 @@ def settings(schema: pa.Schema) -> list[str]:
     return [f.name for f in schema if (f.metadata or {}).get(b"meaning", b"").startswith(b"`Cell.")]
 
 
-def _subjects(cells: pd.DataFrame, axes: Sequence[str]) -> pd.Series:
+def _workloads(cells: pd.DataFrame, axes: Sequence[str]) -> pd.Series:
     """Name the model, and every axis that varies at a fixed batch size."""
-    subject = cells["model"].astype(str)
+    named = cells["model"].astype(str)
     replicated = {"model", "batch_size", "precision", "loss_scale", *REPLICATED}
     for axis in (a for a in dict.fromkeys(["data", *axes]) if a not in replicated):
         beside = ["model", "batch_size"] if axis == "data" else ["model", "data", "batch_size"]
         if cells.groupby(beside)[axis].nunique(dropna=False).max() > 1:
             words = cells[axis].astype(object).where(cells[axis].notna(), "none")
-            subject = subject + f", {axis} " + words.astype(str)
-    environments = cells.loc[cells["status"] == "ok", "environment_id"].dropna().unique()
-    if len(environments) > 1:  # --mixed: shown side by side, neither paired nor averaged
-        where = ", " + cells["machine"].astype(str) + ", torch " + cells["torch"].astype(str)
-        subject = subject + where.where(cells["environment_id"].notna(), "")
-    return subject
+            named = named + f", {axis} " + words.astype(str)
+    return named

@@ -12,7 +12,7 @@ from ampbench.visualize.read.selection import text_of
 
 SCRIPT = ".py"
 """Ending of the source of a folder that runs by flags filled: each of its records has a command of its own."""
-NO_AXES = ("cell_id", "run_folder", "seed", "round")
+NO_AXES = ("cell_id", "run_folder", "round")
 """Of a planned cell: what names it, and what tells the processes of one row apart."""
 ELSEWHERE = "--results again"
 """Finished cells are not run twice in one folder, so the command writes to another."""
@@ -21,7 +21,9 @@ ELSEWHERE = "--results again"
 def commands(results: Results, rows: list[Standing]) -> list[str]:
     """Return a command for each row; empty where none is known, or where the plan leaves the cells out."""
     plan, cells = results.plan, results.cells
-    axes, values = _axes(plan.cells)
+    # Of several machines each ran some of the seeds, which are the row's.
+    are_several = cells["measured_on"].nunique() > 1
+    axes, values = _axes(plan.cells, () if are_several else ("seed",))
     groups = cells.groupby(["subject", "batch_size", "recipe"], observed=True).indices
     ids, statuses = cells["cell_id"].to_numpy(), cells["status"].to_numpy()
     own = cells["command"].to_numpy() if "command" in cells else [None] * len(cells)
@@ -38,9 +40,9 @@ def commands(results: Results, rows: list[Standing]) -> list[str]:
     return found
 
 
-def _axes(cells: Sequence[Mapping[str, Any]]) -> tuple[list[str], dict[str, list[str]]]:
+def _axes(cells: Sequence[Mapping[str, Any]], left_out: Sequence[str] = ()) -> tuple[list[str], dict[str, list[str]]]:
     """Return the settings in which cells differ, and the values of each cell by its id, as `--only` writes them."""
-    texts = [{key: text_of(value) for key, value in cell.items() if key not in NO_AXES} for cell in cells]
+    texts = [{key: text_of(value) for key, value in cell.items() if key not in (*NO_AXES, *left_out)} for cell in cells]
     names = dict.fromkeys(name for text in texts for name in text)
     axes = [name for name in names if len({text.get(name, "") for text in texts}) > 1]
     of_recipe = {(text.get("precision"), text.get("loss_scale")) for text in texts}

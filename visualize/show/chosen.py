@@ -56,9 +56,13 @@ def lines_of(results: Results, rows: Sequence[Standing]) -> list[Line]:
     found[place:place] = _network(results)
     why_not = {one.field: one.reason for one in choices if one.field in skipped and one.value is None}
     for rung in RUNGS:
-        said = why_not.get(NAMES[rung]) or _by_recipe(rows, rung)  # what was left out is not what a timing left behind
-        if said:
+        if said := why_not.get(NAMES[rung]):  # what was left out is not what a timing left behind
             found.append(Line(NAMES[rung].capitalize(), said))
+            continue
+        for subject in results.subjects:
+            said = _by_recipe([row for row in rows if row.subject == subject], rung)
+            of = f"{subject}: " if len(results.subjects) > 1 else ""
+            found += [Line(NAMES[rung].capitalize(), of + said)] if said else []
     return found
 
 
@@ -82,7 +86,7 @@ def _network(results: Results) -> Iterable[Line]:
 
 
 def _by_recipe(rows: Sequence[Standing], rung: Rung) -> str:
-    """Return what a rung says of every recipe, at the batch size that most of them have."""
+    """Return what a rung says of every recipe of a subject."""
     words = []
     for row in rows:
         step = next((step for step in row.evidence.steps if step.rung == rung), None)

@@ -56,7 +56,7 @@ def answers_of(results: Results) -> Exported:
             "headline": one.headline,
             **{
                 topic: _joined(one.lines, topic)
-                for topic in ("gain", "evidence", "rounds", "health", "settle", "why", "also")
+                for topic in ("gain", "evidence", "machines", "rounds", "health", "settle", "why", "also")
             },
             "settle_trainings": one.settle.num_trainings if one.settle else None,
             "settle_hours": one.settle.hours if one.settle else None,

@@ -18,6 +18,7 @@ from ampbench.visualize.figures import theme
 from ampbench.visualize.findings import diagnosis, failures, numerics, whys, work
 from ampbench.visualize.findings.explanation import amount, signed
 from ampbench.visualize.judge.answer import Answer
+from ampbench.visualize.judge.by_machine import first_lines
 from ampbench.visualize.judge.ladder import NAMES
 from ampbench.visualize.judge.standing import Standing
 from ampbench.visualize.read.frame import Results
@@ -53,7 +54,7 @@ MOST_OPEN = 3
 
 # fmt: off
 FACTS = (
-    "machine", "cpu", "num_cores", "threads_used", "driver", "cuda", "cudnn", "power_cap_w", "torch", "python",
+    "machine", "host", "cpu", "num_cores", "threads_used", "driver", "cuda", "cudnn", "power_cap_w", "torch", "python",
     "fp32_precision", "switches", "git_commit", "git_dirty", "method_version", "environment_id",
 )
 # fmt: on
@@ -106,7 +107,7 @@ def render(results: Results, rows: list[Standing], legend: str, advice: list[Ans
         **lists,
         "explained": [] if is_search else whys.of_page(results),
         "figures": _further(pictures, not_drawn(results)),
-        "method": facts_of(results),
+        "method": facts_by_machine(results),
         "again": results.plan,
     }
     return environment.get_template("report.html.jinja").render(
@@ -114,6 +115,7 @@ def render(results: Results, rows: list[Standing], legend: str, advice: list[Ans
         question=results.question,
         provenance=provenance(results.cells),
         notes=notes(results),
+        first_lines=first_lines(results, advice),
         answers=[(answer, *_beside(answer, rows)) for answer in advice],
         most_open=MOST_OPEN,
         key_pictures=[picture for picture in pictures if picture.key],
@@ -133,7 +135,13 @@ def _further(pictures: list[Picture], not_drawn: list[str]) -> dict[str, list[Pi
 
 def _cells(results: Results, rows: list[Standing], legend: str, colours: Mapping[str, str]) -> PageTable:
     """Return the table of every row of the results."""
-    lines = [{"subject": row.subject} | table.shown(row) for row in rows]
+    hosts = _hosts(results)
+    lines = [
+        {"subject": row.subject}
+        | table.shown(row)
+        | {"host": hosts.get((row.subject, row.batch_size, row.recipe), table.MISSING)}
+        for row in rows
+    ]
     several = len(results.subjects) > 1
     commands = again.commands(results, rows)
     return PageTable(
@@ -145,12 +153,21 @@ def _cells(results: Results, rows: list[Standing], legend: str, colours: Mapping
             if head == "precision"
             or ((several or head != "subject") and any(line[head] != table.MISSING for line in lines))
         ],
-        words=("subject", *table.LEFT),
+        words=("subject", *table.LEFT, "host"),
         lines=lines,
         legend=legend,
         colours=colours,
         commands=commands if any(commands) else (),
     )
+
+
+def _hosts(results: Results) -> dict[tuple[str, int, str], str]:
+    """Return subject, batch size and recipe -> its hosts, as in `node1, node2`; none where all ran on one."""
+    started = results.cells[results.cells["status"] != "excluded"]
+    if "host" not in started or started["host"].nunique() < 2:
+        return {}
+    by_row = started.dropna(subset=["host"]).groupby(["subject", "batch_size", "recipe"], observed=True)["host"]
+    return {(str(s), int(b), str(r)): ", ".join(sorted(set(hosts))) for (s, b, r), hosts in by_row}
 
 
 def _tables(name: str, found: Sequence[learning.WordTable]) -> list[PageTable]:
@@ -165,6 +182,13 @@ def _beside(answer: Answer, rows: list[Standing]) -> tuple[int | None, list[dict
     own = [row for row in rows if row.subject == answer.subject]
     at = answer.batch_size if answer.batch_size is not None else next((row.batch_size for row in own), None)
     return at, overview([row for row in own if row.batch_size == at])
+
+
+def facts_by_machine(results: Results) -> dict[str, dict[str, str]]:
+    """Return the name of each machine -> its facts; a name is empty where there is one machine."""
+    names = dict.fromkeys(results.ok["measured_on"]) or [""]
+    found = {name: facts_of(results.where(measured_on=name) if name else results) for name in names}
+    return {name: facts for name, facts in found.items() if facts}
 
 
 def facts_of(results: Results) -> dict[str, str]:

@@ -104,9 +104,13 @@ def not_drawn(results: Results) -> list[str]:
         some = ", ".join(further[:3]) + (", …" if len(further) > 3 else "")
         found.append(
             f"{count(len(further), 'further subject has', 'further subjects have')} no figures of their own here "
-            f"({some}): python -m ampbench report DIR --only model=NAME draws them."
+            f"({some}): python -m ampbench report DIR --only model=NAME{_or_machine(results)} draws them."
         )
     return found
+
+
+def _or_machine(results: Results) -> str:
+    return " or --only machine=NAME" if results.cells["measured_on"].ne("").any() else ""
 
 
 def _picture(figure: Figure, results: Results, stem: str, title: str) -> Picture:

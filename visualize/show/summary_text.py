@@ -17,6 +17,7 @@ import pandas as pd
 from ampbench.terminal import WIDTH
 from ampbench.visualize.findings import diagnosis, failures, numerics, work
 from ampbench.visualize.judge.answer import Answer
+from ampbench.visualize.judge.by_machine import first_lines
 from ampbench.visualize.judge.standing import Standing
 from ampbench.visualize.read.frame import Results
 from ampbench.visualize.read.notes import notes as notes_of
@@ -45,6 +46,8 @@ def summary_text(results: Results, rows: list[Standing], advice: Sequence[Answer
 
 def answers_text(results: Results, advice: Sequence[Answer], width: int) -> Iterator[str]:
     """Yield the answers in words, the first `MOST_ANSWERS` of them; arguments as those of `summary_text`."""
+    if several := first_lines(results, advice):
+        yield "\n".join(fold(line, width, "  ") for line in several)
     for answer in advice[:MOST_ANSWERS]:
         yield _answer(answer, width)
     if len(advice) > MOST_ANSWERS:

@@ -79,6 +79,8 @@ def legend(results: Results, verdicts: Sequence[Verdict], heads: Collection[str]
         parts.append(f"speed-up: how many times as fast as {references}" + ("" if judged else ", of one run each"))
     if judged:
         together = f" for all {len(judged)} comparisons together" if len(judged) > 1 else ""
+        if len({v.family for v in verdicts if v.speed.n > 1}) > 1:
+            together = " for all comparisons of one machine together"
         parts[-1] += f"; the true value lies in the range in brackets, with 95 % confidence{together}"
         gain = max(speed.detectable for speed in judged)
         parts.append(

@@ -116,7 +116,7 @@ def test_two_machines_are_refused_until_one_says_mixed(folder):
     folder.add(cell("fp32"))
     folder.add(cell("bf16"), environment_id="e2", machine="Other GPU")
     path = folder.write()
-    with pytest.raises(ResultsError, match=r"2 environments \(Test GPU with torch 2.15.0; Other GPU .*--mixed"):
+    with pytest.raises(ResultsError, match=r"2 environments \(Test GPU; Other GPU\).*--mixed"):
         read(path)
     assert len(read(path, mixed=True).cells) == 2
 

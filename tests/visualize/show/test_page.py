@@ -115,3 +115,32 @@ def test_numbers_that_are_none_leave_a_page_whose_data_can_be_read(bad, matrix):
 def test_a_folder_in_which_nothing_ran_to_its_end_has_a_page(matrix):
     html = page_of(matrix(ends={"fp32": "crashed", "bf16_amp": "diverged"}))
     assert "crashed" in html
+
+
+def on_two_machines(folder):
+    """Write groups in turn on two machines, the second of two hosts."""
+    for seed in range(6):
+        other = {"environment_id": "e2", "machine": "Other GPU", "host": f"n{2 + seed % 4}"}
+        on = {"host": "n1"} if seed % 2 else other
+        for recipe in ("fp32", "bf16_amp"):
+            folder.add(cell(recipe, seed=seed, epochs=0), **on)
+    return folder.write()
+
+
+def test_several_machines_are_named_first_and_each_has_its_facts_and_its_hosts(folder):
+    html = page_of(on_two_machines(folder))
+    first = html.index("2 machines: Other GPU (6 cells) and Test GPU (6 cells). Each is answered by itself")
+    assert first < html.index('class="headline"')
+    assert "<h3>Other GPU</h3>" in html
+    assert "<h3>Test GPU</h3>" in html
+    assert "Other GPU / Test GPU" not in html
+    data = data_of(html, "results")
+    heads = [column["head"] for column in data["columns"]]
+    subjects, hosts = (data["columns"][heads.index(name)]["values"] for name in ("subject", "host"))
+    found = {(subjects[row[heads.index("subject")]], hosts[row[heads.index("host")]]) for row in data["rows"]}
+    assert found == {("VGG19 on Other GPU", "n2, n4"), ("VGG19 on Test GPU", "n1")}
+
+
+def test_one_host_needs_no_column(matrix):
+    data = data_of(page_of(matrix(epochs=0, over={"host": "n1"})), "results")
+    assert "host" not in [column["head"] for column in data["columns"]]
