@@ -42,8 +42,11 @@ class Launcher(Protocol):
     def notes(self, boards: Boards) -> Sequence[str]:
         """Return lines on this choice of boards that a person should read."""
 
-    def machine_of(self, board: Board) -> Machine:
-        """Describe the machine on which a cell of this board runs: rows of another one are not mixed with its rows."""
+    def machine_of(self, board: Board) -> Machine | None:
+        """Describe the machine on which a cell of this board runs: rows of another one are not mixed with its rows.
+
+        None if it is known only once a cell runs there, as on a cluster with a queue.
+        """
 
     def require_ready(self, cells: Sequence[Cell], results: Path) -> None:
         """See, in milliseconds, that the machine has what these cells need: packages, memory, room, data.

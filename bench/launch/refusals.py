@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+from ampbench.bench.launch.versions import Versions
 from ampbench.bench.machine import process_tree
 from ampbench.bench.machine.board import Board
 from ampbench.bench.machine.board_state.reader import foreign_processes
@@ -77,9 +78,13 @@ def refuse_mixing(plan: Plan, folder: Folder, todo: Sequence[Cell], machines: Co
         plan: whose rows may not be mixed.
         folder: its results, joined.
         todo: the cells that are to be run, on `machines`; their old rows go.
-        machines: each kind of those that are used, as the launcher describes it.
+        machines: each kind of those that are used, as the launcher describes it; none if only a job will see what its
+            node is, and then versions are compared here, and the rest there.
     """
     if not folder.done(plan.cells):
+        return
+    if not machines:
+        _refuse_other_versions(folder, todo)
         return
     wanted = {environment_id(machine, METHOD_VERSION) for machine in machines}
     replaced = {cell.cell_id for cell in todo}
@@ -95,6 +100,14 @@ def refuse_mixing(plan: Plan, folder: Folder, todo: Sequence[Cell], machines: Co
                 f"method {row['method_version']}; here are {here}, method {METHOD_VERSION}: "
                 "give --results DIR for a folder of its own, or --mixed to insist"
             )
+
+
+def _refuse_other_versions(folder: Folder, todo: Sequence[Cell]) -> None:
+    here, replaced = Versions.here(), {cell.cell_id for cell in todo}
+    for row in joined_rows(folder, ["cell_id", "status", "torch", "python", "method_version"]):
+        if row["status"] == "ok" and row["cell_id"] not in replaced:
+            there = Versions(torch=row["torch"], python=row["python"], method=row["method_version"])
+            here.refuse_other(there, f"{folder.path} holds rows of a machine that")
 
 
 def refuse_unwritable_locks(boards: Sequence[Board]) -> None:

@@ -170,7 +170,8 @@ def _refuse(plan: Plan, todo: Sequence[Cell], folder: Folder, boards: Boards, op
         RequestError: with the next move.
     """
     if not options.mixed:
-        machines = {board: options.launcher.machine_of(board) for board in boards.used}
+        described = {board: options.launcher.machine_of(board) for board in boards.used}
+        machines = {board: machine for board, machine in described.items() if machine is not None}
         refuse_unlike(machines)
         join(plan, folder)
         refuse_mixing(plan, folder, todo, machines.values())

@@ -1,0 +1,93 @@
+"""What a job that is over means for its group: all is done, a cell gets a row, another job or a person is needed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ampbench.bench.launch.slurm.losses import MOST_ATTEMPTS, NOBODYS_FAULT, row_of_lost
+from ampbench.bench.launch.slurm.report import Report, checkpoint_ns
+from ampbench.bench.launch.slurm.script import JOBS
+from ampbench.bench.launch.slurm.states import State
+from ampbench.bench.launch.slurm.waiting import Waiting
+from ampbench.bench.store.run import Run
+from ampbench.schema.statuses import Status
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """By default, that all is done."""
+
+    row: tuple[Run, Status, str] | None = None
+    """A cell that is not run again, and how its row says that it ended."""
+    again: str | None = None
+    """Why another job is submitted."""
+    complaint: str | None = None
+    """Why no other job is submitted though cells have no record."""
+    is_out_of_hours: bool = False
+
+
+def outcome_of(one: Waiting, state: State, how: str, report: Report | None, log: Path) -> Outcome:
+    """Decide.
+
+    Args:
+        one: the group; what its job told was handed on.
+        state: of the job, which is over.
+        how: it ended, in words.
+        report: of the job; None if it has said nothing.
+        log: what the job printed.
+    """
+    missing = one.missing
+    if not missing:
+        return Outcome()
+    if report and report.refused:
+        return Outcome(complaint=report.refused)
+    if report and report.is_finished and not report.is_whole:
+        return Outcome(is_out_of_hours=True)
+    count = f"{len(missing)} {'cell has' if len(missing) == 1 else 'cells have'} no record"
+    if state.word == "CANCELLED":
+        return Outcome(complaint=f"{how}: {count}; the same command submits them again")
+    one.attempts += 1
+    lost = next((run for run in missing if report and run.cell.cell_id == report.at_work), None)
+    row = None
+    if report and lost:
+        has_moved_on = checkpoint_ns(lost) != report.checkpoint_ns
+        one.attempts = 0 if has_moved_on else one.attempts
+        cell_id = lost.cell.cell_id
+        ending = row_of_lost(
+            state.word,
+            how,
+            num_losses=report.losses.get(cell_id, 0) + 1,
+            was_first=next(iter(report.cells)) == cell_id,
+            has_moved_on=has_moved_on,
+        )
+        row = (lost, *ending) if ending else None
+        if row and len(missing) == 1:
+            return Outcome(row=row)
+    elif not (report and report.cells) and state.word not in NOBODYS_FAULT:
+        said = _last_line(log)
+        return Outcome(complaint=f"{how} before its first cell{f': {said}' if said else ''}; see {log}")
+    if one.attempts >= MOST_ATTEMPTS:
+        return Outcome(row=row, complaint=f"{how}, as did {one.attempts - 1} before it: {count}; see {log}")
+    return Outcome(row=row, again=f"{how}: {count}, and another job is submitted")
+
+
+def log_of(folder: Path, job_id: str) -> Path:
+    """Return what a job prints, in the folder of the ledger."""
+    return folder / JOBS / f"{job_id}_0_log.out"
+
+
+def forget(folder: Path, job_id: str) -> None:
+    """Delete what submitit keeps of a job that is over: its task and its result; its output stays."""
+    for name in (f"{job_id}_submitted.pkl", f"{job_id}_0_result.pkl"):
+        (folder / JOBS / name).unlink(missing_ok=True)
+
+
+def _last_line(log: Path) -> str:
+    """Return the last line that a job printed and submitit did not."""
+    try:
+        lines = log.read_text(errors="replace").splitlines()
+    except OSError:
+        return ""
+    own = [line.strip() for line in lines if line.strip() and not line.startswith("submitit ")]
+    return own[-1] if own else ""

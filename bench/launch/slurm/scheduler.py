@@ -1,0 +1,135 @@
+"""Who starts jobs, and knows what became of them: Slurm; or this machine, to try a matrix without a cluster."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import psutil
+
+from ampbench.bench.launch.fork_server import environment
+from ampbench.bench.launch.slurm.ledger import Array
+from ampbench.bench.launch.slurm.partitions import ask, last_words
+from ampbench.bench.launch.slurm.script import executor_of
+from ampbench.bench.launch.slurm.states import State, array_named, states_of
+from ampbench.bench.plan.errors import RequestError
+from ampbench.path import for_children
+
+
+class Scheduler(Protocol):
+    """Of one kind of cluster."""
+
+    def submit(self, array: Array, tasks: Sequence[Callable[[], None]], values: Mapping[str, Any]) -> Array:
+        """Submit the jobs of an array; return it with its id.
+
+        Args:
+            array: as written down.
+            tasks: what each job calls.
+            values: of submitit's parameters.
+
+        Raises:
+            RequestError: they are refused.
+        """
+
+    def find(self, array: Array) -> str | None:
+        """Return the id of an array that was written down and perhaps submitted; None if it was not."""
+
+    def states(self, arrays: Iterable[Array]) -> dict[str, State]:
+        """Return job id -> state of all their jobs.
+
+        Raises:
+            RequestError: nothing is known now.
+        """
+
+    def cancel(self, job_ids: Sequence[str]) -> None:
+        """End jobs that have not begun."""
+
+    def how_to_end(self, job_ids: Sequence[str]) -> str:
+        """Say what becomes of jobs whose launcher ends, and what to type to end them."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Slurmctld:
+    """Slurm."""
+
+    folder: Path
+    """Of the ledger."""
+
+    def submit(self, array: Array, tasks: Sequence[Callable[[], None]], values: Mapping[str, Any]) -> Array:
+        """Submit an array by sbatch."""
+        executor = executor_of("slurm", self.folder, values)
+        try:
+            jobs = executor.submit_array(tasks)
+        except RuntimeError as e:  # submitit's, with all that sbatch said
+            said = "\n".join(line for line in str(e).splitlines() if "error:" in line)
+            raise RequestError(f"sbatch refuses the jobs: {last_words(said) or e}; change --slurm key=value") from None
+        return replace(array, array_id=jobs[0].job_id.partition("_")[0])
+
+    def find(self, array: Array) -> str | None:
+        """Ask squeue for its name."""
+        return array_named(array.name)
+
+    def states(self, arrays: Iterable[Array]) -> dict[str, State]:
+        """Ask squeue."""
+        return states_of(array.job_id(job) for array in arrays for job in array.jobs)
+
+    def cancel(self, job_ids: Sequence[str]) -> None:
+        """Ask scancel."""
+        if job_ids:
+            ask("scancel", "--state=PENDING", *job_ids)
+
+    def how_to_end(self, job_ids: Sequence[str]) -> str:
+        """Say that they stay."""
+        arrays = dict.fromkeys(job_id.partition("_")[0] for job_id in job_ids)
+        return (
+            f"{len(job_ids)} jobs stay with Slurm, and the same command waits for them. To end them: "
+            f"scancel {' '.join(arrays)}"
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LocalProcesses:
+    """This machine, by submitit's local executor: a job is a process, which outlives a launcher that is killed."""
+
+    folder: Path
+    """Of the ledger."""
+
+    def submit(self, array: Array, tasks: Sequence[Callable[[], None]], values: Mapping[str, Any]) -> Array:
+        """Start the one job of an array."""
+        executor = executor_of("local", self.folder, {"timeout_min": values["time"], "stderr_to_stdout": True})
+        (task,) = tasks
+        with environment(PYTHONPATH=for_children(), PYTHONSAFEPATH="1"):
+            job = executor.submit(task)
+        return replace(array, array_id=job.job_id, started_s=psutil.Process(int(job.job_id)).create_time())
+
+    def find(self, array: Array) -> str | None:  # noqa: ARG002  # a Scheduler is told it
+        """Know of none: a process whose launcher was killed before it wrote down its task ends by itself."""
+        return None
+
+    def states(self, arrays: Iterable[Array]) -> dict[str, State]:
+        """Look at the processes."""
+        return {str(array.array_id): _state(array) for array in arrays}
+
+    def cancel(self, job_ids: Sequence[str]) -> None:
+        """End processes."""
+        for job_id in job_ids:
+            with suppress(ProcessLookupError):
+                os.kill(int(job_id), signal.SIGTERM)
+
+    def how_to_end(self, job_ids: Sequence[str]) -> str:
+        """End them: nobody would look after them on a person's own machine."""
+        self.cancel(job_ids)
+        return f"{len(job_ids)} jobs of this machine were ended; the same command goes on"
+
+
+def _state(array: Array) -> State:
+    with suppress(psutil.Error, ValueError):
+        process = psutil.Process(int(array.array_id or 0))
+        if process.create_time() == array.started_s and process.status() != psutil.STATUS_ZOMBIE:
+            return State(word="RUNNING")
+    return State(word="FAILED")

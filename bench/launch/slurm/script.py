@@ -1,0 +1,100 @@
+"""The script of an array, as submitit writes it for sbatch: what its jobs ask for, and what they start."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ampbench.bench.launch.slurm.partitions import Partition
+from ampbench.bench.launch.slurm.resources import Resources
+from ampbench.bench.plan.errors import RequestError
+from ampbench.bench.plan.packages import how_to_install
+from ampbench.bench.store.run import Run
+from ampbench.path import for_children
+
+JOBS = "jobs"
+"""In the folder of the ledger: what submitit keeps of each job, its script and its output."""
+
+SPARE_MIN = 10
+"""Beside what the cells may take: a job loads torch, prepares data, and may wait for a board."""
+
+
+def executor_of(cluster: str, folder: Path, values: Mapping[str, Any]) -> Any:
+    """Return submitit's executor, with the values of its parameters.
+
+    Args:
+        cluster: as in `Resources`.
+        folder: of the ledger.
+        values: by the names of submitit's parameters.
+
+    Raises:
+        RequestError: submitit is not installed.
+    """
+    try:
+        import submitit
+    except ImportError:
+        raise RequestError(f"--launcher slurm: {how_to_install(['submitit'])}") from None
+    kind = submitit.LocalExecutor if cluster == "local" else submitit.SlurmExecutor
+    executor = kind(folder=folder / JOBS)
+    executor.update_parameters(**values)
+    return executor
+
+
+def minutes_of(resources: Resources, groups: Sequence[Sequence[Run]], limit_min: int | None) -> int:
+    """Return the limit of a job: what was asked for, else what the cells of the longest group may take in all."""
+    if resources.time_min:
+        return resources.time_min
+    longest = max(sum(run.budget.minutes_per_cell for run in group) for group in groups)
+    needed = math.ceil(longest) + SPARE_MIN
+    return needed if limit_min is None else min(needed, limit_min)
+
+
+def parameters(
+    resources: Resources, groups: Sequence[Sequence[Run]], name: str, partition: Partition
+) -> dict[str, Any]:
+    """Return submitit's parameters for an array of groups whose cells all want as many GPUs.
+
+    More GPUs than any node has are not asked for, since Slurm would refuse that: the node records that it has too few.
+    """
+    num_gpus = min(groups[0][0].cell.gpus, partition.most_gpus)
+    cores = resources.cpus_per_task
+    if cores is None and num_gpus:  # its share of the node
+        cores = max(1, partition.fewest_cores * num_gpus // partition.most_gpus)
+    exclusive = not num_gpus if resources.exclusive is None else resources.exclusive
+    more: dict[str, Any] = {"requeue": True}
+    if resources.reservation:
+        more["reservation"] = resources.reservation
+    said = {
+        "job_name": name,
+        "partition": partition.name,
+        "time": minutes_of(resources, groups, partition.limit_min),
+        "account": resources.account,
+        "qos": resources.qos,
+        "constraint": resources.constraint,
+        "nodelist": resources.nodelist,
+        "exclude": resources.exclude,
+        "exclusive": exclusive or None,
+        "mem": resources.mem,
+        "cpus_per_task": cores,
+        "gpus_per_node": num_gpus or None,
+        "array_parallelism": resources.array_parallelism or len(groups),
+    }
+    return {key: value for key, value in said.items() if value is not None} | {
+        "nodes": 1,
+        "ntasks_per_node": 1,
+        "stderr_to_stdout": True,
+        "use_srun": False,  # one process on one node; a step more would only be something else that can fail
+        "setup": [*resources.setup, f"export PYTHONSAFEPATH=1 PYTHONPATH={shlex.quote(for_children())}"],
+        "additional_parameters": more,
+    }
+
+
+def script_of(executor: Any, num_jobs: int) -> str:
+    """Return the script that an executor of Slurm would hand to sbatch for so many jobs."""
+    if num_jobs > 1:
+        executor.parameters["map_count"] = num_jobs
+    text: str = executor._make_submission_file_text(executor._submitit_command_str, "")
+    return text

@@ -1,0 +1,66 @@
+"""How far the jobs are, in lines for a person: a line when their counts change, and what has to be known of one."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from rich.console import Console
+
+from ampbench.bench.launch.progress import PLAIN
+from ampbench.bench.launch.slurm.ledger import Array
+from ampbench.bench.launch.slurm.states import State
+
+DEAF_EVERY_S = 300.0
+"""Between two lines that say that Slurm does not answer."""
+
+
+@dataclass
+class Standing:
+    """Prints to the console of a sweep."""
+
+    console: Console
+    log_every_s: float
+    _shown: str = ""
+    _shown_s: float = 0.0
+    _deaf_s: float | None = None
+    _stuck: set[str] = field(default_factory=set)
+
+    def say(self, line: str) -> None:
+        """Print a line."""
+        self.console.print(line, **PLAIN)
+
+    def submitted(self, array: Array) -> None:
+        """Say which jobs were submitted."""
+        if array.cluster == "local":
+            return
+        num = len(array.jobs)
+        ids = f"{array.array_id}_[0-{num - 1}]" if num > 1 else array.array_id
+        self.say(f"Submitted {num} {'jobs' if num > 1 else 'job'}, {ids}, as {array.name}")
+
+    def show(self, states: Iterable[State | None]) -> None:
+        """Print how many jobs wait and work, if that has changed and the last such line is old enough."""
+        known = [state for state in states if state is not None]
+        for state in known:
+            if state.is_stuck and state.reason not in self._stuck:
+                self._stuck.add(state.reason)
+                self.say(f"Slurm lets jobs wait: {state.reason}")
+        if known:
+            self._deaf_s = None
+        queued = sum(state.is_queued for state in known)
+        nodes = Counter(state.node for state in known if not state.is_queued and not state.is_over)
+        on = f" on {', '.join(sorted(filter(None, nodes))[:8])}" if any(nodes) else ""
+        text = f"{queued} queued, {nodes.total()} running{on}"
+        now_s = time.monotonic()
+        if known and text != self._shown and now_s - self._shown_s >= (self.log_every_s if self._shown else 0):
+            self._shown, self._shown_s = text, now_s
+            self.say(f"Jobs: {text}")
+
+    def deaf(self, because: str) -> None:
+        """Say, now and then, that Slurm does not answer; its jobs go on without that."""
+        now_s = time.monotonic()
+        if self._deaf_s is None or now_s - self._deaf_s >= DEAF_EVERY_S:
+            self._deaf_s = now_s
+            self.say(f"{because}; jobs go on, asking again")
