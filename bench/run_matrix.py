@@ -22,7 +22,15 @@ from typing import Annotated
 import typer
 
 from ampbench.bench.command import add_switches, run_command
-from ampbench.bench.launch.choose import LAUNCHER, RAY_ADDRESS, launcher_of, refuse_flags, refuse_trials
+from ampbench.bench.launch.choose import (
+    LAUNCHER,
+    RAY_ADDRESS,
+    SLURM,
+    launcher_of,
+    lines_of_jobs,
+    refuse_flags,
+    refuse_trials,
+)
 from ampbench.bench.plan.data_place import use_data_dir
 from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.plan.experiment import read_experiment
@@ -65,6 +73,7 @@ def main(
     ] = False,
     launcher: Annotated[str, LAUNCHER] = "local",
     ray_address: Annotated[str | None, RAY_ADDRESS] = None,
+    slurm: Annotated[list[str] | None, SLURM] = None,
     project: Annotated[str | None, typer.Option("--project", "--wandb-project", help=PROJECT_HELP)] = None,
     **sinks: bool,
 ) -> int:
@@ -95,7 +104,7 @@ def main(
 
         sys.stdout.write("\n".join(search_outline(experiment, results)) + "\n")
         return 0
-    refuse_flags(launcher, gpus=gpus, ray_address=ray_address)
+    refuse_flags(launcher, gpus=gpus, ray_address=ray_address, slurm=slurm)
     words = words_of(experiment)
     refuse_trials(launcher, dict.fromkeys(f'batch_size = "{word}"' for word, _ in words))
     chosen = functools.partial(
@@ -106,6 +115,7 @@ def main(
         exclusive=exclusive,
         mixed=mixed,
         ray_address=ray_address,
+        slurm=slurm,
     )
     if words:
         from rich.console import Console
@@ -123,7 +133,8 @@ def main(
     if plan and planned:
         from ampbench.bench.launch.preview import dry_run
 
-        lines = dry_run(planned, cells, results, predict=predict, summary=summary)
+        lines = [*dry_run(planned, cells, results, predict=predict, summary=summary)]
+        lines += lines_of_jobs(launcher, planned, cells, results, slurm=slurm)
         sys.stdout.write("\n".join(lines) + "\n")
         return 0
     from rich.console import Console

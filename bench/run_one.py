@@ -23,7 +23,7 @@ import typer
 
 from ampbench.bench.auto.one_training import OneTraining, chosen_training, wanted_rules, with_chosen
 from ampbench.bench.command import field_parameters, run_command
-from ampbench.bench.launch.choose import PARAMETERS, launcher_of, refuse_flags, refuse_trials
+from ampbench.bench.launch.choose import PARAMETERS, launcher_of, lines_of_jobs, refuse_flags, refuse_trials
 from ampbench.bench.machine.hardware import find_hardware
 from ampbench.bench.plan.data_place import use_data_dir
 from ampbench.bench.plan.errors import RequestError
@@ -65,7 +65,7 @@ def main(**typed: Any) -> int:
         raise RequestError("--summary belongs to --plan: add it, or drop both; a run records num_parameters")
     listening = [name for name in SINKS if own[name]]
     project = project_of(own["project"], listening)
-    refuse_flags(own["launcher"], gpus=own["gpus_chosen"], ray_address=own["ray_address"])
+    refuse_flags(own["launcher"], gpus=own["gpus_chosen"], ray_address=own["ray_address"], slurm=own["slurm"])
     training = settings_of({name: value for name, value in typed.items() if value is not None}, own)
     precision = training.precision
     text = file_of(QUESTION, training.typed, precision)
@@ -82,7 +82,9 @@ def main(**typed: Any) -> int:
         from ampbench.bench.launch.preview import dry_run
 
         sys.stdout.write("".join(f"{line}\n" for line in (*training.lines, *[""] * bool(training.lines))))
-        sys.stdout.write("\n".join(dry_run(plan, plan.cells, own["results"], summary=own["summary"])) + "\n")
+        lines = [*dry_run(plan, plan.cells, own["results"], summary=own["summary"])]
+        lines += lines_of_jobs(own["launcher"], plan, plan.cells, own["results"], slurm=own["slurm"])
+        sys.stdout.write("\n".join(lines) + "\n")
         return 0
 
     from rich.console import Console
@@ -115,6 +117,7 @@ def main(**typed: Any) -> int:
             allow_shared=own["allow_shared"],
             mixed=own["mixed"],
             ray_address=own["ray_address"],
+            slurm=own["slurm"],
         ),
         again=() if own["resume"] else RUN_AGAIN,
         mixed=own["mixed"],

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.errors import RequestError, did_you_mean
+from ampbench.bench.plan.matrix import Plan
 
 if TYPE_CHECKING:
     from ampbench.bench.launch.launcher import Launcher  # brings Arrow, which a machine that only plans may lack
 
-LAUNCHERS = ("local",)
+LAUNCHERS = ("local", "slurm")
 
 LAUNCHER = typer.Option("--launcher", help=f"Where cells run: {' or '.join(LAUNCHERS)}; local is this machine.")
 RAY_ADDRESS = typer.Option(
@@ -21,9 +24,17 @@ RAY_ADDRESS = typer.Option(
     "says the same. Without it a cluster of this machine alone is started.",
 )
 
+SLURM = typer.Option(
+    "--slurm",
+    metavar="KEY=VALUE",
+    help="With --launcher slurm: what a job asks for, as in partition=gpu, time=2:00:00, account=me; "
+    "cluster=local tries it on this machine. Repeat.",
+)
+
 PARAMETERS: dict[str, tuple[Any, Any, Any]] = {
     "launcher": (str, "local", LAUNCHER),
     "ray_address": (str | None, None, RAY_ADDRESS),
+    "slurm": (list[str] | None, None, SLURM),
 }
 """Parameter -> its type, its default and its flag, for a command that makes its parameters."""
 
@@ -34,8 +45,9 @@ def launcher_of(
     gpus: str | None,
     allow_shared: bool,
     exclusive: bool = False,
-    mixed: bool = False,  # noqa: ARG001
+    mixed: bool = False,
     ray_address: str | None = None,
+    slurm: Sequence[str] | None = None,
 ) -> Launcher:
     """Return the launcher that a person chose.
 
@@ -46,17 +58,47 @@ def launcher_of(
         exclusive: as `--exclusive`.
         mixed: as `--mixed`: whether nodes of other versions than the launcher's are insisted on.
         ray_address: as `--ray-address`.
+        slurm: as `--slurm`.
 
     Raises:
         RequestError: there is no such launcher, or what it needs is not installed or does not go with it.
     """
-    refuse_flags(name, gpus=gpus, ray_address=ray_address)
+    refuse_flags(name, gpus=gpus, ray_address=ray_address, slurm=slurm)
+    if name == "slurm":
+        from ampbench.bench.launch.slurm.resources import parse_resources
+        from ampbench.bench.launch.slurm.slurm import Slurm
+
+        return Slurm(
+            resources=parse_resources(slurm or ()), allow_shared=allow_shared, exclusive=exclusive, mixed=mixed
+        )
     from ampbench.bench.launch.local import Local
 
     return Local(gpus=gpus, allow_shared=allow_shared, exclusive=exclusive)
 
 
-def refuse_flags(name: str, *, gpus: str | None, ray_address: str | None) -> None:
+def lines_of_jobs(
+    name: str, plan: Plan, cells: Sequence[Cell], results: Path | None, *, slurm: Sequence[str] | None
+) -> Iterator[str]:
+    """Yield what `--plan` shows of the jobs that a launcher would submit; nothing where it submits none.
+
+    Args:
+        name: as `--launcher`.
+        plan: the whole of it.
+        cells: those chosen on the command line.
+        results: as in `Options`.
+        slurm: as `--slurm`.
+
+    Raises:
+        RequestError: what was asked for is not there.
+    """
+    if name == "slurm":
+        from ampbench.bench.launch.slurm.preview import script_lines
+        from ampbench.bench.launch.slurm.resources import parse_resources
+
+        yield from script_lines(parse_resources(slurm or ()), plan, cells, results)
+
+
+def refuse_flags(name: str, *, gpus: str | None, ray_address: str | None, slurm: Sequence[str] | None = None) -> None:
     """Refuse a launcher that does not exist, and flags of another one; imports nothing, so that a plan may ask, too.
 
     Raises:
@@ -66,6 +108,8 @@ def refuse_flags(name: str, *, gpus: str | None, ray_address: str | None) -> Non
         raise RequestError(f"--launcher {name}: no such launcher. {did_you_mean(name, LAUNCHERS)}")
     if ray_address is not None and name != "ray":
         raise RequestError(f"--ray-address {ray_address}: belongs to --launcher ray; add it, or drop both")
+    if slurm and name != "slurm":
+        raise RequestError(f"--slurm {slurm[0]}: belongs to --launcher slurm; add it, or drop both")
     if name != "local" and gpus not in (None, "", "all"):
         raise RequestError(
             f"--gpus {gpus}: names boards of this machine, and with --launcher {name} the cluster hands boards out; "

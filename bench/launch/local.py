@@ -48,7 +48,7 @@ class Local:
             notes.append(f"Using {boards.used[0].name}; ignored: {', '.join(map(str, boards.ignored))}")
         return notes
 
-    def machine_of(self, board: Board) -> Machine | None:
+    def machine_of(self, board: Board) -> Machine:
         """Describe this machine with one of its boards."""
         return machine_of(board.name, board.driver, simulated_boards=board.num_sharing)
 

@@ -49,7 +49,7 @@ class Distant:
         self.calls.append("notes")
         return [f"{boards.used[0].name} is far away"]
 
-    def machine_of(self, board: Board) -> Machine | None:
+    def machine_of(self, board: Board) -> Machine:
         """Return its own machine."""
         return self.machine
 

@@ -6,7 +6,6 @@ whether that job is still there. Nothing else is needed, so the launcher may be 
 
 from __future__ import annotations
 
-import re
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +14,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ampbench.bench.launch.assignment import Said
-
 from ampbench.bench.launch.ended_rows import write_ended
 from ampbench.bench.launch.launcher import Watcher
 from ampbench.bench.launch.oom_guard import OomGuard
@@ -23,6 +21,7 @@ from ampbench.bench.launch.slurm.ledger import Array, Job, Ledger
 from ampbench.bench.launch.slurm.outcome import forget, log_of, outcome_of
 from ampbench.bench.launch.slurm.report import Report, report_path
 from ampbench.bench.launch.slurm.scheduler import Scheduler
+from ampbench.bench.launch.slurm.script import array_stem
 from ampbench.bench.launch.slurm.standing import Standing
 from ampbench.bench.launch.slurm.states import State, how_it_ended
 from ampbench.bench.launch.slurm.waiting import Waiting
@@ -119,9 +118,10 @@ class Dispatch:
                 self._submit_array([one for one in ready if one.gpus == gpus], ())
 
     def _submit_array(self, part: Sequence[Waiting], boards: Sequence[str]) -> None:
-        experiment = re.sub(r"[^A-Za-z0-9_.-]+", "_", part[0].runs[0].folder.parents[1].name)
         jobs = tuple(Job(group_id=one.group_id, task=i, boards=tuple(boards)) for i, one in enumerate(part))
-        array = Array(name=f"{experiment}-{uuid.uuid4().hex[:8]}", cluster=self.cluster, jobs=jobs)
+        array = Array(
+            name=f"{array_stem(self.ledger.folder.parent)}-{uuid.uuid4().hex[:8]}", cluster=self.cluster, jobs=jobs
+        )
         values = self.parameters_of([one.missing for one in part], array.name)
         self.ledger.add(array)
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,6 +21,11 @@ JOBS = "jobs"
 
 SPARE_MIN = 10
 """Beside what the cells may take: a job loads torch, prepares data, and may wait for a board."""
+
+
+def array_stem(results: Path) -> str:
+    """Return how the names of an experiment's arrays begin."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", results.name)
 
 
 def executor_of(cluster: str, folder: Path, values: Mapping[str, Any]) -> Any:

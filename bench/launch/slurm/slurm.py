@@ -7,15 +7,14 @@ and their reports. What a node is, is known only once a job runs on it, so its v
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ampbench.bench.launch.assignment import Assignment
-from ampbench.bench.launch.versions import Versions, switches_of
 from rich.console import Console
 
+from ampbench.bench.launch.assignment import Assignment
 from ampbench.bench.launch.launcher import Watcher
 from ampbench.bench.launch.local import Local
 from ampbench.bench.launch.oom_guard import OomGuard
@@ -30,6 +29,7 @@ from ampbench.bench.launch.slurm.script import executor_of, minutes_of, paramete
 from ampbench.bench.launch.slurm.standing import Standing
 from ampbench.bench.launch.slurm.task import GroupTask
 from ampbench.bench.launch.slurm.waiting import Waiting
+from ampbench.bench.launch.versions import Versions, switches_of
 from ampbench.bench.machine.board import Board
 from ampbench.bench.machine.discovery import Boards
 from ampbench.bench.machine.provenance import Machine
@@ -49,9 +49,13 @@ class Slurm:
     resources: Resources = field(default_factory=Resources)
     allow_shared: bool = False
     """Whether a GPU is measured on although somebody else computes on it."""
+    exclusive: bool = False
+    """Whether one cell at a time runs on a whole node, which a job then has for itself."""
     mixed: bool = False
     """Whether nodes of other versions than the launcher's are insisted on."""
     poll_s: tuple[float, float] = POLL_S
+    task: Callable[..., GroupTask] = GroupTask
+    """What a job calls; tests have one that trains nothing."""
     shown_on: list[tuple[Console, float]] = field(default_factory=list, compare=False)
     """The console that `prepare` was given, and the seconds between two of its lines."""
 
@@ -63,7 +67,7 @@ class Slurm:
     @property
     def local(self) -> Local:
         """This machine."""
-        return Local(allow_shared=self.allow_shared)
+        return Local(allow_shared=self.allow_shared, exclusive=self.exclusive)
 
     def find_boards(self) -> Boards:
         """Return this machine's; or one that stands for all of a partition, which are found by its jobs."""
@@ -118,6 +122,7 @@ class Slurm:
                 place="",  # the job knows
                 gpus=",".join(boards) or None,
                 allow_shared=self.allow_shared,
+                exclusive=self.exclusive,
                 switches=switches_of(os.environ),
                 versions=None if self.mixed else Versions.here(),
                 kinds=() if self.mixed else one.kinds,
@@ -126,12 +131,13 @@ class Slurm:
             )
             visible = {"CUDA_VISIBLE_DEVICES": os.environ.get("CUDA_VISIBLE_DEVICES")} if self.is_local else {}
             report = report_path(ledger.folder, one.group_id)
-            return GroupTask(assignment=asked, report=report, recorded_ns=one.recorded_ns, environ=visible)
+            return self.task(assignment=asked, report=report, recorded_ns=one.recorded_ns, environ=visible)
 
         def parameters_of(part: Sequence[Sequence[Run]], name: str) -> Mapping[str, Any]:
             if partition is None:
                 return {"time": minutes_of(self.resources, part, None)}
-            return parameters(self.resources, part, name, partition)
+            asked = replace(self.resources, exclusive=True) if self.exclusive else self.resources
+            return parameters(asked, part, name, partition)
 
         dispatch = Dispatch(
             scheduler=self._scheduler(ledger.folder),

@@ -14,10 +14,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 
-from ampbench.bench.launch.assignment import Assignment
-from ampbench.bench.launch.node import Node
-
+from ampbench.bench.launch.assignment import Assignment, Tell
 from ampbench.bench.launch.ended_rows import write_ended
+from ampbench.bench.launch.node import Node
 from ampbench.bench.launch.slurm.losses import row_of_lost
 from ampbench.bench.launch.slurm.report import Report, Reporter, following
 from ampbench.bench.launch.slurm.waiting import is_done
@@ -63,7 +62,11 @@ class GroupTask:
         asked = replace(self.assignment, runs=todo, place=report.node)
         if last and last.job_id == report.job_id and last.environment_id and len(todo) < len(self.assignment.runs):
             asked = replace(asked, kinds=(last.environment_id,))  # where the group began; a group is not split
-        Node().serve(asked, reporter.tell)
+        self.serve(asked, reporter.tell)
+
+    def serve(self, asked: Assignment, tell: Tell) -> None:
+        """Run the cells on this node."""
+        Node().serve(asked, tell)
 
     def is_done(self, run: Run) -> bool:
         """Whether a run has the record that was asked for."""

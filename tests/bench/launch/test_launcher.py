@@ -129,7 +129,8 @@ def test_every_launcher_has_the_signatures_of_the_protocol() -> None:
     assert names == ["find_boards", "notes", "machine_of", "require_ready", "refuse", "prepare", "run"]
     for launcher in LAUNCHERS:
         for name in names:
-            assert inspect.signature(getattr(type(launcher), name)) == inspect.signature(getattr(Launcher, name))
+            asked, has = (inspect.signature(getattr(each, name)) for each in (Launcher, type(launcher)))
+            assert has.parameters == asked.parameters
 
 
 def test_a_sweep_imports_the_protocol_and_no_launcher() -> None:
