@@ -68,8 +68,9 @@ def main(
                 f"{folder_a}: one folder is not a comparison; name a second one, or select both sides from it, as in "
                 "--a precision=fp32 --b precision=bf16_amp"
             )
-        results = frame.read(folder_a, mixed=mixed)
-        others = results if folder_b in (None, folder_a) else frame.read(folder_b, mixed=mixed)
+        results = frame.of_matrix(frame.read(folder_a, mixed=mixed))
+        alone = folder_b in (None, folder_a)
+        others = results if alone else frame.of_matrix(frame.read(folder_b, mixed=mixed))
         sides = (
             choose("A", results, a or (), only or ()),
             choose("B", others, b or (), only or ()),

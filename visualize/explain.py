@@ -76,7 +76,7 @@ def main(
     """Explain why one recipe is not faster, not smaller, or not finite, from another one."""
     conditions = [*(only or ()), *([f"model={model}"] if model else []), *([f"batch_size={batch}"] if batch else [])]
     try:
-        results = frame.read(folder, mixed=mixed, only=conditions)
+        results = frame.of_matrix(frame.read(folder, mixed=mixed, only=conditions))
         if a and b:
             found = whys.explain(results, a, b)
         else:

@@ -16,7 +16,7 @@ from typing import Annotated
 
 import typer
 
-from ampbench.schema.files import REPORT, summary_file
+from ampbench.schema.files import ASKED_WITH, REPORT, summary_file
 from ampbench.schema.margins import MARGIN_POINTS
 from ampbench.schema.partial import partial_of
 from ampbench.terminal import WIDTH, saying_unwritten, show_everything, terminal_width, unwritten
@@ -72,12 +72,14 @@ def write_report(
     to = save_dir or (folder / "selected" if only else folder)
     advice = trials.answers(results) or whys.with_whys(results, answers(results, rows, wishes, to=to))
     legend = table.legend(results, verdicts)
+    flags = [*wishes.flags, *(f"--only {one}" for one in only)]
+    asked = f"{ASKED_WITH}{' '.join(flags)}." if flags else ""
     page = to / REPORT
     (to / "figures").mkdir(parents=True, exist_ok=True)
     if not words_only:
         page.unlink(missing_ok=True)  # it would contradict the new summary if the drawing were interrupted
     for columns in dict.fromkeys((WIDTH, width)):
-        said = summary_text(results, rows, advice, columns)
+        said = (f"{asked}\n\n" if asked else "") + summary_text(results, rows, advice, columns)
         _write(to / summary_file(columns), said.encode(errors="replace"))
     _write_settle(to, results, advice)
     if not only:  # a part of a folder is looked at again as a part of the whole
@@ -90,7 +92,7 @@ def write_report(
     pictures = draw(results, tell)
     save(pictures, to / "figures")
     tell("Writing the page …")
-    _write(page, render(results, rows, legend, advice, pictures).encode())
+    _write(page, render(results, rows, legend, advice, pictures, asked=asked).encode())
     return page
 
 
@@ -134,7 +136,7 @@ def main(
     words_only: Annotated[bool, typer.Option("--words-only", help="Write only the summary, and draw nothing.")] = False,
     want: Annotated[str, typer.Option(help=f"What the advice goes by: {', '.join(WANTS)}.")] = "speed",
     max_memory: Annotated[
-        str | None, typer.Option(help="Advise nothing whose peak memory is above it, as in 24GiB, 16GB or 800MiB.")
+        str | None, typer.Option(help="Advise nothing that needs more, start-up included, as in 24GiB, 16GB or 800MiB.")
     ] = None,
     margin: Annotated[
         float, typer.Option(help="Loss of test accuracy, in points, that is acceptable.")

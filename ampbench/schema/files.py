@@ -15,6 +15,9 @@ STAMP = ".joined.json"
 SUMMARY = "summary.txt"
 """In an experiment's results folder: the report's table and verdict as text. It is deleted when the tables change."""
 
+ASKED_WITH = "Asked with "
+"""Begins the first line of a summary that answers by the wishes of one reader: for others it is made anew."""
+
 REPORT = "report.html"
 """In an experiment's results folder."""
 

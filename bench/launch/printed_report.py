@@ -19,7 +19,7 @@ from ampbench.bench.plan.packages import how_to_install
 from ampbench.bench.store.folder import Folder
 from ampbench.bench.store.join import why_not_whole
 from ampbench.path import ROOT
-from ampbench.schema.files import REPORT, SUMMARY, summary_file
+from ampbench.schema.files import ASKED_WITH, REPORT, SUMMARY, summary_file
 from ampbench.terminal import terminal_width
 
 MISSING_MODULE = re.compile(r"^ModuleNotFoundError: No module named '([\w.]+)'$", re.MULTILINE)
@@ -36,8 +36,8 @@ def print_report(folder: Folder, console: Console, *, mixed: bool, wishes: Seque
     """
     width = terminal_width()
     summary, page = folder.path / summary_file(width), folder.path / REPORT
-    is_said = summary.exists() and not wishes
-    is_drawn = not wishes and page.exists() and (folder.path / SUMMARY).exists()  # it is deleted when the tables change
+    is_said = not wishes and _is_for_all(summary)
+    is_drawn = not wishes and page.exists() and _is_for_all(folder.path / SUMMARY)
     if is_said:
         console.print(_words(summary), **PLAIN)
     if is_said and is_drawn:
@@ -63,6 +63,11 @@ def print_report(folder: Folder, console: Console, *, mixed: bool, wishes: Seque
         _explain("\n".join(complaints).strip(), folder, console, what="page" if is_said else "report")
     else:
         console.print(f"\nPage: {page}", **PLAIN)
+
+
+def _is_for_all(summary: Path) -> bool:
+    """Whether a summary is there, which is deleted when the tables change, and not by the wishes of one reader."""
+    return summary.exists() and not _words(summary).startswith(ASKED_WITH)
 
 
 def _words(summary: Path) -> str:

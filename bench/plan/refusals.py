@@ -89,7 +89,9 @@ def _gpus(cell: Cell) -> str | None:
     elif not cell.drop_last:
         because = "GPUs need equal shares of every batch; drop drop_last = false"
     elif cell.precision.fp32_update:
-        because = f"{cell.precision} keeps fp32 copies of its 16-bit weights on one GPU only; keep its weights in fp32"
+        because = (
+            f"{cell.precision} keeps fp32 copies of its 16-bit weights with gpus = 1 only; keep its weights in fp32"
+        )
     return because and f"gpus = {cell.gpus}: {because}"
 
 

@@ -113,7 +113,7 @@ def find_divergence(measurement: Measurement, *, max_s: float) -> str:
     cell, beginning, measured = measurement.cell, measurement.beginning, measurement.outcome.measured
     if cell.gpus > 1:
         alone = f"gpus = 1 and batch_size = {cell.global_batch_size}"
-        return f"the first layer to diverge is found on one GPU only: run it again with {alone}"
+        return f"the first layer to diverge is found in one process only: run it again with {alone}"
     assert beginning is not None, "a training that diverged had started"
     try:
         measured.divergence, said = first_layer(

@@ -9,7 +9,7 @@ import pandas as pd
 
 from ampbench.visualize.judge.pairs import positive
 from ampbench.visualize.judge.standing import Standing
-from ampbench.visualize.read.peaks import INSTRUMENT, PEAK
+from ampbench.visualize.read.peaks import INSTRUMENT, PEAK, STARTUP
 from ampbench.visualize.stats import effect, statistics
 from ampbench.visualize.stats.family import LEAST_SD, Family
 from ampbench.visualize.stats.statistics import Change, Ratio
@@ -71,3 +71,14 @@ def values_of(cells: pd.DataFrame, column: str, standing: Standing) -> pd.Series
 def peak_bytes(cells: pd.DataFrame, standing: Standing) -> float:
     """Return the largest peak of its processes; NaN if none is known."""
     return float(values_of(cells, PEAK, standing).max())
+
+
+def needed_bytes(cells: pd.DataFrame, standing: Standing) -> float:
+    """Return what a board must have for it: the larger of start-up and steady peak; NaN if none is known.
+
+    The start-up counts where the instrument of the peak measured it too: while kernels are tried, it may be the larger.
+    """
+    here = cells[(cells["recipe"] == standing.recipe) & (cells["batch_size"] == standing.batch_size)]
+    if STARTUP in here and here["memory_instrument"].equals(here[INSTRUMENT]):
+        here = here.assign(**{PEAK: here[[PEAK, STARTUP]].max(axis=1).where(here[PEAK] > 0)})
+    return peak_bytes(here, standing)

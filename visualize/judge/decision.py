@@ -14,13 +14,14 @@ from typing import Literal
 
 import pandas as pd
 
-from ampbench.visualize.judge.across import INSTRUMENTS, peak_bytes, ratios_across, values_of
+from ampbench.visualize.judge.across import INSTRUMENTS, needed_bytes, ratios_across, values_of
 from ampbench.visualize.judge.contender import Contender, against_of
 from ampbench.visualize.judge.gain import COLUMNS, Told, gain_of, higher, lower
 from ampbench.visualize.judge.ladder import NAMES
 from ampbench.visualize.judge.pairs import ALIKE, SAME_CELL
 from ampbench.visualize.judge.standing import Standing
 from ampbench.visualize.judge.wishes import Wishes
+from ampbench.visualize.read.peaks import STARTUP
 from ampbench.visualize.read.plan import OwnBatches
 from ampbench.visualize.read.recipes import in_order
 from ampbench.visualize.stats import statistics
@@ -67,6 +68,8 @@ def compared(ok: pd.DataFrame) -> pd.DataFrame:
         *ALIKE,
         "environment_id",
         *INSTRUMENTS.values(),
+        STARTUP,
+        "memory_instrument",
         *COLUMNS.values(),
     )
     return ok[[name for name in dict.fromkeys(names) if name in ok]]
@@ -213,7 +216,7 @@ def _all_of(told: list[Told]) -> Told:
 
 def _fits(cells: pd.DataFrame, row: Standing, wishes: Wishes) -> bool:
     """Whether a recipe is known to fit the memory that the reader has."""
-    return wishes.max_memory_bytes is None or peak_bytes(cells, row) <= wishes.max_memory_bytes
+    return wishes.max_memory_bytes is None or needed_bytes(cells, row) <= wishes.max_memory_bytes
 
 
 def _keeps_up(row: Standing, references: list[Standing], wishes: Wishes) -> bool:

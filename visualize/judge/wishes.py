@@ -7,6 +7,7 @@ from typing import Literal, get_args
 
 from ampbench.schema.margins import MARGIN_POINTS
 from ampbench.schema.sizes import bytes_of
+from ampbench.visualize.judge.phrases import memory_words
 from ampbench.visualize.read.files import ResultsError
 
 Want = Literal["speed", "memory", "energy", "time-to-accuracy"]
@@ -26,6 +27,19 @@ class Wishes:
     """Loss of test accuracy, in points, that is acceptable."""
     epochs: int | None = None
     """Of the training that the reader has in mind; None for those of the plan, or of a usual training."""
+
+    @property
+    def flags(self) -> list[str]:
+        """As they are typed; none of those that every reader has."""
+        usual = Wishes()
+        said = {
+            f"--want {self.want}": self.want != usual.want,
+            f"--max-memory {memory_words(self.max_memory_bytes or 0).replace(' ', '')}": self.max_memory_bytes
+            is not None,
+            f"--margin {self.margin_points:g}": self.margin_points != usual.margin_points,
+            f"--epochs {self.epochs}": self.epochs is not None,
+        }
+        return [flag for flag, is_said in said.items() if is_said]
 
 
 def wishes_of(want: str, max_memory: str | None, margin: float, epochs: int | None = None) -> Wishes:

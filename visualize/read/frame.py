@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -213,6 +214,21 @@ def _check(cells: pd.DataFrame, folder: Path, mixed: bool) -> None:
             f"({'; '.join(names.values())}), so their speeds cannot be compared; use --mixed (mixed=True) to show them "
             "side by side anyway"
         )
+
+
+def of_matrix(results: Results) -> Results:
+    """Return the results of a matrix, whose cells can be compared recipe by recipe.
+
+    Raises:
+        ResultsError: they are the trials of a search.
+    """
+    if results.search is None:
+        return results
+    raise ResultsError(
+        f"{results.folder}: holds the trials of a search, which differ in more than the precision, so recipes are not "
+        f"compared; its answer: python -m ampbench report {shlex.quote(str(results.folder))}, its trials: "
+        "export --table trials"
+    )
 
 
 def _together(cells: pd.DataFrame, folder: Path) -> tuple[str, pd.DataFrame]:

@@ -18,7 +18,7 @@ PEAK = "peak_bytes"
 INSTRUMENT = "peak_instrument"
 LABEL = "peak memory"
 ALLOCATOR = "allocator_peak_bytes"
-STEADY = "steady_peak_bytes"
+STEADY, STARTUP = "steady_peak_bytes", "startup_peak_bytes"
 IN_SHORT = {"cuda_allocator": "by the allocator", CPU_ALLOCATOR: "by the allocator", RESIDENT_SET: "resident set"}
 """Instrument -> what a sentence says of a number that it measured."""
 

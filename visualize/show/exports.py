@@ -13,7 +13,7 @@ from ampbench.visualize.judge import verdict
 from ampbench.visualize.judge.answer import answers
 from ampbench.visualize.judge.standing import Standing, standings
 from ampbench.visualize.read.files import NEEDED, ResultsError
-from ampbench.visualize.read.frame import Results
+from ampbench.visualize.read.frame import Results, of_matrix
 from ampbench.visualize.show import learning, trials
 from ampbench.visualize.show.exported import Exported
 from ampbench.visualize.show.summary import frame_of
@@ -61,7 +61,7 @@ def answers_of(results: Results) -> Exported:
             "settle_trainings": one.settle.num_trainings if one.settle else None,
             "settle_hours": one.settle.hours if one.settle else None,
         }
-        for one in answers(results, _standings(results))
+        for one in trials.answers(results) or answers(results, _standings(results))
     ]
     return _made(pd.DataFrame(rows), results)
 
@@ -69,7 +69,7 @@ def answers_of(results: Results) -> Exported:
 def comparisons(results: Results) -> Exported:
     """Return one row per recipe that is compared with the reference: every ratio with its interval and its verdict."""
     rows = []
-    for v in verdict.verdicts_of(results):
+    for v in verdict.verdicts_of(of_matrix(results)):
         row: dict[str, object] = {"subject": v.subject, "batch_size": v.batch_size, "recipe": v.recipe}
         row["reference"] = v.reference
         for name, ratio in (("speed", v.speed), ("memory", v.memory), ("energy", v.energy)):

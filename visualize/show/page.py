@@ -61,7 +61,9 @@ FACTS = (
 """Columns that say on which machine, and with which versions, the numbers were measured."""
 
 
-def render(results: Results, rows: list[Standing], legend: str, advice: list[Answer], pictures: list[Picture]) -> str:
+def render(
+    results: Results, rows: list[Standing], legend: str, advice: list[Answer], pictures: list[Picture], asked: str = ""
+) -> str:
     """Return the page.
 
     Args:
@@ -70,6 +72,7 @@ def render(results: Results, rows: list[Standing], legend: str, advice: list[Ans
         legend: what the columns of the table mean.
         advice: the answer for each subject.
         pictures: the figures.
+        asked: by which wishes of one reader it answers; empty for the usual ones.
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(PARTS),
@@ -115,7 +118,7 @@ def render(results: Results, rows: list[Standing], legend: str, advice: list[Ans
         question=results.question,
         provenance=provenance(results.cells),
         notes=notes(results),
-        first_lines=first_lines(results, advice),
+        first_lines=[*([asked] if asked else []), *first_lines(results, advice)],
         answers=[(answer, *_beside(answer, rows)) for answer in advice],
         most_open=MOST_OPEN,
         key_pictures=[picture for picture in pictures if picture.key],

@@ -96,6 +96,16 @@ def test_a_report_that_speaks_of_these_tables_is_not_made_again(
     assert printed(folder) == f"{WORDS}\nPage: {folder.path / 'report.html'}\n"
 
 
+def test_a_report_by_the_wishes_of_one_reader_is_made_anew_for_others(
+    folder: Folder, reporter: Callable[[str], None]
+) -> None:
+    reporter(SAYS + 'case "$*" in *--words-only*) exit 3 ;; esac; echo drawn > $page')
+    for name in ("summary.txt", "report.html"):
+        (folder.path / name).write_text(f"Asked with --want memory.\n\n{WORDS}")
+    assert printed(folder) == f"{WORDS}\nPage: {folder.path / 'report.html'}\n"
+    assert (folder.path / "report.html").read_text() == "drawn\n"
+
+
 def test_a_page_whose_drawing_was_interrupted_is_drawn_and_the_words_are_printed_once(
     folder: Folder, reporter: Callable[[str], None]
 ) -> None:

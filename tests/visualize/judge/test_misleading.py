@@ -175,6 +175,13 @@ TABLE = [
         wishes=Wishes(max_memory_bytes=24 * 2**30),
     ),
     Misleading(
+        looks="the fastest recipe fits in its steps, and not while kernels are tried before them",
+        make=lambda f: pairs(f, ours=GIB_20 | {"startup_peak_bytes": 30 * 2**30}, theirs=GIB_20),
+        truth="stay fp32",
+        says="no other recipe is known to fit 24.0 GiB",
+        wishes=Wishes(max_memory_bytes=24 * 2**30),
+    ),
+    Misleading(
         looks="fp32 does not fit the memory that there is: it vouches, and is nothing to stay with",
         make=lambda f: pairs(f, points=EQUAL, ours=GIB_20, theirs=GIB_30),
         truth="train bf16_amp at 128",

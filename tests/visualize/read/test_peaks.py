@@ -77,6 +77,7 @@ def test_the_most_memory_that_a_reader_has_is_of_the_same_quantity(measured):
     (within,) = answers(results, rows, Wishes(max_memory_bytes=800 * MIB))
     (beyond,) = answers(results, rows, Wishes(max_memory_bytes=300 * MIB))
     assert (within.action, beyond.action) == ("train", "none")
+    assert (results.ok["startup_peak_bytes"] > 800 * MIB).any(), "the resident set's start-up is another quantity"
 
 
 def test_a_cell_that_did_not_end_well_takes_no_quantity_away(measured, folder):

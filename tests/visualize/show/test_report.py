@@ -155,3 +155,15 @@ def test_subjects_whose_names_read_alike_keep_their_own_figures():
     assert stems[:3] == ["a_b", "a_b_2", "A_B_3"]
     assert len({stem.lower() for stem in stems}) == 5
     assert max(map(len, stems)) < 130
+
+
+def test_a_summary_and_a_page_say_by_which_wishes_they_answer(folder, run, undrawn):
+    for recipe in ("fp32", "bf16_amp"):
+        folder.add(cell(recipe, epochs=0))
+    path = folder.write()
+    asked = "Asked with --want memory --max-memory 24.0GiB --margin 0.5 --epochs 90."
+    assert run(path, "--want=memory", "--max-memory=24GiB", "--margin=0.5", "--epochs=90").exit_code == 0
+    assert (path / "summary.txt").read_text().startswith(f"{asked}\n")
+    assert f">{asked}</p>" in (path / "report.html").read_text()
+    assert run(path).exit_code == 0
+    assert "Asked with" not in (path / "summary.txt").read_text() + (path / "report.html").read_text()
