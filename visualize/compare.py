@@ -69,8 +69,9 @@ def main(
                 "--a precision=fp32 --b precision=bf16_amp"
             )
         results = frame.of_matrix(frame.read(folder_a, mixed=mixed))
-        alone = folder_b in (None, folder_a)
-        others = results if alone else frame.of_matrix(frame.read(folder_b, mixed=mixed))
+        others = results
+        if folder_b not in (None, folder_a):
+            others = frame.of_matrix(frame.read(folder_b, mixed=mixed))
         sides = (
             choose("A", results, a or (), only or ()),
             choose("B", others, b or (), only or ()),
