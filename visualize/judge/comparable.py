@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ampbench.visualize.judge.concern import ACCURACY, SPEED, Claim, Concern, known
+from ampbench.visualize.judge.pairs import SAME_CELL
 from ampbench.visualize.judge.slow_boards import places_of
 from ampbench.visualize.judge.verdict import Verdict
 
@@ -51,11 +52,12 @@ def concerns_of_pairs(ok: pd.DataFrame, theirs: pd.DataFrame, verdict: Verdict |
             spoils=SPEED,
             next_move="run it again, on a machine that is left alone",
         )
-    if verdict and _on_other_boards(ok, theirs):
-        small = _is_small(verdict, OF_ONE_PRODUCT)
+    if verdict and (share := _share_on_other_boards(ok, theirs)):
+        small = _is_small(verdict, OF_ONE_PRODUCT**share)
         said = ", and two boards of one product may differ as much" if small else ""
+        which = "no run was on a board" if share == 1 else f"{100 * share:.0f} % of the runs were not on the board"
         yield Concern(
-            text=f"no run was on a board of {verdict.reference}{said}",
+            text=f"{which} of {verdict.reference}{said}",
             spoils=SPEED if small else frozenset(),
             next_move="run both on the same boards" if small else "",
         )
@@ -91,11 +93,20 @@ def _is_small(verdict: Verdict, most: float) -> bool:
     return verdict.speed.n > 0 and 1 / most < verdict.speed.estimate < most
 
 
-def _on_other_boards(ok: pd.DataFrame, theirs: pd.DataFrame) -> bool:
-    """Whether every run of either recipe was on a board, of whichever host, on which none of the other was."""
-    are_known = all(len(cells) and len(known(cells, "board")) == len(cells) for cells in (ok, theirs))
-    places = places_of(pd.concat([ok, theirs])) if are_known else ()
-    return are_known and not set(places[: len(ok)]) & set(places[len(ok) :])
+def _share_on_other_boards(ok: pd.DataFrame, theirs: pd.DataFrame) -> float:
+    """Return the share of pairs whose runs were on two boards or hosts; of runs without a pair, whether all were.
+
+    The mean over pairs is off by this share of what two boards differ.
+    """
+    if not all(len(cells) and len(known(cells, "board")) == len(cells) for cells in (ok, theirs)):
+        return 0.0
+    places = places_of(pd.concat([ok, theirs])).tolist()
+    own, others = ok.assign(place=places[: len(ok)]), theirs.assign(place=places[len(ok) :])
+    same = [name for name in SAME_CELL if name in ok and name in theirs]
+    pairs = own.merge(others, on=same, suffixes=("", "_theirs")) if same else own[:0]
+    if pairs.empty:
+        return float(not set(own["place"]) & set(others["place"]))
+    return float((pairs["place"] != pairs["place_theirs"]).mean())
 
 
 def _one_after_the_other(ok: pd.DataFrame, theirs: pd.DataFrame) -> str:

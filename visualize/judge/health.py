@@ -18,7 +18,7 @@ from ampbench.visualize.judge.beyond_accuracy import concerns_beyond_accuracy
 from ampbench.visualize.judge.comparable import concerns_of_pairs
 from ampbench.visualize.judge.concern import ACCURACY, SPEED, Concern, known, of_runs
 from ampbench.visualize.judge.outliers import Outlier
-from ampbench.visualize.judge.pairs import accuracies, positive
+from ampbench.visualize.judge.pairs import SAME_CELL, accuracies, positive
 from ampbench.visualize.judge.verdict import Verdict
 from ampbench.visualize.read.peaks import INSTRUMENT
 
@@ -35,7 +35,7 @@ COLUMNS = (
     "num_invalid_blocks", "num_blocks", "clock_tags", "no_speed_because", "threads_used", "num_cores", "warmup_steady",
     "timing_stop", "num_outliers", "num_skipped", "num_steps", "learned", "num_classes", "num_test_images",
     "learning_note", "num_resumes", "passes_failed", "time_to_accuracy_s", "order", "started_at", "git_commit",
-    "git_dirty", "host", "board", "macro_recall", "test_loss",
+    "git_dirty", "host", "board", "macro_recall", "test_loss", *SAME_CELL,
 )
 # fmt: on
 """What is read of a cell."""

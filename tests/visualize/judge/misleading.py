@@ -175,6 +175,18 @@ def only_warm(folder: Folder) -> None:
     pairs(folder, ratios=(1.3, 1.0, 1.01))  # fp32 opened the first round, on a board that was still cold
 
 
+def two_boards(ratio: float) -> Make:
+    """A recipe a board from two shells, until one shell was done and took over the last pair."""
+
+    def make(folder: Folder) -> None:
+        for number in range(3):
+            board = "GPU-1" if number < 2 else "GPU-2"
+            one(folder, "fp32", 1000.0, number=number, board=board)
+            one(folder, "bf16_amp", ratio * (1000.0 + number), number=number, board="GPU-2")
+
+    return make
+
+
 def two_machines(folder: Folder) -> None:
     for number in range(3):
         one(folder, "fp32", 1000.0, number=number)

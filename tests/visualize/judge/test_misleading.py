@@ -45,6 +45,7 @@ from tests.visualize.judge.misleading import (
     seeds_as_wide_as_fp32s,
     six_rounds_of_one_seed,
     throttled_reference,
+    two_boards,
     two_machines,
 )
 
@@ -431,6 +432,18 @@ TABLE = [
         make=lambda f: pairs(f, ratios=(1.15, 1.151, 1.149), ours={"board": "GPU-2"}),
         truth="stay fp32",
         says="two boards of one product may differ as much",
+    ),
+    Misleading(
+        looks="10 % faster, and two of three pairs are on two boards: one recipe a board, but for the last seed",
+        make=two_boards(1.1),
+        truth="stay fp32",
+        says="67 % of the runs were not on the board of fp32, and two boards of one product may differ as much",
+    ),
+    Misleading(
+        looks="1.2 times as fast, two of three pairs on two boards: more than these explain",
+        make=two_boards(1.2),
+        truth="train bf16_amp at 128",
+        says="1.20x as fast",
     ),
     Misleading(
         looks="1.8 times as fast on another board: more than two boards differ",
