@@ -48,6 +48,8 @@ CELL_FILE = "cell.json"
 RECORD = "record.parquet"
 """In a run's folder: the run's row of `cells`. Its existence means *done*."""
 
+BUNDLE = "run.bundle"
+"""In a run's folder: the rows of its Parquet files once more, in one file that the joined tables are made from."""
 
 BEST, FINAL = "best.pt", "model_final.pt"
 """In a run's folder: the weights of its best and of its last epoch, where the experiment asks for them."""

@@ -22,7 +22,7 @@ from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.store.atomic import replacing, write_json
 from ampbench.bench.store.folder import Folder
 from ampbench.bench.store.join import SET_ASIDE
-from ampbench.bench.store.stamp import digest, sizes
+from ampbench.bench.store.stamp import digest, joined_files, record_times, sizes
 from ampbench.bench.store.tables import TABLES, schema
 from ampbench.schema.files import CELL_FILE, CELLS, PLAN, RECORD, RUNS, STAMP, table_file
 from ampbench.schema.renames import KEY, columns_of_names, new_names, version_of, with_new_keys
@@ -178,7 +178,9 @@ def _is_current(results: Path) -> bool:
     with suppress(*READ, KeyError, TypeError):
         columns = pq.read_schema(results / CELLS)
         as_written = pa.schema([f.with_type(_as_named(f.type)) for f in columns], columns.metadata)
-        return bool(stamp["tables"] == sizes(results, TABLES) and stamp["of"] == _digest(results, as_written))
+        return bool(
+            stamp["tables"] == sizes(joined_files(results, TABLES)) and stamp["of"] == _digest(results, as_written)
+        )
     return False
 
 
@@ -189,7 +191,7 @@ def _renew_stamp(results: Path) -> None:
         as_written = pa.schema([f.with_type(_as_named(f.type)) for f in found], found.metadata)
         if not as_written.equals(schema(table), check_metadata=True):
             return
-    now = {"of": _digest(results, schema("cells")), "tables": sizes(results, TABLES)}
+    now = {"of": _digest(results, schema("cells")), "tables": sizes(joined_files(results, TABLES))}
     write_json(results / STAMP, Folder(path=results).stamp() | now)
 
 
@@ -197,6 +199,7 @@ def _digest(results: Path, columns: pa.Schema) -> str:
     """Return what `join` would write into the stamp for columns like these."""
     plan: dict[str, Any] = json.loads((results / PLAN).read_text())
     paths = {cell["cell_id"]: results / RUNS / cell["run_folder"] / RECORD for cell in plan["cells"]}
-    records = {cell_id: path for cell_id, path in paths.items() if path.exists()}
     rows = pq.read_table(results / CELLS, columns=["cell_id", "status", "because"]).to_pylist()
-    return digest(columns, records, ((r["cell_id"], r["because"]) for r in rows if r["status"] == "excluded"))
+    return digest(
+        columns, record_times(paths), ((r["cell_id"], r["because"]) for r in rows if r["status"] == "excluded")
+    )

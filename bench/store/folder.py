@@ -62,14 +62,15 @@ class Folder:
 
     def done(self, cells: Iterable[Cell]) -> dict[str, Path]:
         """Return cell id -> record of the cells that have one, as far as a quick check finds it whole."""
-        return {cell_id: path for cell_id, path in self._records(cells).items() if seems_complete(path)}
+        return {cell_id: path for cell_id, path in self.records(cells).items() if seems_complete(path)}
 
     def broken(self, cells: Iterable[Cell]) -> dict[Path, str]:
         """Return the records that are truncated or not Parquet, and the reason."""
-        wrong = {path for path in self._records(cells).values() if not seems_complete(path)}
+        wrong = {path for path in self.records(cells).values() if not seems_complete(path)}
         return dict.fromkeys(sorted(wrong), "is cut short or no Parquet file")
 
-    def _records(self, cells: Iterable[Cell]) -> dict[str, Path]:
+    def records(self, cells: Iterable[Cell]) -> dict[str, Path]:
+        """Return cell id -> record of the cells that have one, whole or not, in the order of the cells."""
         try:
             present = {entry.name for entry in os.scandir(self.path / RUNS)}
         except (FileNotFoundError, NotADirectoryError):

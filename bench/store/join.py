@@ -15,12 +15,15 @@ import pyarrow.parquet as pq
 
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.matrix import Plan
-from ampbench.bench.store.atomic import replacing, write_json
+from ampbench.bench.store.atomic import write_json
 from ampbench.bench.store.folder import Folder
-from ampbench.bench.store.record import Damaged, excluded_table, read_run
-from ampbench.bench.store.stamp import digest, sizes
+from ampbench.bench.store.joined_tables import JoinedTables
+from ampbench.bench.store.record import excluded_table
+from ampbench.bench.store.rows import Damaged, rows_of
+from ampbench.bench.store.stamp import digest, joined_files, record_times, sizes
 from ampbench.bench.store.tables import TABLES, schema
 from ampbench.schema.files import STAMP, SUMMARY, table_file
+from ampbench.schema.partial import sweep
 
 SET_ASIDE = ".damaged"
 """Appended to the name of a record that cannot be read."""
@@ -31,31 +34,40 @@ def join(plan: Plan, folder: Folder) -> bool:
 
     A table that was deleted, truncated or replaced is written again. A record that cannot be read is renamed, so that
     its cell is run again. Other files of a run that cannot be read are left out, and listed by `damaged_files`.
+
+    Where locks do not work, two may join at once. Each then leaves whole tables, perhaps not all of one of them; the
+    stamp names those of its writer alone, so the next join finds the mixture and writes them again.
     """
     with folder.lock():
-        done, damaged = folder.done(plan.cells), folder.broken(plan.cells)
-        last = folder.stamp()
-        if not damaged and last["of"] == _stamp(plan, done) and last["tables"] == sizes(folder.path, TABLES):
+        sweep(folder.path)
+        records, last = folder.records(plan.cells), folder.stamp()
+        times_ns = record_times(records)  # before any is read: one that is replaced meanwhile is joined the next time
+        joined = joined_files(folder.path, TABLES)
+        if last["of"] == _stamp(plan, times_ns) and last["tables"] == sizes(joined):
             return False
-        records = {}
-        for cell_id, path in done.items():
-            try:
-                records[cell_id] = read_run(path, "cells", cell_id)
-            except Damaged as e:
-                damaged[path] = str(e)
+        damaged: dict[Path, str] = {}
+        reasons: dict[str, str] = {}
+        seconds: dict[str, float | None] = {}
+        with JoinedTables(folder.path) as tables:
+            for cell_id, path in records.items():
+                try:
+                    rows = rows_of(path, cell_id)
+                except Damaged as e:
+                    damaged[path] = str(e)
+                    continue
+                for table, batches in rows.tables.items():
+                    tables.add(table, batches)
+                seconds[cell_id] = rows.cell_s
+                reasons |= {_named(file, folder): reason for file, reason in rows.damaged.items()}
+            tables.add("cells", excluded_table(plan.excluded).to_batches())
         for path in damaged:
             path.replace(path.with_name(f"{path.name}{SET_ASIDE}"))
-        done = {cell_id: path for cell_id, path in done.items() if cell_id in records}
-        reasons = {_named(path, folder): f"{reason}; its cell is run again" for path, reason in damaged.items()}
-        for table in TABLES:
-            with replacing(folder.path / table_file(table)) as partial:
-                reasons |= _join_table(table, plan, folder, done, records, partial)
+        of = _stamp(plan, {cell_id: time_ns for cell_id, time_ns in times_ns.items() if cell_id in seconds})
         for summary in folder.path.glob(f"{Path(SUMMARY).stem}*.txt"):
             summary.unlink(missing_ok=True)  # it describes other rows
-        seconds = {cell_id: record["cell_s"][0].as_py() for cell_id, record in records.items()}
+        reasons |= {_named(path, folder): f"{reason}; its cell is run again" for path, reason in damaged.items()}
         seconds |= {cell.cell_id: None for cell, _ in plan.excluded}
-        now = {"of": _stamp(plan, done), "tables": sizes(folder.path, TABLES), "damaged": reasons, "cell_s": seconds}
-        write_json(folder.path / STAMP, now)
+        write_json(folder.path / STAMP, {"of": of, "tables": tables.sizes, "damaged": reasons, "cell_s": seconds})
         return True
 
 
@@ -102,41 +114,9 @@ def recorded_rows(folder: Folder, cells: Iterable[Cell], columns: list[str]) -> 
     return rows
 
 
-def _join_table(
-    table: str, plan: Plan, folder: Folder, done: dict[str, Path], records: dict[str, pa.Table], partial: Path
-) -> dict[str, str]:
-    """Write one table; return the files that are left out of it, and why."""
-    columns = schema(table)
-    rows: list[pa.Table] = []
-    damaged: dict[str, str] = {}
-    if table == "cells":
-        rows += records.values()
-        rows.append(excluded_table(plan.excluded))
-    else:
-        for cell_id, record in done.items():
-            path = record.with_name(table_file(table))
-            try:
-                if path.exists():
-                    rows.append(read_run(path, table, cell_id))
-                elif _is_missing(table, records[cell_id]):
-                    damaged[_named(path, folder)] = "is not there"
-            except Damaged as e:
-                damaged[_named(path, folder)] = str(e)
-    with pq.ParquetWriter(partial, columns, compression="zstd") as writer:
-        if rows:
-            writer.write_table(pa.concat_tables(rows))
-    return damaged
-
-
-def _is_missing(table: str, record: pa.Table) -> bool:
-    """Whether a cell that ran to its end must have rows in a table."""
-    [cell] = record.select(["status", "epochs"]).to_pylist()
-    return bool(cell["status"] == "ok" and (table in ("steps", "blocks") or (table == "epochs" and cell["epochs"])))
-
-
 def _named(path: Path, folder: Folder) -> str:
     return str(path.relative_to(folder.path))
 
 
-def _stamp(plan: Plan, done: dict[str, Path]) -> str:
-    return digest(schema("cells"), done, ((cell.cell_id, because) for cell, because in plan.excluded))
+def _stamp(plan: Plan, times_ns: dict[str, int]) -> str:
+    return digest(schema("cells"), times_ns, ((cell.cell_id, because) for cell, because in plan.excluded))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import io
 import os
+import secrets
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,15 +17,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ampbench.bench.plan.cell import Cell
-from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.store.atomic import replacing
-from ampbench.bench.store.names import refuse_other_names, results_of
+from ampbench.bench.store.bundle import write_bundle
 from ampbench.bench.store.tables import schema
 from ampbench.schema.cells import CellRecord
 from ampbench.schema.column import values_of
 from ampbench.schema.files import RECORD, table_file
 from ampbench.schema.identity import Ending, Identity
 from ampbench.schema.traces import Traces
+
+ATTEMPT = b"ampbench.attempt"
+"""Key of a file's own metadata: a random word, the same in all files of a run that one worker wrote."""
 
 ROOM = ".room"
 """In the folder of a running cell: a file that is deleted to make room for the record."""
@@ -74,64 +78,48 @@ def excluded_table(cells: Sequence[tuple[Cell, str]]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=schema("cells"))
 
 
-class Damaged(ValueError):
-    """A file of a run cannot be read, or belongs to another run; the message says why."""
-
-
-def read_run(path: Path, table: str, cell_id: str) -> pa.Table:
-    """Read a file of a run under today's columns of `table`: new columns are null, dropped columns are left out.
-
-    Raises:
-        Damaged: it cannot be read, or its rows are not those of this cell.
-        RequestError: its columns have the names of another version.
-    """
-    columns = schema(table)
-    try:
-        found = pq.read_table(path)
-        refuse_other_names(results_of(path.parent), table, found.schema)
-        ids = set(found["cell_id"].to_pylist())
-        arrays = [
-            found[f.name].cast(f.type) if f.name in found.column_names else pa.nulls(len(found), f.type)
-            for f in columns
-        ]
-        conformed = pa.Table.from_arrays(arrays, schema=columns)
-    except RequestError:
-        raise
-    except (pa.ArrowException, OSError, KeyError, ValueError) as e:
-        reason = (str(e).strip() or type(e).__name__).splitlines()[0].rstrip(". ")
-        raise Damaged(f"cannot be read: {reason}") from None
-    if ids - {cell_id} or (table == "cells" and len(found) != 1):
-        raise Damaged("holds rows of another cell" if ids - {cell_id} else f"holds {len(found)} rows instead of one")
-    return conformed
-
-
 def write_run(folder: Path, cell: Cell, record: CellRecord, traces: Traces) -> None:
-    """Write the traces of a run, and then its record.
+    """Write the traces of a run, its bundle, and then its record.
 
     An error in one column does not lose the others: a column whose values do not fit is null, and `passes_failed` names
-    it and the reason.
+    it and the reason. All files name the same attempt at the cell, which no other worker has: should two workers be in
+    one folder, since locks do not work on its file system, then the rows of one never count as those of the other.
 
     Raises:
         OSError: a file cannot be written.
     """
     (folder / ROOM).unlink(missing_ok=True)
+    attempt = secrets.token_hex(8)
     failed: list[str] = []
+    tables: dict[str, pa.Table] = {}
     for name, rows in traces.tables.items():
+        if not rows:
+            (folder / table_file(name)).unlink(missing_ok=True)  # of an earlier attempt
+            continue
         values = [{"cell_id": cell.cell_id, **values_of(row)} for row in rows]
-        write_table(folder / table_file(name), _conformed(name, values, failed))
+        tables[name] = _conformed(name, values, failed)
+        write_table(folder / table_file(name), _of_attempt(tables[name], attempt))
     row = values_of(identity_of(cell)) | cell.settings | record.values
-    table = _conformed("cells", [row], failed)
+    tables["cells"] = _conformed("cells", [row], failed)
     if failed:
         print(*failed, sep="\n", file=sys.stderr)
         row["passes_failed"] = "; ".join([*filter(None, [row["passes_failed"]]), *failed])
-        table = _conformed("cells", [row], [])
-    write_table(folder / RECORD, table)
+        tables["cells"] = _conformed("cells", [row], [])
+    content = io.BytesIO()
+    pq.write_table(_of_attempt(tables["cells"], attempt), content, compression="zstd")
+    write_bundle(folder, tables, content.getvalue())
+    with replacing(folder / RECORD) as partial:
+        partial.write_bytes(content.getvalue())
 
 
 def write_table(path: Path, table: pa.Table) -> None:
     """Write a table through a temporary name."""
     with replacing(path) as partial:
         pq.write_table(table, partial, compression="zstd")
+
+
+def _of_attempt(table: pa.Table, attempt: str) -> pa.Table:
+    return table.replace_schema_metadata({**table.schema.metadata, ATTEMPT: attempt})
 
 
 def _conformed(name: str, rows: Sequence[Mapping[str, Any]], failed: list[str]) -> pa.Table:

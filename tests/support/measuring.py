@@ -5,14 +5,16 @@ from __future__ import annotations
 import dataclasses
 import typing
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ampbench.bench.worker.measurement import Measurement
 from ampbench.schema.cells import CellRecord, Measured
 from ampbench.schema.column import values_of
 from ampbench.schema.identity import Ending, Start
 from ampbench.schema.provenance import Provenance
 from ampbench.schema.traces import ROWS, Traces
+
+if TYPE_CHECKING:  # it imports torch, and many runs are made without
+    from ampbench.bench.worker.measurement import Measurement
 
 
 def row_of(measurement: Measurement) -> dict[str, Any]:

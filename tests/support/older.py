@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 
 from ampbench.bench.store.convert import files_of
 from ampbench.bench.store.folder import Folder
-from ampbench.bench.store.stamp import digest, sizes
+from ampbench.bench.store.stamp import digest, joined_files, record_times, sizes
 from ampbench.bench.store.tables import TABLES
-from ampbench.schema.files import CELL_FILE, STAMP
+from ampbench.schema.files import BUNDLE, CELL_FILE, STAMP
 from ampbench.schema.renames import KEY, RENAMED
 
 
@@ -35,6 +35,7 @@ def age(path: Path, table: str) -> None:
         rows = rows.rename_columns([columns.get(name, name) for name in rows.column_names])
         pq.write_table(rows.replace_schema_metadata(None), path, compression="zstd")
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    path.with_name(BUNDLE).unlink(missing_ok=True)  # older versions wrote none
 
 
 def age_results(results: Path) -> None:
@@ -45,13 +46,12 @@ def age_results(results: Path) -> None:
     if stamp["of"]:
         plan = json.loads((results / "plan.json").read_text())
         paths = {cell["cell_id"]: results / "runs" / cell["run_folder"] / "record.parquet" for cell in plan["cells"]}
-        records = {cell_id: path for cell_id, path in paths.items() if path.exists()}
         cells = pq.read_table(results / "cells.parquet")
         lists = {f.name: pa.list_(f.type.value_type) for f in cells.schema if pa.types.is_list(f.type)}
         columns = pa.schema([f.with_type(lists.get(f.name, f.type)) for f in cells.schema], cells.schema.metadata)
         rows = cells.select(["cell_id", "because", "status"]).to_pylist()
         excluded = [(row["cell_id"], row["because"]) for row in rows if row["status"] == "excluded"]
-        now = {"of": digest(columns, records, excluded), "tables": sizes(results, TABLES)}
+        now = {"of": digest(columns, record_times(paths), excluded), "tables": sizes(joined_files(results, TABLES))}
         (results / STAMP).write_text(json.dumps(stamp | now))
 
 

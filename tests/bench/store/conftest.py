@@ -13,7 +13,7 @@ from ampbench.bench.plan.cell import Cell
 from ampbench.bench.store.convert import files_of
 from ampbench.bench.store.folder import Folder
 from ampbench.bench.store.join import join
-from ampbench.bench.store.record import write_run
+from ampbench.bench.store.record import ATTEMPT, write_run
 from ampbench.bench.store.run import Run
 from tests.support.measuring import record_of, traces_of
 from tests.support.results import plan_of
@@ -58,7 +58,12 @@ def results(tmp_path: Path) -> Path:
 
 
 def read_all(results: Path) -> Read:
-    return {path: pq.read_table(path) for path, _ in files_of(results) if path.suffix == ".parquet"}
+    """Return the tables, without the word for the attempt, which older versions did not write."""
+    tables = {path: pq.read_table(path) for path, _ in files_of(results) if path.suffix == ".parquet"}
+    kept = {
+        path: {k: v for k, v in (rows.schema.metadata or {}).items() if k != ATTEMPT} for path, rows in tables.items()
+    }
+    return {path: rows.replace_schema_metadata(kept[path]) for path, rows in tables.items()}
 
 
 def assert_same(results: Path, before: Read) -> None:

@@ -10,7 +10,7 @@ import pytest
 from ampbench.bench.store.folder import Folder
 from ampbench.bench.store.join import damaged_files, join, joined_rows, why_not_whole
 from ampbench.bench.store.tables import TABLES
-from ampbench.schema.files import RECORD
+from ampbench.schema.files import BUNDLE, RECORD
 from tests.support.results import DAMAGES, TEXT, finish, plan_of, spoil
 
 
@@ -100,6 +100,7 @@ def test_the_record_of_another_cell_is_not_taken(tmp_path: Path) -> None:
 def test_a_trace_that_cannot_be_read_costs_its_rows_only_and_is_named(how: str, tmp_path: Path) -> None:
     folder, plan = Folder(path=tmp_path), plan_of()
     finish(folder, plan, 3)
+    (folder.run_path(plan.cells[0]) / BUNDLE).unlink()
     spoil(folder.run_path(plan.cells[0]) / "steps.parquet", how)
     join(plan, folder)
     assert len(folder.done(plan.cells)) == 3
