@@ -33,8 +33,8 @@ def joined_again(folder: Folder, num_cells: int) -> Tables:
 
 
 def assert_same(found: Tables, expected: Tables) -> None:
-    for table, rows in expected.items():
-        assert found[table].equals(rows, check_metadata=True), table
+    for table, whole in expected.items():
+        assert found[table].equals(whole, check_metadata=True), table
 
 
 @pytest.fixture
