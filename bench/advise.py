@@ -22,6 +22,7 @@ import typer
 
 from ampbench.bench.command import field_parameters, run_command
 from ampbench.bench.machine.hardware import find_hardware
+from ampbench.bench.machine.visible import GPUS_HELP
 from ampbench.bench.plan.data_place import use_data_dir
 from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.plan.flags import in_words_typed, value_typed
@@ -112,7 +113,7 @@ OWN: dict[str, tuple[Any, Any, Any]] = {
         "The recipes to compare; by default those that could win on this machine."))),
     "epochs": (int | None, None, typer.Option("--epochs", min=1, help=(
         "Of the training that you have in mind, for its hours and for the experiment that settles its accuracy."))),
-    "gpus": (str, "all", typer.Option("--gpus", help="Indices or UUIDs of the boards, as in 0,2.")),
+    "gpus": (str, "all", typer.Option("--gpus", help=GPUS_HELP)),
     "results": (Path | None, None, typer.Option("--results", "--out-dir", help=(
         "Folder for results; by default results/ of the repository."))),
     "data_dir": (Path | None, None, typer.Option("--data-dir", help=(

@@ -22,6 +22,7 @@ from typing import Annotated
 import typer
 
 from ampbench.bench.command import run_command
+from ampbench.bench.machine.visible import GPUS_HELP
 from ampbench.bench.plan.data_place import use_data_dir
 from ampbench.path import ROOT
 
@@ -35,7 +36,7 @@ def main(
     ] = "digits",
     model: Annotated[str, typer.Option(help="Network to train, as in an experiment.")] = "LeNet",
     image_size: Annotated[int, typer.Option(min=1, help="Height and width of the images in pixels.")] = 32,
-    gpus: Annotated[str, typer.Option(help="Indices or UUIDs of the boards, as in 0,2.")] = "all",
+    gpus: Annotated[str, typer.Option(help=GPUS_HELP)] = "all",
     results: Annotated[
         Path | None, typer.Option(help="Folder for results; by default results/ of the repository.")
     ] = None,

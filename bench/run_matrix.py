@@ -31,6 +31,7 @@ from ampbench.bench.launch.choose import (
     refuse_flags,
     refuse_trials,
 )
+from ampbench.bench.machine.visible import GPUS_HELP
 from ampbench.bench.plan.data_place import use_data_dir
 from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.plan.experiment import read_experiment
@@ -56,7 +57,7 @@ def main(
     again: Annotated[
         list[str] | None, typer.Option(help="Run cells with this status again, as in crashed,timeout,oom.")
     ] = None,
-    gpus: Annotated[str, typer.Option(help="Indices or UUIDs of the boards, as in 0,2.")] = "all",
+    gpus: Annotated[str, typer.Option(help=GPUS_HELP)] = "all",
     results: Annotated[
         Path | None, typer.Option(help="Folder for results; by default results/ of the repository.")
     ] = None,
@@ -99,10 +100,11 @@ def main(
         narrowed = {"--only": only, "--shard": part != (0, 1), "--predict": predict, "--summary": summary}
         for flag in (flag for flag, is_typed in narrowed.items() if is_typed):
             raise RequestError(f"{flag} is for a list of cells, and {file} searches for them; drop it")
+    own_gpus = gpus if launcher == "local" else None
     if plan and experiment.search:
         from ampbench.bench.auto.search.preview import search_outline
 
-        sys.stdout.write("\n".join(search_outline(experiment, results)) + "\n")
+        sys.stdout.write("\n".join(search_outline(experiment, results, gpus=own_gpus)) + "\n")
         return 0
     refuse_flags(launcher, gpus=gpus, ray_address=ray_address, slurm=slurm)
     words = words_of(experiment)
@@ -133,7 +135,7 @@ def main(
     if plan and planned:
         from ampbench.bench.launch.preview import dry_run
 
-        lines = [*dry_run(planned, cells, results, predict=predict, summary=summary)]
+        lines = [*dry_run(planned, cells, results, gpus=own_gpus, predict=predict, summary=summary)]
         lines += lines_of_jobs(launcher, planned, cells, results, slurm=slurm)
         sys.stdout.write("\n".join(lines) + "\n")
         return 0

@@ -25,6 +25,7 @@ from ampbench.bench.auto.one_training import OneTraining, chosen_training, wante
 from ampbench.bench.command import field_parameters, run_command
 from ampbench.bench.launch.choose import PARAMETERS, launcher_of, lines_of_jobs, refuse_flags, refuse_trials
 from ampbench.bench.machine.hardware import find_hardware
+from ampbench.bench.machine.visible import GPUS_HELP
 from ampbench.bench.plan.data_place import use_data_dir
 from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.plan.experiment import parse_experiment
@@ -82,7 +83,8 @@ def main(**typed: Any) -> int:
         from ampbench.bench.launch.preview import dry_run
 
         sys.stdout.write("".join(f"{line}\n" for line in (*training.lines, *[""] * bool(training.lines))))
-        lines = [*dry_run(plan, plan.cells, own["results"], summary=own["summary"])]
+        own_gpus = own["gpus_chosen"] if own["launcher"] == "local" else None
+        lines = [*dry_run(plan, plan.cells, own["results"], gpus=own_gpus, summary=own["summary"])]
         lines += lines_of_jobs(own["launcher"], plan, plan.cells, own["results"], slurm=own["slurm"])
         sys.stdout.write("\n".join(lines) + "\n")
         return 0
@@ -194,7 +196,7 @@ OWN: dict[str, tuple[Any, Any, Any]] = {
         False,
         typer.Option("--summary", help="With --plan: show the network layer by layer, with its parameters."),
     ),
-    "gpus_chosen": (str, "all", typer.Option("--gpus", help="Indices or UUIDs of the boards.")),
+    "gpus_chosen": (str, "all", typer.Option("--gpus", help=GPUS_HELP)),
     "results": (
         Path | None,
         None,

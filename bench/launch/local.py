@@ -18,7 +18,7 @@ from ampbench.bench.launch.readiness.before import refuse_unready
 from ampbench.bench.launch.readiness.finding import Subject
 from ampbench.bench.launch.refusals import refuse_hidden, refuse_shared, refuse_switches, refuse_unwritable_locks
 from ampbench.bench.machine.board import Board
-from ampbench.bench.machine.discovery import Boards, choose_boards, find_boards, surprises
+from ampbench.bench.machine.discovery import Boards, choose_boards, find_boards, notes_on
 from ampbench.bench.machine.provenance import Machine, machine_of
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.store.run import Run
@@ -43,10 +43,7 @@ class Local:
 
     def notes(self, boards: Boards) -> Sequence[str]:
         """Say what of CUDA_VISIBLE_DEVICES does not do what may be meant, and which boards are left aside."""
-        notes = [*surprises(os.environ, boards.used)]
-        if boards.ignored:
-            notes.append(f"Using {boards.used[0].name}; ignored: {', '.join(map(str, boards.ignored))}")
-        return notes
+        return [*notes_on(os.environ, boards)]
 
     def machine_of(self, board: Board) -> Machine:
         """Describe this machine with one of its boards."""

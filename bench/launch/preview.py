@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ampbench.bench.launch.layer_table import layer_tables
 from ampbench.bench.launch.prediction import predict_memory
-from ampbench.bench.machine.discovery import find_boards, surprises
+from ampbench.bench.machine.discovery import choose_boards, find_boards, notes_on
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.dry_run import outline
 from ampbench.bench.plan.matrix import Plan
@@ -19,7 +19,13 @@ from ampbench.bench.store.rounds import read_rounds
 
 
 def dry_run(
-    plan: Plan, cells: Sequence[Cell], results: Path | None, *, predict: bool = False, summary: bool = False
+    plan: Plan,
+    cells: Sequence[Cell],
+    results: Path | None,
+    *,
+    gpus: str | None,
+    predict: bool = False,
+    summary: bool = False,
 ) -> Iterator[str]:
     """Yield the lines; run nothing.
 
@@ -27,11 +33,13 @@ def dry_run(
         plan: the whole of it.
         cells: those chosen on the command line.
         results: as in `Options`.
+        gpus: as `--gpus`; None where cells run elsewhere, and this machine's boards are none of the plan's.
         predict: whether every cell's peak memory is predicted.
         summary: whether every network is shown layer by layer.
 
     Raises:
-        RequestError: the folder is another experiment's, or a process that loads torch ended before its time.
+        RequestError: there is no such board, the folder is another experiment's, or a process that loads torch ended
+            before its time.
     """
     folder = Folder.of(plan, results)
     if plan.experiment.protocol.is_adaptive:  # with the rounds that earlier looks have added
@@ -43,7 +51,8 @@ def dry_run(
     if predict:
         predicted = predict_memory(cells, lambda line: print(line, file=sys.stderr, flush=True))
     yield from outline(plan, cells, done=done, cell_s=cell_s, predicted=predicted)
-    yield from surprises(os.environ, find_boards(os.environ))
+    if gpus is not None:
+        yield from notes_on(os.environ, choose_boards(find_boards(os.environ), gpus))
     if summary:
         for lines in layer_tables(cells):
             yield ""

@@ -91,6 +91,13 @@ def _hidden(library: Any) -> tuple[Board, ...]:
         return ()
 
 
+def notes_on(environ: Mapping[str, str], boards: Boards) -> Iterator[str]:
+    """Yield what a person should read of a choice of boards: which are left aside, and what variables do unmeant."""
+    yield from surprises(environ, boards.used)
+    if boards.ignored:
+        yield f"Using {boards.used[0].name}; ignored: {', '.join(map(str, boards.ignored))}"
+
+
 def choose_boards(boards: Sequence[Board], gpus: str | None) -> Boards:
     """Choose by `--gpus`: `all`, or indices, UUIDs and MIG slices as CUDA_VISIBLE_DEVICES writes them.
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ampbench.bench.auto.search.proposed import cells_of, record_of
-from ampbench.bench.machine.discovery import find_boards, surprises
+from ampbench.bench.machine.discovery import choose_boards, find_boards, notes_on
 from ampbench.bench.plan.data_place import state_of
 from ampbench.bench.plan.duration import in_words
 from ampbench.bench.plan.experiment import Experiment
@@ -19,11 +19,16 @@ from ampbench.bench.store.folder import Folder
 from ampbench.terminal import printable
 
 
-def search_outline(experiment: Experiment, results: Path | None) -> Iterator[str]:
+def search_outline(experiment: Experiment, results: Path | None, *, gpus: str | None) -> Iterator[str]:
     """Yield the lines; run nothing.
 
+    Args:
+        experiment: whose file has [search].
+        results: as in `Options`.
+        gpus: as `--gpus`; None where cells run elsewhere.
+
     Raises:
-        RequestError: the folder is another experiment's.
+        RequestError: there is no such board, or the folder is another experiment's.
     """
     search, studies = experiment.search, studies_of(experiment)
     assert search is not None, "its file has [search]"
@@ -33,7 +38,8 @@ def search_outline(experiment: Experiment, results: Path | None) -> Iterator[str
     done = folder.done(cells_of(experiment, record).values())
     yield experiment.question
     yield ""
-    yield from surprises(os.environ, find_boards(os.environ))
+    if gpus is not None:
+        yield from notes_on(os.environ, choose_boards(find_boards(os.environ), gpus))
     best = "highest" if search.greater_is_better else "lowest"
     yield (
         f"A search for the {best} {settings.objective}: {settings.trials} trials (sampler {settings.sampler}, seed "

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from ampbench.bench import run_matrix
 from ampbench.bench.machine.discovery import choose_boards, find_boards, surprises
 from ampbench.bench.plan.errors import RequestError
 from tests.bench.machine.test_discovery import FOUR, NONE, FakeNvml
+from tests.conftest import ROOT
 
 ONE, EIGHT = FakeNvml(["H200"]), FakeNvml(["H200"] * 8)
 CUT = FakeNvml(["H200", "H200 MIG", "H200 MIG"])
@@ -193,3 +195,12 @@ def test_a_gpu_that_has_fallen_off_the_bus_is_one_line(monkeypatch: pytest.Monke
     with pytest.raises(RequestError, match=r"a GPU of this machine does not answer \(GPU is lost\): nvidia-smi shows"):
         found(EIGHT, None)
     assert found(EIGHT, "") == ["cpu"]
+
+
+@pytest.mark.parametrize("file", ["quickstart.toml", "search_power.toml"])
+@pytest.mark.parametrize(
+    ("gpus", "said"), [("99", "--gpus 99: no board '99' here; choose from 0"), ("", "--gpus '': it names no board")]
+)
+def test_a_plan_refuses_a_choice_that_its_run_would_refuse(file: str, gpus: str, said: str) -> None:
+    with pytest.raises(RequestError, match=said):
+        run_matrix.main(ROOT / "experiments" / file, plan=True, gpus=gpus)

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 
 from ampbench.bench.launch.fork_server import start_worker
 from ampbench.bench.plan.cell import Cell
+from ampbench.bench.plan.protocol import MeasurementProtocol
 from ampbench.bench.store.run import Run
 from tests.support.two_ranks import run_in
 
@@ -69,8 +71,9 @@ def start(context: Any, run_of: Callable[..., Run]) -> Iterator[Start]:
     """Return a function that starts a worker; workers that still run afterwards are killed."""
     started: list[Started] = []
 
-    def begin(cell: Cell, name: str = "x", **budget: Any) -> Started:
-        started.append(Started(context, run_of(cell, name, **budget)))
+    def begin(cell: Cell, name: str = "x", protocol: MeasurementProtocol | None = None, **budget: Any) -> Started:
+        run = run_of(cell, name, **budget)
+        started.append(Started(context, replace(run, protocol=protocol or run.protocol)))
         return started[-1]
 
     yield begin

@@ -14,6 +14,7 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 
+from ampbench.bench.plan.protocol import MeasurementProtocol
 from ampbench.bench.plan.recipe import RECIPES, Recipe
 from ampbench.bench.train.evaluation import evaluate
 from ampbench.bench.train.ranks import ALONE, Ranks
@@ -24,7 +25,7 @@ from tests.support.two_ranks import TWO
 
 def test_two_ranks_train_as_one_process_with_the_double_batch(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", sys.__stdout__)  # a worker of its own has nothing else
-    shared = start(TWO)
+    shared = start(TWO, protocol=MeasurementProtocol(passes=("phases",), keep_final=True))
     row = shared.row()
     assert row["status"] == "ok", (row["because"], shared.log)
     alone = start(replace(TWO, gpus=1, batch_size=64))
@@ -39,6 +40,8 @@ def test_two_ranks_train_as_one_process_with_the_double_batch(start: Start, monk
     assert row["train_accuracy"] == pytest.approx(expected["train_accuracy"], abs=0.01)
     for rank in (0, 1):
         assert f"Rank {rank} loaded 360 samples (test)" in shared.log
+    kept = torch.load(shared.run.folder / "model_final.pt", weights_only=True)["model"]
+    assert not [name for name in kept if name.startswith("module.")], "rank 0 takes the names that DDP adds away"
 
 
 def test_ranks_take_a_batch_in_parts_that_do_not_divide_it(start: Start) -> None:
