@@ -111,6 +111,27 @@ def test_runs_by_flags_share_one_table_and_say_how_to_compare_them(tmp_path: Pat
     assert len(pq.read_table(tmp_path / "run_one" / "cells.parquet")) == 3
 
 
+@pytest.mark.whole
+@pytest.mark.parametrize(
+    ("flags", "status", "said"),
+    [
+        pytest.param("--model LeNet", "ok", "", id="S3's DataParallel"),
+        pytest.param("--model hybrid --sync-batchnorm", "unsupported", "synchronises BatchNorm on GPUs only", id="S2"),
+    ],
+)
+def test_several_boards_train_one_cell_from_flags(flags: str, status: str, said: str, tmp_path: Path) -> None:
+    """On a CPU these are processes."""
+    shared = "--dtype fp32 --data digits --epochs 1 --num-threads 1 --batch-size 64 --gpus-per-cell 2"
+    command = [sys.executable, "bench/run_one.py", *shared.split(), *flags.split(), "--results", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (row,) = pq.read_table(tmp_path / "run_one" / "cells.parquet").to_pylist()
+    assert (row["status"], row["gpus"], row["global_batch_size"]) == (status, 2, 128), row["because"]
+    assert said in (row["because"] or "")
+    (log,) = (tmp_path / "run_one" / "runs").glob("*/log.txt")
+    assert status != "ok" or all(f"Rank {rank} loaded" in log.read_text() for rank in (0, 1))
+
+
 def test_a_wrong_flag_is_one_line_and_exit_code_2() -> None:
     for flags in (["--dtype", "bf16", "--loss-scale"], ["--model", "VGG18"], ["--batch-size", "none"]):
         result = subprocess.run([sys.executable, "bench/run_one.py", *flags], cwd=ROOT, capture_output=True, text=True)
