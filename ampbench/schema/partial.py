@@ -11,6 +11,7 @@ import functools
 import os
 import re
 import secrets
+import shutil
 from contextlib import suppress
 from pathlib import Path
 
@@ -36,7 +37,7 @@ def partial_of(path: Path) -> Path:
 
 
 def sweep(folder: Path) -> None:
-    """Delete what killed writers left in a folder."""
+    """Delete the files and folders that killed writers left in a folder."""
     with suppress(OSError):
         partials = [entry.name for entry in os.scandir(folder) if entry.name.endswith(".partial")]
         foreign = [name for name in partials if not _is_ours(name)]
@@ -45,7 +46,7 @@ def sweep(folder: Path) -> None:
             with suppress(OSError):
                 path = folder / name
                 if path.stat().st_mtime_ns < limit_ns if name in foreign else _has_ended(name):
-                    path.unlink()
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def _is_ours(name: str) -> bool:

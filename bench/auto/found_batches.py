@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from filelock import FileLock
 from rich.console import Console
 
 from ampbench.bench.auto.batch_reasons import knee_choice, largest_choice, whys
@@ -18,6 +17,7 @@ from ampbench.bench.auto.batch_size import search_in
 from ampbench.bench.auto.trials import as_trial
 from ampbench.bench.launch.progress import PLAIN
 from ampbench.bench.launch.sweep import Options
+from ampbench.bench.machine.file_lock import hold_file
 from ampbench.bench.plan.batch_words import BatchWord
 from ampbench.bench.plan.cell import PRECISION_FIELDS, Cell
 from ampbench.bench.plan.errors import RequestError
@@ -43,7 +43,7 @@ def with_found_batches(experiment: Experiment, options: Options, console: Consol
         return experiment
     folder = Folder.of(Plan(experiment=experiment, cells=(), excluded=()), options.results)
     folder.path.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.path / LOCK):
+    with hold_file(folder.path / LOCK):
         search = _search(experiment, folder, options, console)
         trials = _trials(asked)
         todo = search.open_trials(trials)

@@ -33,7 +33,7 @@ from ampbench.bench.sinks.sink import SINKS
 from ampbench.bench.store.disk import Lasting, saying_unwritable
 from ampbench.bench.store.earlier import with_earlier
 from ampbench.bench.store.folder import Folder
-from ampbench.bench.store.join import damaged_files, join
+from ampbench.bench.store.join import complaints, join
 from ampbench.bench.store.names import refuse_other_tables
 
 
@@ -118,7 +118,7 @@ def run_cells(
     boards = options.launcher.find_boards()
     refuse_other_tables(folder.path)
     plan = with_earlier(plan, folder) if options.accumulate else plan
-    _mend(plan, folder, console)
+    _mend(plan, folder, options, console)
     todo = cells_to_run(plan, cells, folder, options.again)
     for note in options.launcher.notes(boards) if is_first else ():
         console.print(note, **PLAIN)
@@ -155,12 +155,13 @@ def conclude(swept: Swept, cells: Sequence[Cell], options: Options, console: Con
     return 0
 
 
-def _mend(plan: Plan, folder: Folder, console: Console) -> None:
-    """Join what is there, if anything is, and name the files that cannot be read."""
-    if folder.done(plan.cells) or folder.broken(plan.cells):
+def _mend(plan: Plan, folder: Folder, options: Options, console: Console) -> None:
+    """Join what is there, if anything is, and say what is to be mended."""
+    if folder.records(plan.cells):
         join(plan, folder)
-        for file, reason in damaged_files(folder).items():
-            console.print(f"{folder.path / file}: {reason}", style="red", **PLAIN)
+    for line in sorted({*complaints(folder)} - options.introduced):
+        options.introduced.add(line)
+        console.print(line, style="red", **PLAIN)
 
 
 def _refuse(plan: Plan, todo: Sequence[Cell], folder: Folder, boards: Boards, options: Options) -> None:

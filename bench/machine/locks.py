@@ -20,6 +20,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from ampbench.bench.machine.board import Board
+from ampbench.bench.machine.file_lock import hold_file
 from ampbench.bench.machine.process_tree import group_pids
 
 
@@ -36,9 +37,10 @@ def lock_folder() -> Path:
 def hold_run(folder: Path) -> Iterator[None]:
     """Hold the lock of a run's folder inside the `with`.
 
-    Waits without a limit for the holder: a worker whose launcher was killed, and which is about to end.
+    Waits without a limit for the holder: a worker whose launcher was killed, and which is about to end. Two workers may
+    be here at once where locks do not work, or do not reach to another machine; each then writes its own files whole.
     """
-    with FileLock(folder / ".lock"):
+    with hold_file(folder / ".lock"):
         yield
 
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from ampbench.bench.machine.file_lock import why_unlockable
 from ampbench.bench.plan.errors import RequestError
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -37,6 +38,15 @@ def unwritable(error: OSError, place: Path, other: str = ELSEWHERE) -> str | Non
     mend = "mend that path" if error.errno in NO_FOLDER else mend
     named = error.filename2 or error.filename or place  # the new name, for a rename
     return f"{named}: cannot be written ({os.strerror(error.errno)}); {mend}, or {other}"
+
+
+def without_locks(folder: Path) -> str | None:
+    """Say in a line that no file can be locked on the file system of a folder; None if one can."""
+    why = why_unlockable(folder)
+    return why and (
+        f"{folder}: no file can be locked there ({why}), as on NFS without its lock service: start one command at a "
+        f"time on this folder, or {ELSEWHERE}; two would measure the same cells twice, and mix no rows"
+    )
 
 
 def _below(error: OSError, place: Path) -> bool:

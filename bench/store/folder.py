@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
+from ampbench.bench.machine.file_lock import hold_file
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.plan.matrix import Plan
@@ -64,11 +64,6 @@ class Folder:
         """Return cell id -> record of the cells that have one, as far as a quick check finds it whole."""
         return {cell_id: path for cell_id, path in self.records(cells).items() if seems_complete(path)}
 
-    def broken(self, cells: Iterable[Cell]) -> dict[Path, str]:
-        """Return the records that are truncated or not Parquet, and the reason."""
-        wrong = {path for path in self.records(cells).values() if not seems_complete(path)}
-        return dict.fromkeys(sorted(wrong), "is cut short or no Parquet file")
-
     def records(self, cells: Iterable[Cell]) -> dict[str, Path]:
         """Return cell id -> record of the cells that have one, whole or not, in the order of the cells."""
         try:
@@ -117,10 +112,10 @@ class Folder:
         """Return what the joined tables were made of, as `read_stamp` says."""
         return read_stamp(self.path)
 
-    def lock(self) -> FileLock:
+    def lock(self) -> AbstractContextManager[None]:
         """Return the lock under which plan.json and the joined tables are written."""
         self.path.mkdir(parents=True, exist_ok=True)
-        return FileLock(self.path / ".lock")
+        return hold_file(self.path / ".lock")
 
 
 def _relative(path: Path) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
+from ampbench.bench.machine.file_lock import hold_file
 from ampbench.bench.plan.data_place import NUM_TRAINING_IMAGES, cache_folder
 from ampbench.bench.plan.image_folder import ImageFolder
 from ampbench.bench.plan.image_listing import list_folder
@@ -33,6 +35,10 @@ class Place:
     def is_ready(self) -> bool:
         """Whether all images are decoded."""
         return (self.decoded / FACTS).exists()
+
+    def held(self) -> AbstractContextManager[None]:
+        """Return the context of the one process that decodes."""
+        return hold_file(self.lock)
 
 
 def place_of(data: str, image_size: int) -> Place:

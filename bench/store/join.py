@@ -6,7 +6,7 @@ join at the same time; the last one to finish finds all records, so shards need 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.matrix import Plan
 from ampbench.bench.store.atomic import write_json
+from ampbench.bench.store.disk import without_locks
 from ampbench.bench.store.folder import Folder
 from ampbench.bench.store.joined_tables import JoinedTables
 from ampbench.bench.store.record import excluded_table
@@ -74,6 +75,14 @@ def join(plan: Plan, folder: Folder) -> bool:
 def damaged_files(folder: Folder) -> dict[str, str]:
     """Return file -> why it was left out of the joined tables; the file by its path in the folder."""
     return dict(folder.stamp()["damaged"])
+
+
+def complaints(folder: Folder) -> Iterator[str]:
+    """Yield a line for each thing that a person should mend before cells are run into a folder."""
+    if unlockable := without_locks(folder.path):
+        yield unlockable
+    for file, reason in damaged_files(folder).items():
+        yield f"{folder.path / file}: {reason}"
 
 
 def why_not_whole(folder: Folder) -> str | None:

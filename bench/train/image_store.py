@@ -17,6 +17,7 @@ import torch.nn.functional as F
 
 from ampbench.bench.store.image_cache import FACTS
 from ampbench.schema.memory import MIB
+from ampbench.schema.partial import partial_of, sweep
 
 ARRAYS = ("train_x_NCHW", "train_y_N", "test_x_NCHW", "test_y_N")
 
@@ -75,9 +76,10 @@ def write_images(
         OSError: the disk is full or cannot be written.
     """
     train_x, train_y, test_x, test_y, classes = decoded
-    partial = folder.with_name(f".{folder.name}.partial")  # one at a time, under the lock
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    sweep(folder.parent)
+    partial = partial_of(folder)
+    partial.mkdir()
     digest, counts_C256 = hashlib.sha256(), np.zeros((3, 256))
     try:
         for name, x_NCHW, y_N in (("train", train_x, train_y), ("test", test_x, test_y)):
@@ -96,11 +98,22 @@ def write_images(
         (partial / FACTS).write_text(json.dumps(facts))
         for path in partial.iterdir():
             _sync(path)
-        shutil.rmtree(folder, ignore_errors=True)
-        partial.replace(folder)
+        if not (folder / FACTS).exists():
+            shutil.rmtree(folder, ignore_errors=True)
+        _put(partial, folder)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
+
+
+def _put(partial: Path, folder: Path) -> None:
+    """Give a whole folder its name, unless another machine did so: where locks do not work, two may decode."""
+    try:
+        partial.replace(folder)
+    except OSError:
+        if not (folder / FACTS).exists():
+            raise
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _pieces(x_NCHW: Pixels, size: int) -> Iterator[np.ndarray]:

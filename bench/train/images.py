@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from filelock import FileLock
 from torch import Tensor
 
 from ampbench.bench.plan.data_place import NUM_TRAINING_IMAGES, cache_folder
@@ -121,7 +120,7 @@ def prepare_images(name: str, image_size: int, on_progress: OnProgress = lambda 
     cache = cache_folder()
     try:
         place.lock.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(place.lock):
+        with place.held():
             if not place.is_ready:
                 decoded = _decode(source, where, image_size, place, on_progress)
                 mean_std = (CIFAR_MEAN, CIFAR_STD) if source.startswith("cifar") else None

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from rich.console import Console
 
 from ampbench.bench.auto.search.history import History
@@ -21,6 +21,7 @@ from ampbench.bench.auto.search.proposed import cells_of, record_of
 from ampbench.bench.auto.search.pruning import pruning_of
 from ampbench.bench.launch.progress import PLAIN
 from ampbench.bench.launch.sweep import Options, Swept, conclude, run_cells, say_interrupted
+from ampbench.bench.machine.file_lock import hold_file
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.plan.experiment import Experiment
@@ -61,7 +62,7 @@ def _alone(folder: Folder) -> Iterator[None]:
     """Context of the only search in a folder; the kernel releases its lock however the process ends."""
     folder.path.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(folder.path / ".search.lock", timeout=0):
+        with hold_file(folder.path / ".search.lock", timeout_s=0):
             yield
     except Timeout:
         raise RequestError(f"{folder.path}: another process is at this search; wait for it, or stop it") from None

@@ -13,13 +13,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ampbench.bench.launch.readiness.finding import Finding, Subject, failed, ok, warning
+from ampbench.bench.machine.file_lock import why_unlockable
 from ampbench.bench.machine.locks import lock_folder
 from ampbench.bench.plan.data_place import ARCHIVES, archive_folder, cache_folder, has_archive, state_of
 from ampbench.bench.plan.dry_run import MIB_PER_CELL
 from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.plan.packages import how_to_install
 from ampbench.bench.plan.source import OTHER_DATA, check_data, data_note
-from ampbench.bench.store.disk import ELSEWHERE, unwritable
+from ampbench.bench.store.disk import ELSEWHERE, unwritable, without_locks
 from ampbench.bench.store.image_cache import place_of
 from ampbench.bench.store.record import ROOM_BYTES
 from ampbench.schema.memory import MIB
@@ -32,7 +33,10 @@ NETWORK_S = 10.0
 def results_writable(subject: Subject) -> Finding:
     """Whether the folder of results can be written, and has room for the records."""
     wrong = _why_unwritable(subject.results, ELSEWHERE)
-    return failed(wrong) if wrong else _room(subject.results, subject.num_cells * MIB_PER_CELL, ELSEWHERE)
+    if wrong:
+        return failed(wrong)
+    unlockable = without_locks(subject.results)
+    return warning(unlockable) if unlockable else _room(subject.results, subject.num_cells * MIB_PER_CELL, ELSEWHERE)
 
 
 def cache_writable(subject: Subject) -> Finding:
@@ -43,6 +47,9 @@ def cache_writable(subject: Subject) -> Finding:
     except RequestError as e:
         return failed(str(e))
     wrong = _why_unwritable(folder, move)
+    open_folders = [name for name, size in subject.data if name.startswith("folder:") and not _is_decoded(name, size)]
+    if not wrong and open_folders and (unlockable := why_unlockable(folder)):  # they grow in place, image by image
+        return failed(f"{folder}: no file can be locked there ({unlockable}), and images are decoded into it; {move}")
     # A download, its archive unpacked in memory, and the decoded images beside it.
     to_load = [name for name, size in subject.data if name in ARCHIVES and not _is_decoded(name, size)]
     return failed(wrong) if wrong else _room(folder, sum(2.5 * ARCHIVES[name].num_mib for name in to_load), move)
@@ -55,8 +62,11 @@ def locks_writable(_: Subject) -> Finding:
         folder = lock_folder()
     except OSError as e:
         return failed(f"{e.filename}: cannot be made ({e.strerror}); {move}")
-    wrong = _why_unwritable(folder, move)
-    return failed(wrong) if wrong else ok(f"{folder} can be written")
+    if wrong := _why_unwritable(folder, move):
+        return failed(wrong)
+    unlockable = why_unlockable(folder)
+    unlocked = f"{folder}: no file can be locked there ({unlockable}); {move}"
+    return failed(unlocked) if unlockable else ok(f"{folder} can be written")
 
 
 def data_there(subject: Subject) -> Finding:

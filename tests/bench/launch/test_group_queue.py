@@ -89,7 +89,7 @@ def test_a_rerun_that_crashes_replaces_the_row_and_its_traces(run: Run) -> None:
     finish(run)
     _finish(ended(replace(run, again=True), run.recorded_ns, 1), Heard(), OomGuard())
     assert record(run)["status"] == "crashed"
-    assert pq.read_table(run.folder / "steps.parquet").num_rows == 0
+    assert not (run.folder / "steps.parquet").exists()
 
 
 def test_a_rerun_or_a_first_run_that_wrote_its_record_is_done(run: Run) -> None:

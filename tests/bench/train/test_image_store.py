@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from ampbench.bench.plan.data_place import cache_folder
+from ampbench.bench.store import image_cache
 from ampbench.bench.store.image_cache import place_of
 from ampbench.bench.train import image_store, images
 from ampbench.bench.train.images import load_images, prepare_images
@@ -77,13 +78,31 @@ def test_a_cache_that_cannot_be_written_is_one_line(error: OSError, monkeypatch:
     assert not list((cache_folder() / "images").glob("*partial"))
 
 
+def test_of_two_machines_that_decode_the_same_images_the_first_to_finish_counts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first = load_images("digits", 8)
+    folder = next(path for path in (cache_folder() / "images").iterdir() if path.is_dir())
+    aside = folder.with_name("aside")
+    folder.rename(aside)
+    put = image_store._put
+
+    def meanwhile(partial: Path, to: Path) -> None:
+        aside.rename(to)
+        put(partial, to)
+
+    monkeypatch.setattr(image_store, "_put", meanwhile)
+    assert load_images("digits", 8).sha256 == first.sha256
+    assert not list(folder.parent.glob("*partial"))
+
+
 def test_a_cache_that_is_whole_is_read_where_nothing_can_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
     first = load_images("digits", 8)
 
     def refuse(*_: object, **__: object) -> None:
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr(images.FileLock, "acquire", refuse)
+    monkeypatch.setattr(image_cache, "hold_file", refuse)
     assert load_images("digits", 8).sha256 == first.sha256
 
 
