@@ -157,6 +157,21 @@ def test_what_was_excluded_as_a_whole_is_shown_once(folder: Folder) -> None:
     assert sorted(results.subjects) == ["VGG19 on Other GPU", "VGG19 on Test GPU"]
 
 
+XEON = "Intel(R) Xeon(R) Platinum 8481C CPU @ 2.70GHz ({}), 2 cores"
+
+
+def test_a_long_name_of_a_cpu_is_shortened_as_long_as_it_is_the_only_one(folder: Folder) -> None:
+    folder.add(cell("fp32", seed=0, epochs=0), machine=XEON.format("amx_bf16 avx512_bf16"))
+    other = "AMD EPYC 7B13 64-Core Processor, 2 cores"
+    folder.add(cell("fp32", seed=1, epochs=0), environment_id="e2", machine=other)
+    path = folder.write()
+    assert read(path).subjects == [
+        "VGG19 on Intel Xeon Platinum 8481C, 2 cores", "VGG19 on AMD EPYC 7B13 64-Core, 2 cores",
+    ]  # fmt: skip
+    folder.add(cell("fp32", seed=2, epochs=0), environment_id="e3", machine=XEON.format("avx512_bf16"))
+    assert f"VGG19 on {XEON.format('avx512_bf16')}" in read(folder.write()).subjects
+
+
 def test_a_failure_before_an_update_of_the_machine_makes_no_second_machine(folder: Folder) -> None:
     folder.add(cell("fp32", epochs=0))
     folder.add(cell("bf16", 512, epochs=0), "oom", environment_id="e0", torch="2.14.0")

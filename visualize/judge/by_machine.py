@@ -24,7 +24,8 @@ MOST = 4
 
 def first_lines(results: Results, advice: Sequence[Answer]) -> list[str]:
     """Return what stands above the answers: which machines there are, and whether they agree; empty for one machine."""
-    names = results.cells["measured_on"] if "measured_on" in results.cells else pd.Series(dtype=str)
+    started = results.cells[results.cells["status"] != "excluded"]
+    names = started["measured_on"] if "measured_on" in started else pd.Series(dtype=str)
     several = names[names != ""]
     if several.nunique() < 2:
         return []

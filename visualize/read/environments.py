@@ -6,6 +6,7 @@ name, as short as tells it from the others, and what was trained on it is a subj
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import pandas as pd
@@ -18,6 +19,8 @@ TELLS = {
 }  # fmt: skip
 """Column that tells environments of one machine apart -> the word before its value, in the order in which they are
 named."""
+CLUTTER = re.compile(r"\((?:R|TM)\)|\b(?:CPU|Processor)\b|@ [\d.]+ ?GHz|\([a-z0-9_ ]+\)", re.IGNORECASE)
+"""What a sentence leaves out of a CPU's name, as long as no other machine of the folder is called the same without."""
 NEEDED = ("cell_id", "group_id", "status", "model", "data", "environment_id", "machine", *TELLS)
 """What is read of a cell; older results lack some."""
 
@@ -30,11 +33,13 @@ def environments_of(cells: pd.DataFrame) -> dict[str, str]:
     Args:
         cells: all of a folder, with the columns of `NEEDED` as far as it has them.
     """
+    if cells["environment_id"].nunique() < 2:
+        return {}
     ids = _ids(cells)
-    known = cells[ids.notna()]
     if ids.nunique() < 2:
         return {}
-    names = names_of(known.assign(environment_id=ids[ids.notna()]))
+    known = ids.notna()
+    names = names_of(cells[known].assign(environment_id=ids[known]))
     return {cell: names.get(one, "") for cell, one in zip(cells["cell_id"], ids, strict=True)}
 
 
@@ -43,6 +48,8 @@ def names_of(cells: pd.DataFrame) -> dict[str, str]:
     own = cells[cells["environment_id"].notna()]
     first = own[[name for name in NEEDED if name in own]].groupby("environment_id", sort=False).first()
     machines = first["machine"].astype(object).where(first["machine"].notna(), "an unknown machine").astype(str)
+    short = {machine: _short(machine) for machine in machines.unique()}
+    machines = machines.map(lambda one: short[one] if list(short.values()).count(short[one]) == 1 else one)
     names = dict(machines.items())
     for machine, alike in first.groupby(machines, sort=False):
         if len(alike) == 1:
@@ -77,6 +84,11 @@ def kind_of(cells: pd.DataFrame) -> str:
     own = cells[(cells["measured_on"] != "") & cells["machine"].notna()]
     alone = own.groupby("machine")["measured_on"].nunique().le(1).all()
     return "machines" if alone else "environments"
+
+
+def _short(machine: str) -> str:
+    """Return `Intel Xeon Platinum 8481C, 2 cores` of a CPU whose name also has its clock and extensions."""
+    return " ".join(CLUTTER.sub(" ", machine).split()).replace(" ,", ",") or machine
 
 
 def _ids(cells: pd.DataFrame) -> pd.Series:

@@ -52,6 +52,9 @@ SECTIONS = {
 MOST_OPEN = 3
 """Answers whose table is open; of more subjects the tables are folded, so that the answers fit a screen."""
 
+MOST_NAMED = 8
+"""Values of one fact, or hosts of one row."""
+
 # fmt: off
 FACTS = (
     "machine", "host", "cpu", "num_cores", "threads_used", "driver", "cuda", "cudnn", "power_cap_w", "torch", "python",
@@ -170,7 +173,7 @@ def _hosts(results: Results) -> dict[tuple[str, int, str], str]:
     if "host" not in started or started["host"].nunique() < 2:
         return {}
     by_row = started.dropna(subset=["host"]).groupby(["subject", "batch_size", "recipe"], observed=True)["host"]
-    return {(str(s), int(b), str(r)): ", ".join(sorted(set(hosts))) for (s, b, r), hosts in by_row}
+    return {(str(s), int(b), str(r)): _few(sorted(set(hosts)), ", ") for (s, b, r), hosts in by_row}
 
 
 def _tables(name: str, found: Sequence[learning.WordTable]) -> list[PageTable]:
@@ -200,8 +203,14 @@ def facts_of(results: Results) -> dict[str, str]:
     for name in (name for name in FACTS if name in ok):
         values = ok[name].dropna().unique()
         if len(values):
-            facts[results.label(name)] = " / ".join(_in_words(value) for value in values)
+            facts[results.label(name)] = _few([_in_words(value) for value in values], " / ")
     return facts
+
+
+def _few(words: Sequence[str], between: str) -> str:
+    """Return the first words, and how many more there are: a cluster has a thousand hosts."""
+    more = len(words) - MOST_NAMED
+    return between.join(words[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _in_words(value: Any) -> str:
