@@ -72,6 +72,13 @@ def main(
         bool,
         typer.Option("--exclusive", help="One cell at a time on the whole machine; other launchers wait meanwhile."),
     ] = False,
+    check_interference: Annotated[
+        bool,
+        typer.Option(
+            "--check-interference",
+            help="Run no cell of the file, but see whether one is slower while the other boards work; about 5 minutes.",
+        ),
+    ] = False,
     launcher: Annotated[str, LAUNCHER] = "local",
     ray_address: Annotated[str | None, RAY_ADDRESS] = None,
     slurm: Annotated[list[str] | None, SLURM] = None,
@@ -101,12 +108,27 @@ def main(
         for flag in (flag for flag, is_typed in narrowed.items() if is_typed):
             raise RequestError(f"{flag} is for a list of cells, and {file} searches for them; drop it")
     own_gpus = gpus if launcher == "local" else None
+    alone = {"--exclusive": exclusive, "--check-interference": check_interference}
+    refuse_flags(
+        launcher,
+        gpus=gpus,
+        ray_address=ray_address,
+        slurm=slurm,
+        of_one_machine=[flag for flag in alone if alone[flag]],
+    )
+    if check_interference:
+        others = {"--plan": plan, "--exclusive": exclusive, "--again": again, "[search]": experiment.search}
+        for flag in (
+            flag for flag, is_typed in (others | {f"--{name}": True for name in listening}).items() if is_typed
+        ):
+            raise RequestError(
+                f"--check-interference times one cell and runs no other, so it takes no {flag}; drop one"
+            )
     if plan and experiment.search:
         from ampbench.bench.auto.search.preview import search_outline
 
         sys.stdout.write("\n".join(search_outline(experiment, results, gpus=own_gpus)) + "\n")
         return 0
-    refuse_flags(launcher, gpus=gpus, ray_address=ray_address, slurm=slurm)
     words = words_of(experiment)
     refuse_trials(launcher, dict.fromkeys(f'batch_size = "{word}"' for word, _ in words))
     chosen = functools.partial(
@@ -135,7 +157,8 @@ def main(
     if plan and planned:
         from ampbench.bench.launch.preview import dry_run
 
-        lines = [*dry_run(planned, cells, results, gpus=own_gpus, predict=predict, summary=summary)]
+        shown = {"predict": predict, "summary": summary, "exclusive": exclusive}
+        lines = [*dry_run(planned, cells, results, gpus=own_gpus, **shown)]
         lines += lines_of_jobs(launcher, planned, cells, results, slurm=slurm)
         sys.stdout.write("\n".join(lines) + "\n")
         return 0
@@ -153,6 +176,11 @@ def main(
         sinks=listening,
         project=project,
     )
+    if check_interference and planned:
+        from ampbench.bench.auto.interference.check import check_interference as check
+        from ampbench.bench.auto.interference.conditions import OfThisMachine
+
+        return check(planned, cells, options, OfThisMachine(gpus=gpus, allow_shared=allow_shared), Console())
     if planned is None:
         from ampbench.bench.auto.search.session import run_search
 

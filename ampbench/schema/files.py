@@ -30,6 +30,10 @@ ROUNDS = "rounds.json"
 CHOICES = "choices.json"
 """In an experiment's results folder: the settings that were found for it rather than typed, with their reasons."""
 
+INTERFERENCE = "interference.json"
+"""In an experiment's results folder: whether a cell runs slower while other boards of the machine work. Its rounds are
+in the folder of this name without the ending."""
+
 SEARCH = "search.json"
 """In the results folder of a search: which cells are its trials and reruns, and their settings."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -146,8 +146,8 @@ def as_trial(cell: Cell, batch_size: int) -> Cell:
     return replace(cell, batch_size=batch_size, **{**defaults, "learning_rate": cell.learning_rate})
 
 
-def text_of(question: str, cells: Sequence[Cell], budget: Budget) -> str:
-    """Return the text of an experiment file of exactly these cells, all of them timings."""
+def text_of(question: str, cells: Sequence[Cell], budget: Budget, measure: Mapping[str, Any] = MEASURE) -> str:
+    """Return the text of an experiment file of exactly these cells, all of them timings, with a table `[measure]`."""
     tables = [_fields(cell) for cell in cells]
     names = [
         name
@@ -163,10 +163,10 @@ def text_of(question: str, cells: Sequence[Cell], budget: Budget) -> str:
             own = {key: value for key, value in recipe.settings.items() if key != "name"}
             lines += ["", f"[precision.{value_of(recipe.name)}]", *_lines(own)]
     limits = {name: value for name, value in dataclasses.asdict(budget).items() if value is not None}
-    return "\n".join([*lines, "", "[measure]", *_lines(MEASURE), "", "[budget]", *_lines(limits)]) + "\n"
+    return "\n".join([*lines, "", "[measure]", *_lines(measure), "", "[budget]", *_lines(limits)]) + "\n"
 
 
-def _lines(table: dict[str, Any]) -> list[str]:
+def _lines(table: Mapping[str, Any]) -> list[str]:
     return [f"{key_of(key)} = {value_of(value)}" for key, value in table.items()]
 
 

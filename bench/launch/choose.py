@@ -98,8 +98,22 @@ def lines_of_jobs(
         yield from script_lines(parse_resources(slurm or ()), plan, cells, results)
 
 
-def refuse_flags(name: str, *, gpus: str | None, ray_address: str | None, slurm: Sequence[str] | None = None) -> None:
+def refuse_flags(
+    name: str,
+    *,
+    gpus: str | None,
+    ray_address: str | None,
+    slurm: Sequence[str] | None = None,
+    of_one_machine: Iterable[str] = (),
+) -> None:
     """Refuse a launcher that does not exist, and flags of another one; imports nothing, so that a plan may ask, too.
+
+    Args:
+        name: as `--launcher`.
+        gpus: as `--gpus`.
+        ray_address: as `--ray-address`.
+        slurm: as `--slurm`.
+        of_one_machine: flags that were typed and are about the boards of this machine together.
 
     Raises:
         RequestError: with the next move.
@@ -114,6 +128,11 @@ def refuse_flags(name: str, *, gpus: str | None, ray_address: str | None, slurm:
         raise RequestError(
             f"--gpus {gpus}: names boards of this machine, and with --launcher {name} the cluster hands boards out; "
             "drop it"
+        )
+    for flag in of_one_machine if name != "local" else ():
+        raise RequestError(
+            f"{flag} is about the boards of one machine, and --launcher {name} has several; run it there, with "
+            "--launcher local"
         )
 
 

@@ -19,7 +19,7 @@ from ampbench.bench.launch.readiness.finding import Subject
 from ampbench.bench.launch.refusals import refuse_hidden, refuse_shared, refuse_switches, refuse_unwritable_locks
 from ampbench.bench.machine.board import Board
 from ampbench.bench.machine.discovery import Boards, choose_boards, find_boards, notes_on
-from ampbench.bench.machine.provenance import Machine, machine_of
+from ampbench.bench.machine.provenance import Machine, machine_with
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.store.run import Run
 
@@ -47,7 +47,7 @@ class Local:
 
     def machine_of(self, board: Board) -> Machine:
         """Describe this machine with one of its boards."""
-        return machine_of(board.name, board.driver, simulated_boards=board.num_sharing)
+        return machine_with(board)
 
     def require_ready(self, cells: Sequence[Cell], results: Path) -> None:
         """Say all that is missing here in one message."""

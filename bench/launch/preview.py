@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from ampbench.bench.launch.company import in_plan
 from ampbench.bench.launch.layer_table import layer_tables
 from ampbench.bench.launch.prediction import predict_memory
 from ampbench.bench.machine.discovery import choose_boards, find_boards, notes_on
@@ -26,6 +28,7 @@ def dry_run(
     gpus: str | None,
     predict: bool = False,
     summary: bool = False,
+    exclusive: bool = False,
 ) -> Iterator[str]:
     """Yield the lines; run nothing.
 
@@ -36,6 +39,7 @@ def dry_run(
         gpus: as `--gpus`; None where cells run elsewhere, and this machine's boards are none of the plan's.
         predict: whether every cell's peak memory is predicted.
         summary: whether every network is shown layer by layer.
+        exclusive: as `--exclusive`.
 
     Raises:
         RequestError: there is no such board, the folder is another experiment's, or a process that loads torch ended
@@ -52,7 +56,9 @@ def dry_run(
         predicted = predict_memory(cells, lambda line: print(line, file=sys.stderr, flush=True))
     yield from outline(plan, cells, done=done, cell_s=cell_s, predicted=predicted)
     if gpus is not None:
-        yield from notes_on(os.environ, choose_boards(find_boards(os.environ), gpus))
+        boards = replace(choose_boards(find_boards(os.environ), gpus), exclusive=exclusive)
+        yield from notes_on(os.environ, boards)
+        yield from in_plan(folder.path, boards)
     if summary:
         for lines in layer_tables(cells):
             yield ""

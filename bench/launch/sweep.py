@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -13,6 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from ampbench.bench.launch.company import before_run
 from ampbench.bench.launch.endings import cells_to_run, reminders
 from ampbench.bench.launch.groups import groups_of
 from ampbench.bench.launch.launcher import Launcher
@@ -20,6 +18,7 @@ from ampbench.bench.launch.oom_guard import OomGuard
 from ampbench.bench.launch.printed_report import print_report
 from ampbench.bench.launch.progress import PLAIN, Progress
 from ampbench.bench.launch.refusals import refuse_mixing, refuse_unlike
+from ampbench.bench.launch.typed import command_typed
 from ampbench.bench.launch.watchers import Watchers
 from ampbench.bench.machine.discovery import Boards
 from ampbench.bench.machine.provenance import git_state
@@ -120,7 +119,8 @@ def run_cells(
     plan = with_earlier(plan, folder) if options.accumulate else plan
     _mend(plan, folder, options, console)
     todo = cells_to_run(plan, cells, folder, options.again)
-    for note in options.launcher.notes(boards) if is_first else ():
+    notes = chain(options.launcher.notes(boards), before_run(folder.path, boards, options.launcher.machine_of))
+    for note in notes if is_first else ():
         console.print(note, **PLAIN)
     if todo:
         options.launcher.require_ready(todo, folder.path)
@@ -242,9 +242,3 @@ def _count_other_runs(plan: Plan, folder: Folder, console: Console) -> None:
     num_other = folder.num_other_runs(plan.cells)
     if num_other:
         console.print(f"{num_other} runs of earlier plans stay in {folder.path / 'runs'}, outside the tables", **PLAIN)
-
-
-def command_typed() -> str:
-    """Return the command as a person would type it again."""
-    by_name = getattr(sys.modules["__main__"].__spec__, "name", None) == "ampbench.__main__"
-    return shlex.join(["python", *(["-m", "ampbench"] if by_name else [os.path.relpath(sys.argv[0])]), *sys.argv[1:]])

@@ -84,6 +84,11 @@ def machine_of(gpu: str | None, driver: str | None, *, simulated_boards: int = 1
     )
 
 
+def machine_with(board: Board) -> Machine:
+    """Describe this machine with one of its boards."""
+    return machine_of(board.name, board.driver, simulated_boards=board.num_sharing)
+
+
 def environment_id(machine: Machine, method_version: int) -> str:
     """Return the hash of what must be equal in two rows for them to be compared."""
     text = json.dumps([asdict(machine), method_version], sort_keys=True)
@@ -92,7 +97,7 @@ def environment_id(machine: Machine, method_version: int) -> str:
 
 def provenance(board: Board) -> Provenance:
     """Return where a row is measured, as far as is known without torch."""
-    machine = machine_of(board.name, board.driver, simulated_boards=board.num_sharing)
+    machine = machine_with(board)
     commit, dirty = git_state()
     return Provenance(
         **asdict(machine),

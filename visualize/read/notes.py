@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from ampbench.visualize.read.company import company
 from ampbench.visualize.read.environments import counted
 from ampbench.visualize.read.frame import Results
 from ampbench.visualize.read.peaks import instrument_of
@@ -25,6 +26,7 @@ def notes(results: Results) -> list[str]:
         found.append(f"{unsteady} of {len(ok)} cells were not steady when their warm-up ended.")
     if len(instrument_of(ok).names) > 1:
         found.append("Memory was measured with two instruments, whose numbers cannot be compared.")
+    found += company(results)
     for column in ("model_note", "data_note", "memory_note"):
         if column in ok:
             found += [f"{note}." for note in ok[column].dropna().unique()]

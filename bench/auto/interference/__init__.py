@@ -1,0 +1,1 @@
+"""Whether a cell runs slower beside busy neighbours: the same cell in turns, alone and beside them."""
