@@ -127,8 +127,8 @@ def _as_before(
 def _telling(cell: Cell, cells: Sequence[Cell]) -> list[str]:
     """Return the recipe, and the fields by which a cell differs from others."""
     fields = [name for name in cell.settings if name not in (*PRECISION_FIELDS, "batch_size", "round", "seed")]
-    moving = [name for name in fields if len({repr(one.settings[name]) for one in cells}) > 1]
-    return [cell.precision.name, *(f"{name}={cell.settings[name]}" for name in moving)]
+    moving = [name for name in fields if len({repr(one.setting(name)) for one in cells}) > 1]
+    return [cell.precision.name, *(f"{name}={cell.setting(name)}" for name in moving)]
 
 
 def _replaced(experiment: Experiment, choices: Mapping[tuple[BatchWord, str], Choice]) -> Experiment:

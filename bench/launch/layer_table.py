@@ -28,7 +28,7 @@ def layer_tables(cells: Sequence[Cell]) -> Iterator[list[str]]:
     """
     kinds: dict[str, Cell] = {}
     for cell in cells:
-        kinds.setdefault(repr([cell.settings[name] for name in SHAPING]), cell)
+        kinds.setdefault(repr([cell.setting(name) for name in SHAPING]), cell)
     command = [sys.executable, "-P", "-m", "ampbench.bench.worker.layer_table"]
     asked = json.dumps([cell.to_json() for cell in kinds.values()])
     done = subprocess.run(

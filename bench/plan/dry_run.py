@@ -52,7 +52,7 @@ def outline(
         here = [cell for cell in group if cell.cell_id in chosen]
         words = " ".join(_with_mark(cell, done) + _mib(predicted.get(cell.cell_id)) for cell in here)
         if words:
-            head = " ".join(f"{field}={group[0].settings[field]}" for field in varying)
+            head = " ".join(f"{field}={group[0].setting(field)}" for field in varying)
             yield f"  {order + 1:>4}  {head or group[0].model}:  {words}"
         order += len(group)
     if any(cell.cell_id in done for cell in cells):
@@ -139,7 +139,7 @@ def _varying(cells: Sequence[Cell]) -> list[str]:
     """Return the fields besides precision that tell the groups apart."""
     first = cells[0].settings
     fields = [field for field in first if field not in (*PRECISION_FIELDS, "round")]
-    return [field for field in fields if any(cell.settings[field] != first[field] for cell in cells)]
+    return [field for field in fields if any(cell.setting(field) != first[field] for cell in cells)]
 
 
 def _duration(plan: Plan, todo: Sequence[Cell], cell_s: Mapping[str, float]) -> str:

@@ -110,11 +110,11 @@ def narrow(plan: Plan, *, only: Sequence[str] = (), shard: tuple[int, int] = (0,
             raise RequestError(f"--only {condition}: write key=value, as in --only precision=bf16_amp,fp32")
         if key not in (*FIELDS, "round"):
             raise RequestError(f"--only {condition}: unknown key {key!r}. {did_you_mean(key, FIELDS)}")
-        present = dict.fromkeys(_text(cell.settings[key]) for cell in plan.cells)
+        present = dict.fromkeys(_text(cell.setting(key)) for cell in plan.cells)
         wanted = {values} if values in present else set(values.split(","))
         if not wanted & present.keys():
             raise RequestError(f"--only {condition}: no cell has it; {key} takes {', '.join(present)} in this plan")
-        cells = [cell for cell in cells if _text(cell.settings[key]) in wanted]
+        cells = [cell for cell in cells if _text(cell.setting(key)) in wanted]
     return tuple(cells)
 
 

@@ -59,7 +59,7 @@ def _without(cell: Cell, fields: Collection[str]) -> dict[str, object]:
 
 def _replicates(cells: Sequence[Cell], fields: tuple[str, ...]) -> int:
     """Return the least number of cells that differ only in these fields; 0 without a cell to compare them with."""
-    if len({tuple(str(cell.settings[field]) for field in PRECISION_FIELDS) for cell in cells}) < 2:
+    if len({tuple(str(cell.setting(field)) for field in PRECISION_FIELDS) for cell in cells}) < 2:
         return 0
     alike = Counter(repr(_without(cell, fields)) for cell in cells)
     return min(alike.values())
