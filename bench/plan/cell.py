@@ -31,7 +31,6 @@ MAX_CHARACTERS = 120
 PRECISION_FIELDS = ("precision", "loss_scale")
 """What may differ between the cells of one group."""
 
-
 TABLE_FIELDS = ("model_args", "environment")
 """Fields that are a table in a file, so that an axis of tables is an axis of their values."""
 
@@ -173,9 +172,7 @@ class Cell(_Remembering):
     @property
     def settings(self) -> dict[str, Any]:
         """Every field in plain JSON types, the loss scale resolved; the columns of a record that say what ran."""
-        plain = {name: getattr(self, name) for name in _FIELDS}
-        plain |= {"precision": self.precision.name, "loss_scale": self.resolved_loss_scale}
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in plain.items()}
+        return {name: self.setting(name) for name in _FIELDS}
 
     def setting(self, name: str) -> Any:
         """Return one of `settings`."""
