@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+from typing import Any
+
 import pytest
 
 from ampbench.bench.launch.choose import launcher_of, refuse_flags, refuse_trials
 from ampbench.bench.launch.local import Local
+from ampbench.bench.launch.slurm.slurm import Slurm
 from ampbench.bench.plan.errors import RequestError
 
 
@@ -18,10 +22,12 @@ def test_this_machine_is_where_cells_run_unless_another_place_is_named() -> None
     [
         ("lokal", {}, r"^--launcher lokal: no such launcher\. Did you mean 'local'\?$"),
         ("k8s", {}, r"^--launcher k8s: no such launcher\. Known: local"),
+        ("local", {"slurm": ["time=1"]}, r"^--slurm time=1: belongs to --launcher slurm; add it, or drop both$"),
+        ("slurm", {"gpus": "0"}, r"^--gpus 0: names boards of this machine, and with --launcher slurm the cluster"),
         ("local", {"ray_address": "auto"}, r"^--ray-address auto: belongs to --launcher ray; add it, or drop both$"),
     ],
 )
-def test_flags_that_do_not_go_together_are_one_line(name: str, flags: dict[str, str], message: str) -> None:
+def test_flags_that_do_not_go_together_are_one_line(name: str, flags: dict[str, Any], message: str) -> None:
     with pytest.raises(RequestError, match=message):
         refuse_flags(name, **{"gpus": "all", "ray_address": None, **flags})
 
@@ -31,3 +37,19 @@ def test_what_is_found_by_a_look_at_one_machine_is_not_found_for_another() -> No
     refuse_trials("ray", [])
     with pytest.raises(RequestError, match=r'^--launcher ray: batch_size = "max" is found on one machine.*write the'):
         refuse_trials("ray", ['batch_size = "max"'])
+
+
+def test_a_launcher_of_jobs_gets_what_was_typed() -> None:
+    pytest.importorskip("submitit")
+    chosen = launcher_of("slurm", gpus="all", allow_shared=True, mixed=True, slurm=["partition=a", "time=1:00:00"])
+    assert isinstance(chosen, Slurm)
+    assert (chosen.resources.partition, chosen.resources.time_min) == ("a", 60)
+    assert (chosen.allow_shared, chosen.mixed) == (True, True)
+
+
+def test_without_submitit_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "submitit", None)
+    with pytest.raises(
+        RequestError, match=r"^--launcher slurm: not installed here: submitit; .*pip install 'submitit>=1\.5'$"
+    ):
+        launcher_of("slurm", gpus="all", allow_shared=False, slurm=["cluster=local"]).find_boards()

@@ -14,10 +14,11 @@ import pytest
 
 from ampbench.bench.launch.local import Local
 from ampbench.bench.launch.slurm.ledger import Ledger
-from ampbench.bench.launch.slurm.resources import Resources
+from ampbench.bench.launch.slurm.preview import script_lines
+from ampbench.bench.launch.slurm.resources import Resources, parse_resources
 from ampbench.bench.launch.slurm.slurm import Slurm
 from ampbench.bench.plan.errors import RequestError
-from tests.bench.launch.slurm.conftest import Swept, quick, wait_until
+from tests.bench.launch.slurm.conftest import QUICK, Swept, quick, wait_until
 from tests.conftest import ROOT
 from tests.support.slurm_cluster import Cluster
 
@@ -30,7 +31,7 @@ def job_processes(cluster: Cluster, kind: str) -> list[psutil.Process]:
 
 
 def test_the_same_cells_as_on_this_machine_with_equal_losses_each_once(cluster: Cluster, tmp_path: Path) -> None:
-    text = Swept(tmp_path).text.replace("[0, 1]", "[0]")
+    text = QUICK.replace("[0, 1]", "[0]") + "[measure]\npasses = []\n"
     here, there = Swept(tmp_path / "here", text), Swept(tmp_path / "there", text)
     for each, launcher in ((here, Local()), (there, Slurm(poll_s=(0.2, 0.5)))):
         assert each(launcher) == 0
@@ -80,7 +81,7 @@ def test_a_job_that_was_killed_is_seen_without_accounting_and_submitted_again(cl
 
     killer = threading.Thread(target=kill)
     killer.start()
-    assert swept(quick(cell_s=3.0)) == 0
+    assert swept(quick(cell_s=2.0)) == 0
     killer.join()
     assert [row["status"] for row in swept.rows] == ["ok"] * 4
     assert len(swept.starts) == 5
@@ -112,7 +113,7 @@ def test_jobs_stay_when_their_launcher_ends_and_the_same_command_waits_for_them(
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from pathlib import Path; from tests.bench.launch.slurm.conftest import Swept, quick\n"
         f"swept = Swept(Path({str(swept.results.parent)!r}))\n"
-        "code = swept(quick(cell_s=3.0)); print(swept.said); raise SystemExit(code)"
+        "code = swept(quick(cell_s=2.0)); print(swept.said); raise SystemExit(code)"
     )
     with subprocess.Popen(
         [sys.executable, "-c", code], cwd=ROOT, env=os.environ, stdout=subprocess.PIPE, text=True
@@ -146,14 +147,32 @@ def test_two_launchers_on_one_folder_submit_each_group_once(cluster: Cluster, tm
     assert all("4/4 LeNet" in each.said for each in both)
 
 
-def test_more_gpus_than_a_node_has_are_not_asked_for_and_fewer_are(cluster: Cluster, tmp_path: Path) -> None:
-    asked = {}
-    for gpus in (2, 8):
-        swept = Swept(tmp_path / str(gpus), Swept(tmp_path).text.replace("[0, 1]", "[1]") + f"gpus = {gpus}\n")
-        assert swept(quick(resources=Resources(partition="gpu"))) == 0
-        asked[gpus] = cluster("scontrol", "show", "job", "-o", next(iter(cluster.jobs())))
-    shown = [line for line in cluster("scontrol", "show", "job", "-o").splitlines() if "TresPerNode" in line]
-    assert sorted(line.partition("TresPerNode=gres:gpu:")[2][0] for line in shown) == ["2", "4"]
+def test_more_gpus_than_any_node_has_are_not_asked_for_since_slurm_would_refuse_the_job(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    swept = Swept(tmp_path, QUICK.replace("[0, 1]", "[1]") + "gpus = 8\n")
+    assert swept(quick(resources=Resources(partition="gpu"))) == 0
+    shown = cluster("scontrol", "show", "job", "-o").splitlines()
+    assert [line.partition("TresPerNode=")[2].strip() for line in shown if "TresPerNode" in line] == ["gres:gpu:4"]
+
+
+def test_a_plan_shows_the_script_that_sbatch_would_get_and_submits_nothing(cluster: Cluster, swept: Swept) -> None:
+    before = len(cluster.jobs())
+    text = "\n".join(script_lines(parse_resources(["time=1-0", "mem=4G"]), swept.plan, swept.plan.cells, swept.results))
+    assert "2 jobs, one a group, by sbatch:" in text
+    for line in ("array=0-1%2", "exclusive", "mem=4G", "partition=cpu", "requeue", "time=1440", "nodes=1"):
+        assert f"    #SBATCH --{line}\n" in text
+    assert "-m submitit.core._submit" in text
+    on_gpus = "\n".join(
+        script_lines(parse_resources(["partition=gpu"]), swept.plan, swept.plan.cells[:1], swept.results)
+    )
+    assert "1 job, one a group" in on_gpus
+    for line in ("gpus-per-node=1", "cpus-per-task=1", "partition=gpu", "time=250"):
+        assert f"    #SBATCH --{line}\n" in on_gpus
+    assert "array" not in on_gpus
+    assert "exclusive" not in on_gpus
+    assert len(cluster.jobs()) == before
+    assert not swept.results.exists()
 
 
 def test_what_sbatch_refuses_is_one_line_and_leaves_nothing_to_wait_for(cluster: Cluster, swept: Swept) -> None:

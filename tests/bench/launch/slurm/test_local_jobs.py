@@ -1,0 +1,70 @@
+"""`--slurm cluster=local`: the same jobs as processes of this machine, through submitit's local executor."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+
+import psutil
+import pytest
+
+from ampbench.bench.launch.slurm.ledger import Ledger
+from ampbench.bench.launch.slurm.resources import Resources
+from tests.bench.launch.slurm.conftest import Swept, quick, wait_until
+from tests.conftest import ROOT
+
+LOCAL = Resources(cluster="local")
+
+
+def jobs_of(swept: Swept) -> list[psutil.Process]:
+    """Return the processes that still have to do with an experiment."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            words = process.cmdline()
+        except psutil.Error:
+            continue
+        if process.pid != os.getpid() and "submitit" in " ".join(words) and str(swept.folder) in " ".join(words):
+            found.append(process)
+    return found
+
+
+def test_every_cell_is_run_once_and_a_board_has_one_job_at_a_time(swept: Swept) -> None:
+    assert swept(quick(resources=LOCAL, cell_s=0.2)) == 0
+    assert sorted(swept.starts) == sorted(map(str, swept.plan.cells))
+    assert {start[-2:] for start in swept.starts[:2]} in ({"s0"}, {"s1"}), "one group after the other"
+    assert [row["status"] for row in swept.rows] == ["ok"] * 4
+    assert not Ledger.of(swept.folder).arrays
+    assert not jobs_of(swept)
+
+
+@pytest.mark.whole
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_a_job_outlives_a_launcher_that_is_killed_and_not_one_that_is_interrupted(
+    swept: Swept, number: signal.Signals
+) -> None:
+    code = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from pathlib import Path; from tests.bench.launch.slurm.conftest import Swept, quick\n"
+        "from tests.bench.launch.slurm.test_local_jobs import LOCAL\n"
+        f"swept = Swept(Path({str(swept.results.parent)!r}))\n"
+        "code = swept(quick(resources=LOCAL, cell_s=4.0)); print(swept.said); raise SystemExit(code)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, env=os.environ, stdout=subprocess.PIPE, text=True
+    ) as one:
+        wait_until(lambda: len(swept.starts) == 1)
+        one.send_signal(number)
+        said = ""
+        if number == signal.SIGINT:
+            said = one.communicate()[0]
+            assert one.returncode == 130
+    if number == signal.SIGINT:
+        assert "1 jobs of this machine were ended; the same command goes on" in said
+        wait_until(lambda: not jobs_of(swept))
+    assert swept(quick(resources=LOCAL)) == 0
+    assert len(swept.starts) == (4 if number == signal.SIGKILL else 5)
+    assert [row["status"] for row in swept.rows] == ["ok"] * 4
+    wait_until(lambda: not jobs_of(swept))
