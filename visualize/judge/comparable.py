@@ -69,8 +69,8 @@ def concerns_of_pairs(ok: pd.DataFrame, theirs: pd.DataFrame, verdict: Verdict |
 def _drift_explains(ok: pd.DataFrame, theirs: pd.DataFrame) -> bool:
     """Whether a difference of speeds is gone by half beside a drift that both recipes share.
 
-    log(speed) = one level for each recipe + one slope over the time of the start (analysis of covariance): where a
-    recipe always follows the other, a machine that warms up favours it; where they rotate, the slope changes nothing.
+    log(speed) = one level for each board and recipe + one slope over the time of the start (analysis of covariance):
+    where a recipe always follows the other, a machine that warms up favours it; where they rotate, nothing changes.
     """
     known_of = [cells[(cells["images_per_s"] > 0) & cells["started_at"].notna()] for cells in (theirs, ok)
                 if "started_at" in cells]  # fmt: skip
@@ -81,11 +81,20 @@ def _drift_explains(ok: pd.DataFrame, theirs: pd.DataFrame) -> bool:
     hours = (started - started.min()).dt.total_seconds().to_numpy() / 3600
     is_recipe = np.repeat([0.0, 1.0], [len(cells) for cells in known_of])
     logs = np.log(both["images_per_s"].to_numpy(dtype=float))
-    if np.ptp(hours) == 0:
+    # Each board has a level, and each host a clock, of its own: only what changes on one board is a drift.
+    boards = pd.factorize(places_of(both))[0]
+    hours, is_recipe, logs = (_centred(values, boards) for values in (hours, is_recipe, logs))
+    if not np.ptp(hours) or not np.ptp(is_recipe):
         return False
-    raw = logs[is_recipe == 1].mean() - logs[is_recipe == 0].mean()
-    beside = np.linalg.lstsq(np.column_stack([np.ones_like(logs), is_recipe, hours]), logs)[0][1]
+    raw = np.linalg.lstsq(is_recipe[:, None], logs)[0][0]
+    beside = np.linalg.lstsq(np.column_stack([is_recipe, hours]), logs)[0][0]
     return bool(beside * np.sign(raw) < abs(raw) / 2)
+
+
+def _centred(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Return values less the mean of their group."""
+    means: np.ndarray = np.bincount(groups, values) / np.bincount(groups)
+    return np.asarray(values - means[groups])
 
 
 def _is_small(verdict: Verdict, most: float) -> bool:

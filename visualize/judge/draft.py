@@ -19,7 +19,18 @@ from ampbench.visualize.read.recipes import in_order
 from ampbench.visualize.stats.effect import Effect, paired
 
 REFERENCE = "fp32"
-ALSO = ("subject", "workload", "measured_on", "recipe", "joules_per_image", "energy_instrument", PEAK, INSTRUMENT)
+ALSO = (
+    "subject",
+    "workload",
+    "measured_on",
+    "host",
+    "board",
+    "recipe",
+    "joules_per_image",
+    "energy_instrument",
+    PEAK,
+    INSTRUMENT,
+)
 """Columns that are compared or compared by, beside those that every record has."""
 METHOD = ["environment_id", "method_version"]
 """Columns in which the comparisons of a family are equal: the noise of one machine says nothing of another's."""

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ampbench.visualize.judge.pairs import positive
+from ampbench.visualize.judge.slow_boards import slow_boards
 from ampbench.visualize.stats.outlier import FAR, GROSS, z_scores
 
 
@@ -55,8 +56,11 @@ def outliers_of(ok: pd.DataFrame) -> list[Outlier]:
     cells = known.groupby(["subject", "batch_size", "recipe"], observed=True, sort=False)
     if known.empty:
         return []
-    z = z_scores(np.log(known["images_per_s"]), cells.ngroup())
-    times = known["images_per_s"] / cells["images_per_s"].transform("median")
+    # A slow board is named once, as a board: its processes are compared with each other's speed on any board.
+    of_board = {cell_id: one.times for one in slow_boards(known) for cell_id in one.cell_ids}
+    speeds = known["images_per_s"] / known["cell_id"].map(of_board).fillna(1.0).astype(float)
+    z = z_scores(np.log(speeds), cells.ngroup())
+    times = speeds / speeds.groupby(cells.ngroup()).transform("median")
     far = np.abs(z) > FAR
     return [
         Outlier(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import numpy as np
 import pytest
 
@@ -33,6 +35,7 @@ def test_a_slow_host_is_named_in_the_health_of_what_ran_on_it_and_spoils_no_rati
     said = [c for row in rows for c in row.concerns if "host node2 runs 0.8" in c.text]
     assert said
     assert not any(c.spoils for c in said)
+    assert {len(row.concerns) for row in rows} == {1}, "its processes are no outliers among those of their board"
     ratios = [row.speedup for row in rows if row.verdict]
     assert ratios == pytest.approx([1.8] * 3, rel=0.02), "pairs are taken on one board"
 
@@ -71,3 +74,16 @@ def test_older_rows_without_a_host_are_told_apart_by_their_boards(folder: Folder
             folder.add(cell("fp32", seed=seed, epochs=0), images_per_s=speed + seed, board=board, host=host)
     (slow,) = slow_boards(read(folder.write()).ok)
     assert (slow.host, slow.board) == ("", "GPU-2")
+
+
+def test_a_host_that_is_faster_and_whose_clock_is_an_hour_on_is_no_drift(folder: Folder) -> None:
+    for host in range(2):
+        for number in range(3):
+            for place, (recipe, times) in enumerate((("fp32", 1.0), ("bf16_amp", 1.05))):  # always second, by 10 min
+                started = datetime(2026, 1, 2, 1 + host, 20 * number % 60 + 10 * place, tzinfo=UTC)
+                speed = 1000.0 * times * (1.0, 1.5)[host] + 0.1 * number
+                folder.add(cell(recipe, seed=host, epochs=0, round=number), images_per_s=speed, started_at=started,
+                           host=f"node{host}", board="cpu")  # fmt: skip
+    results = read(folder.write())
+    said = [c.text for row in standings(results, verdicts_of(results)) for c in row.concerns]
+    assert not [text for text in said if "the machine changed" in text], said
