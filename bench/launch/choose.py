@@ -15,7 +15,7 @@ from ampbench.bench.plan.matrix import Plan
 if TYPE_CHECKING:
     from ampbench.bench.launch.launcher import Launcher  # brings Arrow, which a machine that only plans may lack
 
-LAUNCHERS = ("local", "slurm")
+LAUNCHERS = ("local", "ray", "slurm")
 
 LAUNCHER = typer.Option("--launcher", help=f"Where cells run: {' or '.join(LAUNCHERS)}; local is this machine.")
 RAY_ADDRESS = typer.Option(
@@ -71,6 +71,10 @@ def launcher_of(
         return Slurm(
             resources=parse_resources(slurm or ()), allow_shared=allow_shared, exclusive=exclusive, mixed=mixed
         )
+    if name == "ray":
+        from ampbench.bench.launch.ray.ray import Ray
+
+        return Ray(address=ray_address, allow_shared=allow_shared, exclusive=exclusive, mixed=mixed)
     from ampbench.bench.launch.local import Local
 
     return Local(gpus=gpus, allow_shared=allow_shared, exclusive=exclusive)

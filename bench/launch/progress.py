@@ -72,7 +72,9 @@ class Progress:
             self._live.stop()
 
     def started(self, run: Run) -> None:
-        """Show the cell on its board's line."""
+        """Show the cell on its board's line, and no longer on that of a machine that was lost."""
+        before = (board for board, line in self._facts.items() if line["run"].folder == run.folder)
+        self._facts.pop(next(before, run.board), None)
         self._facts[run.board] = {"run": run, "phase": "start", "begun_s": time.monotonic(), "logged_s": None}
         self._refresh()
 

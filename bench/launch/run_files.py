@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
+from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.store.atomic import replacing
+from ampbench.bench.store.disk import unwritable
+from ampbench.bench.store.run import Run
 from ampbench.schema.files import CELL_FILE, RECORD
 
 LEFT_THERE = ("checkpoint.pt", "checkpoint.previous.pt", "checkpoint.damaged.pt", CELL_FILE)
@@ -24,13 +28,23 @@ def files_of(folder: Path) -> dict[str, bytes]:
     return files
 
 
-def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write them, the record last: its existence means *done*.
+def write_files(run: Run, files: Mapping[str, bytes]) -> None:
+    """Write them and cell.json, the record last: its existence means *done*.
 
     Raises:
-        OSError: a file cannot be written.
+        RequestError: a file cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in sorted(files, key=lambda name: name == RECORD):
-        with replacing(folder / name) as partial:
-            partial.write_bytes(files[name])
+    with keeping(run):
+        run.save()
+        for name in sorted(files, key=lambda name: name == RECORD):
+            with replacing(run.folder / name) as partial:
+                partial.write_bytes(files[name])
+
+
+@contextmanager
+def keeping(run: Run) -> Iterator[None]:
+    """Context in which a file of a run that cannot be written is a RequestError."""
+    try:
+        yield
+    except OSError as e:
+        raise RequestError(f"{run.cell} has no record: {unwritable(e, run.folder) or e}") from None

@@ -30,10 +30,15 @@ def require_packages() -> None:
     Raises:
         SystemExit: with code 2, as for anything that a user can mend.
     """
-    absent = [name for name in NEEDED if importlib.util.find_spec(name) is None]
-    if absent:
-        print(f"{how_to_install(absent)}; or all that a user needs: make quickstart", file=sys.stderr)
+    missing = absent(NEEDED)
+    if missing:
+        print(f"{how_to_install(missing)}; or all that a user needs: make quickstart", file=sys.stderr)
         sys.exit(2)
+
+
+def absent(modules: Iterable[str]) -> list[str]:
+    """Return the modules that cannot be found, without importing any."""
+    return [name for name in modules if importlib.util.find_spec(name) is None]
 
 
 def how_to_install(modules: Iterable[str]) -> str:

@@ -120,23 +120,26 @@ def test_reports_are_told_at_most_once_a_second_and_nothing_of_them_is_lost(
     assert [one.kind for one in told][-2:] == ["ended", "finished"]
 
 
-def test_a_run_comes_over_with_its_files_and_without_its_checkpoint(tmp_path: Path) -> None:
-    there, here = tmp_path / "there", tmp_path / "here"
+def test_a_run_comes_over_with_its_files_and_without_its_checkpoint(asked: Assignment, tmp_path: Path) -> None:
+    there, [run] = tmp_path / "there", asked.runs
     there.mkdir()
     for name in ("record.parquet", "steps.parquet", "log.txt", "best.pt", "checkpoint.pt", "cell.json", ".lock"):
         (there / name).write_bytes(name.encode())
     files = files_of(there)
     assert not there.exists()
-    write_files(here, files)
-    assert sorted(os.listdir(here)) == ["best.pt", "log.txt", "record.parquet", "steps.parquet"]
-    assert (here / "steps.parquet").read_bytes() == b"steps.parquet"
+    write_files(run, files)
+    names = sorted(os.listdir(run.folder))
+    assert names == ["best.pt", "cell.json", "log.txt", "record.parquet", "steps.parquet"]
+    assert (run.folder / "steps.parquet").read_bytes() == b"steps.parquet"
+    assert Run.load(run.folder) == run
 
 
-def test_a_record_is_written_last(tmp_path: Path) -> None:
-    (tmp_path / "run" / "steps.parquet").mkdir(parents=True)  # cannot be replaced by a file
-    with pytest.raises(OSError):  # noqa: PT011
-        write_files(tmp_path / "run", {"record.parquet": b"", "steps.parquet": b""})
-    assert not (tmp_path / "run" / "record.parquet").exists()
+def test_a_record_is_written_last_and_what_cannot_be_written_is_one_line(asked: Assignment) -> None:
+    [run] = asked.runs
+    (run.folder / "steps.parquet").mkdir(parents=True)  # cannot be replaced by a file
+    with pytest.raises(RequestError, match=r"LeNet.* has no record: .*cannot be written"):
+        write_files(run, {"record.parquet": b"", "steps.parquet": b""})
+    assert not run.record_path.exists()
 
 
 def test_nodes_of_other_versions_are_refused_and_of_other_boards_are_not() -> None:

@@ -1,0 +1,131 @@
+"""The connection to a Ray cluster: an existing one, or one of this machine alone that ends with this process."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import os
+import re
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from ampbench.bench.plan.errors import RequestError
+from ampbench.bench.plan.packages import how_to_install
+
+ANSWER_S = 5.0
+"""A cluster that does not answer within this is not there; Ray itself would try for more than a minute."""
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+"""How a client of gRPC begins, which Ray's servers are: HTTP/2, with an empty frame of settings (RFC 9113, 3.4)."""
+
+SETTINGS = 4
+"""The type of the frame that such a server answers with."""
+
+
+def connect(address: str | None) -> Any:
+    """Connect to a cluster, unless this process is connected; return the module `ray`.
+
+    Args:
+        address: of an existing one, as `--ray-address`; None for RAY_ADDRESS, or else for a cluster of this machine.
+
+    Raises:
+        RequestError: Ray is not installed, nothing answers there, or the cluster is of another version.
+    """
+    if importlib.util.find_spec("ray") is None:
+        raise RequestError(f"--launcher ray: {how_to_install(['ray'])}")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+    where = address or os.environ.get("RAY_ADDRESS") or "local"
+    if where == "local":
+        os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # a cluster that only this process knows needs no token
+        os.environ.setdefault("RAY_worker_niceness", "0")
+        os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")  # it would kill a cell before its memory is full
+    else:
+        _require_answer(where)
+    with _own_signals():
+        import ray
+
+        if not ray.is_initialized():
+            _silence(ray)
+            _init(ray, where)
+    return ray
+
+
+def _init(ray: Any, where: str) -> None:
+    own: dict[str, Any] = {"include_dashboard": False} if where == "local" else {}
+    try:
+        ray.init(where, log_to_driver=False, logging_level=logging.CRITICAL, **own)
+    except Exception as e:
+        said = " ".join(str(e).split())
+        if "ersion mismatch" in said:
+            raise RequestError(f"--ray-address {where}: {_versions(said)}") from None
+        if where == "local":
+            raise RequestError(f"--launcher ray: no cluster could be started here: {said}") from None
+        raise RequestError(
+            f"--ray-address {where}: cannot be used ({said.rstrip('.')}); `ray status --address {where}` says whether "
+            "a cluster is there, and the command runs on one of its nodes, or gives ray://HOST:10001"
+        ) from None
+
+
+def _versions(said: str) -> str:
+    """Say Ray's own many lines in one."""
+    rays, pythons = (re.findall(rf"{what}: (\S+)", said) for what in ("Ray", "Python"))
+    if len(rays) < 2 or len(pythons) < 2:
+        return f"{said}; install the same Ray and Python on both"
+    return (
+        f"the cluster has Ray {rays[0]} with Python {pythons[0]}, and here is Ray {rays[1]} with Python {pythons[1]}: "
+        f"install the same here, as in: python -m pip install ray=={rays[0]}"
+    )
+
+
+def _require_answer(where: str) -> None:
+    """Refuse an address where no server of Ray's answers, in bounded time."""
+    if where == "auto":
+        return  # Ray finds it in a file, and says at once if there is none
+    match = re.fullmatch(r"(?:ray://)?(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):([0-9]{1,5})", where)
+    if match is None or int(match[2]) > 65535:
+        raise RequestError(f"--ray-address {where}: write auto, HOST:PORT or ray://HOST:PORT, as in 10.0.0.1:6379")
+    why = _why_mute(match[1].strip("[]"), int(match[2]))
+    if why:
+        raise RequestError(
+            f"--ray-address {where}: no Ray cluster answers there ({why}); `ray start --head` on a machine begins one "
+            "and prints its address, or leave --ray-address out to use this machine alone"
+        )
+
+
+def _why_mute(host: str, port: int) -> str | None:
+    """Return why no server of gRPC answers; None if one does."""
+    try:
+        with socket.create_connection((host, port), timeout=ANSWER_S) as peer:
+            peer.settimeout(ANSWER_S)
+            peer.sendall(PREFACE)
+            answer = peer.recv(9)
+    except OSError as e:
+        return (e.strerror or str(e) or type(e).__name__).lower()
+    return None if len(answer) > 3 and answer[3] == SETTINGS else "another service"
+
+
+def _silence(ray: Any) -> None:
+    """Keep what Ray's daemons say off the screen: 20 lines of a log for each node that goes.
+
+    A launcher says in one line what was lost; Ray's own words are in its session's logs.
+    """
+    logging.getLogger("ray").setLevel(logging.CRITICAL)
+    with suppress(AttributeError):
+        ray._private.worker.print_to_stdstream = lambda *_, **__: None
+
+
+@contextmanager
+def _own_signals() -> Iterator[None]:
+    """Keep this command's answers to signals: Ray replaces them, and would end the process at once."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.getsignal(number) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            with suppress(ValueError):  # not the main thread, as in a notebook's
+                signal.signal(number, handler)

@@ -1,0 +1,143 @@
+"""An address where no cluster can be used is one line within seconds, whatever answers there or does not."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from ampbench.bench.launch.choose import launcher_of
+from ampbench.bench.launch.ray import cluster
+from ampbench.bench.launch.ray.cluster import connect
+from ampbench.bench.launch.ray.code import sent_code
+from ampbench.bench.launch.ray.relay import digest_of, unpacked
+from ampbench.bench.launch.ray.seats import usable_nodes
+from ampbench.bench.plan.errors import RequestError
+from ampbench.path import ROOT
+
+MISMATCH = """Version mismatch: The cluster was started with:
+    Ray: 2.40.0
+    Python: 3.12.3
+This process on 10.0.0.2 was started with:
+    Ray: 2.60.0
+    Python: 3.11.7
+"""
+"""As ray._private.utils.check_version_info says it."""
+
+
+@pytest.fixture
+def server() -> Iterator[Callable[[bytes | None], int]]:
+    """Return a function that opens a port where each visitor is told the same; None never says a word."""
+    opened: list[socket.socket] = []
+
+    def serve(answer: bytes | None) -> int:
+        listening = socket.create_server(("127.0.0.1", 0))
+        opened.append(listening)
+        if answer is not None:
+            threading.Thread(target=_answer, args=(listening, answer), daemon=True).start()
+        return int(listening.getsockname()[1])
+
+    yield serve
+    for listening in opened:
+        listening.close()
+
+
+def _answer(listening: socket.socket, answer: bytes) -> None:
+    while True:
+        try:
+            visitor, _ = listening.accept()
+        except OSError:
+            return
+        with visitor:
+            visitor.recv(100)
+            visitor.sendall(answer)
+
+
+def refused(address: str) -> str:
+    begun = time.monotonic()
+    with pytest.raises(RequestError) as raised:
+        connect(address)
+    assert time.monotonic() - begun < 60
+    assert str(raised.value).startswith(f"--ray-address {address}: ")
+    return str(raised.value)
+
+
+def test_a_closed_port_is_one_line() -> None:
+    said = refused("127.0.0.1:1")
+    assert "no Ray cluster answers there (connection refused); `ray start --head`" in said
+    assert "no Ray cluster answers" in refused("ray://127.0.0.1:1")
+
+
+def test_another_service_and_one_that_never_answers_are_one_line(
+    server: Callable[[bytes | None], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "ANSWER_S", 0.3)
+    assert "answers there (another service)" in refused(f"127.0.0.1:{server(b'HTTP/1.1 400 Bad Request')}")
+    assert "answers there (timed out)" in refused(f"127.0.0.1:{server(None)}")
+
+
+@pytest.mark.parametrize(
+    "address", ["nonsense", "10.0.0.1", "10.0.0.1:", "http://10.0.0.1:6379", "10.0.0.1:x", "127.0.0.1:99999"]
+)
+def test_an_address_of_another_form_is_one_line(address: str) -> None:
+    assert "write auto, HOST:PORT or ray://HOST:PORT, as in 10.0.0.1:6379" in refused(address)
+
+
+def test_ray_that_is_not_installed_is_one_line_with_what_to_type(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster.importlib.util, "find_spec", lambda name: None)
+    launcher = launcher_of("ray", gpus="all", allow_shared=False)
+    with pytest.raises(RequestError, match=r"^--launcher ray: not installed here: ray; python.* install 'ray>="):
+        launcher.find_boards()
+
+
+def test_a_cluster_of_another_version_is_one_line_with_both(monkeypatch: pytest.MonkeyPatch) -> None:
+    def init(*_: Any, **__: Any) -> None:
+        raise RuntimeError(MISMATCH)
+
+    with pytest.raises(RequestError) as raised:
+        cluster._init(SimpleNamespace(init=init), "10.0.0.1:6379")
+    assert str(raised.value) == (
+        "--ray-address 10.0.0.1:6379: the cluster has Ray 2.40.0 with Python 3.12.3, and here is Ray 2.60.0 with "
+        "Python 3.11.7: install the same here, as in: python -m pip install ray==2.40.0"
+    )
+
+
+def test_a_cluster_without_anything_to_compute_with_is_one_line() -> None:
+    ray = SimpleNamespace(nodes=lambda: [{"NodeID": "a", "Alive": True, "Resources": {"memory": 1.0}}])
+    with pytest.raises(RequestError, match="none of the 1 nodes of the cluster has CPUs or GPUs"):
+        usable_nodes(ray)
+
+
+def test_signals_are_answered_as_before_whatever_ray_installs() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with cluster._own_signals():
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_code_that_is_sent_is_whole_and_brings_the_users_own_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "net.py").write_text("x = 1\n")
+    (tmp_path / "mine" / "weights.bin").write_bytes(bytes(10))
+    (tmp_path / "single.py").write_text("x = 2\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    code = sent_code(["mine.net:Net", "single:Net", "LeNet", "timm:x"])
+    place = Path(unpacked(code.archive))
+    assert (place / "mine" / "net.py").is_file()
+    assert (place / "single.py").is_file()
+    assert not (place / "mine" / "weights.bin").exists()
+    for name in ("bench/launch/node.py", "models/__init__.py", "schema/version.py", "path.py"):
+        assert (place / "ampbench" / name).read_bytes() == (ROOT / "ampbench" / name).read_bytes()
+    assert unpacked(code.archive) == str(place), "it is unpacked once"
+    assert digest_of(str(place)) != digest_of(str(ROOT)) != ""
+    assert digest_of(str(tmp_path / "nothing")) == ""

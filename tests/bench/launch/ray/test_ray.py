@@ -1,0 +1,159 @@
+"""The quickstart of a cluster: the same cells as on this machine, equal losses under the seed, each once; and losses.
+
+One cluster of two nodes for all tests here. They share this machine's CPU, which their boards and rows say.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import json
+import os
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from rich.console import Console
+
+from ampbench.bench.launch.launcher import Launcher
+from ampbench.bench.launch.local import Local
+from ampbench.bench.launch.sweep import Options, sweep
+from ampbench.bench.plan.experiment import parse_experiment
+from ampbench.bench.plan.matrix import make_plan
+from tests.support.ray_cluster import RayCluster, ray_cluster
+
+pytestmark = [
+    pytest.mark.ray,
+    pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="ray is not installed: requirements-ray.txt"),
+]
+
+TEXT = """
+question = "Is it the same on a cluster?"
+[fixed]
+model = "tests.support.tiny:Net"
+data = "digits"
+batch_size = 512
+num_threads = 1
+augment = []
+epochs = 1
+[matrix]
+seed = [0, 1]
+precision = ["fp32", "bf16_amp"]
+[measure]
+passes = []
+"""
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayCluster]:
+    import ray
+
+    with ray_cluster(str(tmp_path_factory.mktemp("home"))) as started:
+        for _ in range(2):
+            started.add()
+        yield started
+        ray.shutdown()
+
+
+@pytest.fixture
+def swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """Run an experiment with a launcher and return what a person saw."""
+    monkeypatch.setattr("ampbench.bench.launch.sweep.print_report", lambda *_, **__: None)
+
+    def run(launcher: Launcher, text: str = TEXT, *, name: str = "on_ray") -> str:
+        plan = make_plan(parse_experiment(tmp_path / f"{name}.toml", text))
+        out = io.StringIO()
+        options = Options(launcher=launcher, results=tmp_path)
+        assert sweep(plan, plan.cells, options, Console(file=out, width=200)) == 0
+        return out.getvalue()
+
+    return run
+
+
+def on(cluster: RayCluster) -> Launcher:
+    from ampbench.bench.launch.ray.ray import Ray
+
+    return Ray(address=cluster.address)
+
+
+def rows(folder: Path, name: str = "on_ray") -> dict[str, dict[str, Any]]:
+    found = pq.read_table(folder / name / "cells.parquet").to_pylist()
+    assert len({row["cell_id"] for row in found}) == len(found)
+    return {row["cell_id"]: row for row in found}
+
+
+def losses(folder: Path, name: str = "on_ray") -> dict[str, list[float]]:
+    found: dict[str, list[float]] = {}
+    for row in pq.read_table(folder / name / "steps.parquet").to_pylist():
+        found.setdefault(row["cell_id"], []).append(row["loss"])
+    return found
+
+
+def test_cells_on_two_nodes_are_those_of_this_machine_each_once(
+    cluster: RayCluster, swept: Callable[..., str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    said = swept(on(cluster))
+    swept(Local(), name="here")
+    there, here = rows(tmp_path), rows(tmp_path, "here")
+    assert {row["status"] for row in there.values()} == {"ok"}
+    assert losses(tmp_path) == losses(tmp_path, "here")
+    assert there.keys() == here.keys()
+    assert {row["switches"] for row in there.values()} == {row["switches"] for row in here.values()}
+    assert {row["board"] for row in there.values()} == {"cpu:0/2", "cpu:1/2"}
+    groups: dict[str, set[str]] = {}
+    for row in there.values():
+        groups.setdefault(row["group_id"], set()).add(row["board"])
+    assert all(len(boards) == 1 for boards in groups.values())
+    assert "Ray cluster of 1 machine, 2 boards" in said
+    assert len(re.findall(r"^ +\d/4 .* ok ", said, re.MULTILINE)) == 4
+    assert "(raylet)" not in "".join(capfd.readouterr())
+    assert not list((tmp_path / "on_ray").glob(".seen-*"))
+
+
+@pytest.mark.parametrize("way", ["remove", "kill"])
+def test_a_lost_node_costs_the_cell_in_flight_which_runs_again_on_the_other(
+    cluster: RayCluster, swept: Callable[..., str], tmp_path: Path, way: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    victim = cluster.cluster.list_all_nodes()[-1]
+    text = TEXT.replace("tests.support.tiny:Net", "tests.support.failing:Slow").replace("digits", "synthetic")
+    text = text.replace("batch_size = 512", "batch_size = 1024")
+
+    def lose_one() -> None:
+        while not list((tmp_path / "on_ray" / "runs").glob("*/log.txt")):
+            time.sleep(0.2)
+        getattr(cluster, way)(victim)
+
+    thread = threading.Thread(target=lose_one)
+    thread.start()
+    try:
+        said = swept(on(cluster), text)
+    finally:
+        thread.join()
+        cluster.drop(victim)
+        cluster.add()
+    assert {row["status"] for row in rows(tmp_path).values()} == {"ok"}
+    assert len(rows(tmp_path)) == 4
+    assert "was lost" in said
+    assert len(re.findall(r"^ +\d/4 ", said, re.MULTILINE)) == 4
+    assert "(raylet)" not in "".join(capfd.readouterr())
+
+
+def test_results_of_nodes_that_do_not_see_the_folder_are_carried_here(
+    cluster: RayCluster, swept: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its token is a file that no node sees, as where there is no shared file system."""
+    from ampbench.bench.launch.ray import lane
+
+    begin = lane.Lane.begin
+    monkeypatch.setattr(lane.Lane, "begin", lambda self, run, asked, token: begin(self, run, asked, f"{token}-not"))
+    said = swept(on(cluster))
+    assert {row["status"] for row in rows(tmp_path).values()} == {"ok"}
+    assert said.count("its results are carried here") == 1
+    for run in (tmp_path / "on_ray" / "runs").iterdir():
+        assert {"record.parquet", "cell.json", "log.txt", "steps.parquet"} <= set(os.listdir(run))
+        assert json.loads((run / "cell.json").read_text())["board"]["host"]
