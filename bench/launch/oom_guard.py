@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ampbench.bench.plan.cell import Cell
@@ -30,9 +30,19 @@ class OomGuard:
     @classmethod
     def knowing(cls, folder: Folder, *, replaced: Sequence[Cell]) -> OomGuard:
         """Return one that knows the joined rows of a folder, those of cells that are replaced aside."""
-        ids = {cell.cell_id for cell in replaced}
-        rows = joined_rows(folder, ["cell_id", "status", "because", *Cell.__dataclass_fields__])
-        return cls(row for row in rows if row["cell_id"] not in ids)
+        return cls(_rows(folder, replaced))
+
+    @classmethod
+    def of_kinds(cls, folder: Folder, kinds: Iterable[str], *, replaced: Collection[str]) -> dict[str, OomGuard]:
+        """Return kind -> guard that knows its rows alone: what fills a small board tells nothing of a large one.
+
+        Args:
+            folder: of the results, joined.
+            kinds: environments, as `environment_id` says them.
+            replaced: ids of cells whose rows are left aside.
+        """
+        rows = [row for row in _rows(folder) if row["cell_id"] not in replaced]
+        return {kind: cls(row for row in rows if row["environment_id"] == kind) for kind in kinds}
 
     def observe(self, cell: Cell, status: str | None) -> None:
         """Take in how a cell ended."""
@@ -49,6 +59,12 @@ class OomGuard:
     def _remember(self, settings: Mapping[str, Any]) -> None:
         key = _key(settings)
         self._smallest[key] = min(settings["batch_size"], self._smallest.get(key, settings["batch_size"]))
+
+
+def _rows(folder: Folder, replaced: Sequence[Cell] = ()) -> Iterator[dict[str, Any]]:
+    ids = {cell.cell_id for cell in replaced}
+    columns = ["cell_id", "environment_id", "status", "because", *Cell.__dataclass_fields__]
+    return (row for row in joined_rows(folder, columns) if row["cell_id"] not in ids)
 
 
 def _key(settings: Mapping[str, Any]) -> tuple[str, bool]:

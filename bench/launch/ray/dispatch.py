@@ -52,7 +52,8 @@ class Dispatch:
     token: Path
     """A file among the results, which shows a node whether it sees them."""
     watcher: Watcher
-    oom_guard: OomGuard
+    oom_guards: Mapping[str, OomGuard]
+    """Kind of board -> what is known of its memory."""
     board_hours: float | None
     losses: Losses
     lanes: dict[Team, Lane] = field(default_factory=dict)
@@ -112,7 +113,7 @@ class Dispatch:
     def _begin(self, lane: Lane, run: Run) -> None:
         run = replace(run, board=lane.team[0], peers=lane.team[1:])
         if run.recorded_ns is not None and not run.again:  # another launcher was faster
-            self._ended(run, {"status": "done", "because": "its record is there, as by another launcher"})
+            self.watcher.ended(run, {"status": "done", "because": "its record is there, as by another launcher"})
             return
         most = self.queue.most_gpus(run.board)
         if run.board.is_gpu and run.cell.gpus > most:
@@ -126,7 +127,7 @@ class Dispatch:
             place=seat.board.host,
             gpus=seat.gpus,
             kinds=(seat.kind,),
-            oom_guard=self.oom_guard,
+            oom_guard=self.oom_guards[seat.kind],
         )
         lane.begin(run, asked, str(self.token))
 
@@ -173,16 +174,13 @@ class Dispatch:
                     "that is cut short there begins anew, for its checkpoints are not"
                 )
                 write_files(run, said.files)
-            self._ended(run, said.facts)
+            self.oom_guards[lane.seat.kind].observe(run.cell, said.facts.get("status"))
+            self.watcher.ended(run, said.facts)
             self.queue.learn(run, lane.worked_s)
             self.spent_s += len(lane.team) * lane.worked_s
             lane.recorded_before_ns = RECORDED
         elif said.kind == "refused":
             self._refused(lane, str(said.facts["because"]))
-
-    def _ended(self, run: Run, facts: Mapping[str, Any]) -> None:
-        self.oom_guard.observe(run.cell, facts.get("status"))
-        self.watcher.ended(run, facts)
 
     def _write_ended(self, run: Run, seat: Seat, status: Status, because: str) -> None:
         """Write the row of a cell that no node will write."""
@@ -198,7 +196,7 @@ class Dispatch:
         rest = [*lane.runs]
         if lane.has_left_a_record:
             if lane.recorded_before_ns != RECORDED:
-                self._ended(run, {"status": "done", "because": "its record is there; see the report"})
+                self.watcher.ended(run, {"status": "done", "because": "its record is there; see the report"})
         elif because := self.losses.of_cell(run, error, is_begun=lane.started_s is not None):
             self._write_ended(run, lane.seat, "crashed", because)
         else:

@@ -129,6 +129,9 @@ class Ray:
         ray, known, folder = self._ray(), self._known, Folder(path=groups[0][0].folder.parents[1])
         token = folder.path / f".seen-{secrets.token_hex(8)}"
         todo = {run.cell.cell_id for group in groups for run in group}
+        kinds = {known.seats[board].kind for board in boards.used}
+        one_kind = dict.fromkeys(kinds, oom_guard)
+        guards = one_kind if len(kinds) == 1 else OomGuard.of_kinds(folder, kinds, replaced=todo)
         dispatch = Dispatch(
             ray=ray,
             code=known.code,
@@ -149,7 +152,7 @@ class Ray:
             ),
             token=token,
             watcher=watcher,
-            oom_guard=oom_guard,
+            oom_guards=guards,
             board_hours=board_hours,
             losses=Losses(ray=ray, say=self._say),
         )

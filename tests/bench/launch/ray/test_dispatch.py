@@ -63,7 +63,7 @@ class Cluster:
             template=Assignment(runs=(), place=""),
             token=self.folder / ".seen",
             watcher=self.heard,
-            oom_guard=OomGuard(),
+            oom_guards={one.kind: OomGuard() for one in self.seats.values()},
             board_hours=board_hours,
             losses=Losses(ray=self.ray, say=self.lines.append),
         )
@@ -281,6 +281,24 @@ def test_results_that_are_carried_are_written_here_and_a_full_disk_is_one_line(
     again.ray.scripts["n1"] = deque([carries])
     with pytest.raises(RequestError, match=r"LeNet fp32.* has no record: .*cannot be written \(No space left"):
         again.run([[replace(groups[0][0], again=True)]])
+
+
+def test_what_fills_a_small_board_is_tried_on_a_large_one(
+    cluster: Callable[..., Cluster], groups: list[list[Run]]
+) -> None:
+    known: list[tuple[str, str | None]] = []
+
+    def runs_out(asked: Assignment, ray: PretendedRay, finish: Finish) -> Any:
+        known.append((asked.place, asked.oom_guard.implies(asked.runs[0].cell)))
+        ended, finished = ends(asked)
+        return [[*begins(asked), replace(ended, facts={"status": "oom"}), finished]]
+
+    made = cluster(seat("n1"), seat("n2", machine=replace(CPU, machine="a large CPU")))
+    made.ray.scripts = {"n1": deque([runs_out] * 8), "n2": deque([runs_out] * 8)}
+    made.run([[group[0]] for group in groups])
+    firsts = dict(reversed(known))
+    assert firsts == {"n1": None, "n2": None}
+    assert any(because for _, because in known)
 
 
 def test_an_interrupt_kills_every_relay(cluster: Callable[..., Cluster], groups: list[list[Run]]) -> None:
