@@ -2,10 +2,10 @@
 
 A Parquet file of 200 columns takes 10 ms to open and read, any other 1 ms, and a run has up to nine. A bundle holds the
 same rows as bare record batches of Arrow, whose columns are known: 0.3 ms for a run, so that 10,000 are joined in
-seconds. It counts only together with the record that it was written with, to which a checksum ties it, and for the
-columns it was written with; in any other case the Parquet files are read, which are the results.
+seconds. A checksum ties it to the record that it was written with. Without one for today's columns the Parquet files
+are read, which are the results.
 
-The first line is JSON: the columns, the size and checksum of the record and of the rest, the bytes of each table.
+The first line is JSON: columns, attempt, size and checksum of the record and of the rest, bytes of each table.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import hashlib
 import json
 import zlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,17 @@ from ampbench.schema.files import BUNDLE
 MOST_BYTES = 2**20
 """A larger table is left out: for its many rows, opening its Parquet file is no effort."""
 
-Bundle = dict[str, pa.RecordBatch | None]
-"""Table -> its rows; None where they are in its Parquet file. A table without rows is not there."""
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Bundle:
+    """The rows of a run, as one worker wrote them."""
+
+    tables: dict[str, pa.RecordBatch | None]
+    """Table -> its rows; None where they are in its Parquet file. A table without rows is not there."""
+    attempt: bytes
+    """Random word of the worker at this run, which all files of the run name."""
+    is_of_record: bool
+    """Whether it was written with the record that is there now, byte for byte."""
 
 
 @functools.cache
@@ -38,13 +48,14 @@ def columns() -> str:
     return hashlib.sha256(json.dumps(plain).encode()).hexdigest()[:16]
 
 
-def write_bundle(folder: Path, tables: Mapping[str, pa.Table], record: bytes) -> None:
+def write_bundle(folder: Path, tables: Mapping[str, pa.Table], record: bytes, attempt: str) -> None:
     """Write the bundle of a run.
 
     Args:
         folder: of the run.
         tables: table -> rows under today's columns, at least one.
         record: content of its record, which is written next.
+        attempt: random word of this worker at this run.
     """
     batches = {table: rows.combine_chunks().to_batches()[0] for table, rows in tables.items()}
     parts = {
@@ -53,6 +64,7 @@ def write_bundle(folder: Path, tables: Mapping[str, pa.Table], record: bytes) ->
     body = b"".join(parts.values())
     head = {
         "columns": columns(),
+        "attempt": attempt,
         "record": _sum(record),
         "rest": _sum(body),
         "tables": {table: len(part) for table, part in parts.items()},
@@ -62,7 +74,7 @@ def write_bundle(folder: Path, tables: Mapping[str, pa.Table], record: bytes) ->
 
 
 def read_bundle(folder: Path, record: bytes) -> Bundle | None:
-    """Read the bundle of a run; None if there is none that belongs to this record and to today's columns.
+    """Read the bundle of a run; None if there is none that is whole and of today's columns.
 
     Args:
         folder: of the run.
@@ -71,16 +83,17 @@ def read_bundle(folder: Path, record: bytes) -> Bundle | None:
     try:
         line, _, body = (folder / BUNDLE).read_bytes().partition(b"\n")
         head: dict[str, Any] = json.loads(line)
-        if head["columns"] != columns() or head["record"] != _sum(record) or head["rest"] != _sum(body):
+        if head["columns"] != columns() or head["rest"] != _sum(body):
             return None
-        found: Bundle = {}
+        found: dict[str, pa.RecordBatch | None] = {}
         start, rest = 0, pa.py_buffer(body)
         for table, size in head["tables"].items():
             found[table] = pa.ipc.read_record_batch(rest.slice(start, size), schema(table)) if size else None
             start += size
+        attempt = str(head["attempt"]).encode()
+        return Bundle(tables=found, attempt=attempt, is_of_record=head["record"] == _sum(record))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, pa.ArrowException):
         return None
-    return found
 
 
 def _sum(content: bytes) -> list[int]:

@@ -107,7 +107,7 @@ def write_run(folder: Path, cell: Cell, record: CellRecord, traces: Traces) -> N
         tables["cells"] = _conformed("cells", [row], [])
     content = io.BytesIO()
     pq.write_table(_of_attempt(tables["cells"], attempt), content, compression="zstd")
-    write_bundle(folder, tables, content.getvalue())
+    write_bundle(folder, tables, content.getvalue(), attempt)
     with replacing(folder / RECORD) as partial:
         partial.write_bytes(content.getvalue())
 

@@ -1,8 +1,13 @@
-"""The rows that a run adds to each joined table: of its bundle, or of its Parquet files where that does not count."""
+"""The rows that a run adds to each joined table, all of one attempt at its cell.
+
+They are those of the bundle, or of the Parquet files where there is none. Where two workers wrote into one folder at
+once, since locks do not work on its file system, the record may be of one and the bundle of the other: then the bundle
+counts, since it was written as a whole.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -46,18 +51,14 @@ def rows_of(record: Path, cell_id: str) -> Rows:
         content = record.read_bytes()
     except OSError as e:
         raise Damaged(f"cannot be read: {e.strerror}") from None
-    bundle = read_bundle(record.parent, content) or {}
-    cells = bundle.get("cells")
-    if cells is None:
-        bundle, cells = {}, _record(record, content, cell_id)
+    cells, attempt, bundled = _source(record, content, cell_id)
     if cells["cell_id"][0].as_py() != cell_id:
         raise Damaged("holds rows of another cell")
     rows = Rows(tables={"cells": [cells]}, cell_s=cells["cell_s"][0].as_py())
-    attempt = None if bundle and None not in bundle.values() else _attempt(content)
     for table in TABLES:
-        if table == "cells" or (bundle and table not in bundle):
+        if table == "cells" or (bundled and table not in bundled):
             continue
-        if (batch := bundle.get(table)) is not None:
+        if (batch := bundled.get(table)) is not None:
             rows.tables[table] = [batch]
             continue
         path = record.with_name(table_file(table))
@@ -71,19 +72,28 @@ def rows_of(record: Path, cell_id: str) -> Rows:
     return rows
 
 
-def _record(path: Path, content: bytes, cell_id: str) -> pa.RecordBatch:
+def _source(
+    record: Path, content: bytes, cell_id: str
+) -> tuple[pa.RecordBatch, bytes | None, Mapping[str, pa.RecordBatch | None]]:
+    """Return the row of a run, the attempt at it, and the tables of its bundle; none where that does not count."""
+    bundle = read_bundle(record.parent, content)
+    bundled = bundle.tables.get("cells") if bundle else None
+    if bundle and bundled is not None and bundle.is_of_record:
+        return bundled, bundle.attempt, bundle.tables
+    cells, attempt = _record(record, content, cell_id)
+    is_same_cell = bundled is not None and bundled["cell_id"][0].as_py() == cell_id
+    if bundle and is_same_cell and attempt not in (None, bundle.attempt):
+        return bundled, bundle.attempt, bundle.tables
+    return cells, attempt, {}
+
+
+def _record(path: Path, content: bytes, cell_id: str) -> tuple[pa.RecordBatch, bytes | None]:
+    """Return the row of a record, and the attempt that it names; older versions named none."""
     found = [*_batches(path, "cells", cell_id, None, pa.BufferReader(content))]
     num_rows = sum(len(batch) for batch in found)
     if num_rows != 1:
         raise Damaged(f"holds {num_rows} rows instead of one")
-    return found[0]
-
-
-def _attempt(record: bytes) -> bytes | None:
-    """Return at which attempt a record was written; None for one of an older version."""
-    metadata = pq.read_schema(pa.BufferReader(record)).metadata or {}
-    found: bytes | None = metadata.get(ATTEMPT)
-    return found
+    return found[0], (pq.read_schema(pa.BufferReader(content)).metadata or {}).get(ATTEMPT)
 
 
 def _trace(path: Path, table: str, cell_id: str, attempt: bytes | None) -> Iterable[pa.RecordBatch]:

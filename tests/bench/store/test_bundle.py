@@ -114,7 +114,7 @@ def test_a_large_table_is_read_from_its_own_file(folder: Folder, monkeypatch: py
     write_one(folder, cell, num_steps=500)
     found = bundle.read_bundle(folder.run_path(cell), (folder.run_path(cell) / RECORD).read_bytes())
     assert found is not None
-    assert found["steps"] is None
+    assert found.tables["steps"] is None
     assert joined_again(folder, 4)["steps"].num_rows == 500 + 21 + 22 + 23
 
 
@@ -132,10 +132,19 @@ def test_rows_of_two_attempts_at_a_cell_are_never_joined_as_one_run(torn: tuple[
     [run] = [row for row in found["cells"].to_pylist() if row["cell_id"] == cell.cell_id]
     num_steps = sum(value == cell.cell_id for value in found["steps"]["cell_id"].to_pylist())
     attempts = {"e0": 20, "another": 77}
-    assert num_steps in (0, attempts[run["environment_id"]])
-    if not num_steps:
-        reason = damaged_files(folder)[f"runs/{cell.run_folder}/steps.parquet"]
-        assert reason == "is of another attempt at this cell than its record"
+    assert num_steps == attempts[run["environment_id"]]
+    assert not damaged_files(folder)
+
+
+def test_without_a_bundle_a_trace_of_another_attempt_is_left_out_and_named(folder: Folder) -> None:
+    cell = plan_of_many(4).cells[0]
+    other = Folder(path=folder.path.parent / "other")
+    write_one(other, cell, num_steps=77)
+    shutil.copy(other.run_path(cell) / "steps.parquet", folder.run_path(cell))
+    (folder.run_path(cell) / BUNDLE).unlink()
+    assert cell.cell_id not in joined_again(folder, 4)["steps"]["cell_id"].to_pylist()
+    reason = damaged_files(folder)[f"runs/{cell.run_folder}/steps.parquet"]
+    assert reason == "is of another attempt at this cell than its record"
 
 
 def test_a_run_that_is_written_again_keeps_no_trace_of_the_attempt_before(folder: Folder) -> None:
