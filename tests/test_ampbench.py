@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -148,3 +149,18 @@ def test_a_place_for_results_that_cannot_be_is_one_line(place: str, tmp_path: Pa
     for words in (["run", file, "--results", place], ["report", place], ["compare", place, place]):
         said = ampbench(*words, cwd=tmp_path)
         assert (said.returncode, len(said.stderr.strip().splitlines())) == (2, 1), said.stderr[-600:]
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="needs the checkout's list of files")
+def test_a_wheel_has_every_file_that_is_no_module() -> None:
+    """The templates of the page, say: a checkout has them anyway, and only an installed ampbench would miss them."""
+    named = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    folders = {package: ROOT.joinpath(*package.split(".")) for package in named}
+    packed = {
+        path.resolve() for package, patterns in named.items() for p in patterns for path in folders[package].glob(p)
+    }
+    command = ["git", "ls-files", "ampbench", "bench", "models", "visualize"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    others = {(ROOT / name).resolve() for name in listed if not name.endswith(".py") and (ROOT / name).is_file()}
+    assert others
+    assert others <= packed, f"name in [tool.setuptools.package-data]: {sorted(others - packed)}"

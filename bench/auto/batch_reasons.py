@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from ampbench.bench.auto.batch_search import BatchSearch
 from ampbench.bench.auto.knee import knee
 from ampbench.bench.auto.largest_batch import Bracket, on_grid
-from ampbench.bench.auto.memory_limit import gib
 from ampbench.bench.auto.sizes_tried import SizesTried, how_it_ended
 from ampbench.bench.auto.trials import Trials
+from ampbench.bench.plan.words import gib
 from ampbench.schema.choices import Choice
 
 LARGEST = "largest_batch_size"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ampbench.bench.machine.board import Board
 from ampbench.bench.machine.free_memory import free_bytes
+from ampbench.bench.plan.words import gib
 
 MARGIN = 0.05
 """Kept free of the limit: a long training fragments its memory, and its evaluations take other batches."""
@@ -58,10 +59,3 @@ def memory_limit(board: Board, asked_bytes: int | None) -> MemoryLimit | None:
         return None
     asked = "" if asked_bytes is None else f", less than the {gib(asked_bytes)} that were asked for"
     return MemoryLimit(limit_bytes=most, because=f"{gib(free)} were free on {board}{asked}")
-
-
-def gib(num_bytes: float) -> str:
-    """Return a size in words, in MiB where it is small."""
-    if num_bytes < 2**30 / 10:
-        return f"{num_bytes / 2**20:.3g} MiB"
-    return f"{num_bytes / 2**30:,.3g} GiB"

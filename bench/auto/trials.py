@@ -25,11 +25,11 @@ from ampbench.bench.plan.model_args import as_arguments
 from ampbench.bench.plan.protocol import Budget
 from ampbench.bench.plan.recipe import RECIPES
 from ampbench.bench.plan.step_memory import IRRELEVANT_FIELDS
-from ampbench.bench.plan.toml_text import key_of, value_of
 from ampbench.bench.store.atomic import write_text
 from ampbench.bench.store.folder import Folder
 from ampbench.bench.store.join import recorded_rows
 from ampbench.schema.statuses import Status
+from ampbench.schema.toml_values import key_of, value_of
 
 MEASURE = {"target_ci": 0.02, "block_ms": 100.0, "max_warmup_s": 2.0, "max_timing_s": 1.5, "passes": []}
 """A trial orders sizes that differ by more than its noise; who compares recipes times them longer."""

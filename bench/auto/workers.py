@@ -16,7 +16,6 @@ from rich.console import Console
 
 from ampbench.bench.auto.batch_size import MINUTES_PER_TRIAL, cell_of
 from ampbench.bench.auto.knee import ENOUGH, FLAT
-from ampbench.bench.auto.memory_limit import gib
 from ampbench.bench.auto.trials import Trial, Trials, as_trial
 from ampbench.bench.launch.sweep import Options
 from ampbench.bench.machine.free_memory import free_bytes
@@ -24,6 +23,7 @@ from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.plan.protocol import Budget
 from ampbench.bench.plan.recipe import Recipe
+from ampbench.bench.plan.words import gib
 from ampbench.bench.store.image_cache import num_training_images
 from ampbench.schema.choices import Choice
 

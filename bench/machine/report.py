@@ -8,6 +8,7 @@ from typing import Any
 
 from ampbench.bench.machine.gpus import NEEDED, Gpu
 from ampbench.bench.machine.hardware import Hardware
+from ampbench.bench.plan.words import counted, gib
 
 TIERS = {
     "large": "3 GPUs or more with 60 GB in all",
@@ -27,11 +28,11 @@ def one_line(hardware: Hardware) -> str:
     if not hardware.gpus:
         cpu = hardware.cpu
         memory = hardware.limits.memory_bytes or hardware.memory_bytes
-        size = f"{cpu.name}, {_count(hardware.usable_cores, 'core')}, {_gib(memory)}"
+        size = f"{cpu.name}, {counted(hardware.usable_cores, 'core')}, {_size(memory)}"
         return f"{size}; {cpu.words_for('bf16')}, {cpu.words_for('fp16')}, no tf32"
     first, num = hardware.gpus[0], len(hardware.gpus)
     known = [gpu.memory_bytes for gpu in hardware.gpus if gpu.memory_bytes]
-    memory_of_all = f", {_gib(sum(known))}" + (" in all" if num > 1 else "") if known else ""
+    memory_of_all = f", {_size(sum(known))}" + (" in all" if num > 1 else "") if known else ""
     return f"{f'{num}x ' if num > 1 else ''}{first.name}{memory_of_all}; {_abilities(first)}"
 
 
@@ -42,7 +43,7 @@ def report(hardware: Hardware) -> Iterator[str]:
     yield from _cpu_lines(hardware)
     yield from _memory_lines(hardware)
     for disk in hardware.disks:
-        yield f"  disk     {disk.use}: {_gib(disk.free_bytes)} free of {_gib(disk.total_bytes)}, {disk.path}"
+        yield f"  disk     {disk.use}: {_size(disk.free_bytes)} free of {_size(disk.total_bytes)}, {disk.path}"
     for line in hardware.unmeant:
         yield f"  note     {line}"
     yield f"  tier     {hardware.tier}: {TIERS[hardware.tier]} (study S4)"
@@ -69,18 +70,18 @@ def _gpu_lines(hardware: Hardware) -> Iterator[str]:
         yield f"  GPU      none is used: {hardware.no_gpu_because}"
     for gpu in hardware.gpus:
         node = "" if gpu.numa_node is None else f", NUMA node {gpu.numa_node}"
-        yield f"  GPU      {gpu}, {_gib(gpu.memory_bytes)}{node}, {_abilities(gpu)}"
+        yield f"  GPU      {gpu}, {_size(gpu.memory_bytes)}{node}, {_abilities(gpu)}"
     if len(hardware.gpus) > 1:
         yield f"           a training on several of them is led by {hardware.gpus[0]}"
     for gpu in hardware.gpus[:1]:
         if gpu.driver:
             yield f"  driver   {gpu.driver}" + (f", up to CUDA {gpu.cuda}" if gpu.cuda else "")
     for one in hardware.ignored:
-        yield f"  ignored  {one.gpu}, {_gib(one.gpu.memory_bytes)}: {one.because}"
+        yield f"  ignored  {one.gpu}, {_size(one.gpu.memory_bytes)}: {one.because}"
 
 
 def _cpu_lines(hardware: Hardware) -> Iterator[str]:
-    cores = _count(hardware.num_cores, "core")
+    cores = counted(hardware.num_cores, "core")
     if hardware.num_cores < hardware.num_cores_of_machine:
         cores += f" of {hardware.num_cores_of_machine}"
     nodes = hardware.numa_cores
@@ -99,12 +100,12 @@ def _cpu_lines(hardware: Hardware) -> Iterator[str]:
 
 
 def _memory_lines(hardware: Hardware) -> Iterator[str]:
-    yield f"  memory   {_gib(hardware.memory_bytes)}, {_gib(hardware.memory_free_bytes)} of it available"
+    yield f"  memory   {_size(hardware.memory_bytes)}, {_size(hardware.memory_free_bytes)} of it available"
     limits = hardware.limits
     if limits.memory_bytes is not None and limits.memory_bytes < hardware.memory_bytes:
         yield (
-            f"           limited to {_gib(limits.memory_bytes)} by its control group, {_gib(limits.memory_left_bytes)} "
-            "of that left; a process that takes more is killed"
+            f"           limited to {_size(limits.memory_bytes)} by its control group, "
+            f"{_size(limits.memory_left_bytes)} of that left; a process that takes more is killed"
         )
 
 
@@ -116,12 +117,5 @@ def _abilities(gpu: Gpu) -> str:
     return f"compute capability {major}.{minor}: {', '.join(words)}"
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'s' * (number != 1)}"
-
-
-def _gib(num_bytes: int | None) -> str:
-    if num_bytes is None:
-        return "memory unknown"
-    gib = num_bytes / 2**30
-    return f"{gib:.1f} GiB" if gib < 10 else f"{gib:,.0f} GiB"
+def _size(num_bytes: int | None) -> str:
+    return "memory unknown" if num_bytes is None else gib(num_bytes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence, Sized
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from ampbench.bench.plan.cell import PRECISION_FIELDS, Cell
 from ampbench.bench.plan.cell_times import CellTimes
@@ -14,6 +14,7 @@ from ampbench.bench.plan.matrix import Plan
 from ampbench.bench.plan.rounds import timing_id
 from ampbench.bench.plan.seeds_needed import power_lines
 from ampbench.bench.plan.source import data_note
+from ampbench.bench.plan.words import counted
 from ampbench.schema.memory import MIB
 from ampbench.terminal import printable
 
@@ -44,7 +45,7 @@ def outline(
     yield plan.experiment.question
     yield ""
     narrowed = f", {len(cells)} of them chosen here" if len(cells) < len(plan.cells) else ""
-    in_groups = f"{_count(plan.cells, 'cell')} in {_count(plan.groups, 'group')}"
+    in_groups = f"{counted(len(plan.cells), 'cell')} in {counted(len(plan.groups), 'group')}"
     yield f"{in_groups}{narrowed}; a group runs contiguously, in this order:"
     varying = _varying(plan.cells)
     order = 0
@@ -83,7 +84,7 @@ def outline(
         disk += ", model_final.pt too"
     if "snapshot" in plan.experiment.protocol.passes:
         disk += ", and on a GPU 10 to 400 MB of memory.pickle each"
-    yield f"To run: {_count(todo, 'cell')}, {_duration(plan, todo, cell_s)}, {disk}."
+    yield f"To run: {counted(len(todo), 'cell')}, {_duration(plan, todo, cell_s)}, {disk}."
 
 
 def _rounds_lines(plan: Plan, cells: Sequence[Cell]) -> Iterator[str]:
@@ -119,10 +120,6 @@ def _but_seed(cell: Cell) -> str:
     return repr({key: value for key, value in cell.settings.items() if key != "seed"})
 
 
-def _count(things: Sized, what: str) -> str:
-    return f"{len(things)} {what}{'s' * (len(things) != 1)}"
-
-
 def _with_mark(cell: Cell, done: Collection[str]) -> str:
     scale = f"/{cell.resolved_loss_scale}" if cell.loss_scale is not None else ""
     name = f"{cell.precision}{scale}" + (f"/r{cell.round}" if cell.round else "")
@@ -149,5 +146,5 @@ def _duration(plan: Plan, todo: Sequence[Cell], cell_s: Mapping[str, float]) -> 
         limit = plan.experiment.budget.minutes_per_cell
         return f"no cell finished yet to estimate the time from (limit {limit:g} min a cell)"
     seconds = sum(times.expected_s(cell) or 0.0 for cell in todo)
-    cells = f"{times.num_known} finished cell{'s' * (times.num_known != 1)}"
+    cells = f"{counted(times.num_known, 'finished cell')}"
     return f"about {in_words(seconds)} on one board, judged by {cells}"

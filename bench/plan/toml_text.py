@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import codecs
-import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ampbench.bench.plan.errors import RequestError, did_you_mean
+from ampbench.schema.toml_values import key_of, value_of
 
 MARKS = {codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}
 """Bytes that an editor puts first -> the encoding."""
@@ -79,18 +79,3 @@ def text_of_tables(question: str, tables: Mapping[str, Mapping[str, Any]], *, co
         if table:
             parts += ["", f"[{name}]", *(f"{key_of(key)} = {value_of(value)}" for key, value in table.items())]
     return "\n".join(parts) + "\n"
-
-
-def key_of(key: str) -> str:
-    """Return a key as TOML writes it, in quotes where it must be."""
-    bare = key.isascii() and key.replace("_", "").replace("-", "").isalnum()
-    return key if bare else value_of(key)
-
-
-def value_of(value: Any) -> str:
-    """Return a value as TOML writes it; JSON's strings, numbers and lists are TOML's too."""
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{key_of(key)} = {value_of(one)}" for key, one in value.items()) + "}"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(value_of, value)) + "]"
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -7,7 +7,6 @@ that of study S3: 200 epochs, on CIFAR-10 instead of random images, which have n
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Any
 import pandas as pd
 
 from ampbench.schema.margins import RUN_SD_POINTS
+from ampbench.schema.toml_values import key_of, value_of
 from ampbench.visualize.judge.cost import HOUR_S, Training
 from ampbench.visualize.judge.phrases import time_words
 from ampbench.visualize.judge.standing import Standing
@@ -193,17 +193,17 @@ def _toml(
     }
     used = {point if isinstance(point, str) else point["precision"] for point in matrix["precision"]}
     custom = {name: row for name, row in _table(file, "precision").items() if name in used and isinstance(row, dict)}
-    parts = [*(f"# {line}" for line in comments), "", f"question = {_value(question)}"]
+    parts = [*(f"# {line}" for line in comments), "", f"question = {value_of(question)}"]
     tables: dict[str, Mapping[str, Any]] = {
         "matrix": matrix,
         "fixed": fixed,
-        **{f"precision.{json.dumps(name)}": row for name, row in custom.items()},
+        **{f"precision.{key_of(name)}": row for name, row in custom.items()},
         "measure": {**own.get("measure", {}), **measure},
         "budget": {**own.get("budget", {}), **_no_less(budget, own.get("budget", {}))},
     }
     for name, table in tables.items():
         if table:
-            parts += ["", f"[{name}]", *(f"{key} = {_value(value)}" for key, value in table.items())]
+            parts += ["", f"[{name}]", *(f"{key_of(key)} = {value_of(value)}" for key, value in table.items())]
     return "\n".join(parts) + "\n"
 
 
@@ -216,15 +216,6 @@ def _no_less(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, An
 def _table(file: Mapping[str, Any], name: str) -> dict[str, Any]:
     found = file.get(name, {})
     return found if isinstance(found, dict) else {}
-
-
-def _value(value: Any) -> str:
-    """Return a value as TOML writes it; JSON's strings, numbers and lists are TOML's too."""
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{json.dumps(key)} = {_value(one)}" for key, one in value.items()) + "}"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(_value, value)) + "]"
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _about(hours: float) -> str:

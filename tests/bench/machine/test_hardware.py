@@ -39,9 +39,7 @@ def test_a_machine_without_a_gpu_is_one_line_and_says_why(tmp_path: Path, two_co
 def test_a_board_of_8_gb_before_ampere_has_neither_bf16_nor_tf32(tmp_path: Path) -> None:
     found = hardware(ONE_OF_8_GB, kernel(tmp_path))
     assert found.gpus[0].abilities == ("fp16",)
-    assert one_line(found) == (
-        "NVIDIA GeForce RTX 2070, 8.0 GiB; compute capability 7.5: fp16, no bf16, no tf32, no fp8"
-    )
+    assert one_line(found) == ("NVIDIA GeForce RTX 2070, 8 GiB; compute capability 7.5: fp16, no bf16, no tf32, no fp8")
     assert found.tier == "small"
 
 
@@ -168,11 +166,11 @@ def test_what_a_program_may_use_is_the_limit_and_not_the_machine(
     limited = {"sys__fs__cgroup__memory.max": f"{4 * GIB}", "sys__fs__cgroup__cpu.max": "250000 100000"}
     found = hardware(NO_GPU, kernel(tmp_path, nodes=("0-15,32-47", "16-31,48-63"), **limited))
     assert (found.usable_cores, found.usable_memory_bytes) == (2, 4 * GIB)
-    assert one_line(found).startswith("AMD EPYC, 2 cores, 4.0 GiB;")
+    assert one_line(found).startswith("AMD EPYC, 2 cores, 4 GiB;")
     text = "\n".join(report(found))
     assert "32 cores of 64, 2 NUMA nodes of 32 and 32 cores" in text
     assert "limited to 2.5 of them by its control group: set num_threads = 2" in text
-    assert "limited to 4.0 GiB by its control group" in text
+    assert "limited to 4 GiB by its control group" in text
 
 
 def test_disks_are_those_of_the_nearest_folder_that_exists(tmp_path: Path) -> None:
