@@ -8,15 +8,46 @@ hyperparameter tuning"): at the epochs E/3, E/9, … of E, a trial goes on if it
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+from ampbench.bench.auto.search.history import History
+from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.pruning import Pruning
 from ampbench.bench.plan.search import Search
+from ampbench.schema.search import SearchRecord
 
 STARTUP = 5
 """Finished trials before any is judged by their median, as in Optuna."""
 REDUCTION = 3
 """Of successive halving: one in so many goes on."""
+
+
+def prunings(
+    search: Search, record: SearchRecord, history: History, cells: Sequence[Cell]
+) -> Iterator[tuple[str, Pruning]]:
+    """Yield cell id and bars of the trials among cells, from the batches before theirs.
+
+    Args:
+        search: its settings.
+        record: of all trials so far.
+        history: what became of them.
+        cells: that are to be run.
+    """
+    wanted = {cell.cell_id: cell for cell in cells}
+    for trial in record.trials:
+        if trial.cell_id not in wanted:
+            continue
+        first = trial.number - trial.number % search.settings.parallel
+        before = [one for one in record.of(trial.study) if one.number < first]
+        courses = [(history.values.get(one.cell_id), history.courses.get(one.cell_id, {})) for one in before]
+        bars = pruning_of(
+            search,
+            finished=[course for value, course in courses if course and value is not None],
+            others=[course for value, course in courses if course and value is None],
+            epochs=wanted[trial.cell_id].epochs,
+        )
+        if bars:
+            yield trial.cell_id, bars
 
 
 def pruning_of(

@@ -18,7 +18,7 @@ from ampbench.bench.auto.search.history import History
 from ampbench.bench.auto.search.outcome import last_lines, write_outcome
 from ampbench.bench.auto.search.proposals import propose, require_optuna, write_journal
 from ampbench.bench.auto.search.proposed import cells_of, record_of
-from ampbench.bench.auto.search.pruning import pruning_of
+from ampbench.bench.auto.search.pruning import prunings
 from ampbench.bench.launch.progress import PLAIN
 from ampbench.bench.launch.sweep import Options, Swept, conclude, run_cells, say_interrupted
 from ampbench.bench.machine.file_lock import hold_file
@@ -26,7 +26,6 @@ from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.plan.experiment import Experiment
 from ampbench.bench.plan.matrix import Plan
-from ampbench.bench.plan.pruning import Pruning
 from ampbench.bench.plan.refusals import why_refused
 from ampbench.bench.plan.search import Search, cell_of, studies_of
 from ampbench.bench.store.disk import Lasting, saying_unwritable
@@ -184,7 +183,8 @@ class Session:
         Raises:
             RequestError: no trial could run.
         """
-        options = replace(self.options, again=self.options.again if again else (), pruning=dict(self._pruning(cells)))
+        bars = dict(prunings(self.search, self.record, self.history, cells))
+        options = replace(self.options, again=self.options.again if again else (), pruning=bars)
         swept = run_cells(self.plan, cells, options, self.console, is_first=self.is_first, spent_hours=self.spent_hours)
         self.is_first, self.fresh = False, (*self.fresh, *swept.fresh)
         self.history = History.of(self.folder, self.search.settings.objective)
@@ -196,28 +196,6 @@ class Session:
                 "--again failed,crashed,unsupported"
             )
         return swept
-
-    def _pruning(self, cells: Sequence[Cell]) -> Iterator[tuple[str, Pruning]]:
-        """Yield cell id and bars of the trials among the cells, from the batches before theirs."""
-        wanted = {cell.cell_id: cell for cell in cells}
-        for trial in self.record.trials:
-            if trial.cell_id not in wanted:
-                continue
-            first = trial.number - trial.number % self.search.settings.parallel
-            before = [one for one in self.record.of(trial.study) if one.number < first]
-            courses = [(one, self.history.courses.get(one.cell_id, {})) for one in before]
-            bars = pruning_of(
-                self.search,
-                finished=[course for one, course in courses if course and self._ended(one)],
-                others=[course for one, course in courses if course and not self._ended(one)],
-                epochs=wanted[trial.cell_id].epochs,
-            )
-            if bars:
-                yield trial.cell_id, bars
-
-    def _ended(self, trial: Trial) -> bool:
-        """Whether a trial ran to its end with a value."""
-        return self.history.values.get(trial.cell_id) is not None
 
     def _keep(self, record: SearchRecord) -> None:
         self.record = record
