@@ -71,7 +71,9 @@ def main(
         typer.Option(help="Take only cells with this value, as in learning_rate=0.1. Repeat to narrow."),
     ] = None,
     form: Annotated[Format, typer.Option("--format", help="How to write the explanations.")] = Format.TEXT,
-    mixed: Annotated[bool, typer.Option("--mixed", help="Allow different machines or versions.")] = False,
+    mixed: Annotated[
+        bool, typer.Option("--mixed", help="Also read recipes that ran on different machines or versions.")
+    ] = False,
 ) -> None:
     """Explain why one recipe is not faster, not smaller, or not finite, from another one."""
     conditions = [*(only or ()), *([f"model={model}"] if model else []), *([f"batch_size={batch}"] if batch else [])]

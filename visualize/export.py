@@ -31,7 +31,7 @@ def export(
         table: a key of `TABLES`.
         form: how it is written.
         only: conditions that select cells, `column=value`.
-        mixed: allow several machines or versions.
+        mixed: allow recipes that ran on different machines or versions; groups that are whole on one need no leave.
         out: the file, which is written completely or not at all; None for stdout.
 
     Raises:
@@ -52,7 +52,9 @@ def main(
         list[str] | None,
         typer.Option(help="Take only cells with this value, as in batch_size=256,128. Repeat to narrow."),
     ] = None,
-    mixed: Annotated[bool, typer.Option("--mixed", help="Take cells of different machines or versions.")] = False,
+    mixed: Annotated[
+        bool, typer.Option("--mixed", help="Also read recipes that ran on different machines or versions.")
+    ] = False,
 ) -> None:
     """Write a table of a folder of results as CSV, Markdown, LaTeX or JSON."""
     try:

@@ -57,7 +57,9 @@ def main(
         typer.Option(help="Take only cells with this value, as in batch_size=128. Repeat to narrow."),
     ] = None,
     form: Annotated[Format, typer.Option("--format", help="Tables of an experiment file, or JSON.")] = Format.TEXT,
-    mixed: Annotated[bool, typer.Option("--mixed", help="Allow different machines or versions.")] = False,
+    mixed: Annotated[
+        bool, typer.Option("--mixed", help="Also read recipes that ran on different machines or versions.")
+    ] = False,
 ) -> None:
     """Name the few layers that are the trouble of a 16-bit recipe, and the recipe that keeps them in fp32."""
     try:

@@ -52,7 +52,7 @@ def write_report(
 
     Args:
         folder: of the results.
-        mixed: allow several machines or versions.
+        mixed: allow recipes that ran on different machines or versions; groups that are whole on one need no leave.
         only: conditions that select cells, `column=value`.
         save_dir: where all of it is written; by default the folder itself, or its `selected/` if there are conditions.
         width: columns of the terminal; if it is not the width of summary.txt, `summary-WIDTH.txt` is written too.
@@ -121,7 +121,9 @@ def _write(path: Path, content: bytes) -> None:
 
 def main(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Results of one experiment, as in results/quickstart.")],
-    mixed: Annotated[bool, typer.Option("--mixed", help="Show different machines or versions side by side.")] = False,
+    mixed: Annotated[
+        bool, typer.Option("--mixed", help="Also read recipes that ran on different machines or versions.")
+    ] = False,
     only: Annotated[
         list[str] | None,
         typer.Option(help="Take only cells with this value, as in batch_size=256,128. Repeat to narrow."),

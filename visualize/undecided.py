@@ -48,7 +48,9 @@ def question_of(folder: Path, *, mixed: bool = False) -> list[dict[str, Any]]:
 
 def main(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Results of one experiment, as in results/quickstart.")],
-    mixed: Annotated[bool, typer.Option("--mixed", help="Take different machines or versions side by side.")] = False,
+    mixed: Annotated[
+        bool, typer.Option("--mixed", help="Also read recipes that ran on different machines or versions.")
+    ] = False,
 ) -> None:
     """Say as JSON which recipes further rounds of timings would decide."""
     try:

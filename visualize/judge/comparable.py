@@ -110,6 +110,8 @@ def _share_on_other_boards(ok: pd.DataFrame, theirs: pd.DataFrame) -> float:
     if not all(len(cells) and len(known(cells, "board")) == len(cells) for cells in (ok, theirs)):
         return 0.0
     places = places_of(pd.concat([ok, theirs])).tolist()
+    if len(set(places)) == 1:
+        return 0.0
     own, others = ok.assign(place=places[: len(ok)]), theirs.assign(place=places[len(ok) :])
     same = [name for name in SAME_CELL if name in ok and name in theirs]
     pairs = own.merge(others, on=same, suffixes=("", "_theirs")) if same else own[:0]
