@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ampbench.bench import run_matrix
-from ampbench.bench.machine.discovery import choose_boards, find_boards, surprises
+from ampbench.bench.machine.discovery import choose_boards, find_boards, notes_on, surprises
 from ampbench.bench.plan.errors import RequestError
 from tests.bench.machine.test_discovery import FOUR, NONE, FakeNvml
 from tests.conftest import ROOT
@@ -176,6 +176,8 @@ def test_boards_left_aside_are_of_another_model_or_cut_and_no_board_is_its_own_s
         "H200 MIG GPU-01aa-bb",
         "H200 MIG GPU-02aa-bb",
     ]
+    (note,) = notes_on({}, choose_boards(find_boards({}, CUT), None))
+    assert note.startswith("Using H200; ignored: H200 MIG GPU-01aa-bb (cut into MIG slices), H200 MIG GPU-02")
     chosen = choose_boards(find_boards({}, CUT), "MIG-01a")
     assert [board.board_id for board in chosen.ignored] == ["GPU-00aa-bb", "GPU-02aa-bb"]
 
