@@ -89,7 +89,7 @@ def answers(
     for subject in results.subjects:
         own = results.where(subject=subject)
         rows = [row for row in standings if row.subject == subject]
-        decision = decide(compared(own.ok), rows, wishes, results.plan.own_batches)
+        decision = decide(compared(own.ok), rows, wishes, results.own_batches)
         if decision.base and len({row.recipe for row in rows}) == 1:
             lone.append(len(found))
         found.append(_answer(own, decision, wishes, (to or results.folder) / names[subject]))

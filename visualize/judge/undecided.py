@@ -45,7 +45,7 @@ def undecided(results: Results, standings: Sequence[Standing]) -> list[Undecided
     for subject in results.subjects:
         own = results.where(subject=subject)
         rows = [row for row in standings if row.subject == subject]
-        decision = decide(compared(own.ok), rows, Wishes(), results.plan.own_batches)
+        decision = decide(compared(own.ok), rows, Wishes(), results.own_batches)
         going = open_of(decision)
         found.append(
             Undecided(

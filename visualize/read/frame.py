@@ -26,7 +26,7 @@ from ampbench.schema.search import SearchRecord, read_search
 from ampbench.schema.version import METHOD_VERSION
 from ampbench.visualize.read import environments
 from ampbench.visualize.read.files import ResultsError, missing, read_labels, read_table, to_frame
-from ampbench.visualize.read.plan import Plan, read_plan
+from ampbench.visualize.read.plan import OwnBatches, Plan, read_plan
 from ampbench.visualize.read.recipes import in_order
 from ampbench.visualize.read.selection import selected
 from ampbench.visualize.read.tidy import settings, tidy
@@ -63,6 +63,11 @@ class Results:
     def question(self) -> str:
         """The question in the experiment file; empty if unknown."""
         return self.plan.question
+
+    @property
+    def own_batches(self) -> OwnBatches | None:
+        """How each recipe got its batch size; None on several machines: the trials were on one of them."""
+        return None if self.whole["measured_on"].ne("").any() else self.plan.own_batches
 
     @functools.cached_property
     def search(self) -> SearchRecord | None:

@@ -8,6 +8,10 @@ import pytest
 
 from ampbench.bench.plan.experiment import parse_experiment
 from ampbench.bench.plan.matrix import make_plan
+from ampbench.visualize.judge.answer import answers
+from ampbench.visualize.judge.standing import standings
+from ampbench.visualize.judge.verdict import verdicts_of
+from ampbench.visualize.read.frame import read
 from ampbench.visualize.read.plan import OwnBatches, Plan
 from tests.visualize.conftest import Folder, cell
 from tests.visualize.judge.test_answer import TOML, answered, lines, timed
@@ -32,6 +36,17 @@ def test_the_same_rows_of_typed_batch_sizes_leave_the_question_open(folder: Fold
     answer = answered(timed(folder, SPEEDS))
     assert "stay with fp32" in answer.headline
     assert "fp32 did not run to its end at batch 384, and may be as fast there" in answer.headline
+
+
+def test_a_batch_size_that_trials_found_on_another_machine_is_not_said_to_be_the_largest(folder: Folder) -> None:
+    folder.plan = {"toml": MAX}
+    timed(folder, SPEEDS)
+    other = cell("fp32", 64, seed=1, epochs=0)
+    folder.add(other, environment_id="e2", machine="Other GPU")
+    results = read(folder.write())
+    first, _ = answers(results, standings(results, verdicts_of(results)))
+    assert "fp32 did not run to its end at batch 384, and may be as fast there" in first.headline
+    assert not [line for line in lines(first, "also") if "the largest batch that fits" in line]
 
 
 def test_a_recipe_that_is_slower_at_its_largest_batch_is_not_advised(folder: Folder) -> None:
