@@ -87,6 +87,19 @@ def test_a_comparison_has_a_row_for_each_machine(folder: Folder) -> None:
     assert len({row["family"] for row in rows.values()}) == 2
 
 
+def test_of_two_folders_what_ran_on_one_machine_is_compared(tmp_path: Path) -> None:
+    before, after = two_machines(Folder(tmp_path / "a")), Folder(tmp_path / "b")
+    for seed in (1, 3):
+        for number in range(2):
+            made = cell("fp32", seed=seed, epochs=0, round=number)
+            after.add(made, images_per_s=1800.0 + 0.5 * (seed + number), **ON[1])
+    code, said = run(compare.main, before, planned(after), "--format", "json")
+    assert code == 0
+    (row,) = json.loads(said)["comparisons"]
+    assert (round(row["ratio"], 2), row["n_a"], row["n_b"]) == (0.9, 4, 4)
+    assert "Measured on Test GPU, Other GPU; only cells of one are compared." in json.loads(said)["notes"]
+
+
 def test_explanations_and_tables_are_by_machine(folder: Folder) -> None:
     path = two_machines(folder)
     code, said = run(explain.main, path)
