@@ -32,11 +32,14 @@ demo: $(READY)
 notebook: $(READY)
 	$(PYTHON) -c "import nbclient, nbformat; n = nbformat.read('demo.ipynb', 4); nbclient.NotebookClient(n, timeout=1200, record_timing=False).execute(); nbformat.write(n, 'demo.ipynb')"
 
+# A file of tests stays with one worker: what it starts for them, a cluster or a training, is started once. bench/, with
+# the long ones, comes first by its name, so no core is left alone with one of them at the end.
 test: $(READY)
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m mypy
-	$(PYTHON) -m pytest -m "not gpu and not whole" --numprocesses logical --maxprocesses 4
+	$(PYTHON) -m pytest -m "not gpu and not whole" --numprocesses logical --maxprocesses 4 \
+		--dist loadfile --no-loadscope-reorder
 
 whole: $(READY)
 	$(PYTHON) -m pytest -m whole

@@ -55,6 +55,14 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.environ["AMPBENCH_LOCKS"] = str(tmp_path_factory.mktemp("locks"))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_waiting_for_the_disk() -> Generator[None]:
+    """Write as always, and wait for no disk: only a loss of power could tell, and thousands of files are written."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
+        yield
+
+
 @pytest.fixture
 def experiment_file(tmp_path: Path) -> Callable[..., Path]:
     """Return a function that writes a TOML file and returns its path."""

@@ -61,7 +61,6 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     """Return a function that runs an experiment with a launcher, and returns what was printed."""
     monkeypatch.setattr("ampbench.bench.launch.sweep.print_report", lambda *_, **__: out.write("REPORT\n"))
     monkeypatch.setattr(auto_rounds, "ask", asked_here)
-    monkeypatch.setattr("os.fsync", lambda _: None)
     out = io.StringIO()
 
     def run(
