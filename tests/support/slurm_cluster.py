@@ -92,13 +92,18 @@ class Cluster:
         return dict(line.split("|") for line in lines)
 
     def processes(self) -> list[psutil.Process]:
-        """Return the daemons, and whatever jobs have started."""
-        mark, found = str(self.folder / "slurm.conf"), []
+        """Return the daemons, whatever jobs have started, and the slurmstepd of each job."""
+        found = []
         for process in psutil.process_iter():
             with suppress(psutil.Error):
-                if process.environ().get("SLURM_CONF") == mark and process.pid != os.getpid():
+                if self._is_ours(process) and process.pid != os.getpid():
                     found.append(process)
         return found
+
+    def _is_ours(self, process: psutil.Process) -> bool:
+        if process.name() == "slurmstepd":  # has no environment, and waits long for a slurmd that is gone
+            return any(file.path.startswith(f"{self.folder}/") for file in process.open_files())
+        return process.environ().get("SLURM_CONF") == str(self.folder / "slurm.conf")
 
 
 @contextmanager

@@ -110,6 +110,11 @@ class Swept:
         path = self.folder / "starts.txt"
         return path.read_text().splitlines() if path.exists() else []
 
+    @property
+    def slow_starts(self) -> list[str]:
+        """Those of them that a test can interrupt: cells of seed 0 take a while."""
+        return [start for start in self.starts if start.endswith("s0")]
+
 
 @pytest.fixture
 def swept(tmp_path: Path) -> Swept:

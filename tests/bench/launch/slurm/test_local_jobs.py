@@ -55,7 +55,7 @@ def test_a_job_outlives_a_launcher_that_is_killed_and_not_one_that_is_interrupte
     with subprocess.Popen(
         [sys.executable, "-c", code], cwd=ROOT, env=os.environ, stdout=subprocess.PIPE, text=True
     ) as one:
-        wait_until(lambda: len(swept.starts) == 1)
+        wait_until(lambda: swept.slow_starts)
         one.send_signal(number)
         said = ""
         if number == signal.SIGINT:

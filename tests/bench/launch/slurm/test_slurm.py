@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -57,7 +58,7 @@ def test_an_array_has_a_job_for_each_group_and_leaves_nothing_to_wait_for(cluste
 
 def test_a_job_that_was_cancelled_is_seen_and_submitted_by_the_same_command(cluster: Cluster, swept: Swept) -> None:
     def cancel() -> None:
-        wait_until(lambda: len(swept.starts) == 1)
+        wait_until(lambda: swept.slow_starts)
         cluster("scancel", *[job for job, state in cluster.jobs().items() if state == "RUNNING"])
 
     canceller = threading.Thread(target=cancel)
@@ -75,7 +76,7 @@ def test_a_job_that_was_cancelled_is_seen_and_submitted_by_the_same_command(clus
 
 def test_a_job_that_was_killed_is_seen_without_accounting_and_submitted_again(cluster: Cluster, swept: Swept) -> None:
     def kill() -> None:
-        wait_until(lambda: len(swept.starts) == 1)
+        wait_until(lambda: swept.slow_starts)
         for process in job_processes(cluster, "submitit"):
             process.kill()
 
@@ -91,7 +92,7 @@ def test_a_job_that_was_killed_is_seen_without_accounting_and_submitted_again(cl
 
 def test_a_job_that_slurm_puts_back_into_its_queue_goes_on_where_it_was(cluster: Cluster, swept: Swept) -> None:
     def requeue() -> None:
-        wait_until(lambda: "LeNet bf16_amp b64 s0" in swept.starts or len(swept.starts) == 2)
+        wait_until(lambda: len(swept.slow_starts) == 2)
         job = next(job for job, state in cluster.jobs().items() if state == "RUNNING")
         cluster("scontrol", "requeue", job)
         wait_until(lambda: cluster.jobs()[job] == "PENDING")
@@ -103,6 +104,30 @@ def test_a_job_that_slurm_puts_back_into_its_queue_goes_on_where_it_was(cluster:
     thread.join()
     assert [row["status"] for row in swept.rows] == ["ok"] * 4
     assert len(swept.starts) == 5, "what had a record was not run again"
+
+
+@pytest.mark.whole
+def test_a_node_that_dies_with_its_job_costs_the_cell_at_work_and_no_row_twice(cluster: Cluster, swept: Swept) -> None:
+    def die() -> None:
+        wait_until(lambda: swept.slow_starts)
+        for process in cluster.processes():
+            words = " ".join(process.cmdline())
+            if process.name() == "slurmstepd" or "slurm_script" in words or "submitit" in words:
+                process.kill()
+        cluster("scontrol", "update", "nodename=n1", "state=down", "reason=test")
+        wait_until(lambda: "RUNNING" not in cluster.jobs().values())
+        with suppress(AssertionError):  # it may be back already
+            cluster("scontrol", "update", "nodename=n1", "state=resume")
+        wait_until(lambda: "PENDING" in cluster.jobs().values())
+        for job in [job for job, state in cluster.jobs().items() if state == "PENDING"]:
+            cluster("scontrol", "update", f"jobid={job}", "starttime=now")
+
+    thread = threading.Thread(target=die)
+    thread.start()
+    assert swept(quick(cell_s=8.0)) == 0
+    thread.join()
+    assert [row["status"] for row in swept.rows] == ["ok"] * 4
+    assert len(swept.starts) == 5
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
@@ -118,7 +143,7 @@ def test_jobs_stay_when_their_launcher_ends_and_the_same_command_waits_for_them(
     with subprocess.Popen(
         [sys.executable, "-c", code], cwd=ROOT, env=os.environ, stdout=subprocess.PIPE, text=True
     ) as one:
-        wait_until(lambda: len(swept.starts) == 1)
+        wait_until(lambda: swept.slow_starts)
         one.send_signal(number)
         said = one.communicate()[0]
     jobs = [job for job, state in cluster.jobs().items() if state in ("RUNNING", "PENDING")]
