@@ -18,7 +18,7 @@ from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
-from ampbench.bench.machine.discovery import find_boards
+from ampbench.bench.machine.discovery import choose_boards, find_boards
 from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.plan.packages import MEASURING, missing, requirement, requirements, to_carry
 from ampbench.path import ROOT
@@ -126,7 +126,7 @@ def main() -> int:
     parser.add_argument("--only", action="append", help="name of a step; may be given several times")
     given = parser.parse_args()
     try:
-        boards = find_boards(os.environ)
+        boards = choose_boards(find_boards(os.environ), None).used
     except RequestError as e:
         print(e, file=sys.stderr)
         return 2

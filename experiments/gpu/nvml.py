@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ampbench.bench.machine.board_state.questions import PROCESSES, QUESTIONS
-from ampbench.bench.machine.discovery import find_boards
+from ampbench.bench.machine.discovery import choose_boards, find_boards
 from ampbench.bench.machine.nvml import Nvml, Unanswered, Unavailable
 from ampbench.bench.plan.packages import advice
 from ampbench.bench.store.atomic import replacing
@@ -68,7 +68,7 @@ def write(rows: list[dict[str, Any]], facts: dict[str, str], out: Path) -> None:
 
 def main(out: Path) -> int:
     """Ask the first visible board; return 1 if nothing could be computed on it."""
-    board = find_boards(os.environ)[0]
+    board = choose_boards(find_boards(os.environ), None).used[0]
     facts = {"board": str(board.name), "driver": str(board.driver), "pid": str(os.getpid())}
     with Nvml() as nvml:
         handle = nvml.handle_of(board.board_id)
