@@ -15,7 +15,7 @@ from ampbench.bench.plan.errors import RequestError
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 CLOSED = (errno.EROFS, errno.EACCES, errno.EPERM)
 """Read-only, or owned by another user."""
-NO_FOLDER = (errno.ENOTDIR, errno.EISDIR, errno.ENOENT, errno.ENAMETOOLONG, errno.ELOOP)
+NO_FOLDER = (errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOENT, errno.ENAMETOOLONG, errno.ELOOP)
 """A file where a folder should be, a folder where a file should be, a folder that cannot be made, a name too long."""
 GONE = (errno.EPIPE, errno.EIO)
 """A terminal that was closed, or a pipe without a reader."""

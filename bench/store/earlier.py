@@ -16,7 +16,8 @@ NOTE = "# The last of several cells, each run from its own flags; those of the o
 def with_earlier(plan: Plan, folder: Folder) -> Plan:
     """Return the plan with the cells of all finished runs of the folder put before its own, oldest first.
 
-    A run that this version cannot read is left out, and counts as a run of another plan.
+    Nothing but the order rests on their times, which the clocks of two machines may have written. A run that this
+    version cannot read is left out, and counts as a run of another plan.
 
     Raises:
         RequestError: a run was written by an older version, and can be converted.
@@ -31,7 +32,7 @@ def with_earlier(plan: Plan, folder: Folder) -> Plan:
         except ValueError:
             continue
         if cell.cell_id not in ours and folder.run_path(cell) == path.parent:
-            found.append((path.stat().st_mtime_ns, cell))
-    earlier = [cell for _, cell in sorted(found, key=lambda pair: pair[0])]
+            found.append((path.stat().st_mtime_ns, cell.cell_id, cell))
+    earlier = [cell for _, _, cell in sorted(found, key=lambda one: one[:2])]  # the same for two written at one time
     text = plan.experiment.text if not earlier or plan.experiment.text.startswith(NOTE) else NOTE + plan.experiment.text
     return replace(plan, cells=(*earlier, *(plan.cells)), experiment=replace(plan.experiment, text=text))

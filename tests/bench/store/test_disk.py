@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import resource
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,11 +17,16 @@ import pytest
 from ampbench.bench.launch.refusals import refuse_unwritable_locks
 from ampbench.bench.machine.board import Board
 from ampbench.bench.plan.errors import RequestError
-from ampbench.bench.store import record
+from ampbench.bench.store import joined_tables, record
 from ampbench.bench.store.disk import Lasting, saying_unwritable, unwritable
-from ampbench.bench.store.record import ROOM, room_for_record
+from ampbench.bench.store.folder import Folder
+from ampbench.bench.store.join import join, joined_rows
+from ampbench.bench.store.record import ROOM, room_for_record, write_run
+from tests.bench.store.conftest import run_of
 from tests.conftest import ROOT
 from tests.support.experiments import QUICK
+from tests.support.measuring import record_of, traces_of
+from tests.support.results import finish, plan_of
 from tests.whole.line import rows_of, run
 
 Write = Callable[..., Path]
@@ -122,3 +128,51 @@ def test_a_checkpoint_that_cannot_be_written_ends_no_training_and_its_row_names_
     assert expected["checkpoint_note"] is expected["weights_note"] is None
     assert row["test_accuracy"] == expected["test_accuracy"]
     assert not list(file.parent.rglob("*.partial"))
+
+
+def test_a_file_where_the_folder_of_a_run_should_be_is_one_line(tmp_path: Path) -> None:
+    folder, cell = Folder(path=tmp_path / "trial"), plan_of().cells[0]
+    folder.run_path(cell).parent.mkdir(parents=True)
+    folder.run_path(cell).touch()
+    assert folder.done([cell]) == {}
+    with (
+        pytest.raises(RequestError, match=rf"{cell.run_folder}: cannot be written \(File exists\); mend that path, or"),
+        saying_unwritable(folder.path),
+    ):
+        run_of(folder, cell).save()
+
+
+def test_a_folder_of_results_that_is_deleted_meanwhile_is_one_line(tmp_path: Path) -> None:
+    folder, plan = Folder(path=tmp_path / "trial"), plan_of()
+    finish(folder, plan, 1)
+    shutil.rmtree(folder.path)
+    cell = plan.cells[0]
+    said = pytest.raises(RequestError, match=r"cannot be written \(No such file or directory\); mend that path, or")
+    with said, saying_unwritable(folder.path):
+        write_run(folder.run_path(cell), cell, record_of({}), traces_of({}))
+
+
+@pytest.mark.parametrize("table", ["cells", "steps"])
+def test_a_disk_that_fills_up_during_a_join_leaves_the_tables_before_and_no_part_of_new_ones(
+    table: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, plan = Folder(path=tmp_path / "trial"), plan_of()
+    finish(folder, plan, 1)
+    join(plan, folder)
+    before = {path.name: path.read_bytes() for path in folder.path.glob("*.parquet")}
+    finish(folder, plan, 2)
+    write = joined_tables.JoinedTables._write
+
+    def full(self: joined_tables.JoinedTables, name: str) -> None:
+        if name == table:
+            raise OSError(28, "No space left on device")
+        write(self, name)
+
+    with monkeypatch.context() as there:
+        there.setattr(joined_tables.JoinedTables, "_write", full)
+        with pytest.raises(RequestError, match="No space left on device"), saying_unwritable(folder.path):
+            join(plan, folder)
+    assert {path.name: path.read_bytes() for path in folder.path.glob("*.parquet")} == before
+    assert not list(folder.path.glob(".*partial"))
+    assert join(plan, folder)
+    assert len(joined_rows(folder, ["cell_id", "status"])) == 2 + len(plan.excluded)

@@ -58,7 +58,14 @@ def written_and_killed(folder: Folder, num_cells: int, num_writers: int) -> dict
     writers = [start() for _ in range(num_writers)]
     num_killed = 0
     deadline_s = time.monotonic() + PATIENCE_S
+
+    def kill(k: int) -> None:
+        writers[k].kill()
+        writers[k].join()
+        writers[k] = start()
+
     try:
+        kill(num_writers - 1)
         while len(seen) < num_cells:
             assert time.monotonic() < deadline_s, f"{len(seen)} of {num_cells} cells"
             time.sleep(0.02 * chance.random())
@@ -66,14 +73,11 @@ def written_and_killed(folder: Folder, num_cells: int, num_writers: int) -> dict
             k = chance.randrange(num_writers)
             if num_killed < 3 * num_writers or writers[k].exitcode is not None:
                 num_killed += writers[k].exitcode is None
-                writers[k].kill()
-                writers[k].join()
-                writers[k] = start()
+                kill(k)
     finally:
         for writer in writers:
             writer.kill()
             writer.join()
-    assert num_killed
     return seen
 
 
