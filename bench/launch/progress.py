@@ -35,6 +35,9 @@ REDRAWN_S = 0.25
 PLAIN: dict[str, Any] = {"highlight": False, "markup": False, "soft_wrap": True}
 """Print a line as it is: a log that is wrapped at 80 columns cannot be searched."""
 
+LOST = "lost"
+"""The phase of a cell whose machine is gone: it will be started again, elsewhere."""
+
 COLOURS = {"ok": "green", "unsupported": "yellow", "excluded": "yellow", "pruned": "yellow"}
 
 
@@ -72,14 +75,15 @@ class Progress:
             self._live.stop()
 
     def started(self, run: Run) -> None:
-        """Show the cell on its board's line, and no longer on that of a machine that was lost."""
-        before = (board for board, line in self._facts.items() if line["run"].folder == run.folder)
-        self._facts.pop(next(before, run.board), None)
+        """Show the cell on its board's line."""
         self._facts[run.board] = {"run": run, "phase": "start", "begun_s": time.monotonic(), "logged_s": None}
         self._refresh()
 
     def told(self, run: Run, facts: Mapping[str, Any]) -> None:
         """Show a phase or a speed."""
+        if facts.get("phase") == LOST:
+            self._facts.pop(run.board, None)
+            return
         line = self._facts[run.board]
         line |= facts
         about = facts.get("about")

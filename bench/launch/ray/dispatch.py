@@ -18,6 +18,7 @@ from ampbench.bench.launch.ended_rows import write_ended
 from ampbench.bench.launch.launcher import Watcher
 from ampbench.bench.launch.oom_guard import OomGuard
 from ampbench.bench.launch.places import Team
+from ampbench.bench.launch.progress import LOST
 from ampbench.bench.launch.queue import GroupQueue
 from ampbench.bench.launch.ray.code import Code
 from ampbench.bench.launch.ray.lane import Lane
@@ -67,7 +68,7 @@ class Dispatch:
 
         Raises:
             KeyboardInterrupt: after every relay has been killed. What was finished is kept.
-            RequestError: likewise, when a record cannot be written, or no board is left by the nodes' own fault.
+            RequestError: likewise, when a record cannot be written, or no board is left.
         """
         try:
             while True:
@@ -78,7 +79,10 @@ class Dispatch:
                 self._listen(busy)
             if self._used_up and (self.queue.num_waiting or self.lanes):
                 return False
-            if line := self.losses.stranded(self.queue.stranded, self.seats.values()):
+            line = self.losses.stranded(self.queue.stranded, self.seats.values())
+            if line and len(self.losses.boards) == len(self.seats):
+                raise RequestError(line)
+            if line:
                 self.losses.say(line)
             return True
         finally:
@@ -194,6 +198,8 @@ class Dispatch:
         assert run is not None
         self.spent_s += len(lane.team) * lane.worked_s
         rest = [*lane.runs]
+        if lane.started_s is not None:
+            self.watcher.told(run, {"phase": LOST})
         if lane.has_left_a_record:
             if lane.recorded_before_ns != RECORDED:
                 self.watcher.ended(run, {"status": "done", "because": "its record is there; see the report"})
@@ -213,8 +219,6 @@ class Dispatch:
         self._end(lane)
         self._lose_node(lane.seat, because)
         self.queue.release(lane.team, rest)
-        if not self.lanes and len(self.queue.stranded) == self.queue.num_waiting:
-            raise RequestError(self.losses.words)
 
     def _lose_node(self, seat: Seat, because: str) -> None:
         """Use the boards of a node no longer."""

@@ -29,6 +29,8 @@ class Losses:
     """Cell id or board -> how often its relay was lost."""
     reasons: list[str] = field(default_factory=list)
     """Why boards run nothing more."""
+    boards: set[Board] = field(default_factory=set)
+    """Those."""
     said: set[str] = field(default_factory=set)
 
     def of_cell(self, run: Run, error: Exception, *, is_begun: bool) -> str | None:
@@ -52,6 +54,7 @@ class Losses:
     def give_up(self, boards: Sequence[Board], because: str) -> None:
         """Tell that boards run nothing more."""
         self.reasons.append(because)
+        self.boards.update(boards)
         self.say_once(f"{because}; {', '.join(map(str, boards))} will run nothing more")
 
     def stranded(self, groups: Sequence[Sequence[Run]], seats: Iterable[Seat]) -> str | None:

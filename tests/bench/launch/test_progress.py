@@ -213,3 +213,12 @@ def test_cells_that_end_at_once_are_not_each_drawn(run: Run, monkeypatch: pytest
             progress.started(one)
             progress.ended(one, {"status": "ok"})
     assert len(updates) == 1
+
+
+def test_a_cell_whose_machine_is_lost_leaves_its_line_and_appears_where_it_runs_again(run: Run) -> None:
+    first, second = on_boards(run, 2, host="node")
+    progress = Progress(Console(file=io.StringIO(), width=80), num_cells=1)
+    progress.started(first)
+    progress.told(first, {"phase": "lost"})
+    progress.started(second)
+    assert [str(row).partition(": ")[0] for row in progress._rows()] == ["node0 cpu:1/8"]
