@@ -95,8 +95,9 @@ def notes_on(environ: Mapping[str, str], boards: Boards) -> Iterator[str]:
     """Yield what a person should read of a choice of boards: which are left aside, and what variables do unmeant."""
     yield from surprises(environ, boards.used)
     if boards.ignored:
+        used = boards.used[0].name or ", ".join(map(str, boards.used))  # a CPU has no name of a product
         aside = (f"{board} (cut into MIG slices)" if board.is_cut else str(board) for board in boards.ignored)
-        yield f"Using {boards.used[0].name}; ignored: {', '.join(aside)}"
+        yield f"Using {used}; ignored: {', '.join(aside)}"
 
 
 def choose_boards(boards: Sequence[Board], gpus: str | None) -> Boards:

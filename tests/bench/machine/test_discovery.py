@@ -13,7 +13,7 @@ import pytest
 from ampbench.bench.launch.local import Local
 from ampbench.bench.launch.refusals import refuse_shared
 from ampbench.bench.machine.board import Board
-from ampbench.bench.machine.discovery import choose_boards, find_boards
+from ampbench.bench.machine.discovery import choose_boards, find_boards, notes_on
 from ampbench.bench.machine.locks import hold_board
 from ampbench.bench.plan.errors import RequestError
 from tests.conftest import ROOT
@@ -193,3 +193,9 @@ def test_every_command_says_that_the_cpu_is_measured(command: list[str], tmp_pat
     done = subprocess.run([sys.executable, *words], cwd=ROOT, env=environ, capture_output=True, text=True)
     assert done.returncode in (0, 2), done.stderr
     assert " ".join(done.stdout.split()).count("CUDA_VISIBLE_DEVICES=7 names a GPU") == 1
+
+
+def test_boards_of_a_cpu_are_named_where_others_of_it_are_left_aside() -> None:
+    simulated = {"AMPBENCH_CPU_BOARDS": "3"}
+    chosen = choose_boards(find_boards(simulated, FakeNvml([])), "0,2")
+    assert list(notes_on(simulated, chosen)) == ["Using cpu:0/3, cpu:2/3; ignored: cpu:1/3"]
