@@ -125,7 +125,10 @@ def check_interference(
     """
     console.file = Lasting(console.file)
     folder = Folder.of(plan, options.results)
-    own, *others = teams_of(conditions.beside.find_boards().used, cells[0].gpus) or [()]
+    boards = conditions.beside.find_boards()
+    for note in conditions.beside.notes(boards):
+        console.print(note, **PLAIN)
+    own, *others = teams_of(boards.used, cells[0].gpus) or [()]
     if not others:
         console.print("Nothing runs beside a cell here: all boards are its own. There is nothing to check", **PLAIN)
         return 0

@@ -100,6 +100,7 @@ def test_what_neighbours_cost_is_found_kept_and_said(
 def test_rounds_alternate_so_that_a_drift_favours_neither(trial: Trial) -> None:
     conditions = Lawfully()
     trial.check(conditions)
+    assert trial.text.count("Distant GPU is far away") == 1, "what is to be read of the boards is said once"
     assert conditions.order[:8] == ["alone", "beside", "beside", "alone"] * 2
     assert all(cell.epochs == 0 and cell.precision.name == "fp32" for cell in conditions.tried)
 
