@@ -1,8 +1,9 @@
 """What a folder of many runs costs: `python -m tests.support.many_runs DIR 10000`.
 
-The runs are written by the code that writes real ones, 20 steps each; those that are in DIR already stay. Then a
-process of its own joins them, joins them again unchanged, and once more after a run changed, and prints the seconds of
-CPU and the peak of its memory.
+One run of 20 steps is written by the code that writes real ones. The others have its record, which a join only compares
+with its checksum, and its rows under their own ids; those that are in DIR already stay. Then a process of its own joins
+them, joins them again unchanged, and once more after a run changed, and prints the seconds of CPU and the peak of its
+memory.
 """
 
 from __future__ import annotations
@@ -12,20 +13,22 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
+import pyarrow as pa
 import typer
 
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.matrix import Plan
 from ampbench.bench.plan.recipe import RECIPES
+from ampbench.bench.store.bundle import read_bundle, write_bundle
 from ampbench.bench.store.folder import Folder
 from ampbench.bench.store.join import join
 from ampbench.bench.store.record import write_run
-from ampbench.schema.files import STAMP
+from ampbench.schema.files import RECORD, STAMP
 from tests.support.measuring import record_of, traces_of
 from tests.support.results import TEXT, plan_of
 
@@ -51,6 +54,27 @@ def write_one(folder: Folder, cell: Cell, num_steps: int = 20, **columns: Any) -
     write_run(path, cell, record, traces_of({"steps": steps, "blocks": BLOCKS}))
 
 
+def _copy(folder: Folder, cells: Sequence[Cell]) -> None:
+    """Write the first cell's run, and its rows as those of the other cells."""
+    write_one(folder, cells[0])
+    first = folder.run_path(cells[0])
+    record = (first / RECORD).read_bytes()
+    bundle = read_bundle(first, record)
+    assert bundle
+    for cell in cells[1:]:
+        path = folder.run_path(cell)
+        if (path / RECORD).exists():
+            continue
+        path.mkdir(parents=True, exist_ok=True)
+        tables = {}
+        for table, batch in bundle.tables.items():
+            rows = pa.Table.from_batches([batch])
+            ids = pa.array([cell.cell_id] * len(rows), pa.string())
+            tables[table] = rows.set_column(rows.column_names.index("cell_id"), rows.schema.field("cell_id"), ids)
+        write_bundle(path, tables, record, bundle.attempt.decode())
+        (path / RECORD).write_bytes(record)
+
+
 def _measured(what: str, call: Callable[[], Any]) -> None:
     before = time.process_time()
     call()
@@ -66,9 +90,7 @@ def main(
     """Write many runs, and measure what it costs to join them."""
     plan, folder = plan_of_many(num_runs), Folder(path=path)
     if not joins:
-        for cell in plan.cells:
-            if not (folder.run_path(cell) / "record.parquet").exists():
-                write_one(folder, cell)
+        _copy(folder, plan.cells)
         subprocess.run(
             [sys.executable, "-m", "tests.support.many_runs", str(path), str(num_runs), "--joins"], check=True
         )
