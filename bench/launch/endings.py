@@ -35,14 +35,14 @@ def _ended_as(again: Sequence[str], folder: Folder) -> set[str]:
     for status in again:
         if status not in STATUSES:
             raise RequestError(f"--again {status}: no such status. {did_you_mean(status, STATUSES)}")
-    return {row["cell_id"] for row in joined_rows(folder, ["cell_id", "status"]) if row["status"] in again}
+    return {row["cell_id"] for row in joined_rows(folder, ["cell_id"], statuses=again)}
 
 
 def reminders(folder: Folder, cells: Sequence[Cell], fresh: Sequence[Cell]) -> Iterator[str]:
     """Yield a line if cells that went wrong before this run were kept: the cause may have been mended since."""
     kept = {cell.cell_id for cell in cells} - {cell.cell_id for cell in fresh}
-    rows = joined_rows(folder, ["cell_id", "status"]) if kept else []
-    wrong = Counter(row["status"] for row in rows if row["cell_id"] in kept and row["status"] in MENDABLE)
+    rows = joined_rows(folder, ["cell_id", "status"], statuses=MENDABLE) if kept else []
+    wrong = Counter(row["status"] for row in rows if row["cell_id"] in kept)
     if wrong:
         counted = " and ".join(f"{count} {status}" for status, count in sorted(wrong.items()))
         yield f"Kept from earlier: {counted}. Their cause is mended? Add --again {','.join(sorted(wrong))}"

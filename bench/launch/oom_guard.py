@@ -51,7 +51,7 @@ class OomGuard:
 
     def implies(self, cell: Cell) -> str | None:
         """Return why this cell would run out of memory, or None if it must be tried."""
-        smallest = self._smallest.get(_key(cell.settings))
+        smallest = self._smallest.get(_key(cell.settings)) if self._smallest else None
         if smallest is None or cell.batch_size < smallest:
             return None
         return f"{NOT_TRIED} batch size {smallest} ran out of memory, and {cell.batch_size} needs no less"
@@ -64,7 +64,7 @@ class OomGuard:
 def _rows(folder: Folder, replaced: Sequence[Cell] = ()) -> Iterator[dict[str, Any]]:
     ids = {cell.cell_id for cell in replaced}
     columns = ["cell_id", "environment_id", "status", "because", *Cell.__dataclass_fields__]
-    return (row for row in joined_rows(folder, columns) if row["cell_id"] not in ids)
+    return (row for row in joined_rows(folder, columns, statuses=["oom"]) if row["cell_id"] not in ids)
 
 
 def _key(settings: Mapping[str, Any]) -> tuple[str, bool]:

@@ -45,11 +45,12 @@ def outline(
     yield plan.experiment.question
     yield ""
     narrowed = f", {len(cells)} of them chosen here" if len(cells) < len(plan.cells) else ""
-    in_groups = f"{counted(len(plan.cells), 'cell')} in {counted(len(plan.groups), 'group')}"
+    groups = plan.groups
+    in_groups = f"{counted(len(plan.cells), 'cell')} in {counted(len(groups), 'group')}"
     yield f"{in_groups}{narrowed}; a group runs contiguously, in this order:"
-    varying = _varying(plan.cells)
+    varying = _varying([group[0] for group in groups])
     order = 0
-    for group in plan.groups:
+    for group in groups:
         here = [cell for cell in group if cell.cell_id in chosen]
         words = " ".join(_with_mark(cell, done) + _mib(predicted.get(cell.cell_id)) for cell in here)
         if words:
@@ -146,5 +147,4 @@ def _duration(plan: Plan, todo: Sequence[Cell], cell_s: Mapping[str, float]) -> 
         limit = plan.experiment.budget.minutes_per_cell
         return f"no cell finished yet to estimate the time from (limit {limit:g} min a cell)"
     seconds = sum(times.expected_s(cell) or 0.0 for cell in todo)
-    cells = f"{counted(times.num_known, 'finished cell')}"
-    return f"about {in_words(seconds)} on one board, judged by {cells}"
+    return f"about {in_words(seconds)} on one board, judged by {counted(times.num_known, 'finished cell')}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
@@ -14,7 +13,8 @@ from ampbench.bench.machine.file_lock import hold_file
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.plan.matrix import Plan
-from ampbench.bench.store.atomic import seems_complete, write_json
+from ampbench.bench.store.atomic import seems_complete
+from ampbench.bench.store.plan_file import SOURCE, source_in, write_plan_file
 from ampbench.bench.store.stamp import read_stamp
 from ampbench.path import ROOT
 from ampbench.schema.files import PLAN, RECORD, RUNS
@@ -85,28 +85,21 @@ class Folder:
         """Write plan.json: every cell with its defaults, the file's text, and the commit."""
         experiment = plan.experiment
         self.path.mkdir(parents=True, exist_ok=True)
-        cells = [{"cell_id": c.cell_id, "run_folder": c.run_folder, **c.settings} for c in plan.cells]
-        write_json(
-            self.path / PLAN,
-            {
-                "question": experiment.question,
-                "source": _relative(experiment.path),
-                "command": command,
-                "git_commit": git_commit,
-                "git_dirty": git_dirty,
-                "toml": experiment.text,
-                "cells": cells,
-                "excluded": [{**c.settings, "because": because} for c, because in plan.excluded],
-            },
-        )
+        head = {
+            "question": experiment.question,
+            SOURCE: _relative(experiment.path),
+            "command": command,
+            "git_commit": git_commit,
+            "git_dirty": git_dirty,
+            "toml": experiment.text,
+        }
+        cells = ({"cell_id": c.cell_id, "run_folder": c.run_folder, **c.settings} for c in plan.cells)
+        excluded = ({**c.settings, "because": because} for c, because in plan.excluded)
+        write_plan_file(self.path / PLAN, head, {"cells": cells, "excluded": excluded})
 
     def said_source(self) -> str | None:
         """Return the experiment file that the folder belongs to; None for a new folder."""
-        try:
-            plain: dict[str, Any] = json.loads((self.path / PLAN).read_text())
-            return str(plain["source"])
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
-            return None
+        return source_in(self.path / PLAN)
 
     def stamp(self) -> dict[str, Any]:
         """Return what the joined tables were made of, as `read_stamp` says."""

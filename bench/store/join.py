@@ -6,7 +6,7 @@ join at the same time; the last one to finish finds all records, so shards need 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -96,13 +96,19 @@ def why_not_whole(folder: Folder) -> str | None:
     return None
 
 
-def joined_rows(folder: Folder, columns: list[str], table: str = "cells") -> list[dict[str, Any]]:
-    """Return rows of a joined table; none before the first join."""
+def joined_rows(
+    folder: Folder, columns: list[str], table: str = "cells", *, statuses: Sequence[str] = ()
+) -> list[dict[str, Any]]:
+    """Return rows of a joined table, of cells that ended with one of the statuses, or all; none before the first join.
+
+    Rows take a hundred times the memory that they take in the table, so whoever wants few asks for few.
+    """
     path = folder.path / table_file(table)
     if not path.exists():
         return []
     present = [name for name in columns if name in pq.read_schema(path).names]
-    rows: list[dict[str, Any]] = pq.read_table(path, columns=present).to_pylist()
+    wanted = [("status", "in", statuses)] if statuses else None
+    rows: list[dict[str, Any]] = pq.read_table(path, columns=present, filters=wanted).to_pylist()
     return rows
 
 

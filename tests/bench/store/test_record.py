@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -62,3 +64,21 @@ def test_another_file_of_the_same_name_may_not_take_over_a_folder(tmp_path: Path
     assert Folder.of(first, tmp_path / "results") == folder
     with pytest.raises(RequestError, match="another file of the same name; rename one, or give --results"):
         Folder.of(plan_of(path=tmp_path / "b" / "trial.toml"), tmp_path / "results")
+
+
+def test_a_plan_of_any_size_is_read_as_it_was_written_and_says_whose_it_is_in_its_head(tmp_path: Path) -> None:
+    source = tmp_path / 'of "cells": [' / "trial.toml"
+    plan = plan_of(path=source)
+    experiment = replace(plan.experiment, question='Is\n "source": "another.toml",\n a key?')
+    folder = Folder.of(replace(plan, experiment=experiment), tmp_path / "results")
+    folder.write_plan(replace(plan, experiment=experiment), command="c", git_commit=None, git_dirty=True)
+    text = (folder.path / "plan.json").read_text()
+    read = json.loads(text)
+    assert (read["question"], read["source"], read["git_dirty"]) == (experiment.question, str(source), True)
+    assert [cell["cell_id"] for cell in read["cells"]] == [cell.cell_id for cell in plan.cells]
+    assert read["cells"][0] == {"cell_id": plan.cells[0].cell_id, "run_folder": plan.cells[0].run_folder} | (
+        plan.cells[0].settings
+    )
+    assert [cell["because"] for cell in read["excluded"]] == [because for _, because in plan.excluded]
+    (folder.path / "plan.json").write_text(text[: text.index('"cells"') + 40])
+    assert folder.said_source() == str(source), "a plan that was cut short is still not another file's"
