@@ -168,12 +168,18 @@ class Dispatch:
             if said.kind == "line":
                 self.standing.say(str(said.facts["because"]))
             elif said.cell_id in runs and said.cell_id not in one.ended and said.boards:
-                boards = [replace(board, host=f"{board.host}, job {report.job_id}") for board in said.boards]
-                placed = replace(runs[said.cell_id], board=boards[0], peers=tuple(boards[1:]))
+                if said.kind == "started":
+                    one.at_work = self._seats(one, said.boards, report.job_id)
+                placed = replace(runs[said.cell_id], board=one.at_work[0], peers=one.at_work[1:])
                 if said.kind == "ended" and report.environment_id:
                     one.kinds = frozenset([report.environment_id])
                 self._tell(one, placed, said)
         return report
+
+    def _seats(self, one: Waiting, boards: Sequence[Board], job_id: str) -> tuple[Board, ...]:
+        """Return the boards as a person is told of them: with the job where two jobs of a node share one in turns."""
+        taken = {board for other in self.waiting.values() if other is not one for board in other.at_work}
+        return tuple(replace(each, host=f"{each.host}, job {job_id}") if each in taken else each for each in boards)
 
     def _tell(self, one: Waiting, run: Run, said: Said) -> None:
         if said.kind == "started":
@@ -182,7 +188,7 @@ class Dispatch:
             self.watcher.told(run, said.facts)
         else:
             one.ended.add(said.cell_id)
-            one.attempts = 0
+            one.attempts, one.at_work = 0, ()
             self.spent_s += len(run.boards) * float(said.facts.get("cell_s") or 0)
             self.oom_guard.observe(run.cell, said.facts.get("status"))
             self.watcher.ended(run, said.facts)
@@ -194,7 +200,7 @@ class Dispatch:
         with self.ledger.changing():
             if not any(array.name == a.name and job.task == j.task for a, j in self.ledger.live):
                 return  # another launcher on this folder has dealt with it
-            outcome = outcome_of(one, state, how, report, log)
+            outcome, one.at_work = outcome_of(one, state, how, report, log), ()
             if outcome.row and report:
                 self._record(one, *outcome.row, report)
             self.ledger.end(array.name, job.task)

@@ -126,7 +126,6 @@ class Slurm:
                 switches=switches_of(os.environ),
                 versions=None if self.mixed else Versions.here(),
                 kinds=() if self.mixed else one.kinds,
-                oom_guard=oom_guard,
                 board_hours=board_hours,
             )
             visible = {"CUDA_VISIBLE_DEVICES": os.environ.get("CUDA_VISIBLE_DEVICES")} if self.is_local else {}

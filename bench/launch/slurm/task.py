@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import platform
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
@@ -17,11 +17,15 @@ from types import FrameType
 from ampbench.bench.launch.assignment import Assignment, Tell
 from ampbench.bench.launch.ended_rows import write_ended
 from ampbench.bench.launch.node import Node
+from ampbench.bench.launch.oom_guard import OomGuard
 from ampbench.bench.launch.slurm.losses import row_of_lost
 from ampbench.bench.launch.slurm.report import Report, Reporter, following
 from ampbench.bench.launch.slurm.waiting import is_done
+from ampbench.bench.machine.board import Board
 from ampbench.bench.machine.discovery import choose_boards, find_boards
 from ampbench.bench.machine.provenance import provenance
+from ampbench.bench.plan.errors import RequestError
+from ampbench.bench.store.folder import Folder
 from ampbench.bench.store.run import Run
 
 
@@ -59,7 +63,7 @@ class GroupTask:
             report.is_finished = report.is_whole = True
             reporter.write()
             return
-        asked = replace(self.assignment, runs=todo, place=report.node)
+        asked = replace(self.assignment, runs=todo, place=report.node, oom_guard=self._oom_guard())
         if last and last.job_id == report.job_id and last.environment_id and len(todo) < len(self.assignment.runs):
             asked = replace(asked, kinds=(last.environment_id,))  # where the group began; a group is not split
         self.serve(asked, reporter.tell)
@@ -72,6 +76,20 @@ class GroupTask:
         """Whether a run has the record that was asked for."""
         return is_done(run, self.recorded_ns)
 
+    def _oom_guard(self) -> OomGuard:
+        """Return what is known of memory on this node: what filled another kind of board tells nothing of this one."""
+        if self.assignment.runs[0].again:
+            return OomGuard()
+        try:
+            kind = provenance(self._boards()[0]).environment_id
+        except RequestError:  # the engine says it, too
+            return OomGuard()
+        folder = Folder(path=self.assignment.runs[0].folder.parents[1])
+        return OomGuard.of_kinds(folder, [str(kind)], replaced=())[str(kind)]
+
+    def _boards(self) -> Sequence[Board]:
+        return choose_boards(find_boards(os.environ), self.assignment.gpus).used
+
     def _end_lost(self, report: Report) -> None:
         """Write the row of a cell during which the job was started anew again and again."""
         for run in self.assignment.runs:
@@ -79,7 +97,7 @@ class GroupTask:
             how = f"job {report.job_id} was started anew"
             row = row_of_lost("GONE", how, num_losses=num_losses, was_first=False, has_moved_on=False)
             if row and not self.is_done(run):
-                board = choose_boards(find_boards(os.environ), self.assignment.gpus).used[0]
+                board = self._boards()[0]
                 write_ended(replace(run, board=board), *row, provenance(board))
 
 

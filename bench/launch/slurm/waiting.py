@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ampbench.bench.launch.slurm.report import Listener
+from ampbench.bench.machine.board import Board
 from ampbench.bench.store.run import Run
 
 
@@ -34,6 +35,8 @@ class Waiting:
     """Jobs that this launcher has waited for: an older report is no news."""
     ended: set[str] = field(default_factory=set)
     """Cells whose end was told; on a network file system their records are seen a little later."""
+    at_work: tuple[Board, ...] = ()
+    """Those of the cell that was started last, as a person was told of them; empty once it has ended."""
     attempts: int = 0
     """Jobs that were lost one after the other, and nothing moved on."""
 

@@ -305,3 +305,12 @@ def test_a_damaged_ledger_or_report_costs_nothing_but_what_it_said(tmp_path: Pat
     path.write_text("[]")
     assert one.run()
     assert [status for status, _ in one.statuses] == ["ok"] * 4
+
+
+def test_two_jobs_that_share_a_nodes_board_in_turns_are_told_apart(tmp_path: Path) -> None:
+    one = Dispatched(tmp_path, everything)
+    groups = [Waiting.of(tuple(group), frozenset()) for group in one.runs]
+    one.dispatch.waiting = {each.group_id: each for each in groups}
+    groups[0].at_work = one.dispatch._seats(groups[0], [BOARD], "1_0")
+    groups[1].at_work = one.dispatch._seats(groups[1], [BOARD], "1_1")
+    assert [str(group.at_work[0]) for group in groups] == ["n1 cpu", "n1, job 1_1 cpu"]
