@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -74,6 +73,7 @@ class Dispatch:
             with self.ledger.changing():
                 self._adopt()
                 self._submit()
+                forget(self.ledger.folder, [array.job_id(job) for array, job in self.ledger.live])
             if not self.waiting:
                 break
             time.sleep(pause_s)
@@ -212,8 +212,6 @@ class Dispatch:
             self.standing.say(outcome.again)
         else:
             self._leave(job.group_id)
-        with suppress(OSError):
-            forget(self.ledger.folder, job_id)
 
     def _leave(self, group_id: str) -> None:
         """Wait no longer for a group; what another launcher has finished of it is told."""

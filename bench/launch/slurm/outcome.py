@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,10 +79,21 @@ def log_of(folder: Path, job_id: str) -> Path:
     return folder / JOBS / f"{job_id}_0_log.out"
 
 
-def forget(folder: Path, job_id: str) -> None:
-    """Delete what submitit keeps of a job that is over: its task and its result; its output stays."""
-    for name in (f"{job_id}_submitted.pkl", f"{job_id}_0_result.pkl"):
-        (folder / JOBS / name).unlink(missing_ok=True)
+KEPT = re.compile(r"(?P<job_id>[0-9]+(_[0-9]+)?)_(submitted|0_result)\.pkl")
+"""What submitit keeps of a job beside its script and its output: its task and its result."""
+
+
+def forget(folder: Path, live: Collection[str]) -> None:
+    """Delete what submitit keeps of jobs that are over.
+
+    Args:
+        folder: of the ledger, which nobody else changes now.
+        live: the ids of the others.
+    """
+    for path in (folder / JOBS).glob("*.pkl"):
+        match = KEPT.fullmatch(path.name)
+        if match and match["job_id"] not in live:
+            path.unlink(missing_ok=True)
 
 
 def _last_line(log: Path) -> str:

@@ -60,7 +60,7 @@ def cluster(started: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Clust
     wait_until(lambda: not {"PENDING", "RUNNING", "COMPLETING"} & set(started.jobs().values()))
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 60) -> None:
+def wait_until(condition: Callable[[], object], seconds: float = 180) -> None:
     """Wait for what happens in other processes."""
     until_s = time.monotonic() + seconds
     while not condition():

@@ -41,7 +41,7 @@ def test_the_same_cells_as_on_this_machine_with_equal_losses_each_once(cluster: 
     assert [[row[name] for name in same] for row in there.rows] == [[row[name] for name in same] for row in here.rows]
     assert "Submitted 1 job" in there.said
     assert "2/2 LeNet" in there.said
-    assert list(cluster.jobs().values()) == ["COMPLETED"]
+    wait_until(lambda: list(cluster.jobs().values()) == ["COMPLETED"])
 
 
 def test_an_array_has_a_job_for_each_group_and_leaves_nothing_to_wait_for(cluster: Cluster, swept: Swept) -> None:
@@ -50,7 +50,7 @@ def test_an_array_has_a_job_for_each_group_and_leaves_nothing_to_wait_for(cluste
     assert sorted(swept.starts) == sorted(map(str, swept.plan.cells))
     assert len(cluster.jobs()) == before + 2
     assert not Ledger.of(swept.folder).arrays
-    assert not list((swept.folder / "slurm" / "jobs").glob("*.pkl"))
+    assert not list((swept.folder / "slurm" / "jobs").glob("*_submitted.pkl"))
     assert "Submitted 2 jobs" in swept.said
     assert swept(quick()) == 0
     assert len(cluster.jobs()) == before + 2, "what has a record is not submitted"
@@ -130,7 +130,7 @@ def test_a_node_that_dies_with_its_job_costs_the_cell_at_work_and_no_row_twice(c
     assert len(swept.starts) == 5
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.whole)])
 def test_jobs_stay_when_their_launcher_ends_and_the_same_command_waits_for_them(
     cluster: Cluster, swept: Swept, number: signal.Signals
 ) -> None:
