@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ampbench.bench.plan.errors import RequestError
+from ampbench.bench.store.atomic import MAGIC
 from ampbench.bench.store.bundle import read_bundle
 from ampbench.bench.store.names import refuse_other_names, results_of
 from ampbench.bench.store.record import ATTEMPT
@@ -51,6 +52,8 @@ def rows_of(record: Path, cell_id: str) -> Rows:
         content = record.read_bytes()
     except OSError as e:
         raise Damaged(f"cannot be read: {e.strerror}") from None
+    if not content.startswith(MAGIC) or not content.endswith(MAGIC):  # as `Folder.done` judges
+        raise Damaged("is cut short or no Parquet file")
     cells, attempt, bundled = _source(record, content, cell_id)
     if cells["cell_id"][0].as_py() != cell_id:
         raise Damaged("holds rows of another cell")
