@@ -195,3 +195,8 @@ def _wait_until_idle(cluster: Cluster) -> None:
 def _path() -> str:
     """Return PATH with the folders of daemons, which root's shell may lack, and of this Python."""
     return os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
+
+
+if __name__ == "__main__":  # python -m tests.support.slurm_cluster COMMAND…: run a command where a Slurm is
+    with slurm_cluster() as one:
+        sys.exit(subprocess.run(sys.argv[1:], env=os.environ | one.environ).returncode)
