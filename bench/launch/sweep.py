@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from itertools import chain
 
 from rich.console import Console
@@ -11,6 +13,7 @@ from rich.console import Console
 from ampbench.bench.launch.company import before_run
 from ampbench.bench.launch.endings import cells_to_run, reminders
 from ampbench.bench.launch.groups import groups_of
+from ampbench.bench.launch.launcher import Launcher
 from ampbench.bench.launch.oom_guard import OomGuard
 from ampbench.bench.launch.options import Options as Options
 from ampbench.bench.launch.options import Swept as Swept
@@ -72,7 +75,8 @@ def run_cells(
         RequestError: before the first cell is started, or when no record can be written any more.
     """
     folder = Folder.of(plan, options.results)
-    boards = options.launcher.find_boards()
+    found = options.launcher.find_boards()
+    boards = _of_one_machine(found, options.launcher) if plan.experiment.search else found
     refuse_other_tables(folder.path)
     plan = with_earlier(plan, folder) if options.accumulate else plan
     _mend(plan, folder, options, console)
@@ -80,6 +84,9 @@ def run_cells(
     notes = chain(options.launcher.notes(boards), before_run(folder.path, boards, options.launcher.machine_of))
     for note in notes if is_first else ():
         console.print(note, **PLAIN)
+    if is_first and len(boards.used) < len(found.used):
+        left = len(found.used) - len(boards.used)
+        console.print(f"Trials are ranked together, so they run on one kind of board: {left} others are left", **PLAIN)
     if todo:
         options.launcher.require_ready(todo, folder.path)
         _refuse(plan, todo, folder, boards, options)
@@ -111,6 +118,14 @@ def conclude(swept: Swept, cells: Sequence[Cell], options: Options, console: Con
     for line in chain(reminders(folder, cells, swept.fresh), told):
         console.print(line, **PLAIN)
     return 0
+
+
+def _of_one_machine(boards: Boards, launcher: Launcher) -> Boards:
+    """Return the boards of the most common machine: trials are ranked together, so all run on boards of one kind."""
+    machines = {board: launcher.machine_of(board) for board in boards.used}
+    common = Counter(machines.values()).most_common(1)[0][0]
+    used = tuple(board for board, machine in machines.items() if machine == common)
+    return replace(boards, used=used, ignored=(*boards.ignored, *(board for board in boards.used if board not in used)))
 
 
 def _mend(plan: Plan, folder: Folder, options: Options, console: Console) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import io
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,14 @@ import pytest
 from rich.console import Console
 
 from ampbench.bench.launch.launcher import Launcher
-from ampbench.bench.launch.sweep import Options, sweep
+from ampbench.bench.launch.sweep import Options, _of_one_machine, sweep
+from ampbench.bench.machine.board import Board
+from ampbench.bench.machine.discovery import Boards
+from ampbench.bench.machine.provenance import Machine
 from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.plan.experiment import parse_experiment
 from ampbench.bench.plan.matrix import Plan, make_plan
-from tests.support.distant import LAUNCHERS, Distant
+from tests.support.distant import BOARD, LAUNCHERS, MACHINE, Distant
 
 TWO_CELLS = """
 question = "Q?"
@@ -122,6 +125,19 @@ def test_what_a_launcher_refuses_ends_the_sweep_before_the_first_cell(swept: Swe
         swept(launcher)
     assert launcher.calls[-1] == "refuse"
     assert not (tmp_path / "two" / "plan.json").exists()
+
+
+def test_trials_that_are_ranked_together_run_on_one_kind_of_board() -> None:
+    boards = [replace(BOARD, board_id=f"GPU-{i}") for i in range(3)]
+
+    @dataclass(frozen=True)
+    class OfTwoKinds(Distant):
+        def machine_of(self, board: Board) -> Machine:
+            return replace(MACHINE, machine="small" if board == boards[0] else "large")
+
+    found = _of_one_machine(Boards(used=tuple(boards)), OfTwoKinds(endings={}))
+    assert found.used == tuple(boards[1:])
+    assert found.ignored == (boards[0],)
 
 
 def test_every_launcher_has_the_signatures_of_the_protocol() -> None:
