@@ -56,7 +56,7 @@ def test_a_loop_is_as_fast_beside_a_sink(
         result = benchmark.pedantic(
             compare,
             args=(lambda: heard(num_steps), lambda: unheard(num_steps)),
-            kwargs={"rounds": 24, "clock": lambda work: work()},
+            kwargs={"rounds": 48, "clock": lambda work: work()},
             rounds=1,
         )
         assert not list(live.complaints())
