@@ -37,6 +37,7 @@ question = "Is it the same on a cluster?"
 [fixed]
 model = "tests.support.tiny:Net"
 data = "digits"
+image_size = 8
 batch_size = 512
 num_threads = 1
 augment = []
@@ -121,7 +122,7 @@ def test_a_lost_node_costs_the_cell_in_flight_which_runs_again_on_the_other(
 ) -> None:
     victim = cluster.cluster.list_all_nodes()[-1]
     text = TEXT.replace("tests.support.tiny:Net", "tests.support.failing:Slow").replace("digits", "synthetic")
-    text = text.replace("batch_size = 512", "batch_size = 1024")
+    text = text.replace("batch_size = 512", "batch_size = 1024").replace("image_size = 8\n", "")
 
     def lose_one() -> None:
         while not list((tmp_path / "on_ray" / "runs").glob("*/log.txt")):
