@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import psutil
 import pytest
 
 from ampbench.bench.launch.slurm.ledger import Ledger
 from ampbench.bench.launch.slurm.resources import Resources
+from ampbench.bench.plan.errors import RequestError
 from tests.bench.launch.slurm.conftest import Swept, quick, wait_until
 from tests.conftest import ROOT
 
@@ -37,7 +40,7 @@ def test_every_cell_is_run_once_and_a_board_has_one_job_at_a_time(swept: Swept) 
     assert {start[-2:] for start in swept.starts[:2]} in ({"s0"}, {"s1"}), "one group after the other"
     assert [row["status"] for row in swept.rows] == ["ok"] * 4
     assert not Ledger.of(swept.folder).arrays
-    assert not jobs_of(swept)
+    wait_until(lambda: not jobs_of(swept))
 
 
 @pytest.mark.whole
@@ -67,4 +70,19 @@ def test_a_job_outlives_a_launcher_that_is_killed_and_not_one_that_is_interrupte
     assert swept(quick(resources=LOCAL)) == 0
     assert len(swept.starts) == (4 if number == signal.SIGKILL else 5)
     assert [row["status"] for row in swept.rows] == ["ok"] * 4
+    wait_until(lambda: not jobs_of(swept))
+
+
+def test_a_store_that_cannot_be_written_is_one_line_before_any_job_is_started(
+    swept: Swept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, value: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    monkeypatch.setattr("ampbench.bench.launch.slurm.ledger.write_json", refuse)
+    with pytest.raises(
+        RequestError, match=r"jobs\.json: cannot be written \(Read-only file system\); make it writable"
+    ):
+        swept(quick(resources=LOCAL))
+    assert not swept.starts
     wait_until(lambda: not jobs_of(swept))
