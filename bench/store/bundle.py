@@ -1,7 +1,7 @@
 """The rows of all tables of a run in one file, which the joined tables are made from.
 
 A Parquet file of 200 columns takes 10 ms to open and read, any other 1 ms, and a run has up to nine. A bundle holds the
-same rows as bare record batches of Arrow, whose columns are known: about 1 ms for a run, files and checksums included. A
+same rows as bare record batches of Arrow, whose columns are known: about 1 ms for a run with its checksums. A
 checksum ties it to the record that it was written with. Without one for today's columns the Parquet files are read,
 which are the results.
 
