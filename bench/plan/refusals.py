@@ -17,8 +17,8 @@ from ampbench.bench.plan.recipe import Recipe
 from ampbench.models import arguments
 
 MOST_CELLS = 100_000
-"""Of one plan: 10 s of CPU, 80 MiB, as much of plan.json, and half a million files of runs in one folder. A million takes
-ten times that, and the files break first; so a larger study is several experiment files, each with a folder of its own."""
+"""Of one plan: 10 s of CPU, 80 MiB, as much of plan.json, and half a million files of runs in one folder. A million
+takes ten times that, and the files break first; a larger study is several experiment files, each with its folder."""
 
 
 def why_refused(cell: Cell) -> str | None:
