@@ -63,6 +63,7 @@ def test_a_cell_is_run_as_here_and_its_files_come_back_where_the_folder_is_not_s
     cell = Cell(
         model="tests.support.tiny:Net",
         data="digits",
+        image_size=8,
         precision=RECIPES["fp32"],
         batch_size=512,
         num_threads=1,
