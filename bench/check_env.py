@@ -55,8 +55,8 @@ def main(
     from rich.text import Text
 
     from ampbench.bench.auto.checks import findings
-    from ampbench.bench.launch.progress import PLAIN
     from ampbench.bench.launch.readiness.finding import Subject
+    from ampbench.bench.launch.shown.progress import PLAIN
 
     use_data_dir(data_dir)
     subject = Subject(

@@ -155,7 +155,7 @@ def main(
     planned = None if experiment.search else make_plan(experiment)
     cells = narrow(planned, only=only or (), shard=part) if planned else ()
     if plan and planned:
-        from ampbench.bench.launch.preview import dry_run
+        from ampbench.bench.launch.shown.preview import dry_run
 
         shown = {"predict": predict, "summary": summary, "exclusive": exclusive}
         lines = [*dry_run(planned, cells, results, gpus=own_gpus, **shown)]

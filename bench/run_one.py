@@ -80,7 +80,7 @@ def main(**typed: Any) -> int:
             "or use it in an experiment file"
         )
     if own["plan"]:
-        from ampbench.bench.launch.preview import dry_run
+        from ampbench.bench.launch.shown.preview import dry_run
 
         sys.stdout.write("".join(f"{line}\n" for line in (*training.lines, *[""] * bool(training.lines))))
         own_gpus = own["gpus_chosen"] if own["launcher"] == "local" else None
@@ -91,7 +91,7 @@ def main(**typed: Any) -> int:
 
     from rich.console import Console
 
-    from ampbench.bench.launch.progress import PLAIN
+    from ampbench.bench.launch.shown.progress import PLAIN
     from ampbench.bench.launch.sweep import Options, sweep
     from ampbench.bench.store.choices import write_choices
     from ampbench.bench.store.disk import saying_unwritable

@@ -15,8 +15,8 @@ from ampbench.bench.auto import knee, largest_batch
 from ampbench.bench.auto.memory_limit import MemoryLimit
 from ampbench.bench.auto.sizes_tried import SizesTried
 from ampbench.bench.auto.trials import Trial, Trials
-from ampbench.bench.launch.prediction import predict_memory
-from ampbench.bench.launch.progress import PLAIN
+from ampbench.bench.launch.shown.prediction import predict_memory
+from ampbench.bench.launch.shown.progress import PLAIN
 from ampbench.bench.plan.batch_words import BatchWord, batch_key
 from ampbench.bench.plan.cell import Cell
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ampbench.bench.auto.judge import Unanswered, asked
-from ampbench.bench.launch.printed_report import MISSING_MODULE
+from ampbench.bench.launch.shown.printed_report import MISSING_MODULE
 from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.plan.packages import how_to_install
 from ampbench.bench.store.folder import Folder

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from rich.console import Console
 
 from ampbench.bench.auto.policies import Situation, fast_16_bit
-from ampbench.bench.launch.local import Local
+from ampbench.bench.launch.local.local import Local
 from ampbench.bench.launch.readiness.finding import Finding, Subject, failed, ok
 from ampbench.bench.launch.sweep import Options, sweep
 from ampbench.bench.plan.errors import RequestError

@@ -75,7 +75,7 @@ def launcher_of(
         from ampbench.bench.launch.ray.ray import Ray
 
         return Ray(address=ray_address, allow_shared=allow_shared, exclusive=exclusive, mixed=mixed)
-    from ampbench.bench.launch.local import Local
+    from ampbench.bench.launch.local.local import Local
 
     return Local(gpus=gpus, allow_shared=allow_shared, exclusive=exclusive)
 

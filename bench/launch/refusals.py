@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from ampbench.bench.launch.versions import Versions
+from ampbench.bench.launch.cluster.versions import Versions
 from ampbench.bench.machine import process_tree
 from ampbench.bench.machine.board import Board
 from ampbench.bench.machine.board_state.reader import foreign_processes

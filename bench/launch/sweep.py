@@ -10,18 +10,18 @@ from itertools import chain
 
 from rich.console import Console
 
-from ampbench.bench.launch.company import before_run
 from ampbench.bench.launch.endings import cells_to_run, reminders
 from ampbench.bench.launch.groups import groups_of
 from ampbench.bench.launch.launcher import Launcher
 from ampbench.bench.launch.oom_guard import OomGuard
 from ampbench.bench.launch.options import Options as Options
 from ampbench.bench.launch.options import Swept as Swept
-from ampbench.bench.launch.printed_report import print_report
-from ampbench.bench.launch.progress import PLAIN, Progress
 from ampbench.bench.launch.refusals import refuse_mixing, refuse_unlike
-from ampbench.bench.launch.typed import command_typed
-from ampbench.bench.launch.watchers import Watchers
+from ampbench.bench.launch.shown.company import before_run
+from ampbench.bench.launch.shown.printed_report import print_report
+from ampbench.bench.launch.shown.progress import PLAIN, Progress
+from ampbench.bench.launch.shown.typed import command_typed
+from ampbench.bench.launch.shown.watchers import Watchers
 from ampbench.bench.machine.discovery import Boards
 from ampbench.bench.machine.provenance import git_state
 from ampbench.bench.plan.cell import Cell

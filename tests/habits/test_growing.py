@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from torch import nn
 
-from ampbench.bench.launch.prediction import predict_memory
+from ampbench.bench.launch.shown.prediction import predict_memory
 from ampbench.bench.worker.prediction import predict_peak_bytes
 from tests.conftest import ROOT
 from tests.habits import growing, numbers, outputs

@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from ampbench.bench.launch.launcher import Launcher, Watcher
-from ampbench.bench.launch.local import Local
+from ampbench.bench.launch.local.local import Local
 from ampbench.bench.launch.oom_guard import OomGuard
 from ampbench.bench.machine.board import Board
 from ampbench.bench.machine.discovery import Boards

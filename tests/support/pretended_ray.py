@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
-from ampbench.bench.launch.assignment import Assignment, Said
+from ampbench.bench.launch.cluster.assignment import Assignment, Said
+from ampbench.bench.launch.cluster.versions import Versions
 from ampbench.bench.launch.ray.seats import Seat
-from ampbench.bench.launch.versions import Versions
 from ampbench.bench.machine.board import Board
 from ampbench.bench.machine.provenance import Machine
 from ampbench.bench.store.record import write_run

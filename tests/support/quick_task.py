@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 
-from ampbench.bench.launch.assignment import Assignment, Said, Tell
+from ampbench.bench.launch.cluster.assignment import Assignment, Said, Tell
 from ampbench.bench.launch.ended_rows import write_ended
 from ampbench.bench.launch.slurm.task import GroupTask
 from ampbench.bench.machine.board import Board

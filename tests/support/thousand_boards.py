@@ -23,9 +23,9 @@ from rich.console import Console
 
 from ampbench.bench.launch.groups import groups_of
 from ampbench.bench.launch.oom_guard import OomGuard
-from ampbench.bench.launch.progress import Progress
-from ampbench.bench.launch.queue import GroupQueue
-from ampbench.bench.launch.turns import makespan_s
+from ampbench.bench.launch.queue.group_queue import GroupQueue
+from ampbench.bench.launch.queue.turns import makespan_s
+from ampbench.bench.launch.shown.progress import Progress
 from ampbench.bench.machine.board import Board
 from ampbench.bench.plan import refusals
 from ampbench.bench.plan.cell import Cell

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ampbench.bench.launch.places import Team
-from ampbench.bench.launch.queue import GroupQueue
+from ampbench.bench.launch.queue.group_queue import GroupQueue
+from ampbench.bench.launch.queue.places import Team
 from ampbench.bench.machine.board import Board
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.protocol import Budget, MeasurementProtocol

@@ -62,7 +62,7 @@ def test_the_fork_server_has_torch_and_our_worker_one_thread_and_no_cuda() -> No
     """Preloading swallows an ImportError, and would then cost seconds a cell in silence."""
     from multiprocessing import forkserver
 
-    from ampbench.bench.launch.fork_server import start_fork_server
+    from ampbench.bench.launch.local.fork_server import start_fork_server
 
     context = start_fork_server()
     ours, theirs = context.Pipe()

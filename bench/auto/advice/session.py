@@ -13,7 +13,7 @@ from ampbench.bench.auto.advice.clock import Clock
 from ampbench.bench.auto.advice.request import Request
 from ampbench.bench.auto.standings import Standing, standings_of
 from ampbench.bench.auto.trials import MENDABLE
-from ampbench.bench.launch.progress import PLAIN
+from ampbench.bench.launch.shown.progress import PLAIN
 from ampbench.bench.launch.sweep import Options
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.experiment import read_experiment

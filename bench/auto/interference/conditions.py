@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from ampbench.bench.launch.fork_server import start_fork_server
 from ampbench.bench.launch.launcher import Launcher, Watcher
-from ampbench.bench.launch.local import Local
-from ampbench.bench.launch.neighbours import Neighbours
+from ampbench.bench.launch.local.fork_server import start_fork_server
+from ampbench.bench.launch.local.local import Local
+from ampbench.bench.launch.local.neighbours import Neighbours
 from ampbench.bench.launch.oom_guard import OomGuard
 from ampbench.bench.machine.board import Board
 from ampbench.bench.machine.discovery import Boards

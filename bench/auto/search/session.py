@@ -19,7 +19,7 @@ from ampbench.bench.auto.search.outcome import last_lines, write_outcome
 from ampbench.bench.auto.search.proposals import propose, require_optuna, write_journal
 from ampbench.bench.auto.search.proposed import cells_of, record_of
 from ampbench.bench.auto.search.pruning import prunings
-from ampbench.bench.launch.progress import PLAIN
+from ampbench.bench.launch.shown.progress import PLAIN
 from ampbench.bench.launch.sweep import Options, Swept, conclude, run_cells, say_interrupted
 from ampbench.bench.machine.file_lock import hold_file
 from ampbench.bench.plan.cell import Cell

@@ -13,18 +13,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ampbench.bench.launch.assignment import Assignment, Said
+from ampbench.bench.launch.cluster.assignment import Assignment, Said
+from ampbench.bench.launch.cluster.run_files import keeping, write_files
 from ampbench.bench.launch.ended_rows import write_ended
 from ampbench.bench.launch.launcher import Watcher
 from ampbench.bench.launch.oom_guard import OomGuard
-from ampbench.bench.launch.places import Team
-from ampbench.bench.launch.progress import LOST
-from ampbench.bench.launch.queue import GroupQueue
+from ampbench.bench.launch.queue.group_queue import GroupQueue
+from ampbench.bench.launch.queue.places import Team
 from ampbench.bench.launch.ray.code import Code
 from ampbench.bench.launch.ray.lane import Lane
 from ampbench.bench.launch.ray.losses import Losses
 from ampbench.bench.launch.ray.seats import Seat
-from ampbench.bench.launch.run_files import keeping, write_files
+from ampbench.bench.launch.shown.progress import LOST
 from ampbench.bench.machine.board import Board
 from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.store.run import Run

@@ -38,7 +38,7 @@ def main() -> None:
             continue
         from dataclasses import replace
 
-        from ampbench.bench.launch.node import Node
+        from ampbench.bench.launch.cluster.node import Node
 
         node = node or Node()
         if is_carried:

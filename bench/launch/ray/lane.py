@@ -9,8 +9,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from ampbench.bench.launch.assignment import Assignment, Said
-from ampbench.bench.launch.places import Team
+from ampbench.bench.launch.cluster.assignment import Assignment, Said
+from ampbench.bench.launch.queue.places import Team
 from ampbench.bench.launch.ray.code import Code
 from ampbench.bench.launch.ray.seats import Seat, relay_on
 from ampbench.bench.store.run import Run

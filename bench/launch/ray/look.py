@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ampbench.bench.launch.versions import Versions, take_switches
+from ampbench.bench.launch.cluster.versions import Versions, take_switches
 from ampbench.bench.machine.board import Board
 from ampbench.bench.machine.discovery import find_boards
 from ampbench.bench.machine.provenance import Machine, machine_of, refused_switch

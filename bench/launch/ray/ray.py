@@ -11,11 +11,11 @@ from typing import Any
 
 from rich.console import Console
 
-from ampbench.bench.launch.assignment import Assignment
+from ampbench.bench.launch.cluster.assignment import Assignment
+from ampbench.bench.launch.cluster.versions import Versions, switches_of
 from ampbench.bench.launch.launcher import Watcher
 from ampbench.bench.launch.oom_guard import OomGuard
-from ampbench.bench.launch.progress import PLAIN
-from ampbench.bench.launch.queue import GroupQueue
+from ampbench.bench.launch.queue.group_queue import GroupQueue
 from ampbench.bench.launch.ray.cluster import connect
 from ampbench.bench.launch.ray.code import Code, sent_code
 from ampbench.bench.launch.ray.dispatch import Dispatch
@@ -24,7 +24,7 @@ from ampbench.bench.launch.ray.seats import Seat, find_seats, usable_nodes
 from ampbench.bench.launch.readiness.before import refuse_unready
 from ampbench.bench.launch.readiness.finding import Check, Subject
 from ampbench.bench.launch.readiness.places import results_writable
-from ampbench.bench.launch.versions import Versions, switches_of
+from ampbench.bench.launch.shown.progress import PLAIN
 from ampbench.bench.machine.board import Board
 from ampbench.bench.machine.discovery import Boards
 from ampbench.bench.machine.provenance import Machine

@@ -10,10 +10,10 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
+from ampbench.bench.launch.cluster.versions import Versions, switches_of
 from ampbench.bench.launch.ray import relay
 from ampbench.bench.launch.ray.code import Code
 from ampbench.bench.launch.ray.look import Found, Look
-from ampbench.bench.launch.versions import Versions, switches_of
 from ampbench.bench.machine.board import Board
 from ampbench.bench.machine.provenance import Machine, environment_id
 from ampbench.bench.plan.errors import RequestError

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ampbench.bench.launch.assignment import Said
+from ampbench.bench.launch.cluster.assignment import Said
 from ampbench.bench.launch.ended_rows import write_ended
 from ampbench.bench.launch.launcher import Watcher
 from ampbench.bench.launch.oom_guard import OomGuard

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ampbench.bench.launch.assignment import Said
+from ampbench.bench.launch.cluster.assignment import Said
 from ampbench.bench.machine.board import Board
 from ampbench.bench.machine.provenance import provenance
 from ampbench.bench.store.atomic import write_json

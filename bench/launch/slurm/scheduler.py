@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import psutil
 
-from ampbench.bench.launch.fork_server import environment
+from ampbench.bench.launch.local.fork_server import environment
 from ampbench.bench.launch.slurm.ledger import Array
 from ampbench.bench.launch.slurm.partitions import ask, last_words
 from ampbench.bench.launch.slurm.script import executor_of

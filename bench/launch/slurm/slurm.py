@@ -14,11 +14,12 @@ from typing import Any
 
 from rich.console import Console
 
-from ampbench.bench.launch.assignment import Assignment
+from ampbench.bench.launch.cluster.assignment import Assignment
+from ampbench.bench.launch.cluster.versions import Versions, switches_of
 from ampbench.bench.launch.launcher import Watcher
-from ampbench.bench.launch.local import Local
+from ampbench.bench.launch.local.local import Local
 from ampbench.bench.launch.oom_guard import OomGuard
-from ampbench.bench.launch.progress import PLAIN
+from ampbench.bench.launch.shown.progress import PLAIN
 from ampbench.bench.launch.slurm.dispatch import Dispatch
 from ampbench.bench.launch.slurm.ledger import Ledger
 from ampbench.bench.launch.slurm.partitions import Partition, ask, find_partition
@@ -29,7 +30,6 @@ from ampbench.bench.launch.slurm.script import executor_of, minutes_of, paramete
 from ampbench.bench.launch.slurm.standing import Standing
 from ampbench.bench.launch.slurm.task import GroupTask
 from ampbench.bench.launch.slurm.waiting import Waiting
-from ampbench.bench.launch.versions import Versions, switches_of
 from ampbench.bench.machine.board import Board
 from ampbench.bench.machine.discovery import Boards
 from ampbench.bench.machine.provenance import Machine

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from rich.console import Console
 
-from ampbench.bench.launch.progress import PLAIN
+from ampbench.bench.launch.shown.progress import PLAIN
 from ampbench.bench.launch.slurm.ledger import Array
 from ampbench.bench.launch.slurm.states import State
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 
-from ampbench.bench.launch.assignment import Assignment, Tell
+from ampbench.bench.launch.cluster.assignment import Assignment, Tell
+from ampbench.bench.launch.cluster.node import Node
 from ampbench.bench.launch.ended_rows import write_ended
-from ampbench.bench.launch.node import Node
 from ampbench.bench.launch.oom_guard import OomGuard
 from ampbench.bench.launch.slurm.losses import row_of_lost
 from ampbench.bench.launch.slurm.report import Report, Reporter, following

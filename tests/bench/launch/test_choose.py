@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ampbench.bench.launch.choose import launcher_of, refuse_flags, refuse_trials
-from ampbench.bench.launch.local import Local
+from ampbench.bench.launch.local.local import Local
 from ampbench.bench.launch.slurm.slurm import Slurm
 from ampbench.bench.plan.errors import RequestError
 

@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from ampbench.bench.launch import local
-from ampbench.bench.launch.local import Local
+from ampbench.bench.launch.local.local import Local, local
 from ampbench.bench.launch.oom_guard import OomGuard
 from ampbench.bench.machine.board import Board
 from ampbench.bench.plan.cell import Cell

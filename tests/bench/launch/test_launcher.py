@@ -37,9 +37,9 @@ precision = "fp32"
 ENDINGS = {0: ("unsupported", "no such kernel there"), 1: ("crashed", "its node was switched off, it never started")}
 
 LOCAL_PARTS = (
-    "bench.launch.fork_server.start_fork_server",
-    "bench.launch.local.start_fork_server",
-    "bench.launch.local.find_boards",
+    "bench.launch.local.fork_server.start_fork_server",
+    "bench.launch.local.local.start_fork_server",
+    "bench.launch.local.local.find_boards",
     "bench.launch.refusals.foreign_processes",
     "bench.machine.locks.lock_folder",
     "bench.machine.provenance.machine_of",
@@ -153,7 +153,7 @@ def test_a_sweep_imports_the_protocol_and_no_launcher() -> None:
     import ampbench.bench.launch.sweep as module
 
     text = inspect.getsource(module)
-    assert not [word for word in ("launch.local", "group_queue", "fork_server", "worker_process") if word in text]
+    assert not [word for word in ("launch.local", "launch.ray", "launch.slurm", "fork_server") if word in text]
 
 
 def test_a_probe_is_joined_and_no_report_is_drawn_of_it(

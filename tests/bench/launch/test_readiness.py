@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from ampbench.bench.launch.local import Local
+from ampbench.bench.launch.local.local import Local
 from ampbench.bench.launch.readiness import places, software
 from ampbench.bench.launch.readiness.before import CHEAP, asked, refuse_unready
 from ampbench.bench.launch.readiness.finding import Finding, Subject

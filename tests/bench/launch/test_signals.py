@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from tests.bench.launch.test_fork_server import ONE, Write
+from tests.bench.launch.local.test_fork_server import ONE, Write
 from tests.conftest import ROOT
 from tests.whole.line import command, rows_of, started, wait_until
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from ampbench.bench.launch.local import Local
+from ampbench.bench.launch.local.local import Local
 from ampbench.bench.launch.refusals import refuse_shared
 from ampbench.bench.machine.board import Board
 from ampbench.bench.machine.discovery import choose_boards, find_boards, notes_on

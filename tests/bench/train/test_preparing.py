@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from ampbench.bench.launch import preparation
-from ampbench.bench.launch.preparation import Shown
+from ampbench.bench.launch.local import preparation
+from ampbench.bench.launch.local.preparation import Shown
 from ampbench.bench.machine.board import Board
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.protocol import Budget, MeasurementProtocol

@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from ampbench.bench.launch.fork_server import start_worker
+from ampbench.bench.launch.local.fork_server import start_worker
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.protocol import MeasurementProtocol
 from ampbench.bench.store.run import Run

@@ -9,7 +9,7 @@ import pytest
 from torch import nn
 
 from ampbench import models
-from ampbench.bench.launch.layer_table import MARK, layer_tables
+from ampbench.bench.launch.shown.layer_table import MARK, layer_tables
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.recipe import RECIPES
 from ampbench.bench.worker import layer_table

@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
-from ampbench.bench.launch.group_queue import run_groups
+from ampbench.bench.launch.local.dispatch import run_groups
 from ampbench.bench.launch.oom_guard import OomGuard
 from ampbench.bench.store.run import Run
 from tests.bench.worker.conftest import Start, whole

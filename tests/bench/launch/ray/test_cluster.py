@@ -136,7 +136,7 @@ def test_code_that_is_sent_is_whole_and_brings_the_users_own_package(
     assert (place / "mine" / "net.py").is_file()
     assert (place / "single.py").is_file()
     assert not (place / "mine" / "weights.bin").exists()
-    for name in ("bench/launch/node.py", "models/__init__.py", "schema/version.py", "path.py"):
+    for name in ("bench/launch/cluster/node.py", "models/__init__.py", "schema/version.py", "path.py"):
         assert (place / "ampbench" / name).read_bytes() == (ROOT / "ampbench" / name).read_bytes()
     assert unpacked(code.archive) == str(place), "it is unpacked once"
     assert digest_of(str(place)) != digest_of(str(ROOT)) != ""

@@ -12,9 +12,9 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from ampbench.bench.launch.assignment import Assignment, Said
+from ampbench.bench.launch.cluster.assignment import Assignment, Said
 from ampbench.bench.launch.oom_guard import OomGuard
-from ampbench.bench.launch.queue import GroupQueue
+from ampbench.bench.launch.queue.group_queue import GroupQueue
 from ampbench.bench.launch.ray import lane
 from ampbench.bench.launch.ray.code import Code
 from ampbench.bench.launch.ray.dispatch import Dispatch

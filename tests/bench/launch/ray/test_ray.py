@@ -21,7 +21,7 @@ import pytest
 from rich.console import Console
 
 from ampbench.bench.launch.launcher import Launcher
-from ampbench.bench.launch.local import Local
+from ampbench.bench.launch.local.local import Local
 from ampbench.bench.launch.sweep import Options, sweep
 from ampbench.bench.plan.experiment import parse_experiment
 from ampbench.bench.plan.matrix import make_plan

@@ -13,11 +13,11 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 
-from ampbench.bench.launch.assignment import Assignment, Said
+from ampbench.bench.launch.cluster.assignment import Assignment, Said
+from ampbench.bench.launch.cluster.versions import Versions, switches_of
 from ampbench.bench.launch.ray.code import Code
 from ampbench.bench.launch.ray.look import Found, Look
 from ampbench.bench.launch.ray.relay import Relay
-from ampbench.bench.launch.versions import Versions, switches_of
 from ampbench.bench.machine.board import Board
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.protocol import Budget, MeasurementProtocol

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
+from ampbench.bench.launch.cluster.versions import Versions
 from ampbench.bench.launch.ray import ray as launcher
 from ampbench.bench.launch.ray import seats
 from ampbench.bench.launch.ray.code import Code
 from ampbench.bench.launch.ray.look import Found, Look, look
 from ampbench.bench.launch.ray.ray import Ray
 from ampbench.bench.launch.ray.seats import Seat, find_seats
-from ampbench.bench.launch.versions import Versions
 from ampbench.bench.machine.board import Board
 from ampbench.bench.plan.errors import RequestError
 from tests.support.pretended_ray import CPU, RayError, RayTaskError

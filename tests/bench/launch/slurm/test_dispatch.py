@@ -12,11 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
-from ampbench.bench.launch.assignment import Said
+from ampbench.bench.launch.cluster.assignment import Said
 from ampbench.bench.launch.ended_rows import write_ended
 from ampbench.bench.launch.groups import groups_of
 from ampbench.bench.launch.oom_guard import OomGuard
-from ampbench.bench.launch.progress import Progress
+from ampbench.bench.launch.shown.progress import Progress
 from ampbench.bench.launch.slurm.dispatch import Dispatch
 from ampbench.bench.launch.slurm.ledger import Array, Job, Ledger
 from ampbench.bench.launch.slurm.report import Report, Reporter, following, report_path

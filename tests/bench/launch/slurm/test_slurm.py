@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from ampbench.bench.launch.local import Local
+from ampbench.bench.launch.local.local import Local
 from ampbench.bench.launch.slurm.ledger import Ledger
 from ampbench.bench.launch.slurm.preview import script_lines
 from ampbench.bench.launch.slurm.resources import Resources, parse_resources

@@ -12,7 +12,7 @@ import psutil
 import pytest
 from PIL import Image
 
-from tests.bench.launch.test_fork_server import ONE, Write
+from tests.bench.launch.local.test_fork_server import ONE, Write
 from tests.bench.train.test_images import make_folder
 from tests.whole.line import records, rows_of, run, started, wait_until
 

@@ -13,8 +13,8 @@ from typing import Any
 import psutil
 import pytest
 
-from ampbench.bench.launch import fork_server
-from ampbench.bench.launch.fork_server import check_workers, server_pid, start_fork_server, start_process
+from ampbench.bench.launch.local import fork_server
+from ampbench.bench.launch.local.fork_server import check_workers, server_pid, start_fork_server, start_process
 from tests.support.experiments import QUICK
 from tests.whole.line import records, rows_of, run, started, wait_until
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from ampbench.bench.launch import node as module
-from ampbench.bench.launch.assignment import Assignment, Said
-from ampbench.bench.launch.node import Node
+from ampbench.bench.launch.cluster import node as module
+from ampbench.bench.launch.cluster.assignment import Assignment, Said
+from ampbench.bench.launch.cluster.node import Node
+from ampbench.bench.launch.cluster.run_files import files_of, write_files
+from ampbench.bench.launch.cluster.versions import Versions, switches_of, take_switches
 from ampbench.bench.launch.refusals import refuse_unlike
-from ampbench.bench.launch.run_files import files_of, write_files
-from ampbench.bench.launch.versions import Versions, switches_of, take_switches
 from ampbench.bench.machine.board import Board
 from ampbench.bench.machine.provenance import machine_of
 from ampbench.bench.plan.cell import Cell
@@ -67,9 +67,9 @@ def test_a_launcher_without_torch_takes_the_nodes_as_they_are(asked: Assignment)
 
 
 def test_a_node_without_torch_is_told_what_to_install(asked: Assignment, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ampbench.bench.launch.versions.version_of", lambda name: "none")
+    monkeypatch.setattr("ampbench.bench.launch.cluster.versions.version_of", lambda name: "none")
     monkeypatch.setattr(
-        "ampbench.bench.launch.local.refuse_unready",
+        "ampbench.bench.launch.local.local.refuse_unready",
         lambda subject: (_ for _ in ()).throw(RequestError("not installed here: torch; python -m pip install torch")),
     )
     assert refused(asked) == "on n1: not installed here: torch; python -m pip install torch"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ampbench.bench.launch.group_queue import run_groups
+from ampbench.bench.launch.local.dispatch import run_groups
 from ampbench.bench.launch.oom_guard import OomGuard
 from ampbench.bench.machine.board import Board
 from ampbench.bench.plan.errors import RequestError

@@ -15,10 +15,10 @@ from multiprocessing.context import ForkServerContext
 
 from ampbench.bench.launch.ended_rows import write_ended
 from ampbench.bench.launch.launcher import Watcher
+from ampbench.bench.launch.local.worker_process import WorkerProcess
 from ampbench.bench.launch.oom_guard import OomGuard
-from ampbench.bench.launch.places import Team
-from ampbench.bench.launch.queue import GroupQueue
-from ampbench.bench.launch.worker_process import WorkerProcess
+from ampbench.bench.launch.queue.group_queue import GroupQueue
+from ampbench.bench.launch.queue.places import Team
 from ampbench.bench.machine.board import Board
 from ampbench.bench.machine.provenance import provenance
 from ampbench.bench.plan.errors import RequestError

@@ -11,8 +11,8 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from typing import Any
 
-from ampbench.bench.launch.fork_server import start_worker
 from ampbench.bench.launch.launcher import Watcher
+from ampbench.bench.launch.local.fork_server import start_worker
 from ampbench.bench.plan.environment import as_variables
 from ampbench.bench.store.run import Run
 

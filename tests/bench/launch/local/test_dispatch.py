@@ -12,10 +12,10 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from ampbench.bench.launch import group_queue
-from ampbench.bench.launch.group_queue import _finish, _wait, run_groups
+from ampbench.bench.launch.local import dispatch
+from ampbench.bench.launch.local.dispatch import _finish, _wait, run_groups
+from ampbench.bench.launch.local.worker_process import WorkerProcess
 from ampbench.bench.launch.oom_guard import OomGuard
-from ampbench.bench.launch.worker_process import WorkerProcess
 from ampbench.bench.machine.board import Board
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.protocol import Budget, MeasurementProtocol
@@ -118,7 +118,7 @@ def test_the_launcher_sleeps_until_a_worker_speaks_ends_or_is_out_of_time(
         asked.append(timeout_s)
         return [7]
 
-    monkeypatch.setattr(group_queue, "wait", sleep)
+    monkeypatch.setattr(dispatch, "wait", sleep)
     process: Any = SimpleNamespace(sentinel=7, join=lambda: None)
     active = WorkerProcess(run=run, process=process, messages=SimpleNamespace(closed=True))  # type: ignore[arg-type]
     assert _wait({(run.board,): active}, Heard()) == [(run.board,)]

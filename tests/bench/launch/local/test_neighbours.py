@@ -14,10 +14,10 @@ import pytest
 
 from ampbench.bench.auto.interference import conditions
 from ampbench.bench.auto.interference.conditions import Beside, OfThisMachine, halved, teams_of
-from ampbench.bench.launch.local import Local
-from ampbench.bench.launch.neighbours import AT_WORK, NO_END, Neighbours, without_end
+from ampbench.bench.launch.local.local import Local
+from ampbench.bench.launch.local.neighbours import AT_WORK, NO_END, Neighbours, without_end
+from ampbench.bench.launch.local.worker_process import WorkerProcess
 from ampbench.bench.launch.oom_guard import OomGuard
-from ampbench.bench.launch.worker_process import WorkerProcess
 from ampbench.bench.machine.board import Board
 from ampbench.bench.machine.discovery import Boards
 from ampbench.bench.plan.errors import RequestError

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ampbench.bench.launch.worker_process import WorkerProcess, why_ranks_hang
+from ampbench.bench.launch.local.worker_process import WorkerProcess, why_ranks_hang
 from ampbench.bench.machine.board import Board
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.protocol import Budget, MeasurementProtocol

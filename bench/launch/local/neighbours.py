@@ -13,8 +13,8 @@ from types import TracebackType
 from typing import Any
 
 from ampbench.bench.launch.launcher import Watcher
-from ampbench.bench.launch.watchers import Watchers
-from ampbench.bench.launch.worker_process import WorkerProcess
+from ampbench.bench.launch.local.worker_process import WorkerProcess
+from ampbench.bench.launch.shown.watchers import Watchers
 from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.plan.protocol import Budget, MeasurementProtocol
 from ampbench.bench.store.run import Run

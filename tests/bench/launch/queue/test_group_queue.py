@@ -10,9 +10,9 @@ from dataclasses import replace
 
 import pytest
 
-from ampbench.bench.launch.places import Team
-from ampbench.bench.launch.queue import GroupQueue
-from ampbench.bench.launch.turns import in_turn, makespan_s
+from ampbench.bench.launch.queue.group_queue import GroupQueue
+from ampbench.bench.launch.queue.places import Team
+from ampbench.bench.launch.queue.turns import in_turn, makespan_s
 from ampbench.bench.machine.board import Board
 from ampbench.bench.store.run import Run
 from tests.support.virtual_boards import Played, Spell, gpus_of, groups_of_sizes, play

@@ -16,10 +16,10 @@ from typing import Any
 
 from rich.console import Console
 
-from ampbench.bench.launch.assignment import Assignment, Said, Tell
-from ampbench.bench.launch.local import Local
-from ampbench.bench.launch.run_files import files_of
-from ampbench.bench.launch.versions import Versions, take_switches
+from ampbench.bench.launch.cluster.assignment import Assignment, Said, Tell
+from ampbench.bench.launch.cluster.run_files import files_of
+from ampbench.bench.launch.cluster.versions import Versions, take_switches
+from ampbench.bench.launch.local.local import Local
 from ampbench.bench.machine.discovery import Boards
 from ampbench.bench.machine.provenance import environment_id
 from ampbench.bench.plan.cell import Cell

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from ampbench.bench.launch import printed_report
-from ampbench.bench.launch.printed_report import print_report
+from ampbench.bench.launch.shown import printed_report
+from ampbench.bench.launch.shown.printed_report import print_report
 from ampbench.bench.store.folder import Folder
 
 WORDS = "Train in bf16.\n"

@@ -15,8 +15,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from ampbench.bench.launch.fork_server import start_process
-from ampbench.bench.launch.progress import PLAIN
+from ampbench.bench.launch.local.fork_server import start_process
+from ampbench.bench.launch.shown.progress import PLAIN
 from ampbench.bench.machine.board import Board
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.errors import RequestError

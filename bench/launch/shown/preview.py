@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ampbench.bench.launch.company import in_plan
-from ampbench.bench.launch.layer_table import layer_tables
-from ampbench.bench.launch.prediction import predict_memory
+from ampbench.bench.launch.shown.company import in_plan
+from ampbench.bench.launch.shown.layer_table import layer_tables
+from ampbench.bench.launch.shown.prediction import predict_memory
 from ampbench.bench.machine.discovery import choose_boards, find_boards, notes_on
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.dry_run import outline

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from ampbench.bench.launch.places import Group, Team, places_of
-from ampbench.bench.launch.turns import in_turn
+from ampbench.bench.launch.queue.places import Group, Team, places_of
+from ampbench.bench.launch.queue.turns import in_turn
 from ampbench.bench.machine.board import Board
 from ampbench.bench.plan.cell_times import CellTimes
 from ampbench.bench.store.run import Run

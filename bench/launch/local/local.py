@@ -9,11 +9,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from ampbench.bench.launch.fork_server import check_workers, start_fork_server
-from ampbench.bench.launch.group_queue import run_groups
 from ampbench.bench.launch.launcher import Watcher
+from ampbench.bench.launch.local.dispatch import run_groups
+from ampbench.bench.launch.local.fork_server import check_workers, start_fork_server
+from ampbench.bench.launch.local.preparation import prepare_data
 from ampbench.bench.launch.oom_guard import OomGuard
-from ampbench.bench.launch.preparation import prepare_data
 from ampbench.bench.launch.readiness.before import refuse_unready
 from ampbench.bench.launch.readiness.finding import Subject
 from ampbench.bench.launch.refusals import refuse_hidden, refuse_shared, refuse_switches, refuse_unwritable_locks

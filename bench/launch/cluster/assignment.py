@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from ampbench.bench.launch.cluster.versions import Versions
 from ampbench.bench.launch.oom_guard import OomGuard
-from ampbench.bench.launch.versions import Versions
 from ampbench.bench.machine.board import Board
 from ampbench.bench.store.run import Run
 

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from ampbench.bench.launch.progress import PLAIN
+from ampbench.bench.launch.shown.progress import PLAIN
 from ampbench.bench.plan.packages import how_to_install
 from ampbench.bench.store.folder import Folder
 from ampbench.bench.store.join import why_not_whole

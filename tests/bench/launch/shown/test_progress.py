@@ -11,7 +11,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from ampbench.bench.launch.progress import Progress
+from ampbench.bench.launch.shown.progress import Progress
 from ampbench.bench.machine.board import Board
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.protocol import Budget, MeasurementProtocol
@@ -185,7 +185,7 @@ def test_the_machine_of_a_board_is_named_at_work_and_at_the_end(run: Run, termin
 
 def test_a_log_of_many_boards_grows_no_faster_than_of_eight(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     now_s = 1000.0
-    monkeypatch.setattr("ampbench.bench.launch.progress.time.monotonic", lambda: now_s)
+    monkeypatch.setattr("ampbench.bench.launch.shown.progress.time.monotonic", lambda: now_s)
     lines = {}
     for count in (8, 64):
         out = io.StringIO()
@@ -208,7 +208,7 @@ def test_cells_that_end_at_once_are_not_each_drawn(run: Run, monkeypatch: pytest
     with Progress(console, num_cells=1000) as progress:
         assert progress._live is not None
         monkeypatch.setattr(progress._live, "update", lambda *shown, **_: updates.append(shown))
-        monkeypatch.setattr("ampbench.bench.launch.progress.time.monotonic", lambda: 5000.0)
+        monkeypatch.setattr("ampbench.bench.launch.shown.progress.time.monotonic", lambda: 5000.0)
         for one in on_boards(run, 50):
             progress.started(one)
             progress.ended(one, {"status": "ok"})

@@ -1,0 +1,1 @@
+"""What launchers of several machines share: a node and its work."""

@@ -1,0 +1,1 @@
+"""This machine: workers forked one after another on each of its boards."""

@@ -1,0 +1,1 @@
+"""Which group begins on which boards, and when."""

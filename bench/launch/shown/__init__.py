@@ -1,0 +1,1 @@
+"""What a person sees before, while and after cells run."""
