@@ -24,6 +24,11 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0
 SETTINGS = 4
 """The type of the frame that such a server answers with."""
 
+BUSY = "start the same command again where less else runs; /tmp/ray/session_latest/logs has Ray's own words"
+"""Ray gives its raylet 30 s, which two clusters that start beside a full load on two cores have overrun."""
+
+ANEW = "python -m pip install --force-reinstall -r requirements-ray.txt"
+
 
 def connect(address: str | None) -> Any:
     """Connect to a cluster, unless this process is connected; return the module `ray`.
@@ -46,8 +51,10 @@ def connect(address: str | None) -> Any:
     else:
         _require_answer(where)
     with _own_signals():
-        import ray
-
+        try:
+            import ray
+        except ImportError as e:  # a file is there by its name, and half an installation
+            raise RequestError(f"--launcher ray: Ray cannot be imported ({e}); install it anew: {ANEW}") from None
         if not ray.is_initialized():
             _silence(ray)
             _init(ray, where)
@@ -63,7 +70,9 @@ def _init(ray: Any, where: str) -> None:
         if "ersion mismatch" in said:
             raise RequestError(f"--ray-address {where}: {_versions(said)}") from None
         if where == "local":
-            raise RequestError(f"--launcher ray: no cluster could be started here: {said}") from None
+            raise RequestError(
+                f"--launcher ray: no cluster could be started here: {said.rstrip('.')}; {BUSY}"
+            ) from None
         raise RequestError(
             f"--ray-address {where}: cannot be used ({said.rstrip('.')}); `ray status --address {where}` says whether "
             "a cluster is there, and the command runs on one of its nodes, or gives ray://HOST:10001"

@@ -31,17 +31,26 @@ class Partition:
     """Longest job; None if there is no limit."""
 
 
+def require(command: str) -> None:
+    """Refuse to go on without one of Slurm's commands.
+
+    Raises:
+        RequestError: it is not on PATH.
+    """
+    if shutil.which(command) is None:
+        raise RequestError(
+            f"--launcher slurm: no {command} here; type this on a machine that submits to Slurm, or try it without a "
+            "cluster: --slurm cluster=local"
+        )
+
+
 def ask(*words: str) -> str:
     """Run one of Slurm's commands and return what it prints.
 
     Raises:
         RequestError: it is not installed, does not answer, or says no.
     """
-    if shutil.which(words[0]) is None:
-        raise RequestError(
-            f"--launcher slurm: no {words[0]} here; type this on a machine that submits to Slurm, or try it without a "
-            "cluster: --slurm cluster=local"
-        )
+    require(words[0])
     try:
         done = subprocess.run(words, capture_output=True, text=True, timeout=ANSWER_S)
     except subprocess.TimeoutExpired:

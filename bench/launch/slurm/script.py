@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ampbench.bench.launch.slurm.partitions import Partition
+from ampbench.bench.launch.slurm.partitions import Partition, require
 from ampbench.bench.launch.slurm.resources import Resources
 from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.plan.packages import how_to_install
@@ -28,6 +28,19 @@ def array_stem(results: Path) -> str:
     return re.sub(r"[^A-Za-z0-9_.-]+", "_", results.name)
 
 
+def require_submitit() -> Any:
+    """Return the module `submitit`; its executor of Slurm is not begun, which is an error of its own without srun.
+
+    Raises:
+        RequestError: it is not installed.
+    """
+    try:
+        import submitit
+    except ImportError:
+        raise RequestError(f"--launcher slurm: {how_to_install(['submitit'])}") from None
+    return submitit
+
+
 def executor_of(cluster: str, folder: Path, values: Mapping[str, Any]) -> Any:
     """Return submitit's executor, with the values of its parameters.
 
@@ -37,12 +50,11 @@ def executor_of(cluster: str, folder: Path, values: Mapping[str, Any]) -> Any:
         values: by the names of submitit's parameters.
 
     Raises:
-        RequestError: submitit is not installed.
+        RequestError: submitit is not installed, or Slurm's srun, which it looks for, is not.
     """
-    try:
-        import submitit
-    except ImportError:
-        raise RequestError(f"--launcher slurm: {how_to_install(['submitit'])}") from None
+    submitit = require_submitit()
+    if cluster != "local":
+        require("srun")
     kind = submitit.LocalExecutor if cluster == "local" else submitit.SlurmExecutor
     executor = kind(folder=folder / JOBS)
     executor.update_parameters(**values)

@@ -26,7 +26,7 @@ from ampbench.bench.launch.slurm.partitions import Partition, ask, find_partitio
 from ampbench.bench.launch.slurm.report import report_path
 from ampbench.bench.launch.slurm.resources import Resources
 from ampbench.bench.launch.slurm.scheduler import LocalProcesses, Scheduler, Slurmctld
-from ampbench.bench.launch.slurm.script import executor_of, minutes_of, parameters
+from ampbench.bench.launch.slurm.script import minutes_of, parameters, require_submitit
 from ampbench.bench.launch.slurm.standing import Standing
 from ampbench.bench.launch.slurm.task import GroupTask
 from ampbench.bench.launch.slurm.waiting import Waiting
@@ -71,7 +71,7 @@ class Slurm:
 
     def find_boards(self) -> Boards:
         """Return this machine's; or one that stands for all of a partition, which are found by its jobs."""
-        executor_of(self.resources.cluster, Path(), {})  # if submitit is missing, that is said first
+        require_submitit()  # if it is missing, that is said first
         if self.is_local:
             return self.local.find_boards()
         ask("sbatch", "--version")

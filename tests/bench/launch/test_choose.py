@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ampbench.bench.launch.choose import launcher_of, refuse_flags, refuse_trials
 from ampbench.bench.launch.local.local import Local
+from ampbench.bench.launch.slurm.script import executor_of
 from ampbench.bench.launch.slurm.slurm import Slurm
 from ampbench.bench.plan.errors import RequestError
 
@@ -53,3 +55,14 @@ def test_without_submitit_one_line_says_what_to_install(monkeypatch: pytest.Monk
         RequestError, match=r"^--launcher slurm: not installed here: submitit; .*pip install 'submitit>=1\.5'$"
     ):
         launcher_of("slurm", gpus="all", allow_shared=False, slurm=["cluster=local"]).find_boards()
+
+
+def test_a_machine_without_slurm_is_one_line_with_the_next_move(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pytest.importorskip("submitit")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(RequestError, match=r"^--launcher slurm: no sbatch here; .*without a cluster: --slurm cluster="):
+        launcher_of("slurm", gpus="all", allow_shared=False).find_boards()
+    with pytest.raises(RequestError, match=r"^--launcher slurm: no srun here; "):
+        executor_of("slurm", tmp_path, {})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -95,6 +96,28 @@ def test_ray_that_is_not_installed_is_one_line_with_what_to_type(monkeypatch: py
     launcher = launcher_of("ray", gpus="all", allow_shared=False)
     with pytest.raises(RequestError, match=r"^--launcher ray: not installed here: ray; python.* install 'ray>="):
         launcher.find_boards()
+
+
+def test_half_an_installation_of_ray_is_one_line_with_what_to_type(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "ray").mkdir()
+    (tmp_path / "ray" / "__init__.py").write_text("raise ImportError('libray.so: no such file')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "ray"]:
+        monkeypatch.delitem(sys.modules, name)
+    with pytest.raises(
+        RequestError, match=r"^--launcher ray: Ray cannot be imported \(libray\.so: no such file\); ins"
+    ):
+        connect(None)
+
+
+def test_a_cluster_that_does_not_start_here_is_one_line_with_the_next_move() -> None:
+    def init(*_: Any, **__: Any) -> None:
+        raise RuntimeError("The current node timed out during startup.\nThis could happen because it is overloaded.")
+
+    with pytest.raises(RequestError, match=r"^--launcher ray: no cluster .* overloaded; start the same command again"):
+        cluster._init(SimpleNamespace(init=init), "local")
 
 
 def test_a_cluster_of_another_version_is_one_line_with_both(monkeypatch: pytest.MonkeyPatch) -> None:
