@@ -106,7 +106,8 @@ def joined_rows(
     path = folder.path / table_file(table)
     if not path.exists():
         return []
-    present = [name for name in columns if name in pq.read_schema(path).names]
+    names = {*pq.read_schema(path).names}
+    present = [name for name in columns if name in names]
     wanted = [("status", "in", statuses)] if statuses else None
     rows: list[dict[str, Any]] = pq.read_table(path, columns=present, filters=wanted).to_pylist()
     return rows

@@ -23,7 +23,15 @@ from ampbench.bench.plan.study_s3 import STUDY_S3
 from tests.conftest import ROOT
 from tests.support.machines import NO_GPU, STUDY_S4, FakeDriver, kernel
 
-NOTHING = {"precision": None, "dtype": None, "amp": False, "loss_scale_s3": False, "tf32": False, "auto": None}
+NOTHING = {
+    "precision": None,
+    "dtype": None,
+    "amp": False,
+    "loss_scale_s3": False,
+    "launcher": "local",
+    "tf32": False,
+    "auto": None,
+}
 
 
 def hardware(tmp_path: Path, driver: FakeDriver = NO_GPU) -> Hardware:
