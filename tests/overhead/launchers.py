@@ -36,7 +36,7 @@ augment = []
 num_threads = 1
 """
 
-NUM_GROUPS = (1, 6)
+NUM_GROUPS = (1, 4)
 NUM_TURNS = 2
 CELLS_PER_GROUP = 2
 
