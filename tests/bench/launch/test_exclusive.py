@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from ampbench.bench.launch.local.local import Local, local
+from ampbench.bench.launch.local import local
+from ampbench.bench.launch.local.local import Local
 from ampbench.bench.launch.oom_guard import OomGuard
 from ampbench.bench.machine.board import Board
 from ampbench.bench.plan.cell import Cell

@@ -106,7 +106,7 @@ def test_without_a_gpu_the_cpu_is_the_board_and_may_be_shared_out() -> None:
 
 
 def test_a_run_says_what_a_variable_does_that_may_not_be_meant(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ampbench.bench.machine.discovery.boards_of_driver", lambda library=None: ())
+    monkeypatch.setattr("ampbench.bench.machine.discovery.boards_of_driver", lambda *_: ())
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
     launcher = Local()
     (note,) = launcher.notes(launcher.find_boards())
