@@ -86,9 +86,10 @@ class Slurmctld:
     def how_to_end(self, job_ids: Sequence[str]) -> str:
         """Say that they stay."""
         arrays = dict.fromkeys(job_id.partition("_")[0] for job_id in job_ids)
+        num, them = len(job_ids), "it" if len(job_ids) == 1 else "them"
         return (
-            f"{len(job_ids)} jobs stay with Slurm, and the same command waits for them. To end them: "
-            f"scancel {' '.join(arrays)}"
+            f"{num} {'job stays' if num == 1 else 'jobs stay'} with Slurm, and the same command waits for {them}. "
+            f"To end {them}: scancel {' '.join(arrays)}"
         )
 
 
@@ -124,7 +125,8 @@ class LocalProcesses:
     def how_to_end(self, job_ids: Sequence[str]) -> str:
         """End them: nobody would look after them on a person's own machine."""
         self.cancel(job_ids)
-        return f"{len(job_ids)} jobs of this machine were ended; the same command goes on"
+        jobs = "1 job of this machine was" if len(job_ids) == 1 else f"{len(job_ids)} jobs of this machine were"
+        return f"{jobs} ended; the same command goes on"
 
 
 def _state(array: Array) -> State:

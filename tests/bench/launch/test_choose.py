@@ -10,6 +10,7 @@ import pytest
 
 from ampbench.bench.launch.choose import launcher_of, refuse_flags, refuse_trials
 from ampbench.bench.launch.local.local import Local
+from ampbench.bench.launch.slurm.scheduler import Slurmctld
 from ampbench.bench.launch.slurm.script import executor_of
 from ampbench.bench.launch.slurm.slurm import Slurm
 from ampbench.bench.plan.errors import RequestError
@@ -66,3 +67,8 @@ def test_a_machine_without_slurm_is_one_line_with_the_next_move(
         launcher_of("slurm", gpus="all", allow_shared=False).find_boards()
     with pytest.raises(RequestError, match=r"^--launcher slurm: no srun here; "):
         executor_of("slurm", tmp_path, {})
+
+
+def test_what_becomes_of_one_job_is_said_of_one(tmp_path: Path) -> None:
+    assert Slurmctld(folder=tmp_path).how_to_end(["7"]).startswith("1 job stays with Slurm")
+    assert Slurmctld(folder=tmp_path).how_to_end(["7_0", "7_1"]).startswith("2 jobs stay with Slurm")

@@ -65,7 +65,7 @@ def test_a_job_outlives_a_launcher_that_is_killed_and_not_one_that_is_interrupte
             said = one.communicate()[0]
             assert one.returncode == 130
     if number == signal.SIGINT:
-        assert "1 jobs of this machine were ended; the same command goes on" in said
+        assert "1 job of this machine was ended; the same command goes on" in said
         wait_until(lambda: not jobs_of(swept))
     assert swept(quick(resources=LOCAL)) == 0
     assert len(swept.starts) == (4 if number == signal.SIGKILL else 5)
