@@ -59,9 +59,10 @@ def elsewhere_line(own: Results, batch_size: int | None) -> str:
     at, elsewhere = (rows.loc[rows["batch_size"] == batch_size] for rows in (here, there))
     if len(at) and len(elsewhere):
         seeds = count(len({*at["seed"], *elsewhere["seed"]}), "seed", "seeds")
+        num_elsewhere = elsewhere["seed"].nunique()
         parts.append(
-            f"of {seeds} at batch {batch_size}, {at['seed'].nunique()} ran here and {elsewhere['seed'].nunique()} on "
-            f"{_names(elsewhere)}, which do not count here"
+            f"of {seeds} at batch {batch_size}, {at['seed'].nunique()} ran here and {num_elsewhere} on "
+            f"{_names(elsewhere)}, which {'does' if num_elsewhere == 1 else 'do'} not count here"
         )
     sizes = sorted(set(there["batch_size"]) - set(here["batch_size"]))
     if sizes:

@@ -109,7 +109,7 @@ TABLE = [
     Case(looks="1.34 times as fast in the mean, and on no machine", make=one_equal_one_faster,
          truth={"Old GPU": "stay fp32", "New GPU": "train bf16_amp"},
          says=("VGG19: stay with fp32 on Old GPU; train in bf16_amp at batch 128 on New GPU.",
-               "of 2 seeds at batch 128, 1 ran here and 1 on New GPU, which do not count here")),
+               "of 2 seeds at batch 128, 1 ran here and 1 on New GPU, which does not count here")),
     Case(looks="bf16_amp at 512 five times as fast as fp32 at its best, which ran on the old machine",
          make=batches_apart, truth={"Old GPU": "stay fp32", "New GPU": "stay fp32"},
          says=("VGG19: stay with fp32 on both.", "batch 512 ran only on New GPU", "batch 64 ran only on Old GPU")),
