@@ -52,7 +52,7 @@ def main(**typed: Any) -> int:
     from ampbench.bench.auto.advice.advise import advise
     from ampbench.bench.auto.advice.request import Request
     from ampbench.bench.launch.local.local import Local
-    from ampbench.bench.launch.sweep import Options
+    from ampbench.bench.launch.options import Options
     from ampbench.path import ROOT
 
     request = Request(

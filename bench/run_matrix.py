@@ -145,7 +145,7 @@ def main(
         from rich.console import Console
 
         from ampbench.bench.auto.found_batches import lines_before_trials, with_found_batches
-        from ampbench.bench.launch.sweep import Options
+        from ampbench.bench.launch.options import Options
 
         places = Options(results=results, launcher=chosen(), mixed=mixed)
         if plan and (before := lines_before_trials(experiment, places, Console())):
@@ -165,7 +165,7 @@ def main(
     from rich.console import Console
 
     from ampbench.bench.auto.rounds import run_plan
-    from ampbench.bench.launch.sweep import Options
+    from ampbench.bench.launch.options import Options
 
     statuses = tuple(status for text in again or () for status in text.split(","))
     options = Options(

@@ -91,8 +91,9 @@ def main(**typed: Any) -> int:
 
     from rich.console import Console
 
+    from ampbench.bench.launch.options import Options
     from ampbench.bench.launch.shown.progress import PLAIN
-    from ampbench.bench.launch.sweep import Options, sweep
+    from ampbench.bench.launch.sweep import sweep
     from ampbench.bench.store.choices import write_choices
     from ampbench.bench.store.disk import saying_unwritable
     from ampbench.bench.store.folder import Folder

@@ -14,7 +14,7 @@ from ampbench.bench.auto.batch_reasons import has_open_knee, knee_choice, larges
 from ampbench.bench.auto.batch_search import BatchSearch
 from ampbench.bench.auto.memory_limit import MemoryLimit, memory_limit
 from ampbench.bench.auto.trials import Trials, as_trial
-from ampbench.bench.launch.sweep import Options
+from ampbench.bench.launch.options import Options
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.errors import RequestError, did_you_mean
 from ampbench.bench.plan.field_check import FieldCheck

@@ -15,8 +15,8 @@ from ampbench.bench.auto.batch_reasons import knee_choice, largest_choice, whys
 from ampbench.bench.auto.batch_search import BatchSearch
 from ampbench.bench.auto.batch_size import search_in
 from ampbench.bench.auto.trials import as_trial
+from ampbench.bench.launch.options import Options
 from ampbench.bench.launch.shown.progress import PLAIN
-from ampbench.bench.launch.sweep import Options
 from ampbench.bench.machine.file_lock import hold_file
 from ampbench.bench.plan.batch_words import BatchWord
 from ampbench.bench.plan.cell import PRECISION_FIELDS, Cell

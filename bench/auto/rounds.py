@@ -15,8 +15,9 @@ from dataclasses import replace
 from rich.console import Console
 
 from ampbench.bench.auto.question import Subject, ask
+from ampbench.bench.launch.options import Options
 from ampbench.bench.launch.shown.progress import PLAIN
-from ampbench.bench.launch.sweep import Options, conclude, run_cells, say_interrupted, sweep
+from ampbench.bench.launch.sweep import conclude, run_cells, say_interrupted, sweep
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.plan.matrix import Plan

@@ -11,8 +11,9 @@ from rich.console import Console
 
 from ampbench.bench.auto.policies import Situation, fast_16_bit
 from ampbench.bench.launch.local.local import Local
+from ampbench.bench.launch.options import Options
 from ampbench.bench.launch.readiness.finding import Finding, Subject, failed, ok
-from ampbench.bench.launch.sweep import Options, sweep
+from ampbench.bench.launch.sweep import sweep
 from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.plan.experiment import parse_experiment
 from ampbench.bench.plan.flags import file_of, in_words_typed

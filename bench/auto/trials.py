@@ -16,7 +16,8 @@ from typing import Any
 
 from rich.console import Console
 
-from ampbench.bench.launch.sweep import Options, sweep
+from ampbench.bench.launch.options import Options
+from ampbench.bench.launch.sweep import sweep
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.plan.experiment import Experiment, parse_experiment, read_experiment

@@ -17,7 +17,7 @@ from rich.console import Console
 from ampbench.bench.auto.batch_size import MINUTES_PER_TRIAL, cell_of
 from ampbench.bench.auto.knee import ENOUGH, FLAT
 from ampbench.bench.auto.trials import Trial, Trials, as_trial
-from ampbench.bench.launch.sweep import Options
+from ampbench.bench.launch.options import Options
 from ampbench.bench.machine.free_memory import free_bytes
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.errors import RequestError

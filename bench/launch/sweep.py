@@ -14,8 +14,7 @@ from ampbench.bench.launch.endings import cells_to_run, reminders
 from ampbench.bench.launch.groups import groups_of
 from ampbench.bench.launch.launcher import Launcher
 from ampbench.bench.launch.oom_guard import OomGuard
-from ampbench.bench.launch.options import Options as Options
-from ampbench.bench.launch.options import Swept as Swept
+from ampbench.bench.launch.options import Options, Swept
 from ampbench.bench.launch.refusals import refuse_mixing, refuse_unlike
 from ampbench.bench.launch.shown.company import before_run
 from ampbench.bench.launch.shown.printed_report import print_report

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from ampbench.bench.auto.interference.check import check_interference
 from ampbench.bench.auto.interference.conditions import OfThisMachine
-from ampbench.bench.launch.sweep import Options
+from ampbench.bench.launch.options import Options
 from ampbench.bench.machine.machine_lock import hold_machine
 from ampbench.bench.plan.experiment import read_experiment
 from ampbench.bench.plan.matrix import make_plan

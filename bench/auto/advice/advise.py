@@ -23,9 +23,9 @@ from ampbench.bench.auto.advice.start import start
 from ampbench.bench.auto.policies import choose
 from ampbench.bench.auto.rounds import run_plan
 from ampbench.bench.auto.workers import find_workers
+from ampbench.bench.launch.options import Options
 from ampbench.bench.launch.shown.printed_report import print_report
 from ampbench.bench.launch.shown.typed import command_typed
-from ampbench.bench.launch.sweep import Options
 from ampbench.bench.machine.hardware import Hardware, find_hardware
 from ampbench.bench.machine.report import one_line
 from ampbench.bench.plan.batch_words import BATCH_WORDS

@@ -13,8 +13,8 @@ from ampbench.bench.auto.advice.clock import Clock
 from ampbench.bench.auto.advice.request import Request
 from ampbench.bench.auto.standings import Standing, standings_of
 from ampbench.bench.auto.trials import MENDABLE
+from ampbench.bench.launch.options import Options
 from ampbench.bench.launch.shown.progress import PLAIN
-from ampbench.bench.launch.sweep import Options
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.experiment import read_experiment
 from ampbench.bench.plan.matrix import Plan, make_plan

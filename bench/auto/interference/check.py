@@ -22,9 +22,10 @@ from ampbench.bench.auto.interference.conditions import Conditions, teams_of
 from ampbench.bench.auto.judge import asked
 from ampbench.bench.auto.trials import MENDABLE, as_trial, text_of
 from ampbench.bench.launch.launcher import Launcher
+from ampbench.bench.launch.options import Options
 from ampbench.bench.launch.shown.progress import PLAIN
 from ampbench.bench.launch.shown.typed import command_typed
-from ampbench.bench.launch.sweep import Options, run_cells
+from ampbench.bench.launch.sweep import run_cells
 from ampbench.bench.machine.provenance import environment_id
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.errors import RequestError

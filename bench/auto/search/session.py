@@ -19,8 +19,9 @@ from ampbench.bench.auto.search.outcome import last_lines, write_outcome
 from ampbench.bench.auto.search.proposals import propose, require_optuna, write_journal
 from ampbench.bench.auto.search.proposed import cells_of, record_of
 from ampbench.bench.auto.search.pruning import prunings
+from ampbench.bench.launch.options import Options, Swept
 from ampbench.bench.launch.shown.progress import PLAIN
-from ampbench.bench.launch.sweep import Options, Swept, conclude, run_cells, say_interrupted
+from ampbench.bench.launch.sweep import conclude, run_cells, say_interrupted
 from ampbench.bench.machine.file_lock import hold_file
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.errors import RequestError

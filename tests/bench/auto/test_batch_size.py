@@ -20,7 +20,7 @@ from ampbench.bench.auto.batch_size import find_batch, search_in
 from ampbench.bench.auto.largest_batch import grid_step
 from ampbench.bench.auto.memory_limit import MARGIN
 from ampbench.bench.auto.trials import as_trial
-from ampbench.bench.launch.sweep import Options
+from ampbench.bench.launch.options import Options
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.plan.experiment import read_experiment

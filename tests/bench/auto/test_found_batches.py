@@ -11,7 +11,7 @@ from rich.console import Console
 
 from ampbench.bench.auto import batch_search
 from ampbench.bench.auto.found_batches import lines_before_trials, with_found_batches
-from ampbench.bench.launch.sweep import Options
+from ampbench.bench.launch.options import Options
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.plan.experiment import parse_experiment

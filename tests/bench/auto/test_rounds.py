@@ -16,7 +16,7 @@ from rich.console import Console
 from ampbench.bench.auto import rounds as auto_rounds
 from ampbench.bench.auto.question import Open, Subject
 from ampbench.bench.auto.rounds import run_plan
-from ampbench.bench.launch.sweep import Options
+from ampbench.bench.launch.options import Options
 from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.plan.experiment import parse_experiment
 from ampbench.bench.plan.matrix import make_plan, narrow

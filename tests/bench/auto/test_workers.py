@@ -11,7 +11,7 @@ from rich.console import Console
 
 from ampbench.bench.auto import workers
 from ampbench.bench.auto.workers import data_bytes, enough_workers, find_workers, next_workers
-from ampbench.bench.launch.sweep import Options
+from ampbench.bench.launch.options import Options
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.plan.recipe import RECIPES

@@ -14,7 +14,8 @@ import pytest
 from rich.console import Console
 
 from ampbench.bench.launch.launcher import Launcher
-from ampbench.bench.launch.sweep import Options, _of_one_machine, sweep
+from ampbench.bench.launch.options import Options
+from ampbench.bench.launch.sweep import _of_one_machine, sweep
 from ampbench.bench.machine.board import Board
 from ampbench.bench.machine.discovery import Boards
 from ampbench.bench.machine.provenance import Machine

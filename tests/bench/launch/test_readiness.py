@@ -15,6 +15,7 @@ import pytest
 from rich.console import Console
 
 from ampbench.bench.launch.local.local import Local
+from ampbench.bench.launch.options import Options
 from ampbench.bench.launch.readiness import places, software
 from ampbench.bench.launch.readiness.before import CHEAP, asked, refuse_unready
 from ampbench.bench.launch.readiness.finding import Finding, Subject
@@ -26,7 +27,7 @@ from ampbench.bench.launch.readiness.software import (
     python_new_enough,
     switches_harmless,
 )
-from ampbench.bench.launch.sweep import Options, sweep
+from ampbench.bench.launch.sweep import sweep
 from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.plan.experiment import read_experiment
 from ampbench.bench.plan.matrix import make_plan

@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
-from ampbench.bench.launch.sweep import Options, sweep
+from ampbench.bench.launch.options import Options
+from ampbench.bench.launch.sweep import sweep
 from ampbench.bench.plan.experiment import parse_experiment
 from ampbench.bench.plan.matrix import make_plan, narrow
 from tests.support.distant import Distant

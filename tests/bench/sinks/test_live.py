@@ -17,7 +17,8 @@ from rich.console import Console
 
 from ampbench.bench.launch.launcher import Watcher
 from ampbench.bench.launch.oom_guard import OomGuard
-from ampbench.bench.launch.sweep import Options, sweep
+from ampbench.bench.launch.options import Options
+from ampbench.bench.launch.sweep import sweep
 from ampbench.bench.machine.board import Board
 from ampbench.bench.machine.discovery import Boards
 from ampbench.bench.plan.experiment import parse_experiment

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from ampbench.bench.auto.search.session import run_search
-from ampbench.bench.launch.sweep import Options
+from ampbench.bench.launch.options import Options
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.experiment import parse_experiment
 from ampbench.visualize.report import write_report

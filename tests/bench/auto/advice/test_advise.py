@@ -18,7 +18,7 @@ from rich.console import Console
 from ampbench.bench.auto import batch_search
 from ampbench.bench.auto.advice.advise import advise
 from ampbench.bench.auto.advice.request import Request
-from ampbench.bench.launch.sweep import Options
+from ampbench.bench.launch.options import Options
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.errors import RequestError
 from ampbench.schema.choices import Choice, read_choices

@@ -15,8 +15,8 @@ from rich.console import Console
 
 from ampbench.bench.auto.interference import check as checking
 from ampbench.bench.auto.interference.check import check_interference, reference_of
+from ampbench.bench.launch.options import Options
 from ampbench.bench.launch.shown.company import before_run
-from ampbench.bench.launch.sweep import Options
 from ampbench.bench.machine.board import Board
 from ampbench.bench.machine.discovery import Boards
 from ampbench.bench.plan.errors import RequestError

@@ -22,7 +22,8 @@ from rich.console import Console
 
 from ampbench.bench.launch.launcher import Launcher
 from ampbench.bench.launch.local.local import Local
-from ampbench.bench.launch.sweep import Options, sweep
+from ampbench.bench.launch.options import Options
+from ampbench.bench.launch.sweep import sweep
 from ampbench.bench.plan.experiment import parse_experiment
 from ampbench.bench.plan.matrix import make_plan
 from tests.support.ray_cluster import RayCluster, ray_cluster

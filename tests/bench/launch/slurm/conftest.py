@@ -14,9 +14,10 @@ import pytest
 from rich.console import Console
 
 from ampbench.bench.launch.launcher import Launcher
+from ampbench.bench.launch.options import Options
 from ampbench.bench.launch.slurm.resources import Resources
 from ampbench.bench.launch.slurm.slurm import Slurm
-from ampbench.bench.launch.sweep import Options, sweep
+from ampbench.bench.launch.sweep import sweep
 from ampbench.bench.plan.experiment import parse_experiment
 from ampbench.bench.plan.matrix import Plan, make_plan
 from tests.support.quick_task import QuickTask
