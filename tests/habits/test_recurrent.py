@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from torch import nn
 
@@ -11,6 +13,14 @@ from tests.habits.ending import end
 PROPER = [recurrent.Recurrent, recurrent.GRU, recurrent.Cells, recurrent.Attention, recurrent.InThreadUnderAutocast]
 
 
+def end_here(model: type[nn.Module], recipe: str) -> dict[str, Any]:
+    """Return the row of a training; some CPUs with bf16 instructions have no LSTM of oneDNN's in bf16, and it says so."""
+    row = end(model, recipe)
+    if row["status"] == "unsupported" and "primitive descriptor for the LSTM" in row["because"]:
+        pytest.skip(row["because"])
+    return row
+
+
 def last(proof: str) -> str:
     return proof.split(" ")[-1]
 
@@ -18,7 +28,7 @@ def last(proof: str) -> str:
 @pytest.mark.parametrize("recipe", ["fp32", "bf16_amp", "bf16", "fp16_amp"])
 @pytest.mark.parametrize("model", PROPER)
 def test_layers_that_run_in_the_recipe_s_dtype_are_said_to(model: type[nn.Module], recipe: str) -> None:
-    row = end(model, recipe)
+    row = end_here(model, recipe)
     assert (row["status"], row["because"]) == ("ok", None)
     dtype = {"fp32": "float32", "fp16_amp": "float16"}.get(recipe, "bfloat16")
     assert last(row["dtype_check"]) == (
@@ -37,7 +47,7 @@ def test_a_recurrent_layer_in_fp32_on_purpose_is_allowed_and_listed(model: type[
 
 def test_the_operator_of_a_whole_recurrent_layer_counts_as_a_product() -> None:
     assert "mkldnn_rnn_layer:float32x1" in end(recurrent.Island, "bf16_amp")["dtype_check"]
-    assert "mkldnn_rnn_layer:bfloat16x1" in end(recurrent.Recurrent, "bf16_amp")["dtype_check"]
+    assert "mkldnn_rnn_layer:bfloat16x1" in end_here(recurrent.Recurrent, "bf16_amp")["dtype_check"]
 
 
 @pytest.mark.parametrize("model", [recurrent.InThread, recurrent.GRUInThread, recurrent.AttentionInThread])
