@@ -14,7 +14,7 @@ PROPER = [recurrent.Recurrent, recurrent.GRU, recurrent.Cells, recurrent.Attenti
 
 
 def end_here(model: type[nn.Module], recipe: str) -> dict[str, Any]:
-    """Return the row of a training; some CPUs with bf16 instructions have no LSTM of oneDNN's in bf16, and it says so."""
+    """Return the row of a training; some CPUs with bf16 have no such LSTM of oneDNN, and it says so."""
     row = end(model, recipe)
     if row["status"] == "unsupported" and "primitive descriptor for the LSTM" in row["because"]:
         pytest.skip(row["because"])
