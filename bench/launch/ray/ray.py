@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import platform
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 from rich.console import Console
 
 from ampbench.bench.launch.cluster.assignment import Assignment
@@ -127,46 +130,57 @@ class Ray:
     ) -> bool:
         """Run groups of cells, each on one node, and what a lost node had again on another."""
         ray, known, folder = self._ray(), self._known, Folder(path=groups[0][0].folder.parents[1])
-        token = folder.path / f".seen-{secrets.token_hex(8)}"
         todo = {run.cell.cell_id for group in groups for run in group}
         kinds = {known.seats[board].kind for board in boards.used}
         one_kind = dict.fromkeys(kinds, oom_guard)
         guards = one_kind if len(kinds) == 1 else OomGuard.of_kinds(folder, kinds, replaced=todo)
-        dispatch = Dispatch(
-            ray=ray,
-            code=known.code,
-            seats=known.seats,
-            queue=GroupQueue(
-                groups,
-                boards.used,
-                kind_of=lambda board: known.seats[board].kind,
-                bound=_bound(folder, todo),
-            ),
-            template=Assignment(
-                runs=(),
-                place="",
-                allow_shared=self.allow_shared,
-                exclusive=self.exclusive,
-                switches=switches_of(os.environ),
-                versions=None if self.mixed else Versions.here(),
-            ),
-            token=token,
-            watcher=watcher,
-            oom_guards=guards,
-            board_hours=board_hours,
-            losses=Losses(ray=ray, say=self._say),
-        )
-        token.write_text("A node that sees this file writes its results here itself.\n")
-        try:
-            return dispatch.run()
-        finally:
-            token.unlink(missing_ok=True)
+        with _token(folder.path) as token:
+            return Dispatch(
+                ray=ray,
+                code=known.code,
+                seats=known.seats,
+                queue=GroupQueue(
+                    groups,
+                    boards.used,
+                    kind_of=lambda board: known.seats[board].kind,
+                    bound=_bound(folder, todo),
+                ),
+                template=Assignment(
+                    runs=(),
+                    place="",
+                    allow_shared=self.allow_shared,
+                    exclusive=self.exclusive,
+                    switches=switches_of(os.environ),
+                    versions=None if self.mixed else Versions.here(),
+                ),
+                token=token,
+                watcher=watcher,
+                oom_guards=guards,
+                board_hours=board_hours,
+                losses=Losses(ray=ray, say=self._say),
+            ).run()
 
     def _ray(self) -> Any:
         return connect(self.address)
 
     def _say(self, line: str) -> None:
         (self._known.console or Console()).print(line, **PLAIN)
+
+
+@contextmanager
+def _token(folder: Path) -> Iterator[Path]:
+    """Keep a file among the results that shows a node whether it sees them; take away those of killed launchers."""
+    here = f"@{platform.node()}"
+    for path in folder.glob(f".seen-*{here}"):
+        pid = path.name.removesuffix(here).rpartition("-")[2]
+        if not psutil.pid_exists(int(pid)):
+            path.unlink(missing_ok=True)
+    token = folder / f".seen-{secrets.token_hex(8)}-{os.getpid()}{here}"
+    token.write_text("A node that sees this file writes its results here itself.\n")
+    try:
+        yield token
+    finally:
+        token.unlink(missing_ok=True)
 
 
 def _bound(folder: Folder, todo: set[str]) -> dict[str, str]:

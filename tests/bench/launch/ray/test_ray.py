@@ -10,9 +10,13 @@ import io
 import json
 import os
 import re
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +30,7 @@ from ampbench.bench.launch.options import Options
 from ampbench.bench.launch.sweep import sweep
 from ampbench.bench.plan.experiment import parse_experiment
 from ampbench.bench.plan.matrix import make_plan
+from tests.conftest import ROOT
 from tests.support.ray_cluster import RayCluster, ray_cluster
 
 pytestmark = [
@@ -62,25 +67,53 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayCluster]:
         ray.shutdown()
 
 
+SLOW = (
+    TEXT.replace("tests.support.tiny:Net", "tests.support.failing:Slow")
+    .replace("digits", "synthetic")
+    .replace("batch_size = 512", "batch_size = 1024")
+    .replace("image_size = 8\n", "")
+)
+
+
 @pytest.fixture
-def swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+def swept(tmp_path: Path) -> Callable[..., str]:
+    """Return `sweep_into` for a folder of this test."""
+    return partial(sweep_into, tmp_path)
+
+
+def sweep_into(folder: Path, launcher: Launcher, text: str = TEXT, *, name: str = "on_ray") -> str:
     """Run an experiment with a launcher and return what a person saw."""
-    monkeypatch.setattr("ampbench.bench.launch.sweep.print_report", lambda *_, **__: None)
-
-    def run(launcher: Launcher, text: str = TEXT, *, name: str = "on_ray") -> str:
-        plan = make_plan(parse_experiment(tmp_path / f"{name}.toml", text))
-        out = io.StringIO()
-        options = Options(launcher=launcher, results=tmp_path)
-        assert sweep(plan, plan.cells, options, Console(file=out, width=200)) == 0
-        return out.getvalue()
-
-    return run
+    plan = make_plan(parse_experiment(folder / f"{name}.toml", text))
+    out = io.StringIO()
+    options = Options(launcher=launcher, results=folder, report=False)
+    assert sweep(plan, plan.cells, options, Console(file=out, width=200)) == 0
+    return out.getvalue()
 
 
-def on(cluster: RayCluster) -> Launcher:
+def on(address: str) -> Launcher:
     from ampbench.bench.launch.ray.ray import Ray
 
-    return Ray(address=cluster.address)
+    return Ray(address=address)
+
+
+@contextmanager
+def another_launcher(cluster: RayCluster, folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """Sweep in a process of its own, which has begun its first cell."""
+    here = "tests.bench.launch.ray.test_ray"
+    code = (
+        f"from pathlib import Path; from {here} import *; print(sweep_into(Path({str(folder)!r}), "
+        f"on({cluster.address!r}), SLOW))"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        wait_for_a_cell(folder)
+        yield process
+
+
+def wait_for_a_cell(folder: Path) -> None:
+    until_s = time.monotonic() + 120
+    while not list((folder / "on_ray" / "runs").glob("*/log.txt")):
+        assert time.monotonic() < until_s, "no cell has begun"
+        time.sleep(0.2)
 
 
 def rows(folder: Path, name: str = "on_ray") -> dict[str, dict[str, Any]]:
@@ -99,7 +132,7 @@ def losses(folder: Path, name: str = "on_ray") -> dict[str, list[float]]:
 def test_cells_on_two_nodes_are_those_of_this_machine_each_once(
     cluster: RayCluster, swept: Callable[..., str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    said = swept(on(cluster))
+    said = swept(on(cluster.address))
     swept(Local(), name="here")
     there, here = rows(tmp_path), rows(tmp_path, "here")
     assert {row["status"] for row in there.values()} == {"ok"}
@@ -122,18 +155,15 @@ def test_a_lost_node_costs_the_cell_in_flight_which_runs_again_on_the_other(
     cluster: RayCluster, swept: Callable[..., str], tmp_path: Path, way: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     victim = cluster.cluster.list_all_nodes()[-1]
-    text = TEXT.replace("tests.support.tiny:Net", "tests.support.failing:Slow").replace("digits", "synthetic")
-    text = text.replace("batch_size = 512", "batch_size = 1024").replace("image_size = 8\n", "")
 
     def lose_one() -> None:
-        while not list((tmp_path / "on_ray" / "runs").glob("*/log.txt")):
-            time.sleep(0.2)
+        wait_for_a_cell(tmp_path)
         getattr(cluster, way)(victim)
 
     thread = threading.Thread(target=lose_one)
     thread.start()
     try:
-        said = swept(on(cluster), text)
+        said = swept(on(cluster.address), SLOW)
     finally:
         thread.join()
         cluster.drop(victim)
@@ -153,9 +183,34 @@ def test_results_of_nodes_that_do_not_see_the_folder_are_carried_here(
 
     begin = lane.Lane.begin
     monkeypatch.setattr(lane.Lane, "begin", lambda self, run, asked, token: begin(self, run, asked, f"{token}-not"))
-    said = swept(on(cluster))
+    said = swept(on(cluster.address))
     assert {row["status"] for row in rows(tmp_path).values()} == {"ok"}
     assert said.count("its results are carried here") == 1
     for run in (tmp_path / "on_ray" / "runs").iterdir():
         assert {"record.parquet", "cell.json", "log.txt", "steps.parquet"} <= set(os.listdir(run))
         assert json.loads((run / "cell.json").read_text())["board"]["host"]
+
+
+def test_after_a_launcher_was_killed_the_same_command_goes_on(
+    cluster: RayCluster, swept: Callable[..., str], tmp_path: Path
+) -> None:
+    with another_launcher(cluster, tmp_path) as process:
+        process.kill()
+    assert list((tmp_path / "on_ray").glob(".seen-*")), "nobody was left to take it away"
+    swept(on(cluster.address), SLOW)
+    assert [row["status"] for row in rows(tmp_path).values()] == ["ok"] * 4
+    assert not list((tmp_path / "on_ray").glob(".seen-*"))
+
+
+@pytest.mark.whole
+def test_two_launchers_on_one_folder_measure_each_cell_once(
+    cluster: RayCluster, swept: Callable[..., str], tmp_path: Path
+) -> None:
+    with another_launcher(cluster, tmp_path) as process:
+        said = swept(on(cluster.address), SLOW)
+        other = process.communicate()[0]
+    assert process.returncode == 0
+    assert [row["status"] for row in rows(tmp_path).values()] == ["ok"] * 4
+    measured = re.findall(r"^ +\d/4 .* ok ", said + other, re.MULTILINE)
+    assert len(measured) == 4
+    assert said.count("/4 ") == other.count("/4 ") == 4
