@@ -30,6 +30,7 @@ def bare(*words: str, hidden: str = NEVER_NEEDED) -> subprocess.CompletedProcess
     return subprocess.run([sys.executable, *words], cwd=ROOT, env=environ, capture_output=True, text=True, timeout=300)
 
 
+@pytest.mark.whole
 def test_a_matrix_runs_to_its_verdict_and_what_needs_a_missing_package_says_which(
     experiment_file: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -136,6 +137,7 @@ def test_a_mistyped_module_of_a_user_is_nothing_to_install() -> None:
     assert "pip install 'scikit-learn" in advice(ModuleNotFoundError("no", name="sklearn.datasets"))
 
 
+@pytest.mark.whole
 def test_tests_of_fp8_are_skipped_without_torchao_and_the_others_run() -> None:
     done = bare("-m", "pytest", "-rs", "-p", "no:xdist", "tests/bench/train/test_fp8.py", hidden="torchao")
     assert done.returncode == 0, done.stdout

@@ -27,7 +27,7 @@ CPU = torch.device("cpu")
 
 def measurement_of(mode: str) -> Measurement:
     cell = Cell(
-        model="LeNet",
+        model="tests.support.failing:Tiny",
         data="digits",
         augment=(),
         batch_size=512,

@@ -20,6 +20,7 @@ from ampbench.bench.train.statuses import Interrupted
 from ampbench.bench.worker.cell import measure_cell
 from ampbench.bench.worker.stepping import Stepping
 from tests.support import stateful
+from tests.support.thinned import thinned
 
 CPU = torch.device("cpu")
 
@@ -84,15 +85,18 @@ def test_a_person_who_interrupts_leaves_no_row(tmp_path: Path, monkeypatch: pyte
 
 @pytest.mark.parametrize(
     ("model", "note"),
-    [
-        ("NoteList", "('a remark', 3)"),
-        ("NoteHalf", "half a \\ud800 character"),
-        ("NoteLayer", None),
-        ("NoteTensor", None),
-        ("NoteMethod", None),
-        ("NoteRaises", None),
-        ("NoteExits", None),
-    ],
+    thinned(
+        [
+            ("NoteList", "('a remark', 3)"),
+            ("NoteLayer", None),
+            ("NoteTensor", None),
+            ("NoteHalf", "half a \\ud800 character"),
+            ("NoteMethod", None),
+            ("NoteRaises", None),
+            ("NoteExits", None),
+        ],
+        kept=3,
+    ),
 )
 def test_a_note_of_any_type_leaves_a_record(model: str, note: str | None, tmp_path: Path) -> None:
     row = row_of(run_of(tmp_path, f"tests.support.ending:{model}"))
@@ -100,7 +104,8 @@ def test_a_note_of_any_type_leaves_a_record(model: str, note: str | None, tmp_pa
 
 
 @pytest.mark.parametrize(
-    "model", ["LateBuffer", "RegisteredLate", "GrowingBuffer", "Counting", "MakesItsOwn", "Drawing"]
+    "model",
+    thinned(["LateBuffer", "RegisteredLate", "GrowingBuffer", "Counting", "MakesItsOwn", "Drawing"], kept=2),
 )
 def test_a_cell_that_failed_goes_on_bit_for_bit_from_its_checkpoint(
     model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -173,6 +178,7 @@ def test_a_checkpoint_of_another_version_is_kept_and_the_row_says_both_ways_on(
     assert row_of(run)["status"] == "ok"
 
 
+@pytest.mark.whole
 def test_all_stateful_models_are_measured_to_the_end(tmp_path: Path) -> None:
     for kind in (*stateful.RESTORED, stateful.HalfUsedUp):
         row = row_of(run_of(tmp_path / kind.__name__, f"tests.support.stateful:{kind.__name__}", ema_decay=0.9))

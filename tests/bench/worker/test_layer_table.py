@@ -14,6 +14,7 @@ from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.recipe import RECIPES
 from ampbench.bench.worker import layer_table
 from tests.conftest import ROOT
+from tests.support.thinned import thinned
 from tests.support.tiny import LooksAtValues, Net
 
 
@@ -41,7 +42,7 @@ def test_both_ends_know_the_same_mark() -> None:
     assert layer_table.MARK == MARK
 
 
-@pytest.mark.parametrize("name", ["LeNet", "VGG19", "SmallCifarNet", "hybrid", "DLA", "ShuffleNetG2"])
+@pytest.mark.parametrize("name", thinned(["LeNet", "VGG19", "SmallCifarNet", "hybrid", "DLA", "ShuffleNetG2"], kept=2))
 def test_the_parameters_of_the_layers_add_up_to_the_networks(name: str) -> None:
     found = layer_table.layer_table(cell(name), 10)
     assert sum(layer["num_parameters"] for layer in found["layers"]) == found["num_parameters"]
@@ -74,7 +75,10 @@ def test_every_network_of_a_plan_is_shown_once_and_one_that_prints_or_fails_spoi
     assert "no summary: ValueError: 'tests.support.tiny:Net': the model has input_shape" in wrong[0]
 
 
-@pytest.mark.parametrize("command", ["run_one.py --model LeNet --data digits", "run_matrix.py experiments/demo.toml"])
+@pytest.mark.parametrize(
+    "command",
+    thinned(["run_one.py --model LeNet --data digits", "run_matrix.py experiments/demo.toml"], kept=1),
+)
 def test_both_commands_show_it_with_the_plan_and_only_with_it(command: str) -> None:
     def run(*more: str) -> subprocess.CompletedProcess[str]:
         words = [sys.executable, f"bench/{command.split()[0]}", *command.split()[1:], *more]

@@ -12,6 +12,7 @@ from ampbench.bench.plan.recipe import RECIPES
 from ampbench.bench.train.statuses import Unsupported
 from ampbench.bench.worker.ending import ending_of
 from tests.support.measuring import row_of
+from tests.support.thinned import thinned
 from tests.support.virtual_gpu import BUSY_W, IDLE_W, VirtualGpu, measurement_on
 
 BATCH = 64
@@ -58,8 +59,8 @@ def measured(
     ("step_s", "launch_s", "num_ahead"),
     [
         pytest.param(0.05, 0.002, 1000, id="an endless queue"),
-        pytest.param(0.05, 0.002, 4, id="a short queue"),
-        pytest.param(0.3, 0.01, 1, id="a step a block"),
+        pytest.param(0.05, 0.002, 4, id="a short queue", marks=pytest.mark.whole),
+        pytest.param(0.3, 0.01, 1, id="a step a block", marks=pytest.mark.whole),
         pytest.param(0.02, 0.04, 4, id="launch-bound"),
     ],
 )
@@ -107,16 +108,19 @@ def test_the_phases_and_the_bound_are_of_the_devices_clock(monkeypatch: pytest.M
 
 @pytest.mark.parametrize(
     ("recipe", "kernels", "because"),
-    [
-        ("bf16_amp", (BF16, BF16_CONV, ATTENTION, NORM), None),
-        ("bf16", (BF16, ATTENTION), None),
-        ("fp16_amp", (FP16, ATTENTION, NORM), None),
-        ("fp32", (FP32, NORM), None),
-        ("bf16_amp", (FP16, ATTENTION), FP16),
-        ("fp16_amp", (BF16,), BF16),
-        ("fp32", (BF16,), BF16),
-        ("fp32", (ATTENTION,), ATTENTION),
-    ],
+    thinned(
+        [
+            ("bf16_amp", (BF16, BF16_CONV, ATTENTION, NORM), None),
+            ("bf16", (BF16, ATTENTION), None),
+            ("fp16_amp", (FP16, ATTENTION, NORM), None),
+            ("fp32", (FP32, NORM), None),
+            ("bf16_amp", (FP16, ATTENTION), FP16),
+            ("fp16_amp", (BF16,), BF16),
+            ("fp32", (BF16,), BF16),
+            ("fp32", (ATTENTION,), ATTENTION),
+        ],
+        kept=3,
+    ),
 )
 def test_the_names_of_kernels_decide_whether_a_cell_is_what_its_label_says(
     recipe: str, kernels: tuple[str, ...], because: str | None, monkeypatch: pytest.MonkeyPatch

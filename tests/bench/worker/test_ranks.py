@@ -44,6 +44,7 @@ def test_two_ranks_train_as_one_process_with_the_double_batch(start: Start, monk
     assert not [name for name in kept if name.startswith("module.")], "rank 0 takes the names that DDP adds away"
 
 
+@pytest.mark.whole
 def test_ranks_take_a_batch_in_parts_that_do_not_divide_it(start: Start) -> None:
     """12 images in 5 parts are 4 parts; the gradients are reduced in the last of them."""
     row = start(replace(TWO, batch_size=12, accumulation=5)).row()
@@ -92,6 +93,7 @@ def test_ranks_evaluate_each_image_once_with_the_statistics_of_the_first(context
         assert evaluation.test_accuracy == alone.test_accuracy
 
 
+@pytest.mark.whole
 def test_ranks_share_the_cores_between_them(start: Start) -> None:
     row = start(replace(TWO, num_threads=0)).row()
     assert row["threads_used"] == max(1, len(os.sched_getaffinity(0)) // 2)
