@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Generator
+from typing import Any
 
 import pytest
 
@@ -39,14 +40,18 @@ def pytest_runtest_makereport(
 def pytest_collection_finish(session: pytest.Session) -> None:
     """What is before the first test is the imports' and the collection's."""
     setattr(session, KEY, cpu_s())
-    if output := getattr(session.config, "workeroutput", None):
-        output[KEY] = cpu_s()
-    else:
-        _outside.append(cpu_s())
+    _outside.append(cpu_s())
 
 
-def pytest_testnodedown(node: object) -> None:
-    """Take a worker's time before its first test (pytest-xdist)."""
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Tell it the process that reports (pytest-xdist)."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput[KEY] = _outside[-1]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Hear it there."""
     _outside.append(getattr(node, "workeroutput", {}).get(KEY, 0.0))
 
 
