@@ -17,6 +17,7 @@ from typing import Any, Self
 
 import pytest
 import torch
+from torch.utils import _device
 
 from ampbench.bench.machine.board_state.sampling import PERIOD_S
 from ampbench.bench.measure.memory import ResidentMemory
@@ -157,7 +158,7 @@ def measurement_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Measurement:
     """Return a measurement that is about to measure a cell on this GPU, whose steps launch these kernels."""
-    torch.utils._device._device_constructors()  # torch.empty is one of them; read before it is replaced
+    _device._device_constructors()  # torch.empty is one of them; read before it is replaced
     unpinned = torch.empty
     monkeypatch.setattr(time, "perf_counter", gpu.perf_counter)
     monkeypatch.setattr(time, "sleep", gpu.sleep)

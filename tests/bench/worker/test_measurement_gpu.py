@@ -38,8 +38,9 @@ def measured(
 ) -> tuple[str, str | None, dict[str, Any]]:
     """Measure a cell; return its status, the reason, and its row."""
     cell = Cell(
-        model="tests.support.tiny:Wide",
+        model="tests.support.tiny:Net",
         data="synthetic",
+        image_size=8,
         precision=RECIPES[recipe],
         batch_size=BATCH,
         augment=(),
@@ -47,7 +48,8 @@ def measured(
     )
     named = kernels or ((FP32,) if recipe == "fp32" else (BF16,))
     measure = MeasurementProtocol(max_timing_s=max_timing_s, target_ci=1e-9, passes=passes)
-    measurement = measurement_on(gpu, cell, measure, dict.fromkeys((*named, RELU), 2.0), monkeypatch)
+    kernels_ms = dict.fromkeys((*named, RELU), 1e3 * gpu.step_s / (len(named) + 1))
+    measurement = measurement_on(gpu, cell, measure, kernels_ms, monkeypatch)
     ending = ending_of(measurement)
     status, because = ending.status, ending.because
     if "does not update" in str(because):
@@ -94,13 +96,13 @@ def test_a_trainings_energy_is_that_of_its_steps_and_not_of_its_evaluations(monk
 
 
 def test_the_phases_and_the_bound_are_of_the_devices_clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Half of a step of 4 ms in two kernels is matrix products; the GPU is never idle."""
-    gpu = VirtualGpu(step_s=0.004, launch_s=0.0001)
+    """Half of a step of 40 ms in two kernels is matrix products; the GPU is never idle."""
+    gpu = VirtualGpu(step_s=0.04, launch_s=0.001)
     status, _, row = measured(gpu, monkeypatch, passes=("phases",), max_timing_s=1)
     assert status == "ok"
-    assert row["kernel_ms"] == pytest.approx(4.0)
+    assert row["kernel_ms"] == pytest.approx(40.0)
     assert row["matmul_conv_share"] == pytest.approx(0.5)
-    assert sum(row[f"{phase}_ms"] for phase in ("data", "forward", "backward", "update")) == pytest.approx(4, rel=0.2)
+    assert sum(row[f"{phase}_ms"] for phase in ("data", "forward", "backward", "update")) == pytest.approx(40, rel=0.2)
     assert row["bound"] is not None
     assert row["vendor_peak_tflops"] == 989.5
     assert row["mfu_vendor"] == pytest.approx(row["tflops"] / 989.5)
