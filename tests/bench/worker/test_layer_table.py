@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from io import StringIO
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+import typer
 from torch import nn
+from typer.testing import CliRunner
 
 from ampbench import models
 from ampbench.bench.launch.shown.layer_table import MARK, layer_tables
 from ampbench.bench.plan.cell import Cell
+from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.plan.recipe import RECIPES
+from ampbench.bench.run_matrix import main as run_matrix
+from ampbench.bench.run_one import main as run_one
 from ampbench.bench.worker import layer_table
 from tests.conftest import ROOT
 from tests.support.thinned import thinned
@@ -36,6 +45,19 @@ class Shared(Net):
     def __init__(self) -> None:
         super().__init__()
         self.again = self.linear
+
+
+@pytest.fixture
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look at the networks here, where torch is imported already."""
+
+    def run(_: list[str], **given: Any) -> SimpleNamespace:
+        with monkeypatch.context() as patched, redirect_stdout(StringIO()) as said:
+            patched.setattr(sys, "stdin", StringIO(given["input"]))
+            layer_table.main()
+        return SimpleNamespace(returncode=0, stdout=said.getvalue())
+
+    monkeypatch.setattr("ampbench.bench.launch.shown.layer_table.subprocess.run", run)
 
 
 def test_both_ends_know_the_same_mark() -> None:
@@ -63,7 +85,12 @@ def test_a_shared_layer_stands_there_once() -> None:
     assert sum(layer["num_parameters"] for layer in found["layers"]) == found["num_parameters"]
 
 
-def test_every_network_of_a_plan_is_shown_once_and_one_that_prints_or_fails_spoils_no_other() -> None:
+@pytest.mark.parametrize("fixtures", [["in_this_process"], pytest.param([], marks=pytest.mark.whole)])
+def test_every_network_of_a_plan_is_shown_once_and_one_that_prints_or_fails_spoils_no_other(
+    fixtures: list[str], request: pytest.FixtureRequest
+) -> None:
+    for name in fixtures:
+        request.getfixturevalue(name)
     cells = [cell("LeNet"), cell("LeNet", seed=1), cell("tests.bench.worker.test_layer_table:Talking", image_size=8)]
     cells += [cell("tests.support.tiny:Net", image_size=16)]
     lenet, talking, wrong = layer_tables(cells)
@@ -75,16 +102,16 @@ def test_every_network_of_a_plan_is_shown_once_and_one_that_prints_or_fails_spoi
     assert "no summary: ValueError: 'tests.support.tiny:Net': the model has input_shape" in wrong[0]
 
 
+@pytest.mark.usefixtures("in_this_process")
 @pytest.mark.parametrize(
-    "command",
-    thinned(["run_one.py --model LeNet --data digits", "run_matrix.py experiments/demo.toml"], kept=1),
+    ("main", "words"),
+    [(run_one, "--model LeNet --data digits"), (run_matrix, f"{ROOT}/experiments/demo.toml")],
 )
-def test_both_commands_show_it_with_the_plan_and_only_with_it(command: str) -> None:
-    def run(*more: str) -> subprocess.CompletedProcess[str]:
-        words = [sys.executable, f"bench/{command.split()[0]}", *command.split()[1:], *more]
-        return subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
-
-    shown = run("--plan", "--summary")
-    assert "62,006 parameters" in shown.stdout, shown.stderr
-    alone = run("--summary")
-    assert (alone.returncode, len(alone.stderr.splitlines())) == (2, 1)
+def test_both_commands_show_it_with_the_plan_and_only_with_it(main: Callable[..., int], words: str) -> None:
+    app = typer.Typer()
+    app.command()(main)
+    shown = CliRunner().invoke(app, [*words.split(), "--plan", "--summary"])
+    assert "62,006 parameters" in shown.stdout, shown.exception
+    alone = CliRunner().invoke(app, [*words.split(), "--summary"])
+    assert isinstance(alone.exception, RequestError)
+    assert len(str(alone.exception).splitlines()) == 1
