@@ -22,6 +22,7 @@ from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.store.atomic import replacing, write_json
 from ampbench.bench.store.folder import Folder
 from ampbench.bench.store.join import SET_ASIDE
+from ampbench.bench.store.record import AS_ONE_ROW
 from ampbench.bench.store.stamp import digest, joined_files, record_times, sizes
 from ampbench.bench.store.tables import TABLES, schema
 from ampbench.schema.files import CELL_FILE, CELLS, PLAN, RECORD, RUNS, STAMP, table_file
@@ -142,7 +143,8 @@ def _rewrite(path: Path, to: Path, table: str, version: int) -> None:
         found = file.schema_arrow
         columns = [names.get(name, name) if names.get(name) not in found.names else name for name in found.names]
         target = _today(table, found, columns)
-        with pq.ParquetWriter(to, target, compression="zstd") as writer:
+        how = AS_ONE_ROW if path.name == RECORD else {"compression": "zstd"}
+        with pq.ParquetWriter(to, target, **how) as writer:
             for i in range(file.num_row_groups):
                 rows = file.read_row_group(i).rename_columns(columns)
                 for column in within:

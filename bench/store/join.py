@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ampbench.bench.plan.cell import Cell
@@ -60,7 +61,8 @@ def join(plan: Plan, folder: Folder) -> bool:
                     tables.add(table, batches)
                 seconds[cell_id] = rows.cell_s
                 reasons |= {_named(file, folder): reason for file, reason in rows.damaged.items()}
-            tables.add("cells", excluded_table(plan.excluded).to_batches())
+            if plan.excluded:
+                tables.add("cells", excluded_table(plan.excluded).to_batches())
         for path in damaged:
             path.replace(path.with_name(f"{path.name}{SET_ASIDE}"))
         of = _stamp(plan, {cell_id: time_ns for cell_id, time_ns in times_ns.items() if cell_id in seconds})
@@ -106,10 +108,13 @@ def joined_rows(
     path = folder.path / table_file(table)
     if not path.exists():
         return []
-    names = {*pq.read_schema(path).names}
-    present = [name for name in columns if name in names]
-    wanted = [("status", "in", statuses)] if statuses else None
-    rows: list[dict[str, Any]] = pq.read_table(path, columns=present, filters=wanted).to_pylist()
+    with pq.ParquetFile(path) as file:  # opened once: its head takes longer to read than a few columns
+        names = {*file.schema_arrow.names}
+        present = [name for name in columns if name in names]
+        found = file.read(columns=[*{*present, *(["status"] if statuses else [])}])
+    if statuses:
+        found = found.filter(pc.is_in(found["status"], pa.array(statuses)))
+    rows: list[dict[str, Any]] = found.select(present).to_pylist()
     return rows
 
 

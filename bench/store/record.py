@@ -29,6 +29,9 @@ from ampbench.schema.traces import Traces
 ATTEMPT = b"ampbench.attempt"
 """Key of a file's own metadata: a random word, the same in all files of a run that one worker wrote."""
 
+AS_ONE_ROW: dict[str, Any] = {"compression": "none", "use_dictionary": False}
+"""How a record is written: to compress one value of each of 200 columns takes thrice the time and more bytes."""
+
 ROOM = ".room"
 """In the folder of a running cell: a file that is deleted to make room for the record."""
 
@@ -106,7 +109,7 @@ def write_run(folder: Path, cell: Cell, record: CellRecord, traces: Traces) -> N
         row["passes_failed"] = "; ".join([*filter(None, [row["passes_failed"]]), *failed])
         tables["cells"] = _conformed("cells", [row], [])
     content = io.BytesIO()
-    pq.write_table(_of_attempt(tables["cells"], attempt), content, compression="zstd")
+    pq.write_table(_of_attempt(tables["cells"], attempt), content, **AS_ONE_ROW)
     write_bundle(folder, tables, content.getvalue(), attempt)
     with replacing(folder / RECORD) as partial:
         partial.write_bytes(content.getvalue())
