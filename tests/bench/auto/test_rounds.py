@@ -1,4 +1,7 @@
-"""Adaptive rounds: the budget goes where the advice is undecided, and a kill at any moment changes nothing."""
+"""Adaptive rounds: the budget goes where the advice is undecided, and a kill at any moment changes nothing.
+
+What is open is said by a plain rule, or, in the tests that are `judged`, by the judge that is always asked.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +26,7 @@ from ampbench.bench.plan.matrix import make_plan, narrow
 from ampbench.bench.store.folder import Folder
 from ampbench.visualize.undecided import question_of
 from tests.support.drawn import Drawn
+from tests.support.made_judge import asked_made
 
 TEXT = """
 question = "Q?"
@@ -40,7 +44,7 @@ SPEEDS = {"fp32": 1.0, "tf32": 1.012, "bf16": 0.4, "bf16_amp": 0.7}
 
 
 def asked_here(folder: Folder, *, mixed: bool) -> tuple[Subject, ...]:
-    """Ask the judge in this process, which takes a tenth of the time."""
+    """Ask the real judge in this process, which takes a tenth of the time."""
     return tuple(
         Subject(
             name=one["subject"],
@@ -56,11 +60,22 @@ def unjoined() -> None:
     """Let tables be joined: the judge reads them."""
 
 
+@pytest.fixture(autouse=True)
+def made_judge(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Decide by a plain rule."""
+    monkeypatch.setattr(auto_rounds, "ask", asked_made)
+
+
+@pytest.fixture
+def judged(monkeypatch: pytest.MonkeyPatch, made_judge: None) -> None:
+    """Decide as always."""
+    monkeypatch.setattr(auto_rounds, "ask", asked_here)
+
+
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     """Return a function that runs an experiment with a launcher, and returns what was printed."""
     monkeypatch.setattr("ampbench.bench.launch.sweep.print_report", lambda *_, **__: out.write("REPORT\n"))
-    monkeypatch.setattr(auto_rounds, "ask", asked_here)
     out = io.StringIO()
 
     def run(
@@ -88,7 +103,7 @@ def rounds_of(tmp_path: Path) -> Counter[str]:
     return Counter(row["precision"] for row in rows(tmp_path))
 
 
-def test_what_is_decided_stops_and_what_is_open_goes_on_with_its_reference(run, tmp_path):
+def test_what_is_decided_stops_and_what_is_open_goes_on_with_its_reference(run, judged, tmp_path):
     launcher = Drawn(speeds=SPEEDS)
     said = run(launcher)
     num = rounds_of(tmp_path)
@@ -101,20 +116,20 @@ def test_what_is_decided_stops_and_what_is_open_goes_on_with_its_reference(run, 
     assert "open: tf32" in said
 
 
-def test_all_is_decided_after_two_rounds_where_noise_is_small(run, tmp_path):
+def test_all_is_decided_after_two_rounds_where_noise_is_small(run, judged, tmp_path):
     said = run(Drawn(speeds=SPEEDS | {"tf32": 1.5}, spread=1e-4))
     assert set(rounds_of(tmp_path).values()) == {2}
     assert "open" not in said
 
 
-def test_noise_ends_after_twelve_rounds_with_the_rounds_that_would_decide(run, tmp_path):
-    said = run(Drawn(speeds=SPEEDS | {"tf32": 1.02}, spread=0.2))
+def test_noise_ends_after_twelve_rounds_with_the_rounds_that_would_decide(run, judged, tmp_path):
+    said = run(Drawn(speeds=SPEEDS | {"tf32": 1.02}, spread=0.2), TEXT.replace(', "bf16", "bf16_amp"', ""))
     assert rounds_of(tmp_path)["tf32"] == 12
     assert "After 12 rounds: " in said
 
 
-@pytest.mark.parametrize("victim", [1, 8, 13])
-def test_a_kill_at_any_moment_comes_to_the_same_plan_and_repeats_no_cell(run, tmp_path, victim):
+@pytest.mark.parametrize(("victim", "judge"), [(1, asked_made), (8, asked_here), (11, asked_made)])
+def test_a_kill_at_any_moment_comes_to_the_same_plan_and_repeats_no_cell(run, tmp_path, monkeypatch, victim, judge):
     class Killed(Exception):
         pass
 
@@ -122,6 +137,7 @@ def test_a_kill_at_any_moment_comes_to_the_same_plan_and_repeats_no_cell(run, tm
         if len(killed.ran) == victim:
             raise Killed
 
+    monkeypatch.setattr(auto_rounds, "ask", judge)
     calm = Drawn(speeds=SPEEDS)
     run(calm)
     wanted = (tmp_path / "x" / "plan.json").read_text()
@@ -139,7 +155,7 @@ def test_a_kill_at_any_moment_comes_to_the_same_plan_and_repeats_no_cell(run, tm
     )
 
 
-def test_a_kill_between_the_look_and_the_next_round_takes_the_look_once(run, tmp_path, monkeypatch):
+def test_a_kill_between_the_look_and_the_next_round_takes_the_look_once(run, judged, tmp_path, monkeypatch):
     monkeypatch.setattr(auto_rounds, "add_rounds", lambda *_: (_ for _ in ()).throw(ZeroDivisionError))
     with pytest.raises(ZeroDivisionError):
         run(Drawn(speeds=SPEEDS))
@@ -182,7 +198,7 @@ def test_rounds_that_are_lost_from_the_folder_are_decided_again(run, tmp_path):
     assert len(rows(tmp_path)) == len(first.ran)
 
 
-def test_without_a_reference_nothing_goes_on(run, tmp_path):
+def test_without_a_reference_nothing_goes_on(run, judged, tmp_path):
     said = run(
         Drawn(speeds=SPEEDS, ends=lambda run: "crashed" if run.cell.precision.name in ("fp32", "tf32") else "ok")
     )
@@ -190,13 +206,13 @@ def test_without_a_reference_nothing_goes_on(run, tmp_path):
     assert "no run of fp32 or tf32 ended well, so no round would decide anything" in said
 
 
-def test_a_recipe_that_runs_out_of_memory_or_crashes_goes_no_further(run, tmp_path):
+def test_a_recipe_that_runs_out_of_memory_or_crashes_goes_no_further(run, judged, tmp_path):
     ends = {"bf16": "oom", "tf32": "crashed"}
     run(Drawn(speeds=SPEEDS, ends=lambda run: ends.get(run.cell.precision.name, "ok") if run.cell.round else "ok"))
     assert rounds_of(tmp_path)["tf32"] == rounds_of(tmp_path)["bf16"] == 2
 
 
-def test_one_recipe_alone_has_two_rounds(run, tmp_path):
+def test_one_recipe_alone_has_two_rounds(run, judged, tmp_path):
     said = run(Drawn(speeds=SPEEDS), TEXT.replace('"fp32", "tf32", "bf16", "bf16_amp"', '"fp32"'))
     assert rounds_of(tmp_path) == {"fp32": 2}
     assert "After 2 rounds: no other recipe ran to its end" in said
