@@ -1,7 +1,9 @@
-"""A folder of results in which every renamed column has a value."""
+"""A folder of results in which every renamed column has a value, and the same as an older version wrote it."""
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,12 +17,14 @@ from ampbench.bench.store.folder import Folder
 from ampbench.bench.store.join import join
 from ampbench.bench.store.record import ATTEMPT, write_run
 from ampbench.bench.store.run import Run
+from tests.support import older
 from tests.support.measuring import record_of, traces_of
 from tests.support.results import plan_of
 
 PLAN = plan_of()
 
 Read = dict[Path, pa.Table]
+Age = Callable[[Path], None]
 
 
 def run_of(folder: Folder, cell: Cell) -> Run:
@@ -30,10 +34,10 @@ def run_of(folder: Folder, cell: Cell) -> Run:
     return Run(folder=path, cell=cell, protocol=protocol, budget=budget, board=board, order=1, command="c")
 
 
-@pytest.fixture
-def results(tmp_path: Path) -> Path:
-    """A folder of results whose renamed columns all have values, joined."""
-    folder = Folder(path=tmp_path / "old results" / "trial")
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of results whose renamed columns all have values, joined; each test has a copy."""
+    folder = Folder(path=tmp_path_factory.mktemp("whole") / "trial")
     for cell in PLAN.cells[:4]:
         run_of(folder, cell).save()
         rows = {
@@ -55,6 +59,30 @@ def results(tmp_path: Path) -> Path:
     folder.write_plan(PLAN, command="x", git_commit=None, git_dirty=None)
     join(PLAN, folder)
     return folder.path
+
+
+@pytest.fixture(scope="session")
+def aged(whole: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with the names of version 1."""
+    results = Path(shutil.copytree(whole, tmp_path_factory.mktemp("aged") / "trial"))
+    older.age_results(results)
+    return results
+
+
+@pytest.fixture
+def results(whole: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(whole, tmp_path / "old results" / "trial"))
+
+
+@pytest.fixture
+def age_results(aged: Path) -> Age:
+    """Return a function that gives the files of `results` the names of version 1."""
+
+    def age(results: Path) -> None:
+        shutil.rmtree(results)
+        shutil.copytree(aged, results)
+
+    return age
 
 
 def read_all(results: Path) -> Read:

@@ -20,13 +20,13 @@ from ampbench.bench.store.folder import Folder
 from ampbench.bench.store.join import join
 from ampbench.visualize import report
 from ampbench.visualize.read.files import ResultsError
-from tests.bench.store.conftest import PLAN, assert_same, read_all
+from tests.bench.store.conftest import PLAN, Age, assert_same, read_all
 from tests.conftest import ROOT
-from tests.support.older import age, age_results
+from tests.support import older
 from tests.support.results import spoil
 
 
-def test_what_is_converted_is_what_todays_version_would_have_written(results: Path) -> None:
+def test_what_is_converted_is_what_todays_version_would_have_written(results: Path, age_results: Age) -> None:
     before, cells = read_all(results), {path: path.read_text() for path in results.glob("runs/*/cell.json")}
     assert all(table.num_rows for path, table in before.items() if path.stem in ("layers", "steps", "epochs"))
     age_results(results)
@@ -40,7 +40,9 @@ def test_what_is_converted_is_what_todays_version_would_have_written(results: Pa
 
 
 @pytest.mark.parametrize("changed", ["nothing", "a record", "a run", "a table"])
-def test_a_converted_folder_is_joined_again_only_where_it_would_have_been_before(changed: str, results: Path) -> None:
+def test_a_converted_folder_is_joined_again_only_where_it_would_have_been_before(
+    changed: str, results: Path, age_results: Age
+) -> None:
     age_results(results)
     run = results / "runs" / PLAN.cells[0].run_folder
     if changed == "a record":
@@ -55,7 +57,7 @@ def test_a_converted_folder_is_joined_again_only_where_it_would_have_been_before
 
 
 def test_a_conversion_that_is_interrupted_is_finished_by_the_same_command(
-    results: Path, monkeypatch: pytest.MonkeyPatch
+    results: Path, age_results: Age, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = read_all(results)
     age_results(results)
@@ -81,7 +83,9 @@ def test_a_conversion_that_is_interrupted_is_finished_by_the_same_command(
     assert not join(PLAN, Folder(path=results))
 
 
-def test_a_run_that_was_taken_out_of_its_folder_is_converted_alone(results: Path, tmp_path: Path) -> None:
+def test_a_run_that_was_taken_out_of_its_folder_is_converted_alone(
+    results: Path, age_results: Age, tmp_path: Path
+) -> None:
     age_results(results)
     run = Path(shutil.copytree(results / "runs" / PLAN.cells[0].run_folder, tmp_path / "alone"))
     with pytest.raises(RequestError, match=f"^{run}: its columns"):
@@ -90,7 +94,7 @@ def test_a_run_that_was_taken_out_of_its_folder_is_converted_alone(results: Path
     assert load_run(run).cell == PLAN.cells[0]
 
 
-def test_damaged_and_foreign_files_are_named_and_left_alone(results: Path, tmp_path: Path) -> None:
+def test_damaged_and_foreign_files_are_named_and_left_alone(results: Path, age_results: Age, tmp_path: Path) -> None:
     age_results(results)
     run = results / "runs" / PLAN.cells[0].run_folder
     hows = {"record": "truncated", "steps": "text", "blocks": "empty", "layers": "foreign"}
@@ -105,7 +109,7 @@ def test_damaged_and_foreign_files_are_named_and_left_alone(results: Path, tmp_p
     assert join(PLAN, Folder(path=results)), "what is damaged is found again"
 
 
-def test_a_file_whose_end_alone_is_whole_stays_as_it_is(results: Path) -> None:
+def test_a_file_whose_end_alone_is_whole_stays_as_it_is(results: Path, age_results: Age) -> None:
     age_results(results)
     path = results / "runs" / PLAN.cells[0].run_folder / "steps.parquet"
     content = path.read_bytes()
@@ -116,7 +120,7 @@ def test_a_file_whose_end_alone_is_whole_stays_as_it_is(results: Path) -> None:
     assert not list(results.rglob("*.partial"))
 
 
-def test_a_joined_table_whose_end_alone_is_whole_is_set_aside_and_joined_again(results: Path) -> None:
+def test_a_joined_table_whose_end_alone_is_whole_is_set_aside_and_joined_again(results: Path, age_results: Age) -> None:
     age_results(results)
     path = results / "steps.parquet"
     content = path.read_bytes()
@@ -128,7 +132,9 @@ def test_a_joined_table_whose_end_alone_is_whole_is_set_aside_and_joined_again(r
     assert pq.read_table(path).num_rows == 12
 
 
-def test_a_table_that_lacks_a_column_of_names_is_named_and_the_others_are_converted(results: Path) -> None:
+def test_a_table_that_lacks_a_column_of_names_is_named_and_the_others_are_converted(
+    results: Path, age_results: Age
+) -> None:
     age_results(results)
     run = results / "runs" / PLAN.cells[0].run_folder
     path = run / "layers.parquet"
@@ -142,7 +148,7 @@ def test_a_column_that_no_version_knows_and_its_order_of_rows_stay(results: Path
     path = results / "steps.parquet"
     rows = pq.read_table(path).append_column("mine", pa.array(range(12)))
     pq.write_table(rows, path, row_group_size=5)
-    age(path, "steps")
+    older.age(path, "steps")
     convert(results)
     assert pq.read_table(path)["mine"].to_pylist() == list(range(12))
     assert pq.read_table(path)["loss_scale_factor"].to_pylist() == rows["loss_scale_factor"].to_pylist()
@@ -159,22 +165,24 @@ def test_a_folder_without_results_is_refused_and_one_above_results_names_them(re
             command.refuse_no_results(folder)
 
 
-def test_the_command_says_what_it_did_and_its_exit_code(results: Path, tmp_path: Path) -> None:
+def test_the_command_says_what_it_did_and_its_exit_code(
+    results: Path, age_results: Age, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     age_results(results)
-
-    def said(*words: Path) -> tuple[int, str, str]:
-        line = [sys.executable, "-m", "ampbench", "convert", *map(str, words)]
-        done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=300)
-        return done.returncode, done.stdout, done.stderr
-
     count = len(list(files_of(results)))
-    code, out, error = said(results, tmp_path / "nowhere")
-    assert (code, out, len(error.splitlines())) == (2, "", 1), "nothing is converted where one of them cannot be"
-    assert said(results) == (0, f"{results}: {count} files converted\n", "")
-    assert said(results) == (0, f"{results}: 0 files converted, {count} already had the current names\n", "")
+    with pytest.raises(RequestError, match="no such folder"):
+        command.main([results, tmp_path / "nowhere"])
+    assert capsys.readouterr() == ("", ""), "nothing is converted where one of them cannot be"
+    line = [sys.executable, "-m", "ampbench", "convert", str(results)]
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{results}: {count} files converted\n", "")
+    assert command.main([results]) == 0
+    assert capsys.readouterr() == (f"{results}: 0 files converted, {count} already had the current names\n", "")
 
 
-def test_a_converted_folder_gives_the_report_that_it_gave_before(results: Path, tmp_path: Path) -> None:
+def test_a_converted_folder_gives_the_report_that_it_gave_before(
+    results: Path, age_results: Age, tmp_path: Path
+) -> None:
     report.write_report(results, words_only=True)
     text = (results / "summary.txt").read_text()
     age_results(results)
@@ -188,13 +196,13 @@ def test_a_converted_folder_gives_the_report_that_it_gave_before(results: Path, 
 def test_the_demo_is_converted_without_a_loss(tmp_path: Path) -> None:
     demo = Path(shutil.copytree(ROOT / "results" / "demo", tmp_path / "demo"))
     before = read_all(demo)
-    age_results(demo)
+    older.age_results(demo)
     assert convert(demo).damaged == {}
     for path, rows in read_all(demo).items():
         assert rows.equals(before[path].select(rows.column_names)), path
 
 
-def test_notes_of_ours_that_are_damaged_hinder_no_conversion(results: Path) -> None:
+def test_notes_of_ours_that_are_damaged_hinder_no_conversion(results: Path, age_results: Age) -> None:
     age_results(results)
     (results / "plan.json").write_text(json.dumps({"cells": 3}))
     (results / ".joined.json").write_text("[]")

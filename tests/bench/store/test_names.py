@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 import subprocess
 import sys
@@ -10,8 +11,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from rich.console import Console
 
 from ampbench.bench.evaluate import load_run
+from ampbench.bench.launch.options import Options
+from ampbench.bench.launch.sweep import sweep
 from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.store.convert import convert, files_of
 from ampbench.bench.store.earlier import with_earlier
@@ -24,9 +28,10 @@ from ampbench.schema.renames import RENAMED, refusal, version_of
 from ampbench.schema.version import COLUMNS_VERSION
 from ampbench.visualize.read import frame
 from ampbench.visualize.read.files import ResultsError
-from tests.bench.store.conftest import PLAN, assert_same, read_all
+from tests.bench.store.conftest import PLAN, Age, assert_same, read_all
 from tests.conftest import ROOT
-from tests.support.older import age, age_results, declare
+from tests.support.distant import Distant
+from tests.support.older import age, declare
 from tests.support.results import TEXT
 
 STALE = "its columns have the names of an older ampbench; python -m ampbench convert {0} renames them"
@@ -75,7 +80,7 @@ def test_a_half_converted_folder_is_refused_whichever_half_it_is(table: str, res
     assert_same(results, before)
 
 
-def test_the_runs_of_one_table_of_run_one_are_refused_and_not_left_outside(results: Path) -> None:
+def test_the_runs_of_one_table_of_run_one_are_refused_and_not_left_outside(results: Path, age_results: Age) -> None:
     age_results(results)
     with pytest.raises(RequestError, match="names of an older ampbench"):
         with_earlier(PLAN, Folder(path=results))
@@ -83,7 +88,7 @@ def test_the_runs_of_one_table_of_run_one_are_refused_and_not_left_outside(resul
     assert len(with_earlier(PLAN, Folder(path=results)).cells) == len(PLAN.cells)
 
 
-def test_the_weights_of_an_older_run_are_evaluated_after_the_conversion(results: Path) -> None:
+def test_the_weights_of_an_older_run_are_evaluated_after_the_conversion(results: Path, age_results: Age) -> None:
     run = Run.load(results / "runs" / PLAN.cells[0].run_folder)
     age_results(results)
     with pytest.raises(RequestError, match="names of an older ampbench") as refused:
@@ -120,18 +125,33 @@ def test_a_file_that_lost_its_version_on_the_way_is_known_by_its_names(results: 
 
 @pytest.mark.parametrize("left", ["all", "the joined tables", "the runs"])
 def test_a_sweep_over_older_results_is_refused_in_a_line_before_anything_is_touched(
-    left: str, results: Path, tmp_path: Path
+    left: str, results: Path, age_results: Age
 ) -> None:
-    (tmp_path / "trial.toml").write_text(TEXT)
     age_results(results)
-    (results / "plan.json").unlink()  # it names another file
     if left == "the joined tables":
         shutil.rmtree(results / "runs")
     for table in TABLES if left == "the runs" else ():
         (results / f"{table}.parquet").unlink()
-    before = {path: path.read_bytes() for path in results.rglob("*") if path.is_file()}
+    before = contents(results)
+    options = Options(launcher=Distant(endings={}), results=results.parent)
+    with pytest.raises(RequestError) as refused:
+        sweep(PLAN, PLAN.cells, options, Console(file=io.StringIO()))
+    assert str(refused.value) == f"{results}: {STALE.format(repr(str(results)))}"
+    assert contents(results) == before
+
+
+@pytest.mark.whole
+def test_the_command_that_would_sweep_them_ends_with_that_line(results: Path, age_results: Age, tmp_path: Path) -> None:
+    (tmp_path / "trial.toml").write_text(TEXT)
+    age_results(results)
+    (results / "plan.json").unlink()  # it names another file
+    before = contents(results)
     line = [sys.executable, "bench/run_matrix.py", str(tmp_path / "trial.toml"), "--results", str(results.parent)]
     done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == f"{results}: {STALE.format(repr(str(results)))}\n"
-    assert {path: path.read_bytes() for path in results.rglob("*") if path.is_file()} == before
+    assert contents(results) == before
+
+
+def contents(results: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in results.rglob("*") if path.is_file()}
