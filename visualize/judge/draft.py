@@ -87,8 +87,9 @@ def families_of(cells: pd.DataFrame, *, unpaired: bool = False) -> Iterator[tupl
     """
     found: dict[tuple[object, ...], tuple[str, list[Draft]]] = {}
     # A frame of all columns, or of columns in Arrow's memory, costs more to slice than what is computed from it.
-    cells = cells[[name for name in dict.fromkeys((*NEEDED["cells"], *ALIKE, *ALSO)) if name in cells]]
-    cells = cells.astype({name: object for name in cells if not pd.api.types.is_numeric_dtype(cells[name])})
+    known = {name: cells[name] for name in dict.fromkeys((*NEEDED["cells"], *ALIKE, *ALSO)) if name in cells}
+    plain = {n: own if pd.api.types.is_numeric_dtype(own) else own.astype(object) for n, own in known.items()}
+    cells = pd.DataFrame(plain, cells.index)
     ok = cells[cells["status"] == "ok"]
     outliers = [outlier for _, own in ok.groupby(METHOD, dropna=False, sort=False) for outlier in outliers_of(own)]
     for (subject, batch_size), rows in numbered(cells).groupby(["subject", "batch_size"], sort=True):

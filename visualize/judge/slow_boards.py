@@ -22,6 +22,8 @@ FEWEST = 3
 """Processes of a board from which it is judged."""
 SURE = 4.0
 """Standard errors beyond those 0: one board among 1,000 equal ones is named."""
+COLUMNS = ("cell_id", "environment_id", "subject", "batch_size", "recipe", "images_per_s", "host", "board")
+"""What is read of a cell."""
 NEXT_MOVE = "look at its clocks, its heat and who else uses it"
 
 
@@ -61,6 +63,7 @@ def slow_boards(ok: pd.DataFrame) -> list[SlowBoard]:
     Args:
         ok: cells of a folder that ran to their end.
     """
+    ok = ok[[name for name in COLUMNS if name in ok]]
     timed = ok.loc[positive(ok["images_per_s"]).index]
     return [one for _, own in timed.groupby("environment_id", sort=False) for one in _of_environment(own)]
 

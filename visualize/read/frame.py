@@ -183,9 +183,9 @@ def read(folder: Path | str, *, mixed: bool = False, only: Sequence[str] = ()) -
     everything = read_table(folder, "cells")
     places = [name for name in PLACES if name in everything.schema.names]
     table = selected(everything, only, [*settings(everything.schema), *places, "status", "cell_id"])
-    _check(table.to_pandas(), folder, mixed)
-    plan = read_plan(folder)
     wanted = [name for name in environments.NEEDED if name in everything.schema.names]
+    _check(table.select(wanted).to_pandas(), folder, mixed)
+    plan = read_plan(folder)
     cells = tidy(table, environments.environments_of(everything.select(wanted).to_pandas()))
     return Results(
         folder=folder,
@@ -200,6 +200,7 @@ def read(folder: Path | str, *, mixed: bool = False, only: Sequence[str] = ()) -
 
 
 def _check(cells: pd.DataFrame, folder: Path, mixed: bool) -> None:
+    """Raise for rows that must not be compared, of which the columns of `environments.NEEDED` are read."""
     if cells.empty:
         raise ResultsError(f"{folder / CELLS}: holds no cells; run the experiment first")
     if cells["cell_id"].duplicated().any():

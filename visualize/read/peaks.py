@@ -58,9 +58,9 @@ def with_peaks(cells: pd.DataFrame) -> pd.DataFrame:
         cells: with `subject`, `recipe` and `batch_size`; of any status.
     """
     found = cells.assign(**{PEAK: cells[STEADY], INSTRUMENT: cells["memory_instrument"].where(cells[STEADY] > 0)})
-    if ALLOCATOR not in cells:
+    if ALLOCATOR not in cells or cells[ALLOCATOR].isna().all():
         return found
-    ok = cells[cells["status"] == "ok"]
+    ok = cells.loc[cells["status"] == "ok", ["subject", "batch_size", "recipe", "memory_instrument", ALLOCATOR]]
     for subject, own in ok.groupby("subject", observed=True):
         measured = own.groupby(["batch_size", "recipe"], observed=True)[ALLOCATOR].count().gt(0).all()
         if measured and own["memory_instrument"].eq(RESIDENT_SET).all():
