@@ -146,9 +146,8 @@ def folder(tmp_path: Path) -> Folder:
     return Folder(tmp_path / "results" / "x")
 
 
-@pytest.fixture
-def matrix(folder: Folder) -> Callable[..., Path]:
-    """Write a full matrix and return its folder."""
+def matrix_in(folder: Folder) -> Callable[..., Path]:
+    """Return a function that writes a full matrix into a folder."""
 
     def write(
         recipes: Iterable[str] = ("fp32", "bf16_amp"),
@@ -165,3 +164,9 @@ def matrix(folder: Folder) -> Callable[..., Path]:
         return folder.write()
 
     return write
+
+
+@pytest.fixture
+def matrix(folder: Folder) -> Callable[..., Path]:
+    """Write a full matrix and return its folder."""
+    return matrix_in(folder)

@@ -69,7 +69,8 @@ def log_ratios(ok: pd.DataFrame, a: str, b: str, column: str = "images_per_s") -
 
 def positive(column: pd.Series) -> pd.Series:
     """Return the values that a ratio can be computed from: positive and finite."""
-    return column[(column > 0) & (column < math.inf)]
+    values = column.to_numpy(dtype=float)
+    return column[(values > 0) & (values < math.inf)]
 
 
 def point_differences(ok: pd.DataFrame, a: str, b: str) -> list[float]:

@@ -112,11 +112,17 @@ class Results:
         expected = [*["steps", "blocks"] * (len(self.ok) > 0), *["epochs"] * bool((self.ok["epochs"] > 0).any())]
         return missing(self.folder, self.known_ids, expected)
 
-    def of_one_cell_each(self, table: str) -> pd.DataFrame:
-        """Return the rows of a table that belong to the first finished cell of each recipe."""
-        first = self.ok.sort_values(["batch_size", "seed", "round"]).drop_duplicates("recipe")
-        rows = self.rows_of(table)
-        return rows[rows["cell_id"].isin(first["cell_id"])]
+    @functools.cached_property
+    def of_one_cell_each(self) -> Callable[[str], pd.DataFrame]:
+        """Table -> its rows that belong to the first finished cell of each recipe; figures ask again and again."""
+        places = self.ok[["cell_id", "recipe", "batch_size", "seed", "round"]]
+        first = places.sort_values(["batch_size", "seed", "round"]).drop_duplicates("recipe")["cell_id"]
+
+        def rows_of(table: str) -> pd.DataFrame:
+            rows = self.rows_of(table)
+            return rows[rows["cell_id"].isin(first)]
+
+        return functools.cache(rows_of)
 
     @functools.cached_property
     def ok(self) -> pd.DataFrame:

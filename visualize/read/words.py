@@ -12,5 +12,9 @@ def count(n: int, one: str, many: str) -> str:
 
 def words_of(column: pd.Series) -> pd.Series:
     """Return values as they are written in a selection: true, fp32, crop+flip; `none` for what is unset."""
-    words = column.astype(object).where(column.notna(), "none").astype(str).str.replace(", ", "+")
-    return words.str.lower() if column.dtype == bool else words
+    words = [
+        "none" if unset else str(value).replace(", ", "+") for value, unset in zip(column, column.isna(), strict=True)
+    ]
+    if column.dtype == bool:
+        words = [word.lower() for word in words]
+    return pd.Series(words, column.index, dtype=str, name=column.name)

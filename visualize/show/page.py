@@ -6,6 +6,7 @@ a line in `SECTIONS`, a template of its name, and what that template reads in `r
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -64,6 +65,21 @@ FACTS = (
 """Columns that say on which machine, and with which versions, the numbers were measured."""
 
 
+@functools.cache
+def _templates() -> jinja2.Environment:
+    """Return the parts of the page, each compiled once."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(PARTS),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.globals |= {"part": lambda name: Markup((PARTS / name).read_text(encoding="utf-8"))}
+    environment.filters |= {"amount": amount, "signed": signed}
+    return environment
+
+
 def render(
     results: Results, rows: list[Standing], legend: str, advice: list[Answer], pictures: list[Picture], asked: str = ""
 ) -> str:
@@ -77,15 +93,6 @@ def render(
         pictures: the figures.
         asked: by which wishes of one reader it answers; empty for the usual ones.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(PARTS),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.globals |= {"part": lambda name: Markup((PARTS / name).read_text(encoding="utf-8"))}
-    environment.filters |= {"amount": amount, "signed": signed}
     styles = theme.styles_of(results)
     curves = curve_data(results, styles)
     trained = learning.rows_of(results)
@@ -116,20 +123,24 @@ def render(
         "method": facts_by_machine(results),
         "again": results.plan,
     }
-    return environment.get_template("report.html.jinja").render(
-        name=results.folder.resolve().name,
-        question=results.question,
-        provenance=provenance(results.cells),
-        notes=notes(results),
-        first_lines=[*([asked] if asked else []), *first_lines(results, advice)],
-        answers=[(answer, *_beside(answer, rows)) for answer in advice],
-        most_open=MOST_OPEN,
-        key_pictures=[picture for picture in pictures if picture.key],
-        sections={name: title for name, title in SECTIONS.items() if shown[name]},
-        lists=list(lists),
-        shown=shown,
-        legends=legends,
-        rungs=NAMES,
+    return (
+        _templates()
+        .get_template("report.html.jinja")
+        .render(
+            name=results.folder.resolve().name,
+            question=results.question,
+            provenance=provenance(results.cells),
+            notes=notes(results),
+            first_lines=[*([asked] if asked else []), *first_lines(results, advice)],
+            answers=[(answer, *_beside(answer, rows)) for answer in advice],
+            most_open=MOST_OPEN,
+            key_pictures=[picture for picture in pictures if picture.key],
+            sections={name: title for name, title in SECTIONS.items() if shown[name]},
+            lists=list(lists),
+            shown=shown,
+            legends=legends,
+            rungs=NAMES,
+        )
     )
 
 

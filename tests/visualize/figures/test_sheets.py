@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 from pathlib import Path
 
 import matplotlib
@@ -82,16 +83,15 @@ def test_every_sheet_names_n_machine_and_method_at_its_foot(drawn, name):
 @pytest.mark.parametrize("name", FILLED)
 def test_no_word_leaves_the_sheet_or_covers_another_panel(drawn, name):
     fig = drawn[name]
-    fig.canvas.draw()
+    fig.draw_without_rendering()
     renderer = fig.canvas.get_renderer()
-    panels = [ax for ax in fig.axes if ax.axison]
-    for ax in panels:
-        box = ax.get_tightbbox(renderer)
+    boxes = [ax.get_tightbbox(renderer) for ax in fig.axes if ax.axison]
+    for box in boxes:
         assert box.x0 >= -1, "left"
         assert box.x1 <= fig.bbox.width + 1, "right"
         assert box.y0 >= -1, "below"
         assert box.y1 <= fig.bbox.height + 1, "above"
-    boxes = [ax.get_tightbbox(renderer).padded(-1) for ax in panels]
+    boxes = [box.padded(-1) for box in boxes]
     assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
 
 
@@ -216,7 +216,10 @@ def test_the_number_of_panels_and_bars_is_bounded(tmp_path: Path):
 
 def test_of_many_subjects_some_have_figures_and_the_others_are_named(tmp_path: Path, monkeypatch):
     monkeypatch.setattr(figures, "NAMES", ("speedup", "throughput"))
-    results = read(big_results(tmp_path / "big", 600, trained=False))
+    folder = Folder(tmp_path / "many")
+    for number, size, recipe in itertools.product(range(pictures.MOST_SUBJECTS + 2), (64, 128), ("fp32", "bf16")):
+        folder.add(cell(recipe, size, model=f"net{number}", epochs=0))
+    results = read(folder.write())
     found = pictures.draw(results)
     assert len(found) == 1 + pictures.MOST_SUBJECTS
     [sentence] = pictures.not_drawn(results)

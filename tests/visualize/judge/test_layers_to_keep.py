@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import tomllib
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
 from ampbench.bench.plan.experiment import parse_experiment
+from ampbench.visualize import layers_to_keep as command
 from ampbench.visualize.judge.layers_to_keep import keeping_of, layers_to_keep
 from ampbench.visualize.read.frame import read
 from tests.visualize.conftest import Folder, cell
@@ -89,13 +90,14 @@ def test_the_layer_that_diverged_first_is_kept_unless_the_reference_diverged_too
 def test_the_recipe_is_one_that_an_experiment_file_takes_and_the_command_writes_it(folder):
     looks = {"flushed_share": {"head": 0.4}}
     path = folder_of(folder, "fp16_amp", looks).write()
-    command = [sys.executable, "-m", "ampbench.visualize.layers_to_keep", str(path)]
-    (found,) = json.loads(subprocess.run([*command, "--format", "json"], check=True, capture_output=True).stdout)
+    app = typer.Typer(pretty_exceptions_enable=False)
+    app.command()(command.main)
+    (found,) = json.loads(CliRunner().invoke(app, [str(path), "--format", "json"]).stdout)
     assert found["settings"] == {"compute": "fp16", "keep_fp32": ["head"]}
-    told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    told = CliRunner().invoke(app, [str(path)]).stdout
     assert "fp16_amp has its trouble in 1 of 10 layers" in told
     text = f'question = "?"\n[fixed]\nmodel = "LeNet"\ndata = "digits"\nbatch_size = 8\nprecision = "{found["name"]}"\n'
     experiment = parse_experiment(path / "x.toml", text + told)
     assert experiment.fixed["precision"].keep_fp32 == ("head",)
-    wrong = subprocess.run([*command[:-1], str(path / "none")], capture_output=True, text=True)
-    assert (wrong.returncode, len(wrong.stderr.strip().splitlines())) == (2, 1)
+    wrong = CliRunner().invoke(app, [str(path / "none")])
+    assert (wrong.exit_code, len(wrong.stderr.strip().splitlines())) == (2, 1)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ampbench.visualize import figures
 from ampbench.visualize.read.files import ResultsError
 from ampbench.visualize.read.frame import read
 from ampbench.visualize.report import write_report
@@ -38,7 +39,8 @@ def test_a_condition_that_selects_nothing_is_one_line(condition: str, said: str)
     assert "\n" not in str(caught.value)
 
 
-def test_a_selections_report_leaves_that_of_the_folder_alone(tmp_path: Path) -> None:
+def test_a_selections_report_leaves_that_of_the_folder_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(figures, "NAMES", ("throughput",))
     folder = tmp_path / "demo"
     shutil.copytree(DEMO, folder)
     (folder / "summary.txt").write_text("of all cells")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import math
 import re
@@ -16,12 +17,13 @@ from typer.testing import CliRunner
 from ampbench.visualize import export
 from ampbench.visualize.show.exported import Exported, Form, write
 from ampbench.visualize.show.exports import TABLES
-from tests.visualize.conftest import cell, record
+from tests.support.thinned import thinned
+from tests.visualize.conftest import Folder, cell, record
 
 NASTY = r"a_b % c & d # e $ { } ~ ^ \ | <script> " '\n é 日本 "quoted"'
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def run():
     """Run the command in this process."""
     app = typer.Typer(pretty_exceptions_enable=False)
@@ -29,8 +31,9 @@ def run():
     return lambda *arguments: CliRunner().invoke(app, [str(a) for a in arguments])
 
 
-@pytest.fixture
-def results(folder):
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    folder = Folder(tmp_path_factory.mktemp("results") / "x")
     for seed in range(2):
         for recipe in ("fp32", "bf16_amp"):
             folder.add(
@@ -40,8 +43,7 @@ def results(folder):
     return folder.write()
 
 
-@pytest.mark.parametrize("table", TABLES)
-@pytest.mark.parametrize("form", Form)
+@pytest.mark.parametrize(("table", "form"), thinned(itertools.product(TABLES, Form), kept=24))
 def test_every_table_has_every_form(results, run, table, form):
     done = run(results, "--table", table, "--format", form)
     assert done.exit_code == 0, done.output
@@ -49,7 +51,8 @@ def test_every_table_has_every_form(results, run, table, form):
 
 
 @pytest.mark.parametrize(
-    "table", ["summary", "comparisons", "learned", "durations", "work", "cells", "epochs", "steps"]
+    "table",
+    thinned(["summary", "comparisons", "learned", "durations", "work", "cells", "epochs", "steps"], kept=4),
 )
 def test_csv_and_json_hold_the_same_numbers_to_the_last_digit(results, run, table):
     csv = pd.read_csv(io.StringIO(run(results, "--table", table).stdout), float_precision="round_trip")

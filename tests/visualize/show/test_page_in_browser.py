@@ -5,12 +5,15 @@ After each test no script has failed, the console is empty, and no request has l
 
 from __future__ import annotations
 
+import functools
 import shutil
 
 import pytest
 
 from tests.conftest import ROOT
-from tests.visualize.conftest import cell
+from tests.support.opened import Opened
+from tests.support.thinned import thinned
+from tests.visualize.conftest import Folder, cell, matrix_in
 from tests.visualize.show.test_page import page_of
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
@@ -19,7 +22,7 @@ axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no Chromium here: apt-get install chromium")
 
-PHONE = {"width": 390, "height": 844}
+DESKTOP, PHONE = {"width": 1200, "height": 900}, {"width": 390, "height": 844}
 
 
 @pytest.fixture(scope="module")
@@ -31,41 +34,46 @@ def chromium():
         browser.close()
 
 
+written = functools.cache(page_of)
+"""The page of a folder, which several tests open."""
+
+
 @pytest.fixture
 def opened(chromium, tmp_path):
-    """Open the page of a folder of results; check at the end that it stayed on its own and said nothing wrong."""
-    contexts, wrong, requests = [], [], []
-
-    def open_(path, **options):
-        context = chromium.new_context(offline=True, **options)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda message: wrong.append(message.text))
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("request", lambda request: requests.append(request.url))
-        file = tmp_path / f"page{len(contexts)}.html"
-        file.write_text(page_of(path))
-        page.goto(file.as_uri())
-        return page
-
-    yield open_
-    for context in contexts:
-        context.close()
-    assert not wrong
-    assert requests
-    assert all(url.startswith(("file:", "data:")) for url in requests)
+    """Open the page of a folder of results; check at the end what it said and asked for."""
+    pages = Opened(chromium, tmp_path)
+    yield lambda path, **options: pages.open(written(path), **options)
+    pages.close()
+    pages.check()
 
 
-@pytest.fixture
-def sixteen(matrix):
+@pytest.fixture(scope="module")
+def sixteen(tmp_path_factory):
     """Sixteen rows: four recipes at four batch sizes, one of them without a measurement."""
-    return matrix(
+    return matrix_in(Folder(tmp_path_factory.mktemp("sixteen")))(
         recipes=("fp32", "fp16", "bf16", "bf16_amp"),
         batch_sizes=(8, 16, 64, 128),
         seeds=(0, 1),
         ends={"fp16": "crashed"},
         epochs=6,
     )
+
+
+@pytest.fixture(scope="module")
+def window(chromium, sixteen, tmp_path_factory):
+    """Return the page of sixteen rows, opened once, and what watches it."""
+    pages = Opened(chromium, tmp_path_factory.mktemp("window"))
+    yield pages, pages.open(written(sixteen), permissions=["clipboard-read", "clipboard-write"])
+    pages.close()
+
+
+@pytest.fixture
+def page(window):
+    """Return the page of sixteen rows as it is when it is opened."""
+    pages, page = window
+    page.reload()
+    yield page
+    pages.check()
 
 
 def column(page, head, table="#results"):
@@ -78,8 +86,7 @@ def status(page):
     return page.locator("#results .count").inner_text()
 
 
-def test_a_click_sorts_by_size_with_missing_values_last_in_both_directions(opened, sixteen):
-    page = opened(sixteen)
+def test_a_click_sorts_by_size_with_missing_values_last_in_both_directions(page):
     button = page.get_by_role("button", name="images/s")
     for reverse in (False, True):
         button.click()
@@ -90,8 +97,7 @@ def test_a_click_sorts_by_size_with_missing_values_last_in_both_directions(opene
         assert page.locator("#results th[aria-sort]:not([aria-sort=none])").get_attribute("aria-sort") == wanted
 
 
-def test_recipes_are_sorted_in_their_order_and_numbers_not_by_the_alphabet(opened, sixteen):
-    page = opened(sixteen)
+def test_recipes_are_sorted_in_their_order_and_numbers_not_by_the_alphabet(page):
     page.locator("#results").get_by_role("button", name="batch").click()
     assert column(page, "batch") == [b for b in ("8", "16", "64", "128") for _ in range(4)]
     page.locator("#results").get_by_role("button", name="precision").click()
@@ -108,15 +114,13 @@ def test_recipes_are_sorted_in_their_order_and_numbers_not_by_the_alphabet(opene
         ("!=8", {"16", "64", "128"}),
     ],
 )
-def test_a_column_of_numbers_is_filtered_by_comparison_with_that_column_alone(typed, batches, opened, sixteen):
-    page = opened(sixteen)
+def test_a_column_of_numbers_is_filtered_by_comparison_with_that_column_alone(typed, batches, page):
     page.get_by_label("Filter Results by batch").fill(typed)
     assert set(column(page, "batch")) == batches
     assert status(page) == f"{4 * len(batches)} of 16 rows"
 
 
-def test_filters_add_up_and_are_cleared_together(opened, sixteen):
-    page = opened(sixteen)
+def test_filters_add_up_and_are_cleared_together(page):
     page.get_by_label("Filter Results by batch").fill(">=64")
     page.get_by_label("Filter Results by precision").select_option("bf16")
     assert status(page) == "2 of 16 rows"
@@ -125,8 +129,7 @@ def test_filters_add_up_and_are_cleared_together(opened, sixteen):
     assert status(page) == "16 rows"
 
 
-def test_what_is_no_condition_is_said_and_filters_nothing(opened, sixteen):
-    page = opened(sixteen)
+def test_what_is_no_condition_is_said_and_filters_nothing(page):
     field = page.get_by_label("Filter Results by batch")
     field.fill("large")
     assert field.get_attribute("aria-invalid") == "true"
@@ -136,13 +139,11 @@ def test_what_is_no_condition_is_said_and_filters_nothing(opened, sixteen):
     assert field.get_attribute("aria-invalid") is None
 
 
-def test_the_count_of_rows_is_announced(opened, sixteen):
-    page = opened(sixteen)
+def test_the_count_of_rows_is_announced(page):
     assert page.locator("#results .count").get_attribute("role") == "status"
 
 
-def test_everything_of_the_table_is_done_by_keyboard(opened, sixteen):
-    page = opened(sixteen)
+def test_everything_of_the_table_is_done_by_keyboard(page):
     page.locator("#results").get_by_role("button", name="batch").focus()
     page.keyboard.press("Enter")
     page.keyboard.press("Enter")
@@ -175,8 +176,7 @@ def test_the_head_of_the_table_stays_in_sight(opened, matrix):
     assert abs(head - top) <= 2
 
 
-def test_the_command_of_a_row_is_copied(opened, sixteen):
-    page = opened(sixteen, permissions=["clipboard-read", "clipboard-write"])
+def test_the_command_of_a_row_is_copied(page):
     page.locator("#results tbody .copy").first.click()
     page.locator("#results .command code").wait_for()
     shown = page.locator("#results .command").inner_text()
@@ -184,8 +184,7 @@ def test_the_command_of_a_row_is_copied(opened, sixteen):
     assert page.evaluate("navigator.clipboard.readText()") == "python bench/run_matrix.py experiments/x.toml"
 
 
-def test_recipes_of_the_curves_are_switched_off_and_on(opened, sixteen):
-    page = opened(sixteen)
+def test_recipes_of_the_curves_are_switched_off_and_on(page):
     assert page.locator("#paper .curve").count() == 3
     page.locator("#recipes").get_by_label("bf16_amp").uncheck()
     assert page.locator("#paper .curve").count() == 2
@@ -197,8 +196,7 @@ def test_recipes_of_the_curves_are_switched_off_and_on(opened, sixteen):
     assert "No recipe" in page.locator("#paper").inner_text()
 
 
-def test_pointer_and_slider_show_the_values_of_an_epoch(opened, sixteen):
-    page = opened(sixteen)
+def test_pointer_and_slider_show_the_values_of_an_epoch(page):
     slider = page.get_by_role("slider", name="Epoch")
     assert slider.get_attribute("aria-valuetext").startswith("epoch 6: fp32 9")
     box = page.locator("#paper svg").bounding_box()
@@ -211,8 +209,10 @@ def test_pointer_and_slider_show_the_values_of_an_epoch(opened, sixteen):
     assert page.locator("#values tbody td").first.inner_text() == "1.000"
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("viewport", [{"width": 1200, "height": 900}, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize(
+    ("scheme", "viewport"),
+    thinned([("light", DESKTOP), ("light", PHONE), ("dark", DESKTOP), ("dark", PHONE)], kept=2),
+)
 def test_axe_finds_no_violation(scheme, viewport, opened, sixteen):
     page = opened(sixteen, color_scheme=scheme, viewport=viewport)
     for summary in page.locator("summary").all():
@@ -221,7 +221,7 @@ def test_axe_finds_no_violation(scheme, viewport, opened, sixteen):
     assert found.violations_count == 0, found.generate_report()
 
 
-@pytest.mark.parametrize("folder_of_results", ["demo", "epyc/throughput"])
+@pytest.mark.parametrize("folder_of_results", thinned(["demo", "epyc/throughput"], kept=1))
 def test_axe_finds_no_violation_in_the_pages_of_real_results(folder_of_results, opened):
     page = opened(ROOT / "results" / folder_of_results)
     for summary in page.locator("summary").all():

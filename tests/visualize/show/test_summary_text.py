@@ -19,7 +19,7 @@ from ampbench.visualize.show import table
 from ampbench.visualize.show.contenders import MOST, contenders
 from ampbench.visualize.show.summary_text import summary_text
 from tests.fuzz.conftest import drawn
-from tests.visualize.conftest import Folder, cell, record
+from tests.visualize.conftest import Folder, cell, matrix_in, record
 
 WIDTHS = (60, 80, 100, 160)
 NAMES = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=300) | st.sampled_from(
@@ -51,19 +51,26 @@ def test_no_line_is_wider_than_the_terminal(tmp_path_factory, name, reason, ques
         folder.add(cell("fp32", seed=seed, model=name, epochs=2), **record())
         folder.add(cell("bf16_amp", seed=seed, model=name, epochs=2), machine=name, model_note=reason)
         folder.add(cell("fp16", seed=seed, model=name, epochs=2), "crashed", because=reason)
-    path = folder.write()
+    parts = parts_of(folder.write())
     for width in WIDTHS:
-        text = said(path, width)
+        text = summary_text(*parts, width)
         widest = max(text.split("\n"), key=cell_len)
         assert cell_len(widest) <= width, widest
         assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", text), "a name moves no cursor"
 
 
-@pytest.mark.parametrize("width", WIDTHS)
-def test_nothing_is_said_twice(matrix, width):
-    text = said(
-        matrix(("fp32", "bf16_amp", "fp16", "tf32"), (64, 128), ends={"fp16": "diverged", "tf32": "unsupported"}), width
+@pytest.fixture(scope="module")
+def parts_with_failures(tmp_path_factory):
+    """Return what is said of four recipes, of which two failed."""
+    folder = matrix_in(Folder(tmp_path_factory.mktemp("failures")))
+    return parts_of(
+        folder(("fp32", "bf16_amp", "fp16", "tf32"), (64, 128), ends={"fp16": "diverged", "tf32": "unsupported"})
     )
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_nothing_is_said_twice(parts_with_failures, width):
+    text = summary_text(*parts_with_failures, width)
     sentences = [s for s in re.split(r"\n\n|\. ", text) if len(s) > 30]
     assert len(sentences) == len(set(sentences))
 

@@ -15,6 +15,8 @@ from ampbench.visualize.read import frame
 from ampbench.visualize.show import formats, table
 from ampbench.visualize.show.text_table import WORD, draw
 from tests.fuzz.conftest import drawn
+from tests.support.thinned import thinned
+from tests.visualize.conftest import Folder, matrix_in
 
 WORDS = st.sampled_from(
     ["11,852 ±0.5%", "1.18x [1.06, 1.31]", "can't tell", "–", "fp16_amp_scaled", "96.67 ± 0.28", "日本語"]
@@ -44,29 +46,44 @@ def test_a_title_is_as_wide_as_the_terminal_and_not_as_its_table() -> None:
     assert max(map(len, draw([{"batch": "64"}], 30, title=title).splitlines())) <= 30
 
 
-@pytest.mark.parametrize("width", [20, 40, 60, 80, 100, 120, 200])
-def test_compare_holds_the_same_numbers_at_every_width(matrix, width):
-    path = matrix(recipes=("fp32", "fp16_amp_scaled"))
-    results = frame.read(path)
+@pytest.fixture(scope="module")
+def folder_of_two(tmp_path_factory):
+    """Return a folder of two recipes."""
+    return matrix_in(Folder(tmp_path_factory.mktemp("results")))(recipes=("fp32", "fp16_amp_scaled"), batch_sizes=(64,))
+
+
+@pytest.fixture(scope="module")
+def compared(folder_of_two):
+    """Return the comparisons of one with the other."""
+    results = frame.read(folder_of_two)
     sides = side.choose("A", results, ["precision=fp32"]), side.choose("B", results, ["precision=fp16_amp_scaled"])
-    found = compare(*sides).comparisons
-    wide, narrow = formats.grid(found, 400), formats.grid(found, width)
+    return compare(*sides).comparisons
+
+
+@pytest.mark.parametrize("width", [20, 40, 60, 80, 100, 120, 200])
+def test_compare_holds_the_same_numbers_at_every_width(compared, width):
+    wide, narrow = formats.grid(compared, 400), formats.grid(compared, width)
     assert "…" not in narrow
     assert set(words_of(wide)) - {"─" * 200} <= set(words_of(narrow)) | {w for w in words_of(wide) if "─" in w}
     if width >= 40:
         assert max(map(len, narrow.splitlines())) <= width
 
 
-@pytest.mark.parametrize("width", [60, 80, 100, 160])
-def test_the_summary_is_as_wide_as_asked_for_and_says_the_same(matrix, width):
-    path = matrix(recipes=("fp32", "bf16_amp"), batch_sizes=(64,))
+@pytest.fixture(scope="module")
+def rows(folder_of_two):
+    """Return where both stand."""
+    results = frame.read(folder_of_two)
+    return standings(results, verdict.judge(results.cells))
+
+
+@pytest.mark.parametrize("width", thinned([60, 80, 100, 160], kept=3))
+def test_the_summary_is_as_wide_as_asked_for_and_says_the_same(folder_of_two, rows, width):
+    path = folder_of_two
     report.write_report(path, width=width, words_only=True)
     assert not (path / "report.html").exists()
     name = "summary.txt" if width == 100 else f"summary-{width}.txt"
     said = (path / name).read_text(encoding="utf-8")
     assert max(map(len, said.splitlines())) <= width
-    results = frame.read(path)
-    rows = standings(results, verdict.judge(results.cells))
     for head in table.heads_of(rows):
         assert all(number in said for number in WORD.findall(table.shown(rows[1])[head])), head
     assert (path / "summary.txt").exists()

@@ -10,12 +10,12 @@ import pytest
 from ampbench.visualize.stats.effect import paired
 from ampbench.visualize.stats.family import Family
 from ampbench.visualize.stats.simulate import PAIRS, SIGMAS, SIZES, Setting, holm_rejects, log_ratios, rates
+from tests.support.thinned import thinned
 
 NUM = 3_000
 
 
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("pairs", PAIRS)
+@pytest.mark.parametrize(("size", "pairs"), thinned(itertools.product(SIZES, PAIRS), kept=7))
 def test_a_family_raises_at_most_6_percent_false_alarms_and_its_intervals_cover_the_truth(size, pairs):
     for sigma, disturbed, shared in itertools.product(SIGMAS, (False, True), (False, True)):
         setting = Setting(num_comparisons=size, num_pairs=pairs, sigma=sigma, disturbed=disturbed, shared=shared)

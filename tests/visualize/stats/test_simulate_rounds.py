@@ -22,11 +22,12 @@ from ampbench.visualize.stats.simulate_rounds import (
     run_to_the_end,
 )
 from ampbench.visualize.stats.statistics import judge_ratio
+from tests.support.thinned import thinned
 
 NUM = 1_500
 
 
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("size", thinned(SIZES, kept=2))
 def test_adaptive_rounds_raise_at_most_6_percent_false_alarms_and_their_intervals_cover_the_truth(size):
     for sigma, disturbed, shared in itertools.product(SIGMAS[::2], (False, True), (False, True)):
         setting = Setting(num_comparisons=size, num_pairs=LOOKS[-1], sigma=sigma, disturbed=disturbed, shared=shared)
