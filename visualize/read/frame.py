@@ -117,12 +117,7 @@ class Results:
         """Table -> its rows that belong to the first finished cell of each recipe; figures ask again and again."""
         places = self.ok[["cell_id", "recipe", "batch_size", "seed", "round"]]
         first = places.sort_values(["batch_size", "seed", "round"]).drop_duplicates("recipe")["cell_id"]
-
-        def rows_of(table: str) -> pd.DataFrame:
-            rows = self.rows_of(table)
-            return rows[rows["cell_id"].isin(first)]
-
-        return functools.cache(rows_of)
+        return functools.cache(lambda table: (rows := self.rows_of(table))[rows["cell_id"].isin(first)])
 
     @functools.cached_property
     def ok(self) -> pd.DataFrame:
