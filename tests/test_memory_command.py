@@ -17,7 +17,7 @@ from ampbench.bench.plan.errors import RequestError
 from ampbench.memory import in_words, main
 from tests.fuzz.conftest import drawn
 from tests.support.snapshots import BACKWARD, FIXTURE, FORWARD, Allocator, random_history, stack, steps
-from tests.test_ampbench import ampbench
+from tests.test_ampbench import ampbench_here
 
 Snapshot = dict[str, Any]
 NEW_WORKSPACE = {"filename": "CublasHandlePool.cpp", "line": 0, "name": "at::cuda::getNewWorkspace()"}
@@ -130,8 +130,8 @@ def test_where_addresses_are_not_known_it_is_said() -> None:
 
 
 def test_the_command_prints_peak_and_tables_and_draws_the_line(tmp_path: Path) -> None:
-    said = ampbench("memory", FIXTURE, "--out", tmp_path / "memory.png", cwd=tmp_path)
-    assert said.returncode == 0, said.stderr
+    said = ampbench_here("memory", FIXTURE, "--out", tmp_path / "memory.png", cwd=tmp_path)
+    assert said.exit_code == 0, said.stderr
     found = digest(read_snapshot(FIXTURE))
     assert f"after event {found.peak.event:,}" in said.stdout
     assert "Out of memory: 1,024.0 MiB could not be allocated at event 55" in said.stdout

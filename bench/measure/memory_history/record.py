@@ -12,12 +12,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from ampbench.bench.store.atomic import replacing
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 Snapshot = dict[str, Any]
 """As the docstring of `torch.cuda.memory._snapshot` describes it."""
@@ -48,6 +49,8 @@ def recording(device: torch.device, *, max_entries: int = MAX_EVENTS) -> Iterato
 
     It costs about 2 us per event, so it is never used under the clock. C++ stacks (`stacks="all"`) took 461 s to dump.
     """
+    import torch  # here: it takes seconds, and reading a snapshot does without
+
     recorded = Recording()
     switch = torch.cuda.memory._record_memory_history
     switch("all", context="all", stacks="python", max_entries=max_entries, clear_history=True)
