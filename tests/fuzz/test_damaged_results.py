@@ -128,7 +128,7 @@ def told(folder: Path) -> str:
 
 
 @seed(SEED)
-@drawn(1_000, 40)
+@drawn(1_000, 12)
 @given(data=st.data())
 def test_a_damaged_folder_is_reported_or_refused_in_one_line(
     data: st.DataObject, sound: Path, tmp_path_factory: pytest.TempPathFactory

@@ -140,7 +140,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @seed(SEED)
-@drawn(7_000, 150)
+@drawn(7_000, 60)
 @given(document=documents())
 def test_a_document_of_any_values_is_planned_or_refused_in_a_line(document: dict[str, Any], folder: Path) -> None:
     judged(text_of(document), folder)
@@ -153,7 +153,7 @@ SCRAPS = st.sampled_from(
 
 
 @seed(SEED)
-@drawn(3_000, 60)
+@drawn(3_000, 30)
 @given(data=st.data())
 def test_a_file_of_ours_with_scraps_in_it_is_planned_or_refused_in_a_line(data: st.DataObject, folder: Path) -> None:
     text = data.draw(st.sampled_from(OURS)).read_text(encoding="utf-8")
