@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.conftest import ROOT
+from tests.support.thinned import thinned
 
 NET = """
 import torch
@@ -67,7 +68,7 @@ def statuses(project: Path, command: Sequence[str], file: Path, **environ: str) 
     return {row["model"]: (row["status"], row["because"]) for row in rows}
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", thinned(COMMANDS, kept=1))
 def test_ours_and_a_projects_own_run_side_by_side(command: str, project: Path) -> None:
     models = ["LeNet", "models.tinynet:Mine", "models.resnet:ResNet18", "bench.nets:Net"]
     if command == "by path":  # a module that Python itself would run for `-m ampbench`
@@ -85,7 +86,7 @@ def test_ranks_find_a_projects_own_too(project: Path) -> None:
     assert found == dict.fromkeys(models, ("ok", None))
 
 
-@pytest.mark.parametrize("flags", [["--predict"], ["--summary"]])
+@pytest.mark.parametrize("flags", thinned([["--predict"], ["--summary"]], kept=1))
 def test_what_is_foretold_is_of_a_projects_own(flags: list[str], project: Path) -> None:
     (project / "ampbench.py").write_text("raise SystemExit('the wrong ampbench')\n")
     file = experiment(project, ["models.resnet:ResNet18", "LeNet"])

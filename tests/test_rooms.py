@@ -8,7 +8,7 @@ import re
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -61,9 +61,14 @@ def modules() -> dict[str, Path]:
     return found
 
 
-def imports(path: Path, *, for_types: bool = True) -> Iterator[str]:
-    """Yield the modules that a file imports, in functions too; `for_types`: and those for its type hints alone."""
-    for node in _nodes(ast.parse(path.read_text()), for_types):
+@functools.cache
+def imports(path: Path, *, for_types: bool = True) -> list[str]:
+    """Return the modules that a file imports, in functions too; `for_types`: and those for its type hints alone."""
+    return list(_imports(_nodes(ast.parse(path.read_text()), for_types)))
+
+
+def _imports(nodes: Iterable[ast.AST]) -> Iterator[str]:
+    for node in nodes:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -74,6 +79,8 @@ def imports(path: Path, *, for_types: bool = True) -> Iterator[str]:
 
 def _nodes(tree: ast.AST, for_types: bool) -> Iterator[ast.AST]:
     for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.expr):  # holds no import
+            continue
         if for_types or not (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)):
             yield node
             yield from _nodes(node, for_types)

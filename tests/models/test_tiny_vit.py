@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
+import runpy
 import sys
 from pathlib import Path
 
@@ -37,14 +37,17 @@ def test_transformers_reads_it_too(tmp_path: Path) -> None:
     assert float(difference.detach().abs().max()) < 1e-4
 
 
-def test_the_command_that_the_experiment_names_makes_the_folder_that_it_wants(tmp_path: Path) -> None:
+def test_the_command_that_the_experiment_names_makes_the_folder_that_it_wants(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     text = (ROOT / "experiments" / "smoke" / "vit_finetune_smoke.toml").read_text()
     command = next(line.removeprefix("#").split() for line in text.splitlines() if "python -m models.tiny_vit" in line)
     assert command[:3] == ["python", "-m", "models.tiny_vit"]
     assert f'"hf:{command[3]}"' in text
     folder = command[3].replace("~", str(tmp_path))
-    done = subprocess.run([sys.executable, *command[1:3], folder], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    monkeypatch.setattr(sys, "argv", [command[2], folder])
+    with pytest.raises(SystemExit, match=r"^0$"):
+        runpy.run_module(command[2], run_name="__main__")
     assert json.loads((Path(folder) / "config.json").read_text())["model_type"] == "vit"
     with pytest.warns(UserWarning, match="the head of 1000 classes is replaced by a fresh one of 10"):
         assert models.build(f"hf:{folder}")(PIXELS).shape == (2, 10)
