@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -69,3 +70,9 @@ def end(
         "because": because,
         "epochs": plain(measurement.outcome.traces.epochs),
     }
+
+
+@cache
+def end_once(model: type[nn.Module], recipe: str = "fp32") -> Any:
+    """The same, trained once for all tests that compare with it."""
+    return end(model, recipe)
