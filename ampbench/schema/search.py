@@ -177,4 +177,5 @@ def _half_widths(groups: Sequence[Sequence[float]]) -> dict[int, float]:
     from scipy.stats import t  # here: it takes half a second, and most readers of a folder find no search
 
     pooled = sum(statistics.variance(group) * (len(group) - 1) for group in groups) / freedom
-    return {n: float(t.ppf(0.975, freedom)) * math.sqrt(pooled / n) for n in {len(group) for group in groups} | {1}}
+    width = float(t.ppf(0.975, freedom)) * math.sqrt(pooled)
+    return {n: width / math.sqrt(n) for n in {len(group) for group in groups} | {1}}

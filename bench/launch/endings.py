@@ -22,20 +22,15 @@ def cells_to_run(plan: Plan, cells: Sequence[Cell], folder: Folder, again: Seque
     Raises:
         RequestError: there is no such status.
     """
-    done = folder.done(plan.cells)
-    ids = {cell.cell_id for cell in cells if cell.cell_id not in done}
-    if again:
-        join(plan, folder)
-        ids |= _ended_as(again, folder)
-    return [cell for cell in cells if cell.cell_id in ids]
-
-
-def _ended_as(again: Sequence[str], folder: Folder) -> set[str]:
-    """Return the ids of the joined rows that have one of the statuses."""
     for status in again:
         if status not in STATUSES:
             raise RequestError(f"--again {status}: no such status. {did_you_mean(status, STATUSES)}")
-    return {row["cell_id"] for row in joined_rows(folder, ["cell_id"], statuses=again)}
+    done = folder.done(cells)
+    ids = {cell.cell_id for cell in cells if cell.cell_id not in done}
+    if again and done:
+        join(plan, folder)
+        ids |= {row["cell_id"] for row in joined_rows(folder, ["cell_id"], statuses=again)}
+    return [cell for cell in cells if cell.cell_id in ids]
 
 
 def reminders(folder: Folder, cells: Sequence[Cell], fresh: Sequence[Cell]) -> Iterator[str]:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import io
 import json
 import math
-import random
+import shutil
 import tomllib
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -53,26 +52,57 @@ def hill(cell: Cell, epoch: int) -> float:
     return 0.9 * math.exp(-distance / 2) * (1 - 0.5**epoch)
 
 
-@pytest.fixture(autouse=True)
-def unjoined(monkeypatch: pytest.MonkeyPatch) -> None:
-    """This search reads the joined tables."""
-    monkeypatch.setattr("ampbench.bench.launch.sweep.git_state", lambda: (None, None))
+PRUNED = TEXT.replace('"none"', '"median"').replace("trials = 6", "trials = 10")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quiet() -> Iterator[None]:
+    """Nothing is reported, and git is asked nothing."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("ampbench.bench.launch.sweep.git_state", lambda: (None, None))
+        patched.setattr("ampbench.bench.launch.sweep.print_report", lambda *_, **__: None)
+        yield
+
+
+def search_in(results: Path, launcher: Made, text: str, **options: object) -> tuple[int, str, Path]:
+    """Run a search in a folder; return its exit code, its words and the folder of its results."""
+    said = io.StringIO()
+    given = Options(launcher=launcher, results=results, **options)
+    code = run_search(parse_experiment(Path("made.toml"), text), given, Console(file=said, width=200))
+    return code, said.getvalue(), results / "made"
 
 
 @pytest.fixture
-def search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str, Path]]:
-    """Return a function that runs a search in a folder and returns its exit code, its words and the folder."""
-    monkeypatch.setattr("ampbench.bench.launch.sweep.print_report", lambda *_, **__: None)
+def search(tmp_path: Path) -> Callable[..., tuple[int, str, Path]]:
+    """Return `search_in` for this test's own folder."""
 
     def run(launcher: Made, text: str = TEXT, *, into: str = "a", **options: object) -> tuple[int, str, Path]:
-        said = io.StringIO()
-        experiment = parse_experiment(tmp_path / "made.toml", text)
-        results = tmp_path / into
-        given = Options(launcher=launcher, results=results, **options)
-        code = run_search(experiment, given, Console(file=said, width=200))
-        return code, said.getvalue(), results / "made"
+        return search_in(tmp_path / into, launcher, text, **options)
 
     return run
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Cell]]:
+    """A search that is finished: its folder, which is only read, and the cells that it ran."""
+    made = Made(hill)
+    code, _, folder = search_in(tmp_path_factory.mktemp("whole"), made, TEXT)
+    assert code == 0
+    return folder, made.ran
+
+
+@pytest.fixture
+def finished(whole: tuple[Path, list[Cell]], tmp_path: Path) -> Path:
+    """A copy of it, where `search` goes on."""
+    return Path(shutil.copytree(whole[0], tmp_path / "a" / "made"))
+
+
+@pytest.fixture(scope="module")
+def pruned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished search that pruned, which is only read."""
+    code, _, folder = search_in(tmp_path_factory.mktemp("pruned"), Made(hill), PRUNED)
+    assert code == 0
+    return folder
 
 
 def settings_of(folder: Path) -> list[tuple[object, ...]]:
@@ -82,54 +112,50 @@ def settings_of(folder: Path) -> list[tuple[object, ...]]:
 
 
 def test_a_search_killed_before_any_of_its_cells_goes_on_to_the_same_trials_and_repeats_none(search) -> None:
+    text = TEXT.replace("trials = 6", "trials = 4").replace("reruns = 2", "reruns = 1")
     whole = Made(hill)
-    assert search(whole)[0] == 0
-    for at in (0, 3, 6, 9):  # before any trial, between two, before the reruns, before the last
+    assert search(whole, text)[0] == 0
+    for at in (0, 2, 4, 5):  # before any trial, between two, before the reruns, before the last
         first, second = Made(hill, killed_before=at), Made(hill)
         with pytest.raises(Killed):
-            search(first, into=f"k{at}")
-        code, _, folder = search(second, into=f"k{at}")
+            search(first, text, into=f"k{at}")
+        code, _, folder = search(second, text, into=f"k{at}")
         assert code == 0
         assert [c.cell_id for c in first.ran + second.ran] == [c.cell_id for c in whole.ran]
         assert settings_of(folder) == settings_of(folder.parents[1] / "a" / "made")
 
 
-def test_without_its_file_of_proposals_a_search_proposes_the_same_and_runs_none_again(search) -> None:
-    _, _, folder = search(Made(hill))
-    before = (folder / "search.json").read_text()
-    (folder / "search.json").unlink()
+def test_without_its_file_of_proposals_a_search_proposes_the_same_and_runs_none_again(search, finished) -> None:
+    before = (finished / "search.json").read_text()
+    (finished / "search.json").unlink()
     again = Made(hill)
     search(again)
-    assert (again.ran, (folder / "search.json").read_text()) == ([], before)
+    assert (again.ran, (finished / "search.json").read_text()) == ([], before)
 
 
-def test_a_finished_search_runs_nothing_more(search) -> None:
-    search(Made(hill))
+def test_a_finished_search_runs_nothing_more(search, finished) -> None:
     again = Made(hill)
     code, said, _ = search(again)
     assert (code, again.ran) == (0, [])
     assert "best.toml" in said
 
 
-def test_more_trials_go_on_from_those_that_are_there(search) -> None:
-    first, more = Made(hill), Made(hill)
-    _, _, folder = search(first)
-    before = settings_of(folder)
+def test_more_trials_go_on_from_those_that_are_there(search, whole, finished) -> None:
+    before, more = settings_of(finished), Made(hill)
     search(more, TEXT.replace("trials = 6", "trials = 8"))
-    after = settings_of(folder)
+    after = settings_of(finished)
     assert [row[:3] for row in after[:6]] == [row[:3] for row in before]
     assert [row[0] for row in after] == list(range(8))
-    assert not {c.cell_id for c in more.ran} & {c.cell_id for c in first.ran}
+    assert not {c.cell_id for c in more.ran} & {c.cell_id for c in whole[1]}
 
 
-def test_the_tables_hold_the_trials_and_their_reruns_and_nothing_else(search) -> None:
-    made = Made(hill)
-    _, _, folder = search(made)
+def test_the_tables_hold_the_trials_and_their_reruns_and_nothing_else(whole) -> None:
+    folder, ran = whole
     record = read_search(folder)
     wanted = {t.cell_id for t in record.trials} | {cell for t in record.trials for cell in t.reruns}
     rows = pq.read_table(folder / "cells.parquet").to_pylist()
     assert {row["cell_id"] for row in rows} == wanted
-    assert len(rows) == len(made.ran) == 6 + 2 * 2
+    assert len(rows) == len(ran) == 6 + 2 * 2
 
 
 def test_the_luckiest_trial_loses_to_the_best_mean_over_reruns(search) -> None:
@@ -155,53 +181,14 @@ def test_the_luckiest_trial_loses_to_the_best_mean_over_reruns(search) -> None:
     assert chosen == dict(found.best.trial.values)
 
 
-def test_among_equal_settings_the_reruns_say_what_to_expect_and_the_luckiest_trial_too_much() -> None:
-    from ampbench.schema.search import SearchRecord, Trial, best_first
-
-    rng, told, lucky = random.Random(0), [], []
-    for _ in range(300):
-        trials = tuple(Trial(study="", number=i, values={"x": i}, cell_id=f"t{i}") for i in range(20))
-        record = SearchRecord(objective="test_accuracy", greater_is_better=True, num_trials=20, space=(), trials=trials)
-        values = {t.cell_id: rng.gauss(0.9, 0.01) for t in trials}
-        top = {t.number for t in best_first(record, "", values)[:3]}
-        again = tuple(
-            replace(t, reruns=tuple(f"r{t.number}.{i}" for i in range(3))) if t.number in top else t for t in trials
-        )
-        values |= {cell: rng.gauss(0.9, 0.01) for t in again for cell in t.reruns}
-        found = settled(replace(record, trials=again), "", values)
-        told.append(found.best.mean)
-        lucky.append(found.luckiest.value)
-    assert abs(sum(told) / 300 - 0.9) < 0.006  # the best of 3 means of 3: 0.85 * 0.01 / sqrt(3)
-    assert sum(lucky) / 300 > 0.9 + 0.017  # the largest of 20
-
-
-def test_the_interval_of_a_mean_over_reruns_holds_the_truth_in_95_of_100(monkeypatch) -> None:
-    from ampbench.schema.search import SearchRecord, Trial
-
-    rng, held = random.Random(1), 0
-    trials = tuple(
-        Trial(study="", number=i, values={"x": i}, cell_id=f"t{i}", reruns=tuple(f"r{i}.{k}" for k in range(3)))
-        for i in range(3)
-    )
-    record = SearchRecord(objective="test_accuracy", greater_is_better=True, num_trials=3, space=(), trials=trials)
-    for _ in range(1000):
-        values = {cell: rng.gauss(0.9, 0.01) for t in trials for cell in (t.cell_id, *t.reruns)}
-        one = settled(record, "", values).settings[0]
-        held += abs(one.mean - 0.9) <= one.half_width
-    assert 930 <= held <= 970
-
-
-def test_a_pruned_trial_is_a_row_with_its_reason_and_costs_fewer_epochs(search) -> None:
-    made = Made(hill)
-    code, _, folder = search(made, TEXT.replace('"none"', '"median"').replace("trials = 6", "trials = 10"))
-    rows = pq.read_table(folder / "cells.parquet").to_pylist()
-    pruned = [row for row in rows if row["status"] == "pruned"]
-    assert code == 0
-    assert pruned
-    assert all("is worse than" in row["because"] and "median of" in row["because"] for row in pruned)
-    assert all(row["test_accuracy"] is None for row in pruned)
-    epochs = pq.read_table(folder / "epochs.parquet").to_pylist()
-    for row in pruned:
+def test_a_pruned_trial_is_a_row_with_its_reason_and_costs_fewer_epochs(pruned) -> None:
+    rows = pq.read_table(pruned / "cells.parquet").to_pylist()
+    found = [row for row in rows if row["status"] == "pruned"]
+    assert found
+    assert all("is worse than" in row["because"] and "median of" in row["because"] for row in found)
+    assert all(row["test_accuracy"] is None for row in found)
+    epochs = pq.read_table(pruned / "epochs.parquet").to_pylist()
+    for row in found:
         assert 1 <= sum(e["cell_id"] == row["cell_id"] for e in epochs) < 6
 
 
@@ -226,12 +213,11 @@ def test_each_recipe_of_the_matrix_has_a_search_of_its_own(search) -> None:
     assert {choice.subject for choice in read_choices(folder)} == set(record.studies)
 
 
-def test_optuna_reads_the_study_of_the_folder(search) -> None:
-    _, _, folder = search(Made(hill), TEXT.replace('"none"', '"median"').replace("trials = 6", "trials = 10"))
-    storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(folder / "study.journal")))
+def test_optuna_reads_the_study_of_the_folder(pruned) -> None:
+    storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(pruned / "study.journal")))
     study = optuna.load_study(study_name="search", storage=storage)
     assert [trial.number for trial in study.trials] == list(range(10))
-    record = read_search(folder)
+    record = read_search(pruned)
     assert [trial.params for trial in study.trials] == [dict(trial.values) for trial in record.trials]
     assert {trial.state.name for trial in study.trials} == {"COMPLETE", "PRUNED"}
 
@@ -269,8 +255,7 @@ def test_one_process_at_a_time_searches_in_a_folder(search, tmp_path) -> None:
         search(Made(hill))
 
 
-def test_a_record_of_other_fixed_fields_begins_anew(search) -> None:
-    search(Made(hill))
+def test_a_record_of_other_fixed_fields_begins_anew(search, finished) -> None:
     other = Made(hill)
     _, _, folder = search(other, TEXT.replace("epochs = 6", "epochs = 7"))
     assert len(other.ran) == 10
