@@ -67,6 +67,12 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayCluster]:
         ray.shutdown()
 
 
+@pytest.fixture(scope="module")
+def on_ray(cluster: RayCluster) -> Launcher:
+    """One launcher for all tests: it asks the nodes what they have once, unless they changed."""
+    return on(cluster.address)
+
+
 SLOW = (
     TEXT.replace("tests.support.tiny:Net", "tests.support.failing:Slow")
     .replace("digits", "synthetic")
@@ -130,9 +136,9 @@ def losses(folder: Path, name: str = "on_ray") -> dict[str, list[float]]:
 
 
 def test_cells_on_two_nodes_are_those_of_this_machine_each_once(
-    cluster: RayCluster, swept: Callable[..., str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    on_ray: Launcher, swept: Callable[..., str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    said = swept(on(cluster.address))
+    said = swept(on_ray)
     swept(Local(), name="here")
     there, here = rows(tmp_path), rows(tmp_path, "here")
     assert {row["status"] for row in there.values()} == {"ok"}
@@ -150,9 +156,25 @@ def test_cells_on_two_nodes_are_those_of_this_machine_each_once(
     assert not list((tmp_path / "on_ray").glob(".seen-*"))
 
 
-@pytest.mark.parametrize("way", ["remove", "kill"])
+def test_after_a_launcher_was_killed_the_same_command_goes_on(
+    cluster: RayCluster, on_ray: Launcher, swept: Callable[..., str], tmp_path: Path
+) -> None:
+    with another_launcher(cluster, tmp_path) as process:
+        process.kill()
+    assert list((tmp_path / "on_ray").glob(".seen-*")), "nobody was left to take it away"
+    swept(on_ray, SLOW)
+    assert [row["status"] for row in rows(tmp_path).values()] == ["ok"] * 4
+    assert not list((tmp_path / "on_ray").glob(".seen-*"))
+
+
+@pytest.mark.parametrize("way", ["kill", pytest.param("remove", marks=pytest.mark.whole)])
 def test_a_lost_node_costs_the_cell_in_flight_which_runs_again_on_the_other(
-    cluster: RayCluster, swept: Callable[..., str], tmp_path: Path, way: str, capfd: pytest.CaptureFixture[str]
+    cluster: RayCluster,
+    on_ray: Launcher,
+    swept: Callable[..., str],
+    tmp_path: Path,
+    way: str,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     victim = cluster.cluster.list_all_nodes()[-1]
 
@@ -163,7 +185,7 @@ def test_a_lost_node_costs_the_cell_in_flight_which_runs_again_on_the_other(
     thread = threading.Thread(target=lose_one)
     thread.start()
     try:
-        said = swept(on(cluster.address), SLOW)
+        said = swept(on_ray, SLOW)
     finally:
         thread.join()
         cluster.drop(victim)
@@ -175,15 +197,16 @@ def test_a_lost_node_costs_the_cell_in_flight_which_runs_again_on_the_other(
     assert "(raylet)" not in "".join(capfd.readouterr())
 
 
+@pytest.mark.whole
 def test_results_of_nodes_that_do_not_see_the_folder_are_carried_here(
-    cluster: RayCluster, swept: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    on_ray: Launcher, swept: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its token is a file that no node sees, as where there is no shared file system."""
     from ampbench.bench.launch.ray import lane
 
     begin = lane.Lane.begin
     monkeypatch.setattr(lane.Lane, "begin", lambda self, run, asked, token: begin(self, run, asked, f"{token}-not"))
-    said = swept(on(cluster.address))
+    said = swept(on_ray)
     assert {row["status"] for row in rows(tmp_path).values()} == {"ok"}
     assert said.count("its results are carried here") == 1
     for run in (tmp_path / "on_ray" / "runs").iterdir():
@@ -191,23 +214,12 @@ def test_results_of_nodes_that_do_not_see_the_folder_are_carried_here(
         assert json.loads((run / "cell.json").read_text())["board"]["host"]
 
 
-def test_after_a_launcher_was_killed_the_same_command_goes_on(
-    cluster: RayCluster, swept: Callable[..., str], tmp_path: Path
-) -> None:
-    with another_launcher(cluster, tmp_path) as process:
-        process.kill()
-    assert list((tmp_path / "on_ray").glob(".seen-*")), "nobody was left to take it away"
-    swept(on(cluster.address), SLOW)
-    assert [row["status"] for row in rows(tmp_path).values()] == ["ok"] * 4
-    assert not list((tmp_path / "on_ray").glob(".seen-*"))
-
-
 @pytest.mark.whole
 def test_two_launchers_on_one_folder_measure_each_cell_once(
-    cluster: RayCluster, swept: Callable[..., str], tmp_path: Path
+    cluster: RayCluster, on_ray: Launcher, swept: Callable[..., str], tmp_path: Path
 ) -> None:
     with another_launcher(cluster, tmp_path) as process:
-        said = swept(on(cluster.address), SLOW)
+        said = swept(on_ray, SLOW)
         other = process.communicate()[0]
     assert process.returncode == 0
     assert [row["status"] for row in rows(tmp_path).values()] == ["ok"] * 4

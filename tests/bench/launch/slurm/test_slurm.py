@@ -56,6 +56,7 @@ def test_an_array_has_a_job_for_each_group_and_leaves_nothing_to_wait_for(cluste
     assert len(cluster.jobs()) == before + 2, "what has a record is not submitted"
 
 
+@pytest.mark.whole
 def test_a_job_that_was_cancelled_is_seen_and_submitted_by_the_same_command(cluster: Cluster, swept: Swept) -> None:
     def cancel() -> None:
         wait_until(lambda: swept.slow_starts)
@@ -74,6 +75,7 @@ def test_a_job_that_was_cancelled_is_seen_and_submitted_by_the_same_command(clus
     assert len(swept.starts) == 5, "the cell at work was started twice, the others once"
 
 
+@pytest.mark.whole
 def test_a_job_that_was_killed_is_seen_without_accounting_and_submitted_again(cluster: Cluster, swept: Swept) -> None:
     def kill() -> None:
         wait_until(lambda: swept.slow_starts)
