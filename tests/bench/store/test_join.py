@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -12,6 +13,20 @@ from ampbench.bench.store.join import damaged_files, join, joined_rows, why_not_
 from ampbench.bench.store.tables import TABLES
 from ampbench.schema.files import BUNDLE, RECORD
 from tests.support.results import DAMAGES, TEXT, finish, plan_of, spoil
+
+
+@pytest.fixture(scope="module")
+def of_three(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with three runs, joined; `three` is a copy."""
+    folder = Folder(path=tmp_path_factory.mktemp("three"))
+    finish(folder, plan_of(), 3)
+    join(plan_of(), folder)
+    return folder.path
+
+
+@pytest.fixture
+def three(of_three: Path, tmp_path: Path) -> Folder:
+    return Folder(path=Path(shutil.copytree(of_three, tmp_path, dirs_exist_ok=True)))
 
 
 def test_the_joined_tables_hold_the_plans_finished_and_excluded_cells(tmp_path: Path) -> None:
@@ -55,10 +70,10 @@ def test_a_record_of_an_older_version_is_joined_with_nulls(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("how", DAMAGES)
 @pytest.mark.parametrize("table", ["cells", "steps", "epochs"])
-def test_a_table_that_is_not_what_was_joined_is_joined_again(table: str, how: str, tmp_path: Path) -> None:
-    folder, plan = Folder(path=tmp_path), plan_of()
-    finish(folder, plan, 3)
-    join(plan, folder)
+def test_a_table_that_is_not_what_was_joined_is_joined_again(
+    table: str, how: str, three: Folder, tmp_path: Path
+) -> None:
+    folder, plan = three, plan_of()
     assert not join(plan, folder), "nothing changed"
     whole = {name: pq.read_table(tmp_path / f"{name}.parquet") for name in TABLES}
     spoil(tmp_path / f"{table}.parquet", how)
@@ -69,10 +84,8 @@ def test_a_table_that_is_not_what_was_joined_is_joined_again(table: str, how: st
 
 
 @pytest.mark.parametrize("how", DAMAGES[1:])
-def test_a_record_that_cannot_be_read_is_named_and_its_cell_counts_as_not_done(how: str, tmp_path: Path) -> None:
-    folder, plan = Folder(path=tmp_path), plan_of()
-    finish(folder, plan, 3)
-    join(plan, folder)
+def test_a_record_that_cannot_be_read_is_named_and_its_cell_counts_as_not_done(how: str, three: Folder) -> None:
+    folder, plan = three, plan_of()
     bad = plan.cells[1]
     spoil(folder.run_path(bad) / RECORD, how)
     assert join(plan, folder)
