@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -39,7 +40,12 @@ def measurement_of(mode: str) -> Measurement:
 
 
 @pytest.mark.skipif(not shutil.which("g++"), reason="no C++ compiler")
-def test_a_compiled_training_is_the_same_within_rounding_and_its_compiler_is_off_the_clock(tmp_path: Path) -> None:
+@pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.whole)])
+def test_a_compiled_training_is_the_same_within_rounding_and_its_compiler_is_off_the_clock(
+    backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first backend traces the same graphs, and writes no C++."""
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=backend))
     eager, fast = measurement_of("none"), measurement_of("default")
     eager.take()
     with cache_of_its_own(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 import os
 import signal
@@ -56,7 +57,8 @@ class Started:
 
 @pytest.fixture(scope="module")
 def context() -> Any:
-    """Fork this process, which has imported torch already: a fork server would import it again."""
+    """Fork this process, which imports what a fork server does, once for all tests."""
+    importlib.import_module("ampbench.bench.worker.entry")
     return multiprocessing.get_context("fork")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +15,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+import typer
 from PIL import Image
 from torch import Tensor
 from typer.testing import CliRunner
@@ -34,6 +37,7 @@ from tests.conftest import ROOT
 from tests.support.measuring import record_of, row_of, traces_of
 from tests.support.tiny import Net
 
+CPU = torch.device("cpu")
 CELL = Cell(
     model="tests.support.tiny:Net",
     data="digits",
@@ -49,26 +53,35 @@ CELL = Cell(
 Trained = Callable[..., tuple[Run, dict[str, Any]]]
 
 
-@pytest.fixture
-def trained(tmp_path: Path) -> Trained:
-    def train(cell: Cell = CELL, **measure: Any) -> tuple[Run, dict[str, Any]]:
-        run = Run(
-            folder=tmp_path / "runs" / cell.run_folder,
-            cell=cell,
-            protocol=MeasurementProtocol(passes=(), **measure),
-            budget=Budget(),
-            board=Board(board_id="cpu"),
-            order=1,
-            command="",
-        )
+@pytest.fixture(scope="module")
+def train(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """Train a cell, each only once."""
+
+    @functools.cache
+    def once(cell: Cell = CELL, **measure: Any) -> tuple[Run, dict[str, Any]]:
+        folder = tmp_path_factory.mktemp("trained") / "runs" / cell.run_folder
+        protocol, board = MeasurementProtocol(passes=(), **measure), Board(board_id="cpu")
+        run = Run(folder=folder, cell=cell, protocol=protocol, budget=Budget(), board=board, order=1, command="")
         run.save()
-        checkpoints = Checkpoints(run.folder, 1e9, "x", "y")
-        measurement = Measurement(cell, run.protocol, torch.device("cpu"), lambda **_: None, checkpoints)
+        measurement = Measurement(cell, protocol, CPU, lambda **_: None, Checkpoints(folder, 1e9, "x", "y"))
         measurement.take()
-        write_run(run.folder, cell, record_of(row_of(measurement) | {"status": "ok"}), traces_of({}))
+        write_run(folder, cell, record_of(row_of(measurement) | {"status": "ok"}), traces_of({}))
         return run, row_of(measurement)
 
-    return train
+    return once
+
+
+@pytest.fixture
+def trained(train: Trained, tmp_path: Path) -> Trained:
+    """A trained cell, whose folder is the test's own."""
+
+    def copied(*cell: Cell, **measure: Any) -> tuple[Run, dict[str, Any]]:
+        run, row = train(*cell, **measure)
+        folder = tmp_path / "runs" / run.folder.name
+        shutil.copytree(run.folder, folder)
+        return replace(run, folder=folder), row
+
+    return copied
 
 
 @pytest.mark.parametrize("recipe", ["fp32", "bf16", "bf16_amp", "fp16_amp_scaled"])
@@ -134,8 +147,6 @@ def test_another_test_set_is_normalised_as_the_training_was(trained: Trained, tm
 
 
 def said(*words: object) -> tuple[int, str]:
-    import typer
-
     app = typer.Typer(pretty_exceptions_enable=False)
     app.command()(main)
     done = CliRunner().invoke(app, [str(word) for word in words])

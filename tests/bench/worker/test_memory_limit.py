@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import resource
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 
 from ampbench.bench.worker.cuda import hold_memory
-from tests.conftest import ROOT
+from ampbench.bench.worker.process import lift_memory_limit
 
 GPU, CPU = torch.device("cuda", 1), torch.device("cpu")
 GIB = 2**30
@@ -47,20 +47,20 @@ def test_a_tensor_beyond_the_limit_is_out_of_memory_on_a_gpu() -> None:
         hold_memory(device, torch.cuda.get_device_properties(device).total_memory)
 
 
-LIMITED = """
-import resource
-from ampbench.bench.worker.process import lift_memory_limit
-most = resource.getrlimit(resource.RLIMIT_DATA)[1]
-resource.setrlimit(resource.RLIMIT_DATA, (2**28, most))
-try:
-    bytearray(2**29)
-    print("no limit")
-except MemoryError:
-    lift_memory_limit()
-    print(len(bytearray(2**29)))
-"""
+def fill_up(found: Any) -> None:
+    """Run in a process of its own: reach the limit of its memory, lift it, and allocate the same again."""
+    most = resource.getrlimit(resource.RLIMIT_DATA)[1]
+    resource.setrlimit(resource.RLIMIT_DATA, (2**28, most))
+    try:
+        found.put(("no limit", len(bytearray(2**29))))
+    except MemoryError:
+        lift_memory_limit()
+        found.put(("lifted", len(bytearray(2**29))))
 
 
-def test_a_cell_that_ran_out_of_memory_has_room_for_its_record() -> None:
-    told = subprocess.run([sys.executable, "-c", LIMITED], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert told.stdout.split() == [str(2**29)]
+def test_a_cell_that_ran_out_of_memory_has_room_for_its_record(context: Any) -> None:
+    found = context.SimpleQueue()
+    process = context.Process(target=fill_up, args=(found,))
+    process.start()
+    process.join(60)
+    assert found.get() == ("lifted", 2**29)

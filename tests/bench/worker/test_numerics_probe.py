@@ -18,6 +18,7 @@ from ampbench.bench.worker.divergence.replay import first_non_finite
 from ampbench.bench.worker.measurement import Measurement
 from ampbench.bench.worker.numerics_probe.sample import LayerSampler, layers_of
 from tests.support.measuring import row_of
+from tests.support.thinned import thinned
 from tests.support.tiny import SHARED
 
 CPU = torch.device("cpu")
@@ -55,9 +56,9 @@ def values(sample: object, quantity: str) -> dict[str, float]:
 CASES = [(recipe, "sgd") for recipe in ALL] + [(recipe, "adam") for recipe in ("bf16", "bf16_amp_scaled", "bf16_kahan")]
 
 
-@pytest.mark.parametrize(("recipe", "optimizer"), CASES)
+@pytest.mark.parametrize(("recipe", "optimizer"), thinned(CASES, kept=5))
 def test_a_look_changes_no_bit_of_the_training(recipe: str, optimizer: str, images: Images) -> None:
-    untouched, looked_at = (training(recipe, images, optimizer=optimizer) for _ in range(2))
+    untouched = training(recipe, images, optimizer=optimizer)
     expected = [float(step.loss) for epoch in (0, 1) for step in untouched.steps(epoch)]
     torch.manual_seed(0)
     looked_at = training(recipe, images, optimizer=optimizer)
