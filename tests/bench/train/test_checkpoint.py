@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from ampbench.bench.train.images import Images, load_images
 from ampbench.bench.train.model_state import load_model_state, model_state
 from ampbench.bench.train.training import Training
 from tests.support import stateful
+from tests.support.thinned import thinned
 
 CPU = torch.device("cpu")
 
@@ -55,7 +57,7 @@ def images() -> Images:
 CASES = [(name, "sgd") for name in ALL] + [(name, "adam") for name in ("bf16", "bf16_amp_scaled", "bf16_kahan")]
 
 
-@pytest.mark.parametrize(("name", "optimizer"), CASES)
+@pytest.mark.parametrize(("name", "optimizer"), thinned(CASES, kept=6))
 def test_a_resumed_training_is_the_same_bit_for_bit(name: str, optimizer: str, images: Images, tmp_path: Path) -> None:
     whole = Training(cell(ALL[name], optimizer=optimizer), images, CPU)
     for _ in whole.steps(0):
@@ -107,9 +109,9 @@ KEPT = [kind.__name__ for kind in stateful.RESTORED if kind is not stateful.Coun
 """Of which a checkpoint has everything: what is in a class or a module's variables is not the model's."""
 
 
-@pytest.mark.parametrize("ema_decay", [0.0, 0.9])
-@pytest.mark.parametrize("name", ["fp32", "bf16"])
-@pytest.mark.parametrize("model", KEPT)
+@pytest.mark.parametrize(
+    ("model", "name", "ema_decay"), thinned(itertools.product(KEPT, ("fp32", "bf16"), (0.0, 0.9)), kept=len(KEPT))
+)
 def test_what_a_model_holds_beside_its_weights_is_part_of_a_checkpoint(
     model: str, name: str, ema_decay: float, images: Images, tmp_path: Path
 ) -> None:

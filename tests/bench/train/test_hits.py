@@ -17,6 +17,7 @@ from ampbench.bench.train.images import load_images
 from ampbench.bench.train.training import Training
 from ampbench.bench.worker.measurement import Measurement
 from tests.support.measuring import plain, row_of
+from tests.support.thinned import thinned
 from tests.support.tiny import Net
 
 CPU = torch.device("cpu")
@@ -60,7 +61,7 @@ def measured(cell: Cell, **measure: Any) -> Measurement:
     return measurement
 
 
-@pytest.mark.parametrize("recipe", ON_A_CPU)
+@pytest.mark.parametrize("recipe", thinned(ON_A_CPU, kept=4))
 def test_training_accuracy_is_that_of_the_images_as_they_were_met(recipe: str) -> None:
     cell = replace(CELL, precision=RECIPES[recipe])
     measurement, wanted = measured(cell), by_hand(cell)

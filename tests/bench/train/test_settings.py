@@ -34,7 +34,7 @@ def ours() -> Iterator[None]:
 def measured(model: str, recipe: str = "fp32", **fields: Any) -> Measurement:
     values: dict[str, Any] = {"data": "digits", "image_size": 8, "batch_size": 512, "epochs": 2, "num_threads": 1}
     cell = Cell(model=model, precision=RECIPES[recipe], learning_rate=0.05, **values | fields)
-    measurement = Measurement(cell, MeasurementProtocol(passes=("phases",)), CPU, lambda **_: None)
+    measurement = Measurement(cell, MeasurementProtocol(passes=()), CPU, lambda **_: None)
     measurement.take()
     return measurement
 

@@ -24,12 +24,13 @@ from ampbench.bench.worker.checkpoints import Checkpoints
 from ampbench.bench.worker.measurement import Measurement
 from tests.bench.train.test_checkpoint import ALL, CPU, cell
 from tests.support.measuring import plain, row_of
+from tests.support.thinned import thinned
 from tests.support.tiny import Net
 
 
 def measurement(recipe: Recipe, folder: Path, **fields: object) -> Measurement:
     described = cell(recipe, **fields)
-    measure = MeasurementProtocol(numerics_samples=4)
+    measure = MeasurementProtocol(numerics_samples=4, passes=())
     checkpoints = Checkpoints(folder, 0.0, described.cell_id, "here")
     return Measurement(described, measure, CPU, lambda **_: None, checkpoints)
 
@@ -38,7 +39,7 @@ class KilledError(Exception):
     """Replaces a kill."""
 
 
-@pytest.mark.parametrize("name", ["fp32", "bf16_amp_scaled", "bf16_stochastic"])
+@pytest.mark.parametrize("name", thinned(["fp32", "bf16_amp_scaled", "bf16_stochastic"], kept=2))
 def test_a_session_killed_in_an_epoch_goes_on_with_all_it_had(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
