@@ -10,12 +10,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
 from ampbench.bench.plan.packages import advice, how_to_install, missing, requirement, requirements, to_carry
-from tests.conftest import ROOT
+from tests.conftest import ROOT, pytest_ignore_collect
 
 NEVER_NEEDED = (
     "torchao,nbformat,nbclient,ipykernel,IPython,jupyter_client,wandb,swanlab,tensorboard,timm,safetensors,transformers,"
@@ -110,6 +112,15 @@ def test_a_machine_that_only_plans_needs_no_torch() -> None:
     assert "VGG19" in done.stdout
 
 
+def test_for_the_gpu_tests_no_file_without_them_is_read() -> None:
+    asked: Any = SimpleNamespace(option=SimpleNamespace(markexpr="gpu"))
+    files = set((ROOT / "tests").rglob("test_*.py"))
+    read = {file for file in files if not any(pytest_ignore_collect(path, asked) for path in (file, file.parent))}
+    assert {ROOT / "tests/gpu/test_cuda.py", ROOT / "tests/bench/train/test_augment.py"} <= read < files
+    assert read == {file for file in files if "mark.gpu" in file.read_text()}
+
+
+@pytest.mark.whole
 def test_the_gpu_tests_are_collected_from_their_own_files_alone() -> None:
     done = bare("-m", "pytest", "-m", "gpu", "--collect-only", "-p", "no:xdist", hidden=NEVER_NEEDED + ",hypothesis")
     assert done.returncode == 0, done.stdout + done.stderr
