@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,7 +44,8 @@ class RayCluster:
         """Kill the daemon of a node and all that it started, with SIGKILL; nobody tells the cluster."""
         [raylet] = [info.process for infos in node.all_processes.values() for info in infos if _is_raylet(info.process)]
         for process in [*psutil.Process(raylet.pid).children(recursive=True), psutil.Process(raylet.pid)]:
-            process.send_signal(signal.SIGKILL)
+            with suppress(psutil.NoSuchProcess):  # it has just ended by itself
+                process.send_signal(signal.SIGKILL)
 
     def drop(self, node: Any) -> None:
         """Forget a node that was killed, so that the next test finds a whole cluster."""
