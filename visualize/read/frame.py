@@ -141,10 +141,10 @@ class Results:
 
     def where(self, **conditions: Any) -> Results:
         """Return the results of the cells with these values, as in `where(subject="VGG19", batch_size=128)`."""
-        cells = self.cells
+        here = pd.Series(True, self.cells.index)  # one slice: each one of a wide frame costs more than what is asked
         for name, value in conditions.items():
-            cells = cells[cells[name] == value]
-        return dataclasses.replace(self, cells=cells)
+            here &= self.cells[name] == value
+        return dataclasses.replace(self, cells=self.cells[here])
 
     def label(self, name: str, unit: str | None = None) -> str:
         """Return an axis label such as `throughput (images/s)`; `unit` replaces the stored unit if it is given."""

@@ -15,6 +15,7 @@ from ampbench.visualize.judge.verdict import judge
 from ampbench.visualize.judge.wishes import Wishes
 from ampbench.visualize.read.frame import read
 from ampbench.visualize.show.table import shown
+from tests.support.thinned import thinned
 from tests.visualize.conftest import cell
 from tests.visualize.judge.misleading import (
     CHANCE,
@@ -248,14 +249,17 @@ TABLE = [
         truth="stay fp32",
         says="no run of fp32 or tf32",
     ),
-    *(
-        Misleading(
-            looks=f"a larger batch at which fp32 was {status or 'not asked'}: the gain may be that of the batch",
-            make=apart_at_512(status),
-            truth="stay fp32",
-            says="may be as fast there",
-        )
-        for status in ("throttled", "crashed", "excluded", None)
+    *thinned(
+        (
+            Misleading(
+                looks=f"a larger batch at which fp32 was {status or 'not asked'}: the gain may be that of the batch",
+                make=apart_at_512(status),
+                truth="stay fp32",
+                says="may be as fast there",
+            )
+            for status in ("throttled", "crashed", "excluded", None)
+        ),
+        kept=2,
     ),
     Misleading(
         looks="a larger batch at which fp32 was out of memory",
@@ -294,14 +298,17 @@ TABLE = [
         truth="stay fp32",
         says="up to 50 % of the updates skipped",
     ),
-    *(
-        Misleading(
-            looks=f"an accuracy of {accuracy} is no share",
-            make=lambda f, accuracy=accuracy: pairs(f, points=EQUAL, ours={"test_accuracy": accuracy}),
-            truth="stay fp32",
-            says="no test accuracy in 6 of 6 runs",
-        )
-        for accuracy in (93.0, -1.0, math.inf)
+    *thinned(
+        (
+            Misleading(
+                looks=f"an accuracy of {accuracy} is no share",
+                make=lambda f, accuracy=accuracy: pairs(f, points=EQUAL, ours={"test_accuracy": accuracy}),
+                truth="stay fp32",
+                says="no test accuracy in 6 of 6 runs",
+            )
+            for accuracy in (93.0, -1.0, math.inf)
+        ),
+        kept=1,
     ),
     Misleading(
         looks="one seed loses 4.5 points and another gains 4: no change in the mean",
