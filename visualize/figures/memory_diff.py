@@ -151,7 +151,11 @@ def _by_arithmetic(results: Results) -> pd.DataFrame:
 
 def shown(results: Results) -> bool:
     """Return whether any two recipes of one subject and batch size can be compared."""
-    sizes = results.ok.groupby(["subject", "batch_size"], observed=True)["recipe"].nunique()
+    ok = results.ok
+    is_split = "weights_bytes" in ok and ok["weights_bytes"].gt(0).any()
+    if not is_split and results.of_one_cell_each("allocations").empty:
+        return False
+    sizes = ok.groupby(["subject", "batch_size"], observed=True)["recipe"].nunique()
     return any(
         len(_two(results.where(subject=subject, batch_size=size))) > 0
         for (subject, size), num_recipes in sizes.items()

@@ -54,6 +54,8 @@ def draw_waterfall(found: Waterfall | None, ax: Axes, styles: dict[str, Style], 
 
 def in_any(results: Results, found: Callable[[Results], Waterfall | None]) -> bool:
     """Return whether any subject and batch size has a waterfall with a change to show."""
+    if "step_ms" not in results.ok or results.ok["step_ms"].isna().all():
+        return False  # no recipe is the fastest
     places = results.ok[["subject", "batch_size"]].drop_duplicates().itertuples(index=False)
     parts = (results.where(subject=subject, batch_size=size) for subject, size in places)
     return any(one is not None and bool(one.bars) for one in map(found, parts))

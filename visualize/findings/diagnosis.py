@@ -63,7 +63,8 @@ class Group:
 
 def groups_of(results: Results) -> list[Group]:
     """Return what is wrong, by subject, batch size, recipe and kind; in the order of the tables."""
-    cells = results.cells[results.cells["status"] != "excluded"]
+    columns = ["subject", "batch_size", "recipe", "cell_id", "seed"]
+    cells = results.cells.loc[results.cells["status"] != "excluded", columns]
     records = {run.cell["cell_id"]: run for run in records_of(results)}
     found = []
     for (subject, batch_size), own in cells.groupby(["subject", "batch_size"], sort=False):

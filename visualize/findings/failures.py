@@ -37,9 +37,11 @@ def _epsilon(cells: pd.DataFrame) -> list[str]:
     """Explain failures of pure fp16 with an Adam that is not fused, where fp32 does not fail too."""
     place = ["subject", "batch_size"]
     failed_in_fp32 = cells.loc[cells["failed"] & (cells["precision"] == "fp32"), place].drop_duplicates()
-    cells = cells.merge(failed_in_fp32, on=place, how="left", indicator="where").query("where == 'left_only'")
     pure = (cells["weights_dtype"] == "fp16") & (cells["update"] == "nearest")
     adam = cells[pure & cells["optimizer"].isin(["adam", "adamw"])]
+    if adam.empty:
+        return []
+    adam = adam.merge(failed_in_fp32, on=place, how="left", indicator="where").query("where == 'left_only'")
     unfused, fused = (adam[adam["optimizer_impl"] == impl] for impl in ("foreach", "fused"))
     if not unfused["failed"].any():
         return []

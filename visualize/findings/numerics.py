@@ -10,7 +10,9 @@ from ampbench.visualize.read.layers import flushed
 
 def findings(results: Results) -> list[str]:
     """Return a few sentences per subject and batch size; none where the probe took no sample."""
-    sentences = []
+    sentences: list[str] = []
+    if results.layers.empty:
+        return sentences
     for subject in results.subjects:
         for batch_size in results.where(subject=subject).batch_sizes:
             own = results.where(subject=subject, batch_size=batch_size)

@@ -42,7 +42,7 @@ def test_the_answer_comes_first(matrix):
     assert " ".join(summary_text(results, rows, advice, 400).splitlines()[0].split()) == advice[0].headline
 
 
-@drawn(300, 6)
+@drawn(300, 4)
 @given(name=NAMES, reason=NAMES, question=NAMES)
 def test_no_line_is_wider_than_the_terminal(tmp_path_factory, name, reason, question):
     folder = Folder(tmp_path_factory.mktemp("odd") / "x")
