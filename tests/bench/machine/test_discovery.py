@@ -18,6 +18,7 @@ from ampbench.bench.machine.locks import hold_board
 from ampbench.bench.plan.errors import RequestError
 from tests.conftest import ROOT
 from tests.support.replayed_nvml import NO_PERMISSION, UUID, ReplayedNvml, board
+from tests.support.thinned import thinned
 
 
 class FakeNvml:
@@ -183,7 +184,7 @@ COMMANDS = {
 }
 
 
-@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
+@pytest.mark.parametrize("command", thinned(COMMANDS.values(), kept=2), ids=COMMANDS)
 def test_every_command_says_that_the_cpu_is_measured(command: list[str], tmp_path: Path) -> None:
     """check_env is asked in test_checks.py, and a run says what `Local.notes` returns."""
     if any(board.is_gpu for board in find_boards({})):

@@ -17,6 +17,7 @@ from ampbench.bench.plan.matrix import make_plan
 from ampbench.bench.plan.toml_text import text_of_tables
 from tests.conftest import ROOT
 from tests.support.experiments import FIXED, GOOD, HEAD
+from tests.support.thinned import thinned
 
 Write = Callable[..., Path]
 
@@ -164,15 +165,14 @@ def test_files_that_cannot_be_read_say_so(tmp_path: Path) -> None:
             read_experiment(path)
 
 
-def test_the_command_prints_that_line_and_exits_with_2(experiment_file: Write) -> None:
+@pytest.mark.parametrize("words", thinned([["{path}"], ["{path}", "--plan"], [], ["--nonsense"]], kept=2))
+def test_the_command_prints_that_line_and_exits_with_2(words: list[str], experiment_file: Write) -> None:
     path = experiment_file(GOOD + "sedd = 1")
-    for arguments in ([str(path)], [str(path), "--plan"], ["--nonsense"], []):
-        result = subprocess.run(
-            [sys.executable, "bench/run_matrix.py", *arguments], cwd=ROOT, capture_output=True, text=True
-        )
-        assert result.returncode == 2, result.stderr
-        assert len(result.stderr.strip().splitlines()) == 1, result.stderr
-        assert "Traceback" not in result.stderr
+    command = [sys.executable, "bench/run_matrix.py", *(word.format(path=path) for word in words)]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 2, result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1, result.stderr
+    assert "Traceback" not in result.stderr
 
 
 def test_every_field_of_a_cell_can_be_fixed_or_an_axis(experiment_file: Write) -> None:

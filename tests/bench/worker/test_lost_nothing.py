@@ -96,7 +96,7 @@ def test_without_a_fault_every_group_is_there(measured: Callable[[], dict[str, A
     assert lost(row) <= {"bound"}, "a bound takes phases and a throughput"
 
 
-@pytest.mark.parametrize("place", thinned(PLANTED, kept=9))
+@pytest.mark.parametrize("place", thinned(PLANTED, kept=6))
 def test_a_fault_costs_what_it_is_in_and_the_row_says_why(
     place: str, measured: Callable[[], dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
