@@ -25,7 +25,7 @@ class ScaledByFirst(Net):
             with torch.no_grad():
                 self.scale.fill_(1 / (x.float().std().item() + 1e-6))
             self.is_set = True
-        return nn.functional.max_pool2d(self.norm(x * self.scale).relu(), 2).flatten(1)
+        return self.norm(x * self.scale).relu().flatten(1)
 
 
 class ScaledByFirstBuffer(Net):
@@ -42,7 +42,7 @@ class ScaledByFirstBuffer(Net):
             with torch.no_grad():
                 self.scale.copy_(1 / (x.std((0, 2, 3), keepdim=True) + 1e-6))
             self.is_set.fill_(1)
-        return nn.functional.max_pool2d(self.norm(x * self.scale).relu(), 2).flatten(1)
+        return self.norm(x * self.scale).relu().flatten(1)
 
 
 class OnlyItsHead(Net):

@@ -15,7 +15,7 @@ class Views(Net):
     """`view` after pooling, where only `flatten` works for every layout."""
 
     def features(self, x_NCHW: Tensor) -> Tensor:
-        x = F.max_pool2d(self.norm(self.conv(x_NCHW)).relu(), 2)
+        x = self.norm(self.conv(x_NCHW)).relu()
         return x.view(-1, 512)
 
 
@@ -27,7 +27,7 @@ class AssertsLayout(Net):
 
 class ViewsInEvaluation(Net):
     def features(self, x_NCHW: Tensor) -> Tensor:
-        x = F.max_pool2d(self.norm(self.conv(x_NCHW)).relu(), 2)
+        x = self.norm(self.conv(x_NCHW)).relu()
         return x.flatten(1) if self.training else x.view(-1, 512)
 
 
@@ -43,12 +43,12 @@ class Conv3d(Net):
 
     def __init__(self) -> None:
         super().__init__()
-        self.conv = nn.Conv3d(3, 8, (1, 3, 3), padding=(0, 1, 1))
+        self.conv = nn.Conv3d(3, 8, (1, 4, 4), stride=(1, 2, 2), padding=(0, 1, 1))
         self.register_buffer("gain", torch.ones(1, 8, 1, 1, 1))
 
     def features(self, x_NCHW: Tensor) -> Tensor:
         x = (self.conv(x_NCHW[:, :, None]) * self.gain).squeeze(2)
-        return F.max_pool2d(self.norm(x).relu(), 2).flatten(1)
+        return self.norm(x).relu().flatten(1)
 
 
 class Conv1d(Net):

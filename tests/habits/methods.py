@@ -77,7 +77,7 @@ class GhostNorm(Net):
     def features(self, x_NCHW: Tensor) -> Tensor:
         parts = x_NCHW.split(16) if self.training else [x_NCHW]
         x = torch.cat([self.norm(self.conv(part)) for part in parts])
-        return F.max_pool2d(x.relu(), 2).flatten(1)
+        return x.relu().flatten(1)
 
 
 class PenaltyOnGradient(Net):
@@ -121,7 +121,7 @@ class Teacher(Net):
 
     def __init__(self) -> None:
         super().__init__()
-        self.teacher = nn.Conv2d(3, 8, 3, padding=1).requires_grad_(False)
+        self.teacher = nn.Conv2d(3, 8, 4, stride=2, padding=1).requires_grad_(False)
 
     def forward(self, x_NCHW: Tensor) -> Any:
         if self.training:

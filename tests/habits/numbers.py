@@ -64,7 +64,7 @@ class Float64ByHand(Net):
     def forward(self, x_NCHW: Tensor) -> Any:
         features = self.features(x_NCHW)
         gram = features.double() @ features.double().mT
-        return self.linear(features) + 0 * gram.sum(1, keepdim=True).to(features.dtype)
+        return self.linear(features) + 0 * gram.mean(1, keepdim=True).to(features.dtype)
 
 
 class Fp32ByHand(Net):

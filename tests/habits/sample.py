@@ -74,7 +74,7 @@ class _Swish(torch.autograd.Function):
 
 class OwnBackward(Net):
     def features(self, x_NCHW: Tensor) -> Tensor:
-        return F.max_pool2d(_Swish.apply(self.norm(self.conv(x_NCHW))), 2).flatten(1)
+        return _Swish.apply(self.norm(self.conv(x_NCHW))).flatten(1)
 
 
 class Lazy(FromFirstInput, Net):
@@ -139,7 +139,7 @@ class TwoThreads(Net):
 
         with ThreadPoolExecutor(2) as pool:
             x = torch.cat(list(pool.map(half, x_NCHW.chunk(2))))
-        return F.max_pool2d(self.norm(x).relu(), 2).flatten(1)
+        return self.norm(x).relu().flatten(1)
 
 
 class Rotary(Net):
@@ -208,10 +208,9 @@ class MoreArguments(Net):
 def sequential() -> nn.Module:
     """A factory that returns layers, with its settings as attributes."""
     model = nn.Sequential(
-        nn.Conv2d(3, 8, 3, padding=1),
+        nn.Conv2d(3, 8, 4, stride=2, padding=1),
         nn.BatchNorm2d(8),
         nn.ReLU(inplace=True),
-        nn.MaxPool2d(2),
         nn.Flatten(),
         nn.Linear(512, 10),
     )

@@ -9,7 +9,7 @@ import pytest
 from torch import nn
 
 from tests.habits import recurrent
-from tests.habits.ending import end
+from tests.habits.ending import end, end_once
 from tests.support.thinned import thinned
 
 PROPER = [recurrent.Recurrent, recurrent.GRU, recurrent.Cells, recurrent.Attention, recurrent.InThreadUnderAutocast]
@@ -42,14 +42,14 @@ def test_layers_that_run_in_the_recipe_s_dtype_are_said_to(model: type[nn.Module
 
 @pytest.mark.parametrize("model", [recurrent.Island, recurrent.GRUIsland])
 def test_a_recurrent_layer_in_fp32_on_purpose_is_allowed_and_listed(model: type[nn.Module]) -> None:
-    row = end(model, "bf16_amp")
+    row = end_once(model, "bf16_amp")
     assert (row["status"], row["because"]) == ("ok", None)
     assert "recurrent:float32x1(rnn)" in row["dtype_check"]
     assert "layers:bfloat16x1" in row["dtype_check"]
 
 
 def test_the_operator_of_a_whole_recurrent_layer_counts_as_a_product() -> None:
-    assert "mkldnn_rnn_layer:float32x1" in end(recurrent.Island, "bf16_amp")["dtype_check"]
+    assert "mkldnn_rnn_layer:float32x1" in end_once(recurrent.Island, "bf16_amp")["dtype_check"]
     assert "mkldnn_rnn_layer:bfloat16x1" in end_here(recurrent.Recurrent, "bf16_amp")["dtype_check"]
 
 
