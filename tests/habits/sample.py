@@ -80,6 +80,10 @@ class OwnBackward(Net):
 class Lazy(FromFirstInput, Net):
     """Sizes that depend on the first images."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.LazyConv2d(8, 4, stride=2, padding=1)
+
 
 class DrawsByItself(Net):
     """Dropout by a generator of its own, and depth by Python's."""
