@@ -86,7 +86,8 @@ def test_ranks_find_a_projects_own_too(project: Path) -> None:
     assert found == dict.fromkeys(models, ("ok", None))
 
 
-@pytest.mark.parametrize("flags", thinned([["--predict"], ["--summary"]], kept=1))
+@pytest.mark.whole
+@pytest.mark.parametrize("flags", [["--predict"], ["--summary"]])
 def test_what_is_foretold_is_of_a_projects_own(flags: list[str], project: Path) -> None:
     (project / "ampbench.py").write_text("raise SystemExit('the wrong ampbench')\n")
     file = experiment(project, ["models.resnet:ResNet18", "LeNet"])

@@ -95,7 +95,7 @@ def spoiled(data: st.DataObject, sound: Path, root: Path, pattern: str) -> Path:
 
 
 @seed(SEED)
-@drawn(1_000, 40)
+@drawn(1_000, 20)
 @given(data=st.data())
 def test_what_is_whole_is_joined_and_what_is_not_is_named(
     data: st.DataObject, sound: Path, tmp_path_factory: pytest.TempPathFactory
