@@ -78,7 +78,6 @@ def test_live_training_is_only_on_demand(notebook):
     assert "AMPBENCH_LIVE is not set." in "".join(output.text for output in live.outputs)
 
 
-@pytest.mark.whole
 def test_the_notebook_runs_top_to_bottom_on_the_committed_results(notebook, monkeypatch):
     for name in ("AMPBENCH_RESULTS", "AMPBENCH_LIVE"):
         monkeypatch.delenv(name, raising=False)
