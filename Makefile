@@ -12,6 +12,7 @@
 VENV   := .venv
 PYTHON ?= $(VENV)/bin/python
 GPU_MINUTES ?= 15
+WORKERS ?= $(shell expr $$(nproc) + 1)
 READY  := $(if $(filter $(VENV)/bin/python,$(PYTHON)),$(VENV)/ready)
 
 # A process a cell imports torch again and again: its bytecode is kept.
@@ -33,12 +34,13 @@ notebook: $(READY)
 	$(PYTHON) -c "import nbclient, nbformat; n = nbformat.read('demo.ipynb', 4); nbclient.NotebookClient(n, timeout=1200, record_timing=False).execute(); nbformat.write(n, 'demo.ipynb')"
 
 # A file of tests stays with one worker: what it starts for them, a cluster or a training, is started once. bench/, with
-# the long ones, comes first by its name, so no core is left alone with one of them at the end.
+# the long ones, comes first by its name, so no core is left alone with one of them at the end. There is a worker more
+# than there are cores, for some wait for a cluster.
 test: $(READY)
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m mypy
-	$(PYTHON) -m pytest -m "not gpu and not whole" --numprocesses logical --maxprocesses 4 \
+	$(PYTHON) -m pytest -m "not gpu and not whole" --numprocesses $(WORKERS) --maxprocesses 4 \
 		--dist loadfile --no-loadscope-reorder
 
 whole: $(READY)

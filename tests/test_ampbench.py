@@ -82,7 +82,7 @@ ASCII = {"PYTHONIOENCODING": "ascii"}
 C = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 
 
-@pytest.mark.parametrize("terminal", thinned([LATIN, ASCII, C], kept=2), ids=["latin-1", "ascii", "LC_ALL=C"])
+@pytest.mark.parametrize("terminal", thinned([LATIN, ASCII, C], kept=1), ids=["latin-1", "ascii", "LC_ALL=C"])
 def test_a_terminal_without_our_signs_loses_no_number(tmp_path: Path, terminal: dict[str, str]) -> None:
     whole = ampbench_here("compare", DEMO, *CHOSEN, cwd=tmp_path)
     poor = ampbench("compare", DEMO, *CHOSEN, cwd=tmp_path, **terminal)
@@ -125,7 +125,7 @@ def test_a_width_of_no_columns_loses_no_line(columns: str, monkeypatch: pytest.M
     assert console.file.getvalue() == "Verdict: fp32\n"
 
 
-@pytest.mark.parametrize("closed", thinned(["<&-", ">&-", "2>&-", "<&- >&- 2>&-"], kept=2))
+@pytest.mark.parametrize("closed", thinned(["<&- >&- 2>&-", "<&-", ">&-", "2>&-"], kept=1))
 def test_a_closed_stream_is_no_traceback_and_no_file_is_printed_into(tmp_path: Path, closed: str) -> None:
     plan = ["plan", str(ROOT / "experiments" / "demo.toml"), "--results", "r"]
     for words in (plan, ["compare", str(DEMO), *CHOSEN], ["memory", str(tmp_path / "none")]):

@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.conftest import ROOT
-from tests.support.thinned import thinned
 
 NET = """
 import torch
@@ -68,7 +67,8 @@ def statuses(project: Path, command: Sequence[str], file: Path, **environ: str) 
     return {row["model"]: (row["status"], row["because"]) for row in rows}
 
 
-@pytest.mark.parametrize("command", thinned(COMMANDS, kept=1))
+@pytest.mark.whole
+@pytest.mark.parametrize("command", COMMANDS)
 def test_ours_and_a_projects_own_run_side_by_side(command: str, project: Path) -> None:
     models = ["LeNet", "models.tinynet:Mine", "models.resnet:ResNet18", "bench.nets:Net"]
     if command == "by path":  # a module that Python itself would run for `-m ampbench`

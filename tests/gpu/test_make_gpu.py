@@ -147,6 +147,7 @@ def test_without_a_gpu_it_says_so_and_a_step_that_is_not_there_is_named(tmp_path
     assert "--only kernel: no such step; steps are nvml, evidence, " in unknown.stderr
 
 
+@pytest.mark.whole
 def test_what_is_missing_is_said_up_front_with_what_to_carry(tmp_path: Path) -> None:
     path = os.pathsep.join([str(ROOT / "tests" / "support" / "bare"), str(ROOT)])
     hidden = "pydantic,annotated_types,typing_inspection,torchao,nbformat"

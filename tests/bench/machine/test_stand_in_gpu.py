@@ -47,6 +47,7 @@ def rows_of(file: Path) -> list[dict[str, Any]]:
     return pq.read_table(file.parent / file.stem / "cells.parquet").to_pylist()
 
 
+@pytest.mark.whole
 def test_a_matrix_on_boards_that_cuda_cannot_find_is_rows_with_a_plain_reason(
     tmp_path: Path, experiment_file: Write
 ) -> None:

@@ -9,6 +9,8 @@ import pytest
 
 from ampbench.path import ROOT
 
+pytestmark = pytest.mark.whole  # a process that has imported nothing yet
+
 EVERY_OPTIMIZERS, FEW_CELLS = "torch._dynamo", ("torch.distributed.elastic.agent", "ampbench.bench.worker.prediction")
 CODE = """
 import sys

@@ -108,6 +108,7 @@ def test_ranks_keep_the_same_layers_in_fp32(start: Start) -> None:
     assert row["keep_fp32"] == "BatchNorm2d linear"
 
 
+@pytest.mark.whole
 def test_autocast_holds_on_every_rank(start: Start) -> None:
     started = start(replace(TWO, model="tests.support.failing:ThreadedOnRank1", precision=RECIPES["bf16_amp"]))
     row = started.row()

@@ -152,6 +152,7 @@ def test_a_start_goes_on_in_every_kind_of_cell(fields: dict[str, Any]) -> None:
     assert found.outcome.measured.start_of_training.start_steps == 100
 
 
+@pytest.mark.whole
 def test_ranks_go_on_together(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     short = MeasurementProtocol(start_steps=40, **QUICK)
     monkeypatch.setattr("tests.support.two_ranks.MeasurementProtocol", lambda **_: short)

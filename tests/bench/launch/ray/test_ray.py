@@ -157,6 +157,7 @@ def test_cells_on_two_nodes_are_those_of_this_machine_each_once(
     assert not list((tmp_path / "on_ray").glob(".seen-*"))
 
 
+@pytest.mark.whole
 def test_after_a_launcher_was_killed_the_same_command_goes_on(
     cluster: RayCluster, on_ray: Launcher, swept: Callable[..., str], tmp_path: Path
 ) -> None:
