@@ -41,11 +41,17 @@ def action_of(decision: Decision, wishes: Wishes) -> str:
         return f"train in {chosen.recipe} at batch {chosen.batch_size}"
     limit = f" within {memory_words(wishes.max_memory_bytes)}" if wishes.max_memory_bytes else ""
     if decision.base is None:
-        return f"nothing can be advised, because no run ended well{limit}"
+        return f"nothing can be advised, because {why_none(decision)}{limit}"
     if not decision.base_fits:
         unfit = f"{decision.reference} is not known to fit"
         return f"nothing can be advised{limit}: {unfit}, and {_why_stay(decision, wishes)}"
     return f"stay with {stay_with(decision)}; {_why_stay(decision, wishes)}"
+
+
+def why_none(decision: Decision) -> str:
+    """Say why there is nothing to decide: what is excluded from a file may be all that is there of a network yet."""
+    is_untried = decision.ended and all(row.measured.status == "excluded" for row in decision.ended)
+    return "none of its cells has run yet" if is_untried else "no run ended well"
 
 
 def stay_with(decision: Decision) -> str:

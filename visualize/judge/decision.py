@@ -49,7 +49,7 @@ class Decision:
     too_large: tuple[Standing, ...] = ()
     """What ran to its end and is not known to fit the memory that the reader has."""
     ended: tuple[Standing, ...] = ()
-    """Where fp32 and tf32 stand if no process of them ran to its end."""
+    """Where fp32 and tf32 stand if no process of them ran to its end; all recipes, if none did."""
 
     @property
     def base_fits(self) -> bool:
@@ -90,7 +90,8 @@ def decide(
     too_large = tuple(row for row in done if not _fits(cells, row, wishes))
     ran = [row for row in done if row not in too_large]
     if not ran:
-        return Decision(action="none", reference="", base=None, chosen=None, contenders=())
+        ended: tuple[Standing, ...] = () if done else tuple(rows)
+        return Decision(action="none", reference="", base=None, chosen=None, contenders=(), ended=ended)
     reference = next((name for name in REFERENCES if name in {row.recipe for row in done}), _reference(ran))
     ended = tuple(row for row in rows if row.recipe in REFERENCES and not row.measured.n)
     own = [row for row in ran if row.recipe == reference] or [row for row in done if row.recipe == reference]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ampbench.visualize.judge.answer_text import why_none
 from ampbench.visualize.judge.contender import Contender
 from ampbench.visualize.judge.decision import REFERENCES, Decision, compared, decide
 from ampbench.visualize.judge.phrases import in_short
@@ -86,7 +87,7 @@ def _ids(own: Results, row: Standing) -> frozenset[str]:
 
 def _words(decision: Decision, going: Sequence[Contender]) -> str:
     if decision.base is None:
-        return "no run ended well, so no round would decide anything"
+        return f"{why_none(decision)}, so no round would decide anything"
     if decision.reference not in REFERENCES:
         return f"no run of {' or '.join(REFERENCES)} ended well, so no round would decide anything"
     several = len({one.batch_size for one in decision.contenders} | {decision.base.batch_size}) > 1

@@ -176,6 +176,11 @@ def test_all_failed_is_said_and_nothing_else(matrix):
     assert provenance(read(path).cells) == "No cell ran to its end"
 
 
+def test_of_a_network_whose_excluded_cells_are_all_that_is_there_nobody_says_that_it_failed(matrix):
+    path = matrix(ends={"fp32": "excluded", "bf16_amp": "excluded"})
+    assert sentence(path) == "VGG19: nothing can be advised, because none of its cells has run yet."
+
+
 def test_a_single_recipe_has_nothing_to_be_compared_with(matrix):
     assert "stay with fp32; no other recipe ran to its end, so there is nothing to compare it with" in sentence(
         matrix(recipes=("fp32",))
