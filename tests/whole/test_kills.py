@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -20,15 +21,16 @@ Write = Callable[..., Path]
 
 pytestmark = pytest.mark.whole
 
+NUM_KILLS = int(os.environ.get("AMPBENCH_TEST_KILLS", "3"))
+
 
 def test_a_kill_at_any_moment_loses_at_most_the_cell_in_flight(experiment_file: Write) -> None:
     """kill -9 of the launcher, a worker or the fork server, then the same command, until it is done."""
-    num_kills = int(os.environ.get("AMPBENCH_TEST_KILLS", "3"))
-    file = experiment_file(SLOW.replace("seed = [0, 1]", f"seed = {[*range(2 * num_kills)]}"))  # never done in between
+    file = experiment_file(SLOW.replace("seed = [0, 1]", f"seed = {[*range(2 * NUM_KILLS)]}"))  # never done in between
     rng = random.Random(0)
     kept: dict[Path, int] = {}
     begun = time.monotonic()
-    for attempt in range(num_kills):
+    for attempt in range(NUM_KILLS):
         with started(file) as launcher:
             if attempt == 0:
                 wait_until(lambda: records(file))
@@ -49,7 +51,7 @@ def test_a_kill_at_any_moment_loses_at_most_the_cell_in_flight(experiment_file: 
         for path in now:
             assert pq.read_table(path).num_rows == 1
         kept = now
-    num_seeds = min(len(kept) // 4 + 1, 2 * num_kills)
+    num_seeds = min(len(kept) // 4 + 1, 2 * NUM_KILLS)
     result = run(file, "--only", f"seed={','.join(map(str, range(num_seeds)))}")
     assert result.returncode == 0, result.stdout + result.stderr
     assert kept.items() <= records(file).items()
@@ -58,13 +60,32 @@ def test_a_kill_at_any_moment_loses_at_most_the_cell_in_flight(experiment_file: 
     assert {row["status"] for row in rows_of(file)} <= {"ok", "crashed"}
     crashed = [row["because"] for row in rows_of(file) if row["status"] == "crashed"]
     assert all("killed by SIGKILL" in because for because in crashed), crashed
-    assert len(crashed) <= num_kills / 3
+    assert len(crashed) <= NUM_KILLS / 3
 
 
 def fork_servers_of(launcher: int) -> list[int]:
     with suppress(psutil.Error):
         return [p.pid for p in psutil.Process(launcher).children() if any("forkserver" in w for w in p.cmdline())]
     return []
+
+
+def test_two_launchers_on_one_folder_killed_at_random_leave_every_cell_once(experiment_file: Write) -> None:
+    file = experiment_file(SLOW.replace("tests.support.failing:Slow", "tests.support.tiny:Wide"))
+    rng = random.Random(0)
+    for _ in range(NUM_KILLS):
+        with started(file) as one, started(file) as other:
+            for launcher in (one, other):
+                time.sleep(rng.uniform(1, 12))
+                launcher.send_signal(rng.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGINT]))
+    result = run(file)
+    assert result.returncode == 0, result.stdout + result.stderr
+    rows = {row["cell_id"]: row for row in rows_of(file)}
+    assert len(rows) == len(rows_of(file)) == 8
+    assert {row["status"] for row in rows.values()} == {"ok"}
+    path = file.parent / "results" / file.stem / "steps.parquet"
+    steps = pq.read_table(path, columns=["cell_id", "step"]).to_pylist()
+    assert Counter(step["cell_id"] for step in steps) == {cell: row["num_steps"] for cell, row in rows.items()}
+    assert len({(step["cell_id"], step["step"]) for step in steps}) == len(steps), "a step twice"
 
 
 def test_a_training_killed_over_and_over_ends_as_the_one_that_was_left_alone(experiment_file: Write) -> None:

@@ -112,12 +112,15 @@ class Results:
         expected = [*["steps", "blocks"] * (len(self.ok) > 0), *["epochs"] * bool((self.ok["epochs"] > 0).any())]
         return missing(self.folder, self.known_ids, expected)
 
+    def of_one_cell_each(self, table: str) -> pd.DataFrame:
+        """Return the rows of a table that belong to the first finished cell of each recipe."""
+        rows = self.rows_of(table)
+        return rows[rows["cell_id"].isin(self._first_of_each)]
+
     @functools.cached_property
-    def of_one_cell_each(self) -> Callable[[str], pd.DataFrame]:
-        """Table -> its rows that belong to the first finished cell of each recipe; figures ask again and again."""
-        places = self.ok[["cell_id", "recipe", "batch_size", "seed", "round"]]
-        first = places.sort_values(["batch_size", "seed", "round"]).drop_duplicates("recipe")["cell_id"]
-        return functools.cache(lambda table: (rows := self.rows_of(table))[rows["cell_id"].isin(first)])
+    def _first_of_each(self) -> pd.Series:
+        """The ids of those cells; figures ask again and again."""
+        return self.ok.sort_values(["batch_size", "seed", "round"]).drop_duplicates("recipe")["cell_id"]
 
     @functools.cached_property
     def ok(self) -> pd.DataFrame:
@@ -201,7 +204,6 @@ def read(folder: Path | str, *, mixed: bool = False, only: Sequence[str] = ()) -
 
 
 def _check(cells: pd.DataFrame, folder: Path, mixed: bool) -> None:
-    """Raise for rows that must not be compared, of which the columns of `environments.NEEDED` are read."""
     if cells.empty:
         raise ResultsError(f"{folder / CELLS}: holds no cells; run the experiment first")
     if cells["cell_id"].duplicated().any():

@@ -123,24 +123,21 @@ def render(
         "method": facts_by_machine(results),
         "again": results.plan,
     }
-    return (
-        _templates()
-        .get_template("report.html.jinja")
-        .render(
-            name=results.folder.resolve().name,
-            question=results.question,
-            provenance=provenance(results.cells),
-            notes=notes(results),
-            first_lines=[*([asked] if asked else []), *first_lines(results, advice)],
-            answers=[(answer, *_beside(answer, rows)) for answer in advice],
-            most_open=MOST_OPEN,
-            key_pictures=[picture for picture in pictures if picture.key],
-            sections={name: title for name, title in SECTIONS.items() if shown[name]},
-            lists=list(lists),
-            shown=shown,
-            legends=legends,
-            rungs=NAMES,
-        )
+    page = _templates().get_template("report.html.jinja")
+    return page.render(
+        name=results.folder.resolve().name,
+        question=results.question,
+        provenance=provenance(results.cells),
+        notes=notes(results),
+        first_lines=[*([asked] if asked else []), *first_lines(results, advice)],
+        answers=[(answer, *_beside(answer, rows)) for answer in advice],
+        most_open=MOST_OPEN,
+        key_pictures=[picture for picture in pictures if picture.key],
+        sections={name: title for name, title in SECTIONS.items() if shown[name]},
+        lists=list(lists),
+        shown=shown,
+        legends=legends,
+        rungs=NAMES,
     )
 
 
