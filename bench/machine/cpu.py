@@ -35,7 +35,7 @@ def _measured(flag: str, dtype: SixteenBit, is_fast: bool | None, because: str) 
 # On BF16 and FEAT_FP16: Arm Architecture Reference Manual, BFMMLA, FMLA (half-precision).
 EXTENSIONS = (
     _measured("amx_bf16", "bf16", True, "1.8x as fast as fp32, SmallCifarNet: experiments/LOG.md, 2026-11-29"),
-    _measured("avx512_bf16", "bf16", True, "2.2x as fast as fp32, ResNet18: results/epyc/throughput"),
+    _measured("avx512_bf16", "bf16", True, "2.1x as fast as fp32, ResNet18: results/epyc/throughput"),
     _measured("avx_ne_convert", "bf16", False, "it converts bf16 and multiplies in fp32: less memory, no more speed"),
     _measured("bf16", "bf16", None, "Arm's BFMMLA multiplies in bf16; not measured yet"),
     _measured("amx_fp16", "fp16", None, "oneDNN has kernels for it; not measured yet"),
