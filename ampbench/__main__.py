@@ -1,5 +1,9 @@
 """python -m ampbench COMMAND: every command of this repository, from any folder."""
 
+from ampbench.interruption import end_quietly
+
+if __name__ == "__main__":
+    end_quietly()
 from ampbench.path import step_aside
 
 step_aside()
@@ -74,6 +78,7 @@ def _call(name: str, command: Command) -> Callable[[typer.Context], None]:
 
 def main() -> None:
     """Run the command `ampbench` of an installation."""
+    end_quietly()
     show_everything()
     make_app()(prog_name="ampbench")
 

@@ -16,6 +16,7 @@ import typer
 from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.plan.flags import TABLES, flags
 from ampbench.bench.store.disk import to_nowhere, unwritable
+from ampbench.interruption import INTERRUPTED, raise_again
 from ampbench.terminal import show_everything
 
 
@@ -29,6 +30,7 @@ def run_command(
         words: what was typed after its name; left out, what this process was started with.
         name: what the command is called in its --help.
     """
+    raise_again()
     show_everything()
     signal.signal(signal.SIGTERM, _interrupt)
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as under nohup
@@ -42,7 +44,7 @@ def run_command(
     except RequestError as e:
         message = str(e)
     except (KeyboardInterrupt, typer.Abort):
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
     except BrokenPipeError:  # `| head` has read enough
         to_nowhere(sys.stdout)
         sys.exit(141)

@@ -7,6 +7,9 @@ import sys
 # could shadow a standard module.
 if __name__ == "__main__":
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    from ampbench.interruption import end_quietly
+
+    end_quietly()
     from ampbench.path import step_aside
 
     step_aside()

@@ -6,6 +6,9 @@ import sys
 # See run_matrix.py: bench/ must not stand first on the path.
 if __name__ == "__main__":
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    from ampbench.interruption import end_quietly
+
+    end_quietly()
     from ampbench.path import step_aside
 
     step_aside()

@@ -46,7 +46,7 @@ BELOW: dict[str, set[str]] = {
     },
 }
 
-KNOWN_TO_ALL = ("path", "terminal")
+KNOWN_TO_ALL = ("interruption", "path", "terminal")
 """Modules of `ampbench` below every room."""
 
 

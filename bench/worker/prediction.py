@@ -7,6 +7,11 @@ The prediction orders and annotates cells. It skips none; only an observed out-o
 
 from __future__ import annotations
 
+from ampbench.interruption import end_quietly
+
+if __name__ == "__main__":
+    end_quietly()  # whoever waits for the answers says what there is to say
+
 import json
 import os
 import sys

@@ -42,12 +42,16 @@ def _answers(cells: Sequence[Cell]) -> Iterator[int | str]:
     with subprocess.Popen(command, env=environ, stdin=pipe, stdout=pipe, text=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None
-        with suppress(BrokenPipeError):
-            process.stdin.write(json.dumps([cell.to_json() for cell in cells]))
-            process.stdin.close()
-        for line in process.stdout:
-            said = json.loads(line)
-            num_answers += 1
-            yield said.get("bytes", said.get("because"))
+        try:
+            with suppress(BrokenPipeError):
+                process.stdin.write(json.dumps([cell.to_json() for cell in cells]))
+                process.stdin.close()
+            for line in process.stdout:
+                said = json.loads(line)
+                num_answers += 1
+                yield said.get("bytes", said.get("because"))
+        except BaseException:  # nobody reads on: it would build the next networks, and fail to tell
+            process.kill()
+            raise
     if num_answers < len(cells):
         yield f"the model ended the process that it was built in (exit code {process.returncode})"
