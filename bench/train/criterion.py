@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ampbench.bench.plan.cell import Cell
-from ampbench.bench.train.dtype_limits import MIXED
-from ampbench.bench.train.loss import has_own_loss, loss_of
+from ampbench.bench.train.loss import has_own_loss, loss_of, own_loss_explained
 from ampbench.bench.train.outputs import DOCUMENTED, check_output, has_own_classes, logits_of, predicted_classes
 from ampbench.bench.train.reduction import Reduction, reduction_of
 
@@ -51,7 +51,6 @@ class Criterion:
             if self.is_own and self.num_parts * self.world_size > 1:
                 self.reduction = self._tried(output, y_N)
             loss = self._first_loss(output, y_N)
-            _check_loss(loss)
         except ValueError as e:
             raise ValueError(f"{self.name}: {e}") from e
         self._is_checked = True
@@ -66,23 +65,16 @@ class Criterion:
         return loss.reshape(()) if isinstance(loss, Tensor) and loss.numel() == 1 else loss
 
     def _first_loss(self, output: Any, y_N: Tensor) -> Tensor:
-        try:
-            return self._loss(output, y_N)
-        except (TypeError, AttributeError, LookupError, RuntimeError) as e:
-            lack = "memory" in str(e) or (isinstance(e, NotImplementedError) and "'Long'" not in str(e))
-            if not self.is_own or lack:
-                raise
-            cast = "; cast its weights and buffers to fp32 there" if MIXED.search(str(e)) else ""
-            raise ValueError(
-                f"its own loss(outputs, y_N) failed with what the model returned, in fp32, and labels (N,): "
-                f"{type(e).__name__}: {str(e).strip()}{cast} ({DOCUMENTED})"
-            ) from e
+        with own_loss_explained(output) if self.is_own else nullcontext():
+            loss = self._loss(output, y_N)
+        _check_loss(loss)
+        return loss
 
     @torch.no_grad()
     def _tried(self, output: Any, y_N: Tensor) -> Reduction:
         """Try the model's own loss on parts; the buffers that it may move stay as they are."""
         buffers = [(buffer, buffer.clone()) for buffer in self.model.buffers()]
-        reduction = reduction_of(self._loss, output, y_N)
+        reduction = reduction_of(self._first_loss, output, y_N)
         for buffer, before in buffers:
             if not torch.equal(buffer, before):
                 buffer.copy_(before)

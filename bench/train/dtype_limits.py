@@ -21,7 +21,11 @@ LACKING = re.compile(
     r"not implemented|not support|only support|[Uu]nsupported|precision dtypes|of float, double|Expected both"
 )
 DOUBLE_ONLY = re.compile(r"either float or double|could not create a primitive")
-MIXED = re.compile(r"same dtype|same type|should be the same|expected scalar type|dtype mismatch|can't be cast")
+MIXED = re.compile(
+    r"same dtype|same type|should be the same|expected scalar type|dtype mismatch|can't be cast|mixed dtype \(CPU\)"
+)
+MIXED_WITH_FP32 = re.compile(r"mixed dtype \(CPU\): expect parameter to have scalar type of Float")
+"""Of a norm on a CPU; it names the dtype that it expects of the weights, and not the 16 bits that they have."""
 PLACES = [Path(file).parent for file in (torch.__file__, Path(__file__).parent)]
 OURS = tuple(f"{place}{os.sep}" for folder in PLACES for place in (folder, folder.resolve()))
 STANDARD = f"{Path(os.__file__).parent}{os.sep}"
@@ -45,7 +49,7 @@ def why_not_in_16_bits(error: BaseException, recipe: Recipe, device: torch.devic
             f"{what} does not compute in {dtypes[0]} on {device.type} ({words}); compute it in fp32 inside "
             f"torch.autocast('{device.type}', enabled=False), or use another recipe"
         )
-    if named and MIXED.search(words) and recipe.weights != "fp32":
+    if recipe.weights != "fp32" and ((named and MIXED.search(words)) or MIXED_WITH_FP32.search(words)):
         line = own_line(error)
         return (
             f"the model mixes numbers of its own with weights of {recipe.weights}{f', in {line}' if line else ''} "
@@ -69,3 +73,10 @@ def own_line(error: BaseException) -> str | None:
     """Return file and line of the last frame that is not torch's, Python's or the harness's: a model's own."""
     own = [f for f in traceback.extract_tb(error.__traceback__) if _is_own(f.filename)]
     return f"{Path(own[-1].filename).name}:{own[-1].lineno}" if own else None
+
+
+def raised_at(error: BaseException) -> str | None:
+    """Return the same of an error that a model raised, or torch in it; None of one that the harness raised itself."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = f"{PLACES[1]}{os.sep}"
+    return None if not frames or frames[-1].filename.startswith(ours) else own_line(error)

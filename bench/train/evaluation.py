@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ampbench.bench.plan.cell import Cell
+from ampbench.bench.train.dtype_limits import raised_at
 from ampbench.bench.train.loss import LossFunction, has_own_loss
 from ampbench.bench.train.loss_sum import LossSum
 from ampbench.bench.train.outputs import (
@@ -117,7 +118,8 @@ def explained(cell: Cell, num_images: int) -> Iterator[None]:
     try:
         yield
     except ValueError as e:
-        raise ValueError(f"{cell.model} in evaluation: {e}") from e
+        words, line = (str(e).strip().splitlines() or ["no message"])[0], raised_at(e)
+        raise ValueError(f"{cell.model} in evaluation: {words}{f' ({line})' if line else ''}") from e
     except Exception as e:
         if SIZES.search(str(e)):
             size = evaluation_batch_size(cell)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ampbench.bench.train.loss import LossFunction
+from ampbench.bench.train.loss import LossFunction, own_loss_explained
 from ampbench.bench.train.outputs import joined, logits_of
 from ampbench.bench.train.ranks import Ranks
 from ampbench.bench.train.reduction import Reduction, reduction_of
@@ -21,7 +22,7 @@ class LossSum:
     """
 
     def __init__(self, loss_fn: LossFunction, is_own: bool, ranks: Ranks, device: torch.device) -> None:
-        self._loss_fn = loss_fn if is_own else lambda output, y_N: loss_fn(logits_of(output), y_N)
+        self._loss_fn = partial(_own, loss_fn) if is_own else lambda output, y_N: loss_fn(logits_of(output), y_N)
         self._reduction: Reduction | None = None if is_own else "mean"
         self._alone = ranks.world_size == 1
         self._sum = torch.zeros((), dtype=torch.float64, device=device)
@@ -44,3 +45,8 @@ class LossSum:
         y_N = torch.cat([y_B for _, y_B in self._outputs])
         whole = joined([output for output, _ in self._outputs], [len(y_B) for _, y_B in self._outputs])
         return self._loss_fn(whole, y_N).double().reshape(()) * len(y_N)
+
+
+def _own(loss_fn: LossFunction, output: Any, y_N: Tensor) -> Tensor:
+    with own_loss_explained(output, in_evaluation=True):
+        return loss_fn(output, y_N)

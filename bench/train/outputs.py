@@ -38,7 +38,7 @@ def logits_of(output: Any) -> Tensor:
             found = found[0]
         else:
             raise ValueError(
-                f"the model returns {_described(output)}, and no logits are found in it: return a tensor (N, K), a "
+                f"the model returns {described(output)}, and no logits are found in it: return a tensor (N, K), a "
                 "tuple whose first element it is, or a field `logits`; or bring a `loss` that takes it as it is, and "
                 f"`classes_of` ({DOCUMENTED})"
             )
@@ -83,7 +83,7 @@ def check_output(output: Any, y_N: Tensor, num_classes: int, *, is_read_by_model
         ValueError: nothing in it are logits (N, K), and the model does not say how it means it.
     """
     if is_read_by_model:
-        return f"{_described(output)}, read by its own loss and classes_of"
+        return f"{described(output)}, read by its own loss and classes_of"
     logits, wanted = logits_of(output), (len(y_N), num_classes)
     if tuple(logits.shape) != wanted:
         move = "flatten them" if logits.squeeze().shape == wanted else f"give its last layer {num_classes} outputs"
@@ -102,7 +102,7 @@ def check_output(output: Any, y_N: Tensor, num_classes: int, *, is_read_by_model
             "the model returns logits that no weight has a gradient from: let a weight that trains have a part in "
             "them, without detach() and no_grad()"
         )
-    return None if isinstance(output, Tensor) else f"logits of {_described(output)}"
+    return None if isinstance(output, Tensor) else f"logits of {described(output)}"
 
 
 def has_own_classes(model: nn.Module) -> bool:
@@ -123,7 +123,7 @@ def predicted_classes(model: nn.Module, output: Any, num_images: int) -> Tensor:
     whole = isinstance(classes, Tensor) and not (classes.is_floating_point() or classes.is_complex())
     if not whole or tuple(classes.shape) != (num_images,):
         raise ValueError(
-            f"classes_of returns {_described(classes)}, and whole numbers of shape ({num_images},) are wanted, the "
+            f"classes_of returns {described(classes)}, and whole numbers of shape ({num_images},) are wanted, the "
             f"class of each image ({DOCUMENTED})"
         )
     return classes.long()
@@ -156,7 +156,7 @@ def tensors_of(output: Any) -> list[Tensor]:
     return found
 
 
-def _described(output: Any) -> str:
+def described(output: Any) -> str:
     """Name an output's type and what is in it, as `tuple of Tensor (64, 10), Tensor (64, 128)`."""
     if isinstance(output, Tensor):
         return f"Tensor {tuple(output.shape)}"
@@ -165,7 +165,7 @@ def _described(output: Any) -> str:
         return f"{kind} with {', '.join(map(str, output))}"
     if isinstance(output, tuple | list):
         fields = getattr(output, "_fields", None)
-        within = map(str, fields) if fields else [_described(value) for value in output]
+        within = map(str, fields) if fields else [described(value) for value in output]
         return f"{kind} of {', '.join(within) or 'nothing'}"
     if dataclasses.is_dataclass(output):
         return f"{kind} with {', '.join(field.name for field in dataclasses.fields(output))}"

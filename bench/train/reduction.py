@@ -27,6 +27,9 @@ def reduction_of(loss_fn: Callable[[Any, Tensor], Tensor], output: Any, y_N: Ten
     """Find out what a loss is, mean, sum or neither of them, by cutting a batch in two at several places.
 
     Waits for the device.
+
+    Raises:
+        Exception: what the loss raises for the whole batch.
     """
     num_images = len(y_N)
     whole = slice(None)
@@ -37,12 +40,13 @@ def reduction_of(loss_fn: Callable[[Any, Tensor], Tensor], output: Any, y_N: Ten
     def loss_of(part: slice) -> Tensor:
         return loss_fn(sliced(output, part, num_images), y_N[part])
 
-    try:
-        with torch.random.fork_rng([y_N.device] if y_N.device.type == "cuda" else []):  # a loss may draw
-            found, parts = loss_of(whole), [(loss_of(a), loss_of(b)) for a, b in pairs.values()]
-        total, losses = float(found), [(float(a), float(b)) for a, b in parts]
-    except (RuntimeError, ValueError, IndexError, TypeError, AssertionError):  # it wants the batch it was made for
-        return "other"
+    with torch.random.fork_rng([y_N.device] if y_N.device.type == "cuda" else []):  # a loss may draw
+        found = loss_of(whole)
+        try:
+            parts = [(loss_of(a), loss_of(b)) for a, b in pairs.values()]
+            total, losses = float(found), [(float(a), float(b)) for a, b in parts]
+        except Exception:  # it wants the batch it was made for
+            return "other"
     if not math.isfinite(total):
         return "mean"  # such a training ends here
     close = CLOSE_16_BIT if found.dtype in (torch.float16, torch.bfloat16) else CLOSE

@@ -74,6 +74,17 @@ class Fp32ByHand(Net):
         return self.linear(self.features(x_NCHW).float())
 
 
+class Fp32IntoNorm(Net):
+    """The same into a norm, of whose error torch names fp32 alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last = nn.LayerNorm(10)
+
+    def forward(self, x_NCHW: Tensor) -> Any:
+        return self.last(super().forward(x_NCHW).float())
+
+
 class QR(Net):
     """Linear algebra, of which little exists in 16 bits."""
 

@@ -77,6 +77,14 @@ class Auxiliary(Net):
         return F.cross_entropy(output[0], y_N) + 0.3 * F.cross_entropy(output[1], y_N)
 
 
+class AuxiliaryAlways(Auxiliary):
+    """The same with a loss that knows what is returned in training only."""
+
+    def loss(self, output: Any, y_N: Tensor) -> Tensor:
+        logits, more = output
+        return F.cross_entropy(logits, y_N) + 0.3 * F.cross_entropy(more, y_N)
+
+
 class FieldOfAnotherName(Net):
     def forward(self, x_NCHW: Tensor) -> Any:
         return {"prediction": super().forward(x_NCHW)}
@@ -170,6 +178,14 @@ class LossOfShape1(Net):
 class LossAsNumber(Net):
     def loss(self, logits_NK: Tensor, y_N: Tensor) -> float:
         return F.cross_entropy(logits_NK, y_N).item()
+
+
+class LossOfThree(Net):
+    """A loss that unpacks more than the model returns."""
+
+    def loss(self, output: Tensor, y_N: Tensor) -> Tensor:
+        logits, _, _ = output
+        return F.cross_entropy(logits, y_N)
 
 
 class CountingLoss(SumLoss):

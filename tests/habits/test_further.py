@@ -118,7 +118,11 @@ def test_looks_change_none_of_its_losses(model: Any) -> None:
 @pytest.mark.parametrize(
     ("model", "recipe", "said"),
     [
-        (further.WeightedByBuffer, "bf16", r"BFloat16; cast its weights and buffers to fp32 there \(models/external"),
+        (
+            further.WeightedByBuffer,
+            "bf16",
+            r"BFloat16 \(further\.py:\d+\); cast its weights and buffers to fp32 there \(models/external",
+        ),
         (
             further.KeepsItsState,
             "fp32",

@@ -109,6 +109,7 @@ def test_a_model_that_is_float64_throughout_takes_the_recipe_s_dtype() -> None:
         (numbers.QR, "torch's operator geqrf_cpu does not compute in (bf16|fp16) on cpu"),
         (numbers.Fourier, r"what stands in numbers.py:\d+ does not compute in (bf16|fp16) on cpu \(Unsupported dtype"),
         (numbers.Fp32ByHand, r"the model mixes numbers of its own with weights of (bf16|fp16), in numbers.py:\d+"),
+        (numbers.Fp32IntoNorm, r"the model mixes numbers of its own with weights of (bf16|fp16), in numbers.py:\d+"),
     ],
 )
 @pytest.mark.parametrize("recipe", ["bf16", "fp16"])

@@ -51,6 +51,11 @@ def test_a_loss_of_the_models_own_gets_auxiliary_heads_in_fp32_and_the_plain_log
         (outputs.Detached, "logits that no weight has a gradient from"),
         (outputs.LossOfEach, r"its own loss is of shape \(64,\), and a scalar is wanted: take the mean"),
         (outputs.LossAsNumber, "its own loss returns float, and a tensor that is a scalar is wanted"),
+        (outputs.LossOfThree, r"failed with what the model returned: Tensor \(64, 10\), in fp32.*outputs\.py:\d+\)"),
+        (
+            outputs.AuxiliaryAlways,
+            r"in evaluation: its own loss.*another type than in training: Tensor \(128, 10\).*take what is",
+        ),
         (outputs.ClassesBeyond, "classes_of says classes outside 0 to 9 for 360 test images"),
         (outputs.ClassesAsShares, r"classes_of returns Tensor \(64, 1\), and whole numbers of shape \(64,\)"),
     ],
@@ -99,6 +104,16 @@ def test_a_loss_that_is_neither_is_not_taken_in_parts_in_silence() -> None:
     assert "outputs:WeightedLoss: its own loss is neither a mean nor a sum over the images" in row["because"]
     assert "use accumulation = 1" in row["because"]
     assert end(outputs.WeightedLoss)["status"] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [(outputs.LossOfThree, "too many values to unpack"), (outputs.LossAsNumber, "returns float, and a tensor")],
+)
+def test_a_loss_that_fails_says_the_same_of_a_batch_in_parts(model: type[nn.Module], said: str) -> None:
+    training = Training(cell_of(model, accumulation=2), load_images("digits", 16), CPU)
+    with pytest.raises(ValueError, match=rf"outputs:{model.__name__}: its own loss.*{said}"):
+        next(training.steps(0))
 
 
 @pytest.mark.parametrize("model", [Net, outputs.SumLoss, outputs.WeightedLoss, outputs.LossOfShape1])

@@ -148,9 +148,10 @@ def test_a_checkpoint_that_does_not_load_costs_a_line_and_no_checkpoint(
     assert kept
     monkeypatch.setattr("ampbench.bench.train.training_state.load_model_state", broken)
     row = row_of(run)
+    place = f"test_endings.py:{broken.__code__.co_firstlineno + 1}"  # as of a model's own error
     assert (row["status"], row["because"]) == (
         "failed",
-        "ValueError: the checkpoint is of another model than this one",
+        f"ValueError: the checkpoint is of another model than this one ({place})",
     )
     assert {path.name: path.read_bytes() for path in tmp_path.glob("checkpoint*.pt")} == kept
 

@@ -1,0 +1,27 @@
+"""What a person is told of a mistake in a model: where it is, and what to write instead."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from torch import nn
+
+from tests.habits import mistakes
+from tests.habits.ending import end
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        (mistakes.KeepsItsGraph, r"second time .*: compute it anew in every forward, or keep x\.detach\(\)$"),
+        (mistakes.Overwrites, r"by an inplace operation.*: write its result to a new tensor$"),
+        (mistakes.HalfLayer, r"Half and Float \(mistakes\.py:\d+\); all weights and .*x\.to\(layer\.weight\.dtype\)$"),
+        (mistakes.Refuses, r"^ValueError: expected 28x28 images \(mistakes\.py:\d+\)$"),
+        (mistakes.RefusesInEvaluation, r"RefusesInEvaluation in evaluation: at most 100 images \(mistakes\.py:\d+\)$"),
+    ],
+)
+def test_it_ends_in_a_line_with_the_place_and_the_move(model: type[nn.Module], said: str) -> None:
+    row = end(model)
+    assert row["status"] == "failed"
+    assert re.search(said, row["because"]), row["because"]
