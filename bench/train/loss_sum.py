@@ -22,7 +22,7 @@ class LossSum:
     """
 
     def __init__(self, loss_fn: LossFunction, is_own: bool, ranks: Ranks, device: torch.device) -> None:
-        self._loss_fn = partial(_own, loss_fn) if is_own else lambda output, y_N: loss_fn(logits_of(output), y_N)
+        self._loss_fn = partial(_own if is_own else _plain, loss_fn)
         self._reduction: Reduction | None = None if is_own else "mean"
         self._alone = ranks.world_size == 1
         self._sum = torch.zeros((), dtype=torch.float64, device=device)
@@ -50,3 +50,7 @@ class LossSum:
 def _own(loss_fn: LossFunction, output: Any, y_N: Tensor) -> Tensor:
     with own_loss_explained(output, in_evaluation=True):
         return loss_fn(output, y_N)
+
+
+def _plain(loss_fn: LossFunction, output: Any, y_N: Tensor) -> Tensor:
+    return loss_fn(logits_of(output), y_N)
