@@ -7,9 +7,11 @@ appendix B, for the model FLOPs utilisation). Nothing is computed: the network i
 from __future__ import annotations
 
 import math
+import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,7 +59,7 @@ def count_flops(
         RuntimeError, NotImplementedError: the network reads values, which do not exist here, or computes in threads of
             its own, whose operations the counter does not see.
     """
-    with torch.device(device), sdpa_kernel(SDPBackend.MATH), _one_thread():
+    with torch.device(device), sdpa_kernel(SDPBackend.MATH), _uncompiled(), _one_thread():
         model = build()
         model.train()  # a model's own train() may return nothing
         x_NCHW, y_N = torch.empty(BATCH_SIZE, *image_shape), torch.zeros(BATCH_SIZE, dtype=torch.int64)
@@ -71,20 +73,47 @@ def count_flops(
 
 
 @contextmanager
+def _uncompiled() -> Iterator[None]:
+    """Context in which what the network compiles runs as it is written: it is to be counted once, not to be fast."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Using `torch.compile.*global hooks", category=UserWarning)
+        with torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext():
+            yield
+
+
+@contextmanager
 def _one_thread() -> Iterator[None]:
-    """Context in which a layer that runs in another thread raises: the counter would miss it silently."""
-    own = threading.get_ident()
+    """Context that raises if a layer runs in another thread: the counter would miss it silently.
+
+    That thread ends without a traceback of its own; whatever the network makes of its end, the reason is raised here.
+    """
+    own, say = threading.get_ident(), threading.excepthook
+    refusals: list[BaseException] = []
 
     def refuse(module: nn.Module, _inputs: Any) -> None:
         if threading.get_ident() != own:
             what = type(module).__name__
-            raise RuntimeError(f"{what} runs in a thread that the network starts, where operations are not counted")
+            refusals.append(
+                RuntimeError(f"{what} runs in a thread that the network starts, where operations are not counted")
+            )
+            raise refusals[-1]
+
+    def say_others(ended: threading.ExceptHookArgs) -> None:
+        if not any(ended.exc_value is refusal for refusal in refusals):
+            say(ended)
 
     handle = register_module_forward_pre_hook(refuse)
+    threading.excepthook = say_others
     try:
         yield
+    except Exception:
+        if not refusals:
+            raise
     finally:
         handle.remove()
+        threading.excepthook = say
+    if refusals:
+        raise refusals[0]
 
 
 def _convolution_backward(

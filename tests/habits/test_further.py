@@ -100,6 +100,7 @@ def test_it_learns_what_a_loop_by_hand_teaches_it(model: Any, recipe: str) -> No
     assert row["test_accuracy"] == pytest.approx(accuracy, abs=1e-9)
 
 
+@pytest.mark.filterwarnings("error:Using `torch.compile.*global hooks", "error:Dynamo does not know")
 @pytest.mark.parametrize(
     "model",
     [*LOSE_A_LOOK, *thinned([model for model in LEARN if model not in LOSE_A_LOOK], kept=2)],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from functools import partial
 
 import pytest
@@ -59,3 +60,43 @@ def test_attention_counts_both_of_its_products() -> None:
     linear, attention = 2 * 2 * 4 * 12, 2 * (2 * 2 * 2 * 4)
     counted = count_flops(Attention, lambda _: lambda logits, _y: logits.sum(), (2, 2, 2))
     assert counted == Flops(forward=linear + attention, backward=linear + 2 * attention)
+
+
+class InThread(nn.Module):
+    """Computes in a thread of its own; `expects` its trouble, or fails by it."""
+
+    def __init__(self, expects: bool, trouble: str = "") -> None:
+        super().__init__()
+        self.linear, self.expects, self.trouble = nn.Linear(3, 3), expects, trouble
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        found: list[Tensor] = [x_NCHW] if self.expects else []
+
+        def read() -> None:
+            if self.trouble:
+                raise ValueError(self.trouble)
+            found.append(self.linear(x_NCHW))
+
+        thread = threading.Thread(target=read)
+        thread.start()
+        thread.join()
+        return found[-1]
+
+
+@pytest.mark.parametrize("expects", [False, True])
+def test_a_layer_in_a_thread_is_the_reason_and_its_thread_prints_nothing(
+    expects: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[threading.ExceptHookArgs] = []
+    monkeypatch.setattr(threading, "excepthook", said.append)
+    with pytest.raises(RuntimeError, match="Linear runs in a thread that the network starts"):
+        count_flops(lambda: InThread(expects), lambda _: lambda output, _y: output.sum(), (3, 2, 3))
+    assert (said, threading.excepthook) == ([], said.append)
+
+
+def test_what_else_ends_a_thread_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[threading.ExceptHookArgs] = []
+    monkeypatch.setattr(threading, "excepthook", said.append)
+    with pytest.raises(IndexError):
+        count_flops(lambda: InThread(False, "its own"), lambda _: lambda output, _y: output.sum(), (3, 2, 3))
+    assert [str(ended.exc_value) for ended in said] == ["its own"]
