@@ -22,7 +22,7 @@ ENTRIES = {
     "ampbench": ["-m", "ampbench"],
     "installed": ["-c", "import ampbench.__main__ as m; m.show_everything = lambda: __import__('torch'); m.main()"],
     "worker": ["-m", "ampbench.bench.worker"],
-    "prediction": ["-m", "ampbench.bench.worker.prediction"],
+    "prediction": ["-m", "ampbench.bench.worker.passes.prediction"],
     "layer table": ["-m", "ampbench.bench.worker.layer_table"],
 }
 SLOW = "print('loading', flush=True); input(); raise SystemExit(7)\n"

@@ -46,6 +46,14 @@ BELOW: dict[str, set[str]] = {
     },
 }
 
+WITHIN = {
+    "bench.train": ("images", "augmentation", "precision", "loss", "state"),
+    "bench.worker": ("timing", "passes"),
+    "visualize.judge": ("runs", "verdict", "health", "decision", "answer"),
+    "visualize.figures": ("shared", "sheet"),
+}
+"""Rooms within a room: each may import those before it."""
+
 KNOWN_TO_ALL = ("interruption", "path", "terminal")
 """Modules of `ampbench` below every room."""
 
@@ -111,6 +119,15 @@ def test_an_arrow_only_points_down(room: str) -> None:
             target = room_of(module)
             if target in BELOW and target != room:
                 assert target in BELOW[room], f"{path.relative_to(ROOT)} imports {module}"
+
+
+@pytest.mark.parametrize("room", WITHIN)
+def test_an_arrow_only_points_back_within_a_room(room: str) -> None:
+    for k, name in enumerate(WITHIN[room]):
+        later = tuple(f"ampbench.{room}.{other}." for other in WITHIN[room][k + 1 :])
+        for path in files_of(f"{room}.{name}"):
+            wrong = [module for module in imports(path) if module.startswith(later)]
+            assert not wrong, f"{path.relative_to(ROOT)} imports {wrong}"
 
 
 @pytest.mark.parametrize("name", KNOWN_TO_ALL)

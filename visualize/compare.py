@@ -20,10 +20,10 @@ from typing import Annotated
 import typer
 
 from ampbench.terminal import saying_unwritten, show_everything
-from ampbench.visualize.judge import comparison, gate
-from ampbench.visualize.judge.comparison import Comparison
-from ampbench.visualize.judge.gate import Gate
-from ampbench.visualize.judge.side import choose
+from ampbench.visualize.judge.compare import comparison, gate
+from ampbench.visualize.judge.compare.comparison import Comparison
+from ampbench.visualize.judge.compare.gate import Gate
+from ampbench.visualize.judge.compare.side import choose
 from ampbench.visualize.read import frame
 from ampbench.visualize.read.files import ResultsError
 from ampbench.visualize.show.formats import WIDTH, Format, notes, render

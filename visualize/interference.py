@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from ampbench.terminal import saying_unwritten, show_everything
-from ampbench.visualize.judge.interference import interference_of
+from ampbench.visualize.judge.verdict.interference import interference_of
 from ampbench.visualize.read.files import ResultsError
 
 

@@ -18,7 +18,7 @@ from typing import Annotated
 import typer
 
 from ampbench.terminal import saying_unwritten, show_everything
-from ampbench.visualize.judge.layers_to_keep import Keeping, layers_to_keep
+from ampbench.visualize.judge.verdict.layers_to_keep import Keeping, layers_to_keep
 from ampbench.visualize.read import frame
 from ampbench.visualize.read.files import ResultsError
 

@@ -10,9 +10,9 @@ import pandas as pd
 
 from ampbench.visualize import figures
 from ampbench.visualize.figures import theme
-from ampbench.visualize.judge.answer import answers
-from ampbench.visualize.judge.standing import standings
-from ampbench.visualize.judge.verdict import verdicts_of
+from ampbench.visualize.judge.answer.answer import answers
+from ampbench.visualize.judge.decision.standing import standings
+from ampbench.visualize.judge.verdict.verdict import verdicts_of
 from ampbench.visualize.read.frame import Results, read
 from ampbench.visualize.read.notes import provenance
 from ampbench.visualize.show.pictures import subjects_drawn
@@ -43,7 +43,7 @@ def figure(results: Results, name: str) -> None:
     import matplotlib.pyplot as plt
 
     from ampbench.visualize.figures.panels import chosen
-    from ampbench.visualize.figures.sheet import sheet
+    from ampbench.visualize.figures.sheet.sheet import sheet
 
     theme.use()
     kind = figures.load(name)

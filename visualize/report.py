@@ -21,11 +21,11 @@ from ampbench.schema.margins import MARGIN_POINTS
 from ampbench.schema.partial import partial_of
 from ampbench.terminal import WIDTH, saying_unwritten, show_everything, terminal_width, unwritten
 from ampbench.visualize.findings import whys
-from ampbench.visualize.judge import verdict
-from ampbench.visualize.judge.answer import SETTLE, Answer, answers, settle_names
-from ampbench.visualize.judge.looks import read_looks, write_looks
-from ampbench.visualize.judge.standing import standings
-from ampbench.visualize.judge.wishes import WANTS, Wishes, wishes_of
+from ampbench.visualize.judge.answer.answer import SETTLE, Answer, answers, settle_names
+from ampbench.visualize.judge.decision.standing import standings
+from ampbench.visualize.judge.decision.wishes import WANTS, Wishes, wishes_of
+from ampbench.visualize.judge.verdict import verdict
+from ampbench.visualize.judge.verdict.looks import read_looks, write_looks
 from ampbench.visualize.read import frame
 from ampbench.visualize.read.files import ResultsError
 from ampbench.visualize.read.frame import Results

@@ -15,10 +15,10 @@ from typing import Annotated, Any
 import typer
 
 from ampbench.terminal import saying_unwritten, show_everything
-from ampbench.visualize.judge.looks import read_looks, write_looks
-from ampbench.visualize.judge.standing import standings
-from ampbench.visualize.judge.undecided import undecided
-from ampbench.visualize.judge.verdict import verdicts_of
+from ampbench.visualize.judge.answer.undecided import undecided
+from ampbench.visualize.judge.decision.standing import standings
+from ampbench.visualize.judge.verdict.looks import read_looks, write_looks
+from ampbench.visualize.judge.verdict.verdict import verdicts_of
 from ampbench.visualize.read import frame
 from ampbench.visualize.read.files import ResultsError
 

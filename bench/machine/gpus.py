@@ -11,7 +11,7 @@ from ampbench.bench.machine.nvml import Nvml, Unanswered, Unavailable
 
 Ability = Literal["fp16", "bf16", "tf32", "fp8"]
 
-# NVIDIA, CUDA C++ Programming Guide, "Compute Capabilities"; the same limits as in bench/train/precision.py.
+# NVIDIA, CUDA C++ Programming Guide, "Compute Capabilities"; the same limits as in bench/train/precision/precision.py.
 NEEDED: dict[Ability, tuple[int, int]] = {"fp16": (7, 0), "bf16": (8, 0), "tf32": (8, 0), "fp8": (8, 9)}
 """Type -> the least compute capability whose tensor cores multiply it."""
 

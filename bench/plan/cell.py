@@ -108,7 +108,7 @@ class Cell(_Remembering):
 
     loader: Literal["device", "dataloader"] = "device"
     """`device` keeps all images there; `dataloader` is torch's, with processes that gather batches on the host. Both
-    bring the same images in the same order (bench/train/loader.py)."""
+    bring the same images in the same order (bench/train/images/loader.py)."""
     num_workers: Annotated[int, Ge(0), Le(256)] = 4
     """Processes of a `dataloader`, of each GPU; 0 gathers in the training process."""
     prefetch_factor: Positive = 4

@@ -71,7 +71,8 @@ class Recipe:
 
     keep_fp32: Annotated[tuple[Annotated[str, AfterValidator(_layers)], ...], AfterValidator(_once_each)] = ()
     """Layers whose weights and arithmetic stay in fp32, with all that is inside them: names of classes, or patterns of
-    names (bench/train/islands.py). Under a recipe with `tf32` their products may run in TF32 as all fp32 ones."""
+    names (bench/train/precision/islands.py). Under a recipe with `tf32` their products may run in TF32 as all fp32 ones
+    do."""
 
     @property
     def autocast(self) -> bool:

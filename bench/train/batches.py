@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from ampbench.bench.plan.cell import Cell
-from ampbench.bench.train.augment import Augment, Normalize
-from ampbench.bench.train.images import Images
-from ampbench.bench.train.loader import loader_of
+from ampbench.bench.train.augmentation.augment import Augment, Normalize
+from ampbench.bench.train.images.images import Images
+from ampbench.bench.train.images.loader import loader_of
 from ampbench.bench.train.ranks import Ranks
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch.optim import Optimizer
 
-from ampbench.bench.train.scaler import Scaler
+from ampbench.bench.train.precision.scaler import Scaler
 
 
 def no_clip(_optimizer: Optimizer, _scaler: Scaler) -> None:

@@ -11,9 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from ampbench.bench.plan.cell import Cell
-from ampbench.bench.train.dtype_limits import raised_at
-from ampbench.bench.train.loss import LossFunction, has_own_loss
-from ampbench.bench.train.loss_sum import LossSum
+from ampbench.bench.train.loss.loss import LossFunction, has_own_loss
+from ampbench.bench.train.loss.loss_sum import LossSum
 from ampbench.bench.train.outputs import (
     check_output,
     has_own_classes,
@@ -22,6 +21,7 @@ from ampbench.bench.train.outputs import (
     predicted_classes,
     tensors_of,
 )
+from ampbench.bench.train.precision.dtype_limits import raised_at
 from ampbench.bench.train.ranks import ALONE, Ranks
 from ampbench.bench.train.statuses import Diverged
 from ampbench.schema.learning import Evaluation

@@ -14,9 +14,9 @@ from torch.nn.parameter import is_lazy
 from ampbench import models
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.model_args import as_arguments
-from ampbench.bench.train.model_state import load_model_state, model_state
-from ampbench.bench.train.random_state import read_generators, rewind_generators, seed_generators, seed_others
 from ampbench.bench.train.settings import settings_kept
+from ampbench.bench.train.state.model_state import load_model_state, model_state
+from ampbench.bench.train.state.random_state import read_generators, rewind_generators, seed_generators, seed_others
 
 Start = Mapping[str, Any]
 """All that a network began with, and the random generators when it did."""

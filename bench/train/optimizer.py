@@ -11,7 +11,7 @@ from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from ampbench.bench.plan.cell import Cell
-from ampbench.bench.train.master_weights import MasterWeights
+from ampbench.bench.train.precision.master_weights import MasterWeights
 from ampbench.bench.train.statuses import Unsupported
 
 

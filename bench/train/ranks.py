@@ -17,8 +17,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from ampbench.bench.train.islands import islands_of, restore_islands
 from ampbench.bench.train.orders import Message
+from ampbench.bench.train.precision.islands import islands_of, restore_islands
 from ampbench.bench.train.statuses import Unsupported
 
 SEED_STRIDE = 1 << 32

@@ -14,9 +14,9 @@ from torch.optim import Optimizer
 
 from ampbench.bench.train.clip import no_clip
 from ampbench.bench.train.hits import not_counted
-from ampbench.bench.train.loss import LossFunction
+from ampbench.bench.train.loss.loss import LossFunction
 from ampbench.bench.train.outputs import in_fp32
-from ampbench.bench.train.scaler import Scaler
+from ampbench.bench.train.precision.scaler import Scaler
 
 Clipping = Callable[[Optimizer, Scaler], None]
 """What is done to the gradients between backward and the update."""

@@ -11,26 +11,26 @@ import torch
 from torch import Tensor, nn
 
 from ampbench.bench.plan.cell import Cell
-from ampbench.bench.train.augment import normalize_of
+from ampbench.bench.train.augmentation.augment import normalize_of
 from ampbench.bench.train.batches import Batches, refuse_large_batch
 from ampbench.bench.train.clip import Clip, no_clip
 from ampbench.bench.train.compiler import compiled
-from ampbench.bench.train.criterion import Criterion
 from ampbench.bench.train.ema import Ema, NoEma
 from ampbench.bench.train.evaluation import OnProgress, evaluate, evaluation_batch_size, explained, ignore_progress
 from ampbench.bench.train.hits import Hits
-from ampbench.bench.train.images import Images
-from ampbench.bench.train.loss import loss_of
+from ampbench.bench.train.images.images import Images
+from ampbench.bench.train.loss.criterion import Criterion
+from ampbench.bench.train.loss.loss import loss_of
 from ampbench.bench.train.network import begin
 from ampbench.bench.train.optimizer import updates_of
 from ampbench.bench.train.orders import CountHits, Evaluate, GatherState, LoadState, OpenEpoch, TakeStep
-from ampbench.bench.train.precision import cast_model, set_up_precision
+from ampbench.bench.train.precision.precision import cast_model, set_up_precision
+from ampbench.bench.train.precision.scaler import Scaler
 from ampbench.bench.train.ranks import ALONE, Ranks
-from ampbench.bench.train.savepoint import Savepoint
-from ampbench.bench.train.scaler import Scaler
 from ampbench.bench.train.schedule import learning_rate
+from ampbench.bench.train.state.savepoint import Savepoint
+from ampbench.bench.train.state.training_state import TrainingState
 from ampbench.bench.train.step import Clipping, Step, step_of
-from ampbench.bench.train.training_state import TrainingState
 from ampbench.schema.learning import Evaluation
 
 

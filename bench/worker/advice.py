@@ -6,7 +6,7 @@ import re
 
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.packages import advice
-from ampbench.bench.train.dtype_limits import MIXED, own_line, raised_at
+from ampbench.bench.train.precision.dtype_limits import MIXED, own_line, raised_at
 from ampbench.bench.worker.exception_text import first_line
 from ampbench.bench.worker.layout import layout_advice
 

@@ -13,19 +13,19 @@ from ampbench.bench.machine.locks import num_others_at_work
 from ampbench.bench.machine.provenance import provenance
 from ampbench.bench.store.record import write_run
 from ampbench.bench.store.run import Run
-from ampbench.bench.train.checkpoint_file import delete_checkpoints
 from ampbench.bench.train.ranks import ALONE, Ranks
+from ampbench.bench.train.state.checkpoint_file import delete_checkpoints
 from ampbench.bench.train.statuses import Interrupted
-from ampbench.bench.worker.board_watch import BoardWatch
 from ampbench.bench.worker.checkpoints import Checkpoints
 from ampbench.bench.worker.divergence import first_layer
 from ampbench.bench.worker.ending import ending_of
 from ampbench.bench.worker.exception_text import first_line
 from ampbench.bench.worker.measurement import Measurement
-from ampbench.bench.worker.memory_breakdown import trace_out_of_memory
 from ampbench.bench.worker.outcome import Outcome
+from ampbench.bench.worker.passes.memory_breakdown import trace_out_of_memory
 from ampbench.bench.worker.process import lift_memory_limit
-from ampbench.bench.worker.timing import Report
+from ampbench.bench.worker.timing.board_watch import BoardWatch
+from ampbench.bench.worker.timing.timing import Report
 from ampbench.schema.cells import CellRecord
 from ampbench.schema.provenance import Provenance
 from ampbench.schema.version import METHOD_VERSION

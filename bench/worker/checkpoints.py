@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from ampbench.bench.measure.clock import Block
-from ampbench.bench.train.checkpoint_file import load_checkpoint, save_checkpoint
+from ampbench.bench.train.state.checkpoint_file import load_checkpoint, save_checkpoint
 from ampbench.bench.train.training import Training
 from ampbench.bench.worker.outcome import Outcome
 from ampbench.schema.column import values_of

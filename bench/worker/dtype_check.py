@@ -10,8 +10,8 @@ from ampbench.bench.machine.provenance import refused_switch
 from ampbench.bench.measure.dtypes import DtypeCheck, errors_contradict, fp32_errors
 from ampbench.bench.measure.kernels import kernel_dtypes, kernels_contradict
 from ampbench.bench.plan.recipe import Recipe
-from ampbench.bench.train.islands import islands_of
-from ampbench.bench.train.precision import DTYPES
+from ampbench.bench.train.precision.islands import islands_of
+from ampbench.bench.train.precision.precision import DTYPES
 from ampbench.bench.train.settings import read_settings, restore_settings
 from ampbench.bench.train.statuses import Unsupported
 from ampbench.bench.train.step import Step

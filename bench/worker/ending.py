@@ -8,7 +8,7 @@ import traceback
 
 from ampbench.bench.machine.provenance import refused_switch
 from ampbench.bench.measure.memory import is_out_of_memory
-from ampbench.bench.train.dtype_limits import why_not_in_16_bits
+from ampbench.bench.train.precision.dtype_limits import why_not_in_16_bits
 from ampbench.bench.train.ranks import ECHO_S
 from ampbench.bench.train.statuses import DataTooLarge, Diverged, Interrupted, Pruned, Throttled, Unsupported
 from ampbench.bench.worker.advice import described

@@ -21,7 +21,7 @@ from ampbench.bench.worker.cell import measure_cell
 from ampbench.bench.worker.log import open_log, silence_profiler
 from ampbench.bench.worker.preparation import die_with_parent, prepare_apart
 from ampbench.bench.worker.process import prepare_process, set_environment
-from ampbench.bench.worker.timing import Report
+from ampbench.bench.worker.timing.timing import Report
 from ampbench.schema.partial import sweep
 
 

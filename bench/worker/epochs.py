@@ -18,9 +18,9 @@ from ampbench.bench.worker.evaluation import Evaluations
 from ampbench.bench.worker.log import end_lines, epoch_lines, say
 from ampbench.bench.worker.numerics_probe import NumericsProbe
 from ampbench.bench.worker.outcome import Outcome
-from ampbench.bench.worker.stepping import Stepping
-from ampbench.bench.worker.throughput import wall_images_per_s
-from ampbench.bench.worker.timing import Timing
+from ampbench.bench.worker.timing.stepping import Stepping
+from ampbench.bench.worker.timing.throughput import wall_images_per_s
+from ampbench.bench.worker.timing.timing import Timing
 from ampbench.schema.column import values_of
 from ampbench.schema.epochs import EpochRow
 from ampbench.schema.learning import Evaluation, LastEpoch

@@ -12,10 +12,10 @@ import torch
 
 from ampbench.bench.plan.protocol import MeasurementProtocol
 from ampbench.bench.store.atomic import replacing
-from ampbench.bench.train.checkpoint_file import write_state
+from ampbench.bench.train.state.checkpoint_file import write_state
 from ampbench.bench.train.statuses import Diverged
 from ampbench.bench.train.training import Training
-from ampbench.bench.worker.timing import Report
+from ampbench.bench.worker.timing.timing import Report
 from ampbench.schema.epochs import EpochRow
 from ampbench.schema.files import BEST, FINAL
 from ampbench.schema.learned import course_of

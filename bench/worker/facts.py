@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ampbench.bench.train.images import Images
-from ampbench.bench.train.precision import fp32_precision
+from ampbench.bench.train.images.images import Images
+from ampbench.bench.train.precision.precision import fp32_precision
 from ampbench.bench.train.statuses import Interrupted
 from ampbench.bench.train.training import Training
 from ampbench.schema.training import Data, Network

@@ -13,7 +13,7 @@ import torch
 
 from ampbench.bench.measure.memory import is_out_of_memory, says_out_of_memory
 from ampbench.bench.store.run import Run
-from ampbench.bench.train.images import load_images
+from ampbench.bench.train.images.images import load_images
 from ampbench.bench.train.orders import (
     CountHits,
     Evaluate,

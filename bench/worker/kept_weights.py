@@ -17,13 +17,13 @@ from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.plan.source import check_data
 from ampbench.bench.store.run import Run
-from ampbench.bench.train.augment import NORMALIZATIONS, Normalize
-from ampbench.bench.train.checkpoint_file import read_checkpoint
+from ampbench.bench.train.augmentation.augment import NORMALIZATIONS, Normalize
 from ampbench.bench.train.evaluation import evaluate, evaluation_batch_size
-from ampbench.bench.train.images import Images, load_images
-from ampbench.bench.train.loss import loss_of
+from ampbench.bench.train.images.images import Images, load_images
+from ampbench.bench.train.loss.loss import loss_of
 from ampbench.bench.train.network import build_model
-from ampbench.bench.train.precision import cast_model, set_up_precision
+from ampbench.bench.train.precision.precision import cast_model, set_up_precision
+from ampbench.bench.train.state.checkpoint_file import read_checkpoint
 from ampbench.bench.train.statuses import Diverged, Unsupported
 from ampbench.schema.files import BEST, FINAL
 from ampbench.schema.learning import Evaluation

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from ampbench.bench.plan.cell import Cell
-from ampbench.bench.train.savepoint import CannotRollBackError, Savepoint
+from ampbench.bench.train.state.savepoint import CannotRollBackError, Savepoint
 from ampbench.bench.train.step import Step
 from ampbench.bench.train.training import Training
 from ampbench.bench.worker.dtype_check import check_first_step, refuse_late_weights

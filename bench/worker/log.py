@@ -18,7 +18,7 @@ import torch
 from ampbench.bench.machine.provenance import machine_of
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.store.final import final_lines
-from ampbench.bench.train.images import Images
+from ampbench.bench.train.images.images import Images
 from ampbench.bench.train.schedule import learning_rate
 from ampbench.schema.cells import Measured
 from ampbench.schema.column import values_of

@@ -15,11 +15,10 @@ import torch
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.protocol import MeasurementProtocol
 from ampbench.bench.plan.pruning import Pruning
-from ampbench.bench.train.images import Images, load_images
+from ampbench.bench.train.images.images import Images, load_images
 from ampbench.bench.train.ranks import ALONE, Ranks
 from ampbench.bench.train.statuses import Diverged
 from ampbench.bench.train.training import Training
-from ampbench.bench.worker.board_watch import BoardWatch
 from ampbench.bench.worker.checkpoints import Checkpoints, NoCheckpoints
 from ampbench.bench.worker.divergence import without_update
 from ampbench.bench.worker.dtype_check import fp32_errors_of, refuse_fp32_errors
@@ -28,11 +27,12 @@ from ampbench.bench.worker.facts import data_of, network_of
 from ampbench.bench.worker.log import loaded_lines, say, start_line
 from ampbench.bench.worker.numerics_probe import NumericsProbe
 from ampbench.bench.worker.outcome import Outcome
-from ampbench.bench.worker.passes import Passes
+from ampbench.bench.worker.passes.passes import Passes
 from ampbench.bench.worker.start import start_of
-from ampbench.bench.worker.stepping import Stepping
 from ampbench.bench.worker.summary import Summary
-from ampbench.bench.worker.timing import Report, Timing
+from ampbench.bench.worker.timing.board_watch import BoardWatch
+from ampbench.bench.worker.timing.stepping import Stepping
+from ampbench.bench.worker.timing.timing import Report, Timing
 
 
 @dataclass(frozen=True, slots=True)

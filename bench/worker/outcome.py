@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from ampbench.bench.train.statuses import Interrupted
 from ampbench.bench.worker.exception_text import first_line
-from ampbench.bench.worker.stopwatch import Stopwatch
+from ampbench.bench.worker.timing.stopwatch import Stopwatch
 from ampbench.schema.cells import Measured
 from ampbench.schema.column import values_of
 from ampbench.schema.speed import WallTime

@@ -19,7 +19,7 @@ from ampbench.bench.machine.locks import hold_board
 from ampbench.bench.machine.machine_lock import hold_machine
 from ampbench.bench.plan.packages import advice
 from ampbench.bench.store.image_cache import place_of
-from ampbench.bench.train.images import prepare_images
+from ampbench.bench.train.images.images import prepare_images
 
 NETWORK_S = 60.0
 """Timeout of a download: by default a dead network is waited for without a limit."""

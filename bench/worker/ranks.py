@@ -30,7 +30,7 @@ from ampbench.bench.train.ranks import Ranks
 from ampbench.bench.worker.cell import measure_cell
 from ampbench.bench.worker.follower import Orders, follow
 from ampbench.bench.worker.process import prepare_process
-from ampbench.bench.worker.timing import Report
+from ampbench.bench.worker.timing.timing import Report
 from ampbench.path import ROOT, step_aside
 from ampbench.schema.cells import CellRecord
 from ampbench.schema.identity import Ending

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from ampbench.bench.train.training import Training
 from ampbench.bench.worker.loss_scaling import loss_scaling
 from ampbench.bench.worker.outcome import Outcome
-from ampbench.bench.worker.throughput import block_rows, speed
-from ampbench.bench.worker.timing import Timing
+from ampbench.bench.worker.timing.throughput import block_rows, speed
+from ampbench.bench.worker.timing.timing import Timing
 from ampbench.schema.board import BoardState, EnergyToAccuracy
 from ampbench.schema.memory import MemoryPeaks
 from ampbench.schema.precision import LossScaling

@@ -21,10 +21,10 @@ from ampbench.bench.measure.kernels import kernel_dtypes
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.recipe import RECIPES
 from ampbench.bench.store.atomic import replacing
-from ampbench.bench.train.images import load_images
+from ampbench.bench.train.images.images import load_images
 from ampbench.bench.train.training import Training
 from ampbench.bench.worker.cuda import NoCuda, start_cuda
-from ampbench.bench.worker.profile import profile_steps
+from ampbench.bench.worker.passes.profile import profile_steps
 
 MODELS = ("ResNet18", "ViT_S0_small", "VGG19", "MobileNetV2", "ResNeXt29_32x4d")
 NAMES = ("fp32", "tf32", "bf16_amp", "fp16_amp", "bf16", "fp16", "fp8")

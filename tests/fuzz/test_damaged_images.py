@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ampbench.bench.plan.image_formats import readable_formats
-from ampbench.bench.train.image_file import decode_image, decode_pixels
+from ampbench.bench.train.images.image_file import decode_image, decode_pixels
 from tests.fuzz.conftest import SEED, drawn
 
 SIZE = 16

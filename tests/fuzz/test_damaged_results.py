@@ -17,9 +17,10 @@ from ampbench.bench.store.join import damaged_files, join, joined_rows, why_not_
 from ampbench.bench.store.record import write_run
 from ampbench.bench.store.run import Run
 from ampbench.bench.store.tables import TABLES
-from ampbench.visualize.judge import comparison, side, verdict
-from ampbench.visualize.judge.answer import answers
-from ampbench.visualize.judge.standing import standings
+from ampbench.visualize.judge.answer.answer import answers
+from ampbench.visualize.judge.compare import comparison, side
+from ampbench.visualize.judge.decision.standing import standings
+from ampbench.visualize.judge.verdict import verdict
 from ampbench.visualize.read import frame
 from ampbench.visualize.read.files import ResultsError
 from ampbench.visualize.read.notes import notes

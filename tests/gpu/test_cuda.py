@@ -24,10 +24,10 @@ from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.loss_scale import LossScale
 from ampbench.bench.plan.protocol import MeasurementProtocol
 from ampbench.bench.plan.recipe import RECIPES
-from ampbench.bench.train.images import Images, load_images
+from ampbench.bench.train.images.images import Images, load_images
 from ampbench.bench.train.optimizer import build_optimizer
-from ampbench.bench.train.precision import set_fp32_precision
-from ampbench.bench.train.scaler import Scaler
+from ampbench.bench.train.precision.precision import set_fp32_precision
+from ampbench.bench.train.precision.scaler import Scaler
 from ampbench.bench.train.training import Training
 from ampbench.bench.worker.measurement import Measurement
 from tests.conftest import ROOT

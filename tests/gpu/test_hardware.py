@@ -12,7 +12,7 @@ from ampbench.bench.auto.checks import boards_usable, torch_agrees
 from ampbench.bench.launch.readiness.finding import Subject
 from ampbench.bench.machine.hardware import find_hardware
 from ampbench.bench.plan.recipe import RECIPES
-from ampbench.bench.train.precision import require_support
+from ampbench.bench.train.precision.precision import require_support
 from ampbench.bench.train.statuses import Unsupported
 
 pytestmark = pytest.mark.gpu

@@ -8,7 +8,7 @@ import pytest
 
 from ampbench.bench.plan.data_place import NUM_TRAINING_IMAGES
 from ampbench.bench.plan.last_batch import fewest_images, one_image_note
-from ampbench.bench.train.images import load_images
+from ampbench.bench.train.images.images import load_images
 from tests.habits import batches
 from tests.habits.ending import Net, cell_of, end
 

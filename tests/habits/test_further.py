@@ -12,7 +12,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from ampbench.bench.train.images import load_images
+from ampbench.bench.train.images.images import load_images
 from ampbench.bench.train.outputs import in_fp32, logits_of
 from ampbench.bench.train.schedule import learning_rate
 from tests.habits import further, methods

@@ -14,8 +14,8 @@ import pytest
 from torch import nn
 
 from ampbench.bench.launch.shown.prediction import predict_memory
-from ampbench.bench.worker import prediction
-from ampbench.bench.worker.prediction import predict_peak_bytes
+from ampbench.bench.worker.passes import prediction
+from ampbench.bench.worker.passes.prediction import predict_peak_bytes
 from tests.conftest import ROOT
 from tests.habits import growing, numbers, outputs
 from tests.habits.ending import Net, cell_of, end, end_once

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from ampbench.bench.train.images import load_images
+from ampbench.bench.train.images.images import load_images
 from ampbench.bench.train.training import Training
 from ampbench.bench.worker.checkpoints import Checkpoints
 from ampbench.bench.worker.measurement import Measurement

@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from ampbench.bench.plan.recipe import Recipe
-from ampbench.bench.train.dtype_limits import why_not_in_16_bits
-from ampbench.bench.train.images import load_images
+from ampbench.bench.train.images.images import load_images
+from ampbench.bench.train.precision.dtype_limits import why_not_in_16_bits
 from ampbench.bench.train.training import Training
 from tests.habits import numbers
 from tests.habits.ending import CPU, cell_of, end, end_once

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from ampbench.bench.train.images import load_images
+from ampbench.bench.train.images.images import load_images
 from ampbench.bench.train.training import Training
 from tests.habits import outputs
 from tests.habits.ending import CPU, Net, cell_of, end, end_once

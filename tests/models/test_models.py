@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ampbench import models
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.recipe import RECIPES
-from ampbench.bench.train.images import load_images
+from ampbench.bench.train.images.images import load_images
 from ampbench.bench.train.training import Training
 from ampbench.models.efficientnet import drop_connect
 from ampbench.models.shufflenet import shuffle

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from ampbench import models
-from ampbench.bench.train.images import CIFAR_MEAN, CIFAR_STD, Images
+from ampbench.bench.train.images.images import CIFAR_MEAN, CIFAR_STD, Images
 
 
 class ByHand:

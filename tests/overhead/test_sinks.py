@@ -31,7 +31,7 @@ from ampbench.bench.plan.recipe import RECIPES
 from ampbench.bench.sinks.live import EVERY_S, Live
 from ampbench.bench.sinks.sink import SINKS
 from ampbench.bench.store.run import Run
-from ampbench.bench.train.images import load_images
+from ampbench.bench.train.images.images import load_images
 from tests.overhead.interleave import Ratio, compare
 from tests.overhead.test_training import BATCH_SIZE, DEVICE, harness
 

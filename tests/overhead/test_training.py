@@ -12,13 +12,13 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.protocol import MeasurementProtocol
 from ampbench.bench.plan.recipe import RECIPES
-from ampbench.bench.train.augment import Augment, Normalize
-from ampbench.bench.train.images import Images, load_images
+from ampbench.bench.train.augmentation.augment import Augment, Normalize
+from ampbench.bench.train.images.images import Images, load_images
 from ampbench.bench.train.training import Training
 from ampbench.bench.worker.measurement import Measurement
 from ampbench.bench.worker.numerics_probe import NumericsProbe
-from ampbench.bench.worker.stepping import Stepping
-from ampbench.bench.worker.timing import Report
+from ampbench.bench.worker.timing.stepping import Stepping
+from ampbench.bench.worker.timing.timing import Report
 from tests.overhead.interleave import compare
 from tests.overhead.loops import AsPil, AsUsual, ByHand
 

@@ -8,7 +8,7 @@ from typing import Any
 from ampbench.bench.auto.question import Open, Subject
 from ampbench.bench.store.folder import Folder
 from ampbench.bench.store.join import joined_rows
-from ampbench.visualize.judge.looks import read_looks, write_looks
+from ampbench.visualize.judge.verdict.looks import read_looks, write_looks
 
 CLOSE = 0.1
 ENOUGH = 4

@@ -16,9 +16,9 @@ import numpy as np
 import pandas as pd
 
 from ampbench.schema.margins import RUN_SD_POINTS
-from ampbench.visualize.judge.answer import answers
-from ampbench.visualize.judge.standing import standings
-from ampbench.visualize.judge.verdict import verdicts_of
+from ampbench.visualize.judge.answer.answer import answers
+from ampbench.visualize.judge.decision.standing import standings
+from ampbench.visualize.judge.verdict.verdict import verdicts_of
 from ampbench.visualize.read.frame import Results, read
 from tests.visualize.conftest import Folder, cell
 

@@ -16,10 +16,10 @@ import numpy as np
 import pandas as pd
 
 from ampbench.schema.rounds import LOOKS, next_look
-from ampbench.visualize.judge.looks import Looks
-from ampbench.visualize.judge.standing import standings
-from ampbench.visualize.judge.undecided import undecided
-from ampbench.visualize.judge.verdict import judge
+from ampbench.visualize.judge.answer.undecided import undecided
+from ampbench.visualize.judge.decision.standing import standings
+from ampbench.visualize.judge.verdict.looks import Looks
+from ampbench.visualize.judge.verdict.verdict import judge
 from ampbench.visualize.read.frame import Results, read
 
 

@@ -6,7 +6,7 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from ampbench.bench.train.augment import Normalize
+from ampbench.bench.train.augmentation.augment import Normalize
 
 CPU = torch.device("cpu")
 

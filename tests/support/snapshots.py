@@ -40,7 +40,7 @@ BACKWARD: Frames = []
 ZERO_GRAD = stack("torch/_compile.py:53 inner", "torch/optim/optimizer.py:1004 zero_grad", *STEP)
 OPTIMIZER = stack("torch/optim/sgd.py:351 _multi_tensor_sgd", "torch/optim/optimizer.py:517 wrapper", *STEP)
 AUTOCAST_EXIT = stack("torch/amp/autocast_mode.py:430 __exit__", *STEP)
-BATCH = stack("bench/train/augment.py:60 __call__", "bench/train/training.py:140 batches", *STEP)
+BATCH = stack("bench/train/augmentation/augment.py:60 __call__", "bench/train/training.py:140 batches", *STEP)
 
 
 class Allocator:

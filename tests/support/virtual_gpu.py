@@ -26,10 +26,10 @@ from ampbench.bench.plan.protocol import MeasurementProtocol
 from ampbench.bench.train.step import Step
 from ampbench.bench.train.training import Training
 from ampbench.bench.worker import measurement as measurement_file
-from ampbench.bench.worker.board_watch import BoardWatch
 from ampbench.bench.worker.checkpoints import NoCheckpoints
 from ampbench.bench.worker.measurement import Measurement
-from ampbench.bench.worker.passes import Passes
+from ampbench.bench.worker.passes.passes import Passes
+from ampbench.bench.worker.timing.board_watch import BoardWatch
 from ampbench.schema.board import BoardSample
 
 CUDA = torch.device("cuda", 0)
@@ -172,7 +172,7 @@ def measurement_on(
     monkeypatch.setattr(torch, "empty", lambda *size, pin_memory=False, **given: unpinned(*size, **given))
     parts: Iterator[Mapping[str, float]] = itertools.cycle(({}, kernels_ms, {}))  # the batch, the network, the update
     monkeypatch.setattr(torch.profiler, "profile", lambda **_: Profile(next(parts)))
-    monkeypatch.setattr("ampbench.bench.worker.timing.memory_of", lambda _: ResidentMemory())
+    monkeypatch.setattr("ampbench.bench.worker.timing.timing.memory_of", lambda _: ResidentMemory())
     monkeypatch.setattr(measurement_file, "Training", partial(OnStream, gpu))
     passes = measurement_file.Passes
 

@@ -12,10 +12,10 @@ from typer.testing import CliRunner
 
 from ampbench.visualize import compare, explain, export, report
 from ampbench.visualize.findings.failures import explanations
-from ampbench.visualize.judge.looks import Looks, read_looks
-from ampbench.visualize.judge.standing import standings
-from ampbench.visualize.judge.undecided import undecided
-from ampbench.visualize.judge.verdict import verdicts_of
+from ampbench.visualize.judge.answer.undecided import undecided
+from ampbench.visualize.judge.decision.standing import standings
+from ampbench.visualize.judge.verdict.looks import Looks, read_looks
+from ampbench.visualize.judge.verdict.verdict import verdicts_of
 from ampbench.visualize.read.frame import read
 from ampbench.visualize.show.again import commands
 from tests.visualize.conftest import Folder, cell

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from ampbench.bench.plan.cell import Cell
-from ampbench.bench.train import precision
-from ampbench.visualize.judge.verdict import verdicts_of
+from ampbench.bench.train.precision import precision
+from ampbench.visualize.judge.verdict.verdict import verdicts_of
 from ampbench.visualize.read.frame import Results, read
 from ampbench.visualize.stats.start import Start
 from tests.support.tiny import Faint

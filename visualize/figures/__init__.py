@@ -2,8 +2,8 @@
 
 A figure takes the results of one subject (`results.where(subject=...)`) and, where its `FIGURE` says so, of one batch
 size or one recipe; `FIGURE.panels(results)` divides the results. Each recipe has its own colour, marker and dashes,
-from `theme`. To add a figure, add a file here and its name to `NAMES`. Files without a `FIGURE` hold what several
-figures share.
+from `theme`. To add a figure, add a file here and its name to `NAMES`. What several figures share is in
+`shared/`, what a sheet of panels needs in `sheet/`.
 """
 
 from __future__ import annotations

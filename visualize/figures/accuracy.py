@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from matplotlib.axes import Axes
 
-from ampbench.visualize.figures import bars, curves, theme
+from ampbench.visualize.figures import theme
 from ampbench.visualize.figures.figure import Figure
+from ampbench.visualize.figures.shared import bars, curves
 from ampbench.visualize.read.frame import Results
 
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from ampbench.visualize.figures import batch_sizes
+from ampbench.visualize.figures.shared import batch_sizes
 
 FIGURE = batch_sizes.figure("test_accuracy", name="test_accuracy_by_batch_size", title="Test accuracy by batch size")

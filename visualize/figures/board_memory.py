@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ampbench.schema.memory import MIB
-from ampbench.visualize.figures import board_samples
+from ampbench.visualize.figures.shared import board_samples
 
 FIGURE = board_samples.figure(
     "used_bytes",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ampbench.visualize.figures import board_samples
+from ampbench.visualize.figures.shared import board_samples
 
 FIGURE = board_samples.figure(
     "power_w",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ampbench.visualize.figures import measured_bars
+from ampbench.visualize.figures.shared import measured_bars
 
 FIGURE = measured_bars.figure(
     "joules_per_image",

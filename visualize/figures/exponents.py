@@ -7,8 +7,9 @@ import math
 import pandas as pd
 from matplotlib.axes import Axes
 
-from ampbench.visualize.figures import bars, layer_samples, theme
+from ampbench.visualize.figures import theme
 from ampbench.visualize.figures.figure import Figure
+from ampbench.visualize.figures.shared import bars, layer_samples
 from ampbench.visualize.read.frame import Results
 
 RANGES = {"fp16": (-26, -14, 15), "bf16": (-135, -126, 127), "fp32": (-151, -126, 127)}

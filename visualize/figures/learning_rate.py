@@ -7,8 +7,9 @@ import itertools
 import pandas as pd
 from matplotlib.axes import Axes
 
-from ampbench.visualize.figures import bars, batch_sizes, curves, theme
+from ampbench.visualize.figures import theme
 from ampbench.visualize.figures.figure import Figure
+from ampbench.visualize.figures.shared import bars, batch_sizes, curves
 from ampbench.visualize.read.frame import Results
 from ampbench.visualize.read.recipes import in_order
 

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from ampbench.visualize.figures import bars, curves, theme
+from ampbench.visualize.figures import theme
 from ampbench.visualize.figures.figure import Figure
+from ampbench.visualize.figures.shared import bars, curves
 from ampbench.visualize.read.frame import Results
 
 MOST_POINTS = 150

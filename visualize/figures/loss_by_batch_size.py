@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from ampbench.visualize.figures import batch_sizes
+from ampbench.visualize.figures.shared import batch_sizes
 
 FIGURE = batch_sizes.figure("train_loss", name="training_loss_by_batch_size", title="Training loss by batch size")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
-from ampbench.visualize.figures import bars, curves, layer_samples, theme
+from ampbench.visualize.figures import theme
 from ampbench.visualize.figures.figure import Figure
+from ampbench.visualize.figures.shared import bars, curves, layer_samples
 from ampbench.visualize.read.frame import Results
 from ampbench.visualize.read.layers import last_samples, unmoved
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 
 from ampbench.schema.memory import MIB
-from ampbench.visualize.figures import bars, theme
+from ampbench.visualize.figures import theme
 from ampbench.visualize.figures.figure import Figure
-from ampbench.visualize.figures.memory_kinds import KINDS, parts_of
-from ampbench.visualize.judge.pairs import positive
+from ampbench.visualize.figures.shared import bars
+from ampbench.visualize.figures.shared.memory_kinds import KINDS, parts_of
+from ampbench.visualize.judge.runs.pairs import positive
 from ampbench.visualize.read.frame import Results
 from ampbench.visualize.read.peaks import LABEL, PEAK, instrument_of
 

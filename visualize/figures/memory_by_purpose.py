@@ -8,9 +8,10 @@ from matplotlib.axes import Axes
 
 from ampbench.schema.memory import MIB
 from ampbench.schema.memory_history import CATEGORIES
-from ampbench.visualize.figures import bars, theme
+from ampbench.visualize.figures import theme
 from ampbench.visualize.figures.figure import Figure
-from ampbench.visualize.figures.memory_kinds import KINDS, REST
+from ampbench.visualize.figures.shared import bars
+from ampbench.visualize.figures.shared.memory_kinds import KINDS, REST
 from ampbench.visualize.read.frame import Results
 
 LOOKS: dict[str, tuple[str, str]] = {

@@ -10,9 +10,10 @@ from matplotlib.axes import Axes
 
 from ampbench.schema.memory import MIB
 from ampbench.schema.memory_history import CATEGORIES
-from ampbench.visualize.figures import bars, theme
+from ampbench.visualize.figures import theme
 from ampbench.visualize.figures.figure import Figure
-from ampbench.visualize.figures.memory_kinds import KINDS, parts_of
+from ampbench.visualize.figures.shared import bars
+from ampbench.visualize.figures.shared.memory_kinds import KINDS, parts_of
 from ampbench.visualize.read.frame import Results
 from ampbench.visualize.read.peaks import PEAK, instrument_of
 from ampbench.visualize.read.recipes import in_order

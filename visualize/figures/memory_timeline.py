@@ -9,9 +9,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from ampbench.schema.memory import MIB
-from ampbench.visualize.figures import bars, theme
+from ampbench.visualize.figures import theme
 from ampbench.visualize.figures.figure import Figure
-from ampbench.visualize.figures.memory_kinds import KINDS
+from ampbench.visualize.figures.shared import bars
+from ampbench.visualize.figures.shared.memory_kinds import KINDS
 from ampbench.visualize.read.frame import Results
 from ampbench.visualize.read.recipes import in_order
 

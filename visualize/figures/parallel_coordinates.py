@@ -10,10 +10,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from ampbench.schema.search import Line, SearchRecord
-from ampbench.visualize.figures import bars, theme
+from ampbench.visualize.figures import theme
 from ampbench.visualize.figures.figure import Figure
+from ampbench.visualize.figures.shared import bars
 from ampbench.visualize.findings import searched
-from ampbench.visualize.judge.search_answer import shown as in_words
+from ampbench.visualize.judge.answer.search_answer import shown as in_words
 from ampbench.visualize.read.frame import Results
 
 MOST_NAMED = 3

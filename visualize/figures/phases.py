@@ -8,8 +8,9 @@ from matplotlib.colors import to_rgb
 
 from ampbench.schema.column import columns_of
 from ampbench.schema.work import StepPhases
-from ampbench.visualize.figures import bars, theme
+from ampbench.visualize.figures import theme
 from ampbench.visualize.figures.figure import Figure
+from ampbench.visualize.figures.shared import bars
 from ampbench.visualize.read.frame import Results
 from ampbench.visualize.read.recipes import in_order
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ampbench.visualize.figures import trade_offs
+from ampbench.visualize.figures.shared import trade_offs
 
 FIGURE = trade_offs.figure(
     lambda results: 100 * results.ok["test_accuracy"].where(results.ok["epochs"] > 0),

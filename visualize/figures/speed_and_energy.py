@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from ampbench.visualize.figures import trade_offs
+from ampbench.visualize.figures.shared import trade_offs
 from ampbench.visualize.read.frame import Results
 
 

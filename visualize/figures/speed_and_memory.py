@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ampbench.schema.memory import MIB
-from ampbench.visualize.figures import trade_offs
+from ampbench.visualize.figures.shared import trade_offs
 from ampbench.visualize.read.frame import Results
 from ampbench.visualize.read.peaks import LABEL, PEAK, instrument_of
 

@@ -11,11 +11,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from ampbench.visualize.figures import bars, theme
+from ampbench.visualize.figures import theme
 from ampbench.visualize.figures.figure import Figure
 from ampbench.visualize.figures.panels import spread
-from ampbench.visualize.judge.draft import reference_of
-from ampbench.visualize.judge.judged import Judged, judged
+from ampbench.visualize.figures.shared import bars
+from ampbench.visualize.judge.verdict.draft import reference_of
+from ampbench.visualize.judge.verdict.judged import Judged, judged
 from ampbench.visualize.read.frame import Results
 from ampbench.visualize.read.words import count
 

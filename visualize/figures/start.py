@@ -8,10 +8,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from ampbench.schema.start import tail_of
-from ampbench.visualize.figures import bars, curves, theme
+from ampbench.visualize.figures import theme
 from ampbench.visualize.figures.figure import Figure
-from ampbench.visualize.judge.start import first_steps
-from ampbench.visualize.judge.verdict import Verdict, verdicts_of
+from ampbench.visualize.figures.shared import bars, curves
+from ampbench.visualize.judge.verdict.start import first_steps
+from ampbench.visualize.judge.verdict.verdict import Verdict, verdicts_of
 from ampbench.visualize.read.frame import Results
 
 

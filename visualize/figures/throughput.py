@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from matplotlib.axes import Axes
 
-from ampbench.visualize.figures import bars
 from ampbench.visualize.figures.figure import Figure
-from ampbench.visualize.judge.pairs import positive
-from ampbench.visualize.judge.replicates import geometric_mean
+from ampbench.visualize.figures.shared import bars
+from ampbench.visualize.judge.runs.pairs import positive
+from ampbench.visualize.judge.runs.replicates import geometric_mean
 from ampbench.visualize.read.frame import Results
 
 

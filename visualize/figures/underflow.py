@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ampbench.visualize.figures import layer_map
+from ampbench.visualize.figures.shared import layer_map
 from ampbench.visualize.read.layers import flushed
 
 FIGURE = layer_map.figure(

@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 
 from ampbench.visualize.figures import theme
 from ampbench.visualize.figures.figure import Figure
-from ampbench.visualize.figures.waterfall import draw_waterfall, in_any, in_words
+from ampbench.visualize.figures.shared.waterfall import draw_waterfall, in_any, in_words
 from ampbench.visualize.findings.explanation import Waterfall
 from ampbench.visualize.findings.step_time import waterfall
 from ampbench.visualize.findings.whys import contender, fastest_place

@@ -20,7 +20,7 @@ from ampbench.visualize.findings.explanation import (
     percent,
     processes,
 )
-from ampbench.visualize.judge.replicates import geometric_mean
+from ampbench.visualize.judge.runs.replicates import geometric_mean
 from ampbench.visualize.read.frame import Results
 from ampbench.visualize.read.peaks import PEAK, instrument_of
 

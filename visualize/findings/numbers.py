@@ -14,8 +14,8 @@ from ampbench.visualize.findings.explanation import (
     median_of,
     percent,
 )
-from ampbench.visualize.judge.layers_to_keep import keeping_of
-from ampbench.visualize.judge.numbers import FLUSHED
+from ampbench.visualize.judge.verdict.layers_to_keep import keeping_of
+from ampbench.visualize.judge.verdict.numbers import FLUSHED
 from ampbench.visualize.read.frame import Results
 from ampbench.visualize.read.layers import flushed, last_samples, unmoved
 

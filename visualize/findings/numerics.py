@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ampbench.visualize.judge.layers_to_keep import keeping_of
-from ampbench.visualize.judge.numbers import FLUSHED
+from ampbench.visualize.judge.verdict.layers_to_keep import keeping_of
+from ampbench.visualize.judge.verdict.numbers import FLUSHED
 from ampbench.visualize.read.frame import Results
 from ampbench.visualize.read.layers import flushed
 

@@ -21,8 +21,8 @@ from ampbench.visualize.findings.explanation import (
     percent,
     processes,
 )
-from ampbench.visualize.judge.replicates import geometric_mean
-from ampbench.visualize.judge.verdict import judge
+from ampbench.visualize.judge.runs.replicates import geometric_mean
+from ampbench.visualize.judge.verdict.verdict import judge
 from ampbench.visualize.read.frame import Results
 
 PRODUCTS = "matrix products and convolutions"

@@ -11,8 +11,8 @@ from ampbench.visualize.findings.explanation import Explanation
 from ampbench.visualize.findings.memory import explain_memory
 from ampbench.visualize.findings.numbers import explain_numbers
 from ampbench.visualize.findings.step_time import explain_step_time, why_limited, why_slower
-from ampbench.visualize.judge.answer import MOST_LINES, Answer, Line
-from ampbench.visualize.judge.draft import reference_of
+from ampbench.visualize.judge.answer.answer import MOST_LINES, Answer, Line
+from ampbench.visualize.judge.verdict.draft import reference_of
 from ampbench.visualize.read.files import ResultsError
 from ampbench.visualize.read.frame import Results
 from ampbench.visualize.read.recipes import in_order

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from ampbench.schema.work import KINDS
-from ampbench.visualize.judge.replicates import geometric_mean
+from ampbench.visualize.judge.runs.replicates import geometric_mean
 from ampbench.visualize.read.frame import Results
 
 PARTS = tuple(kind.name for kind in KINDS)

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ampbench.visualize.judge.standing import Standing
+from ampbench.visualize.judge.decision.standing import Standing
 from ampbench.visualize.read.frame import Results
 from ampbench.visualize.read.selection import text_of
 

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from ampbench.schema.choices import Choice, read_choices
-from ampbench.visualize.judge.ladder import NAMES, Rung
+from ampbench.visualize.judge.decision.standing import Standing
 from ampbench.visualize.judge.phrases import in_short
-from ampbench.visualize.judge.standing import Standing
+from ampbench.visualize.judge.verdict.ladder import NAMES, Rung
 from ampbench.visualize.read.frame import Results
 
 HEADS = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from ampbench.visualize.judge.answer import Answer
-from ampbench.visualize.judge.standing import Standing
+from ampbench.visualize.judge.answer.answer import Answer
+from ampbench.visualize.judge.decision.standing import Standing
 
 MOST = 24
 """Rows of a table that a screen takes."""

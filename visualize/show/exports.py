@@ -9,9 +9,9 @@ from functools import partial
 import pandas as pd
 
 from ampbench.visualize.findings import diagnosis, work
-from ampbench.visualize.judge import verdict
-from ampbench.visualize.judge.answer import answers
-from ampbench.visualize.judge.standing import Standing, standings
+from ampbench.visualize.judge.answer.answer import answers
+from ampbench.visualize.judge.decision.standing import Standing, standings
+from ampbench.visualize.judge.verdict import verdict
 from ampbench.visualize.read.files import NEEDED, ResultsError
 from ampbench.visualize.read.frame import Results, of_matrix
 from ampbench.visualize.show import learning, trials

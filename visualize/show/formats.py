@@ -16,10 +16,10 @@ from rich.table import Table
 
 from ampbench.schema.margins import MARGIN_POINTS
 from ampbench.schema.memory import INSTRUMENTS
-from ampbench.visualize.judge.comparison import Comparison, Outcome
-from ampbench.visualize.judge.match import SHOWN
-from ampbench.visualize.judge.replicates import Replicates
-from ampbench.visualize.judge.side import Side
+from ampbench.visualize.judge.compare.comparison import Comparison, Outcome
+from ampbench.visualize.judge.compare.match import SHOWN
+from ampbench.visualize.judge.compare.side import Side
+from ampbench.visualize.judge.runs.replicates import Replicates
 from ampbench.visualize.show.table import MISSING, images_or_status
 from ampbench.visualize.show.text_table import draw
 

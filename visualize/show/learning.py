@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from ampbench.visualize.judge.replicates import geometric_mean
+from ampbench.visualize.judge.runs.replicates import geometric_mean
 from ampbench.visualize.read.frame import Results
 from ampbench.visualize.read.recipes import in_order
 from ampbench.visualize.show.table import CHANCE, MISSING, shown_number

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ampbench.visualize.judge.standing import Standing
+from ampbench.visualize.judge.decision.standing import Standing
 from ampbench.visualize.read.peaks import Instrument
 from ampbench.visualize.show.table import MISSING, shown
 from ampbench.visualize.stats.statistics import Ratio

@@ -18,10 +18,10 @@ from markupsafe import Markup
 from ampbench.visualize.figures import theme
 from ampbench.visualize.findings import diagnosis, failures, numerics, whys, work
 from ampbench.visualize.findings.explanation import amount, signed
-from ampbench.visualize.judge.answer import Answer
-from ampbench.visualize.judge.by_machine import first_lines
-from ampbench.visualize.judge.ladder import NAMES
-from ampbench.visualize.judge.standing import Standing
+from ampbench.visualize.judge.answer.answer import Answer
+from ampbench.visualize.judge.answer.by_machine import first_lines
+from ampbench.visualize.judge.decision.standing import Standing
+from ampbench.visualize.judge.verdict.ladder import NAMES
 from ampbench.visualize.read.frame import Results
 from ampbench.visualize.read.notes import notes, provenance, reasons
 from ampbench.visualize.show import again, chosen, learning, table, trials, work_table

@@ -117,7 +117,7 @@ def _picture(figure: Figure, results: Results, stem: str, title: str) -> Picture
     """Draw one sheet."""
     import matplotlib.pyplot as plt
 
-    from ampbench.visualize.figures.sheet import sheet
+    from ampbench.visualize.figures.sheet.sheet import sheet
 
     panels = chosen(figure, results)
     fig = sheet(figure, panels, title)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from ampbench.visualize.judge.standing import Standing
+from ampbench.visualize.judge.decision.standing import Standing
 
 # fmt: off
 COLUMNS = [

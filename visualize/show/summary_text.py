@@ -16,9 +16,9 @@ import pandas as pd
 
 from ampbench.terminal import WIDTH
 from ampbench.visualize.findings import diagnosis, failures, numerics, work
-from ampbench.visualize.judge.answer import Answer
-from ampbench.visualize.judge.by_machine import first_lines
-from ampbench.visualize.judge.standing import Standing
+from ampbench.visualize.judge.answer.answer import Answer
+from ampbench.visualize.judge.answer.by_machine import first_lines
+from ampbench.visualize.judge.decision.standing import Standing
 from ampbench.visualize.read.frame import Results
 from ampbench.visualize.read.notes import notes as notes_of
 from ampbench.visualize.read.notes import provenance, reasons

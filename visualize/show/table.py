@@ -8,10 +8,10 @@ from collections.abc import Collection, Mapping, Sequence
 
 from ampbench.schema.margins import MARGIN_POINTS
 from ampbench.terminal import WIDTH
-from ampbench.visualize.judge.ladder import NAMES
-from ampbench.visualize.judge.replicates import Replicates
-from ampbench.visualize.judge.standing import Standing
-from ampbench.visualize.judge.verdict import Verdict
+from ampbench.visualize.judge.decision.standing import Standing
+from ampbench.visualize.judge.runs.replicates import Replicates
+from ampbench.visualize.judge.verdict.ladder import NAMES
+from ampbench.visualize.judge.verdict.verdict import Verdict
 from ampbench.visualize.read.frame import Results
 from ampbench.visualize.read.peaks import instrument_of
 from ampbench.visualize.read.recipes import in_order

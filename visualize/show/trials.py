@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 
 from ampbench.visualize.findings import searched
-from ampbench.visualize.judge.answer import Answer
-from ampbench.visualize.judge.search_answer import search_answers
+from ampbench.visualize.judge.answer.answer import Answer
+from ampbench.visualize.judge.answer.search_answer import search_answers
 from ampbench.visualize.read.frame import Results
 from ampbench.visualize.show.learning import WordTable
 from ampbench.visualize.show.table import MISSING

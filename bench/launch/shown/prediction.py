@@ -37,7 +37,7 @@ def predict_memory(cells: Sequence[Cell], tell: Callable[[str], None]) -> dict[s
 
 def _answers(cells: Sequence[Cell]) -> Iterator[int | str]:
     """Yield an answer for each cell, up to one whose model ends the process that it is built in."""
-    command = [sys.executable, "-P", "-m", "ampbench.bench.worker.prediction"]
+    command = [sys.executable, "-P", "-m", "ampbench.bench.worker.passes.prediction"]
     environ, pipe, num_answers = os.environ | {"PYTHONPATH": for_children()}, subprocess.PIPE, 0
     with subprocess.Popen(command, env=environ, stdin=pipe, stdout=pipe, text=True) as process:
         assert process.stdin is not None

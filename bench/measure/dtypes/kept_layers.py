@@ -13,7 +13,7 @@ from torch import nn
 
 
 class KeptLayers:
-    """What is seen of the layers that are kept, with all inside them; see `bench/train/islands.py`."""
+    """What is seen of the layers that are kept, with all inside them; see `bench/train/precision/islands.py`."""
 
     def __init__(self, layers: Mapping[str, nn.Module]) -> None:
         self.layers = layers

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from ampbench.bench.plan.cell import Cell
-from ampbench.bench.train.images import Images
+from ampbench.bench.train.images.images import Images
 from ampbench.bench.train.statuses import Diverged
 from ampbench.bench.train.training import Training
 from ampbench.bench.worker.divergence.replay import first_non_finite, watching

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from ampbench.bench.plan.cell import Cell
-from ampbench.bench.train.images import Images
+from ampbench.bench.train.images.images import Images
 from ampbench.bench.train.outputs import tensors_of
 from ampbench.bench.train.training import Training
 

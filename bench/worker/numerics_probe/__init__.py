@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from ampbench.bench.measure.memory import Memory
 from ampbench.bench.plan.protocol import MeasurementProtocol
-from ampbench.bench.train.savepoint import CannotRollBackError
+from ampbench.bench.train.state.savepoint import CannotRollBackError
 from ampbench.bench.train.statuses import Interrupted
 from ampbench.bench.train.training import Training
 from ampbench.bench.worker.layout import layout_after

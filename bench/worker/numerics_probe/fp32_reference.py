@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map_only
 
-from ampbench.bench.train.fp8 import without_fp8_products
-from ampbench.bench.train.islands import flood_islands
-from ampbench.bench.train.precision import cast_real
+from ampbench.bench.train.precision.fp8 import without_fp8_products
+from ampbench.bench.train.precision.islands import flood_islands
+from ampbench.bench.train.precision.precision import cast_real
 from ampbench.bench.train.training import Training
 
 

@@ -20,9 +20,9 @@ import torch
 from torch import Tensor, nn
 
 from ampbench.bench.measure import numerics
-from ampbench.bench.train.islands import layers_on_islands
 from ampbench.bench.train.outputs import in_fp32, tensors_of
-from ampbench.bench.train.precision import DTYPES, set_fp32_precision
+from ampbench.bench.train.precision.islands import layers_on_islands
+from ampbench.bench.train.precision.precision import DTYPES, set_fp32_precision
 from ampbench.bench.train.training import Training
 from ampbench.bench.worker.numerics_probe.fp32_reference import strict_fp32
 from ampbench.schema.layers import ExponentRow, LayerRow

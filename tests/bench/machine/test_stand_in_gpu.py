@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ampbench.bench.machine.board import Board
-from ampbench.bench.worker.board_watch import BoardWatch
+from ampbench.bench.worker.timing.board_watch import BoardWatch
 from tests.conftest import ROOT
 from tests.support.stand_in_gpu import board_id, starts_in, with_gpus
 

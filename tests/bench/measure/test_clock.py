@@ -14,9 +14,9 @@ from ampbench.bench.measure.clock import Block, BlockClock
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.protocol import MeasurementProtocol
 from ampbench.bench.plan.recipe import RECIPES
-from ampbench.bench.worker.board_watch import BoardWatch
-from ampbench.bench.worker.throughput import speed, wall_images_per_s
-from ampbench.bench.worker.timing import Timing
+from ampbench.bench.worker.timing.board_watch import BoardWatch
+from ampbench.bench.worker.timing.throughput import speed, wall_images_per_s
+from ampbench.bench.worker.timing.timing import Timing
 from ampbench.schema.board import BoardSample
 
 POWER_W = 500.0

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ampbench import models
 from ampbench.bench.measure.flops import Flops, count_flops
-from ampbench.bench.train.loss import loss_of
+from ampbench.bench.train.loss.loss import loss_of
 
 IMAGE = (3, 32, 32)
 

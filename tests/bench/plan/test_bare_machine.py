@@ -116,7 +116,7 @@ def test_for_the_gpu_tests_no_file_without_them_is_read() -> None:
     asked: Any = SimpleNamespace(option=SimpleNamespace(markexpr="gpu"))
     files = set((ROOT / "tests").rglob("test_*.py"))
     read = {file for file in files if not any(pytest_ignore_collect(path, asked) for path in (file, file.parent))}
-    assert {ROOT / "tests/gpu/test_cuda.py", ROOT / "tests/bench/train/test_augment.py"} <= read < files
+    assert {ROOT / "tests/gpu/test_cuda.py", ROOT / "tests/bench/train/augmentation/test_augment.py"} <= read < files
     assert read == {file for file in files if "mark.gpu" in file.read_text()}
 
 
@@ -125,7 +125,7 @@ def test_the_gpu_tests_are_collected_from_their_own_files_alone() -> None:
     done = bare("-m", "pytest", "-m", "gpu", "--collect-only", "-p", "no:xdist", hidden=NEVER_NEEDED + ",hypothesis")
     assert done.returncode == 0, done.stdout + done.stderr
     files = {line.partition("::")[0] for line in done.stdout.splitlines() if "::" in line}
-    assert {"tests/gpu/test_cuda.py", "tests/bench/train/test_augment.py"} <= files
+    assert {"tests/gpu/test_cuda.py", "tests/bench/train/augmentation/test_augment.py"} <= files
     assert files == {path for path in files if "mark.gpu" in (ROOT / path).read_text()}
 
 
@@ -150,7 +150,7 @@ def test_a_mistyped_module_of_a_user_is_nothing_to_install() -> None:
 
 @pytest.mark.whole
 def test_tests_of_fp8_are_skipped_without_torchao_and_the_others_run() -> None:
-    done = bare("-m", "pytest", "-rs", "-p", "no:xdist", "tests/bench/train/test_fp8.py", hidden="torchao")
+    done = bare("-m", "pytest", "-rs", "-p", "no:xdist", "tests/bench/train/precision/test_fp8.py", hidden="torchao")
     assert done.returncode == 0, done.stdout
     assert "6 skipped" in done.stdout
     assert "1 passed" in done.stdout

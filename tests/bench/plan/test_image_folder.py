@@ -19,8 +19,8 @@ from ampbench.bench.plan.image_formats import readable_suffixes
 from ampbench.bench.plan.image_listing import list_folder
 from ampbench.bench.plan.matrix import make_plan
 from ampbench.bench.plan.source import check_data, folder_path
-from ampbench.bench.train.images import load_images
-from tests.bench.train.test_images import make_folder
+from ampbench.bench.train.images.images import load_images
+from tests.bench.train.images.test_images import make_folder
 
 RED, SIZE = (200, 30, 10), 8
 

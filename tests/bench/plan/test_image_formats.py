@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from ampbench.bench.plan.image_formats import readable_formats
-from ampbench.bench.train.image_file import decode_pixels
+from ampbench.bench.train.images.image_file import decode_pixels
 from tests.bench.plan.test_image_folder import RED, SIZE, red, saved
 
 

@@ -18,7 +18,7 @@ from ampbench.bench.plan.experiment import read_experiment
 from ampbench.bench.plan.matrix import Plan, make_plan, narrow
 from ampbench.bench.plan.model_args import split_model
 from ampbench.bench.plan.recipe import RECIPES
-from ampbench.bench.train.images import load_images
+from ampbench.bench.train.images.images import load_images
 from ampbench.bench.train.network import build_model
 from ampbench.bench.train.training import Training
 from ampbench.models.arguments import ARGUMENTS, FACTOR, SHARE, why_refused

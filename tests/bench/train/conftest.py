@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ampbench.bench.train import growing
+from ampbench.bench.train.images import growing
 
 
 @pytest.fixture

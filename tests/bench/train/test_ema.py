@@ -12,7 +12,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.recipe import RECIPES
 from ampbench.bench.train.ema import Ema, NoEma
-from ampbench.bench.train.images import Images, load_images
+from ampbench.bench.train.images.images import Images, load_images
 from ampbench.bench.train.training import Training
 from tests.support import stateful
 from tests.support.thinned import thinned

@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from ampbench.bench.train import evaluation as evaluation
 from ampbench.bench.train.evaluation import evaluate, from_confusion
-from ampbench.bench.train.loss import loss_of
+from ampbench.bench.train.loss.loss import loss_of
 from ampbench.schema.learning import Evaluation
 
 NUM_CLASSES = 7

@@ -13,7 +13,7 @@ from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.protocol import MeasurementProtocol
 from ampbench.bench.plan.recipe import RECIPES
 from ampbench.bench.train.hits import Hits
-from ampbench.bench.train.images import load_images
+from ampbench.bench.train.images.images import load_images
 from ampbench.bench.train.training import Training
 from ampbench.bench.worker.measurement import Measurement
 from tests.support.measuring import plain, row_of

@@ -10,7 +10,7 @@ from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.loss_scale import LossScale
 from ampbench.bench.plan.recipe import RECIPES
 from ampbench.bench.train.optimizer import build_optimizer, zero_momentum
-from ampbench.bench.train.scaler import Scaler
+from ampbench.bench.train.precision.scaler import Scaler
 from ampbench.bench.train.statuses import Unsupported
 
 CPU = torch.device("cpu")

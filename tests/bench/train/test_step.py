@@ -16,9 +16,9 @@ from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.loss_scale import LossScale
 from ampbench.bench.plan.recipe import RECIPES
 from ampbench.bench.train.clip import Clip, no_clip
-from ampbench.bench.train.loss import loss_of
+from ampbench.bench.train.loss.loss import loss_of
 from ampbench.bench.train.optimizer import build_optimizer, require_working_fused
-from ampbench.bench.train.scaler import Scaler
+from ampbench.bench.train.precision.scaler import Scaler
 from ampbench.bench.train.step import Clipping, train_step, train_step_in_parts
 
 CPU = torch.device("cpu")

@@ -9,7 +9,7 @@ from sklearn.metrics import precision_recall_fscore_support
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.recipe import RECIPES
 from ampbench.bench.train.evaluation import from_confusion
-from ampbench.bench.train.images import load_images
+from ampbench.bench.train.images.images import load_images
 from ampbench.bench.train.statuses import Unsupported
 from ampbench.bench.train.training import Training
 

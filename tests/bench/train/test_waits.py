@@ -15,9 +15,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from ampbench.bench.measure.clock import BlockClock
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.recipe import RECIPES, Recipe
-from ampbench.bench.train.images import Images, load_images
+from ampbench.bench.train.images.images import Images, load_images
 from ampbench.bench.train.training import Training
-from ampbench.bench.worker.step_trace import StepTrace
+from ampbench.bench.worker.timing.step_trace import StepTrace
 
 CPU = torch.device("cpu")
 

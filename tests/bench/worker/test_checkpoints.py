@@ -10,7 +10,7 @@ import torch
 
 from ampbench.bench.plan.protocol import MeasurementProtocol
 from ampbench.bench.plan.recipe import RECIPES, Recipe
-from ampbench.bench.train.checkpoint_file import (
+from ampbench.bench.train.state.checkpoint_file import (
     DAMAGED,
     NEWEST,
     PREVIOUS,
@@ -18,11 +18,11 @@ from ampbench.bench.train.checkpoint_file import (
     load_checkpoint,
     save_checkpoint,
 )
-from ampbench.bench.train.model_state import load_model_state
+from ampbench.bench.train.state.model_state import load_model_state
 from ampbench.bench.train.training import Training
 from ampbench.bench.worker.checkpoints import Checkpoints
 from ampbench.bench.worker.measurement import Measurement
-from tests.bench.train.test_checkpoint import ALL, CPU, cell
+from tests.bench.train.state.test_checkpoint import ALL, CPU, cell
 from tests.support.measuring import plain, row_of
 from tests.support.thinned import thinned
 from tests.support.tiny import Net

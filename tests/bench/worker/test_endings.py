@@ -15,10 +15,10 @@ from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.protocol import Budget, MeasurementProtocol
 from ampbench.bench.plan.recipe import RECIPES
 from ampbench.bench.store.run import Run
-from ampbench.bench.train.checkpoint_file import DAMAGED, NEWEST, PREVIOUS
+from ampbench.bench.train.state.checkpoint_file import DAMAGED, NEWEST, PREVIOUS
 from ampbench.bench.train.statuses import Interrupted
 from ampbench.bench.worker.cell import measure_cell
-from ampbench.bench.worker.stepping import Stepping
+from ampbench.bench.worker.timing.stepping import Stepping
 from tests.support import stateful
 from tests.support.thinned import thinned
 
@@ -146,7 +146,7 @@ def test_a_checkpoint_that_does_not_load_costs_a_line_and_no_checkpoint(
         row_of(run)
     kept = {path.name: path.read_bytes() for path in tmp_path.glob("checkpoint*.pt")}
     assert kept
-    monkeypatch.setattr("ampbench.bench.train.training_state.load_model_state", broken)
+    monkeypatch.setattr("ampbench.bench.train.state.training_state.load_model_state", broken)
     row = row_of(run)
     place = f"test_endings.py:{broken.__code__.co_firstlineno + 1}"  # as of a model's own error
     assert (row["status"], row["because"]) == (

@@ -11,7 +11,10 @@ from ampbench.path import ROOT
 
 pytestmark = pytest.mark.whole  # a process that has imported nothing yet
 
-EVERY_OPTIMIZERS, FEW_CELLS = "torch._dynamo", ("torch.distributed.elastic.agent", "ampbench.bench.worker.prediction")
+EVERY_OPTIMIZERS, FEW_CELLS = (
+    "torch._dynamo",
+    ("torch.distributed.elastic.agent", "ampbench.bench.worker.passes.prediction"),
+)
 CODE = """
 import sys
 from ampbench.bench.worker import entry

@@ -13,13 +13,13 @@ from ampbench import models
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.protocol import MeasurementProtocol
 from ampbench.bench.plan.recipe import RECIPES
-from ampbench.bench.train.images import load_images
+from ampbench.bench.train.images.images import load_images
 from ampbench.bench.train.statuses import Diverged
 from ampbench.bench.train.training import Training
 from ampbench.bench.worker.checkpoints import Checkpoints
 from ampbench.bench.worker.evaluation import Evaluations
 from ampbench.bench.worker.measurement import Measurement
-from ampbench.bench.worker.stepping import Stepping
+from ampbench.bench.worker.timing.stepping import Stepping
 from ampbench.schema.epochs import EpochRow
 from ampbench.schema.files import BEST, FINAL
 from tests.support.measuring import plain, row_of

@@ -132,7 +132,7 @@ def test_the_size_of_a_batch_changes_nothing(trained: Trained) -> None:
 
 def test_another_test_set_is_normalised_as_the_training_was(trained: Trained, tmp_path: Path) -> None:
     """The digits' own test images as a folder: the same numbers, because the folder's own statistics are not used."""
-    from ampbench.bench.train.images import load_images
+    from ampbench.bench.train.images.images import load_images
 
     digits = load_images("digits", 8)
     for split, chosen in (("train", range(120)), ("test", range(360))):

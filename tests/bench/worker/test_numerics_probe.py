@@ -10,7 +10,7 @@ import torch
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.protocol import MeasurementProtocol
 from ampbench.bench.plan.recipe import RECIPES, Recipe
-from ampbench.bench.train.images import Images, load_images
+from ampbench.bench.train.images.images import Images, load_images
 from ampbench.bench.train.statuses import Diverged
 from ampbench.bench.train.training import Training
 from ampbench.bench.worker.cell import find_divergence

@@ -20,7 +20,7 @@ from ampbench.bench.store.run import Run
 from ampbench.bench.worker.cell import measure_cell
 from ampbench.bench.worker.measurement import Measurement
 from ampbench.bench.worker.start import start_of
-from ampbench.bench.worker.stepping import Stepping
+from ampbench.bench.worker.timing.stepping import Stepping
 from ampbench.schema.start import StartOfTraining, tail_of
 from ampbench.schema.steps import StepRow
 from tests.bench.worker.conftest import Start
@@ -101,7 +101,7 @@ def test_a_loss_that_breaks_after_the_timing_is_harm_and_the_cell_keeps_its_spee
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It reports at every step, so it ends at the first that is broken."""
-    monkeypatch.setattr("ampbench.bench.worker.stepping.REPORT_EVERY_S", 0.0)
+    monkeypatch.setattr("ampbench.bench.worker.timing.stepping.REPORT_EVERY_S", 0.0)
     go_on = Stepping.go_on
 
     def poisoned(self: Stepping, *args: Any, **kwargs: Any) -> None:
@@ -120,7 +120,7 @@ def test_a_loss_that_breaks_after_the_timing_is_harm_and_the_cell_keeps_its_spee
 
 
 def test_a_start_takes_at_most_half_of_the_time_that_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ampbench.bench.worker.stepping.REPORT_EVERY_S", 0.0)
+    monkeypatch.setattr("ampbench.bench.worker.timing.stepping.REPORT_EVERY_S", 0.0)
     found = measured(CELL, 1_000_000, deadline_s=time.perf_counter() + 2)
     row = row_of(found)
     assert row["start_steps"] == len(found.outcome.traces.steps) < 1_000_000

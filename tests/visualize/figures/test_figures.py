@@ -16,9 +16,10 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.colors import to_hex
 
-from ampbench.visualize.figures import accuracy, batch_sizes, curves, loss, memory, theme, throughput
+from ampbench.visualize.figures import accuracy, loss, memory, theme, throughput
 from ampbench.visualize.figures.loss import windows
 from ampbench.visualize.figures.panels import chosen
+from ampbench.visualize.figures.shared import batch_sizes, curves
 from ampbench.visualize.figures.sheet import sheet
 from ampbench.visualize.read.frame import read
 

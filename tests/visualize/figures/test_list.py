@@ -15,15 +15,12 @@ from ampbench.visualize.show import pictures
 from tests.conftest import ROOT
 
 FOLDER = ROOT / "visualize" / "figures"
-SHARED = {
-    *("__init__", "bars", "batch_sizes", "board_samples", "curves", "figure", "foot", "layer_map", "layer_samples"),
-    *("layout", "measured_bars", "memory_kinds", "panels", "sheet", "theme", "trade_offs", "waterfall"),
-}
-"""Files without a figure, which several figures use."""
+SHARED = {"__init__", "figure", "panels", "theme"}
+"""Files without a figure, which every figure uses."""
 
 PLANTED = """
-from ampbench.visualize.figures import bars
 from ampbench.visualize.figures.figure import Figure
+from ampbench.visualize.figures.shared import bars
 
 def draw(results, ax):
     return bars.say(ax, f"{results.subjects[0]} {results.batch_sizes} {results.recipes}")

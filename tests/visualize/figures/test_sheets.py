@@ -18,12 +18,13 @@ from PIL import Image
 
 from ampbench.schema.memory import MIB
 from ampbench.visualize import figures
-from ampbench.visualize.figures import bars, learning_rate, memory, memory_kinds, phases, speedup, theme, throughput
+from ampbench.visualize.figures import learning_rate, memory, phases, speedup, theme, throughput
 from ampbench.visualize.figures.panels import chosen, spread
-from ampbench.visualize.figures.sheet import sheet
-from ampbench.visualize.judge.judged import judged
-from ampbench.visualize.judge.replicates import geometric_mean
-from ampbench.visualize.judge.verdict import verdicts_of
+from ampbench.visualize.figures.shared import bars, memory_kinds
+from ampbench.visualize.figures.sheet.sheet import sheet
+from ampbench.visualize.judge.runs.replicates import geometric_mean
+from ampbench.visualize.judge.verdict.judged import judged
+from ampbench.visualize.judge.verdict.verdict import verdicts_of
 from ampbench.visualize.read.frame import read
 from ampbench.visualize.read.peaks import instrument_of
 from ampbench.visualize.show import pictures

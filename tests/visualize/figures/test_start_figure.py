@@ -11,8 +11,8 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 from ampbench.visualize.figures import start
-from ampbench.visualize.judge.start import first_steps
-from ampbench.visualize.judge.verdict import verdicts_of
+from ampbench.visualize.judge.verdict.start import first_steps
+from ampbench.visualize.judge.verdict.verdict import verdicts_of
 from ampbench.visualize.read.frame import read
 
 

@@ -12,9 +12,9 @@ import pytest
 from ampbench.schema.diagnosis import diagnoses_of
 from ampbench.schema.diagnosis.signs import signs_of
 from ampbench.visualize.findings import diagnosis
-from ampbench.visualize.judge import verdict
-from ampbench.visualize.judge.answer import answers
-from ampbench.visualize.judge.standing import standings
+from ampbench.visualize.judge.answer.answer import answers
+from ampbench.visualize.judge.decision.standing import standings
+from ampbench.visualize.judge.verdict import verdict
 from ampbench.visualize.read import frame
 from ampbench.visualize.show import exports, table
 from ampbench.visualize.show.page import render

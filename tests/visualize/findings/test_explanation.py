@@ -10,7 +10,7 @@ from ampbench.schema.memory import MIB
 from ampbench.schema.work import KINDS
 from ampbench.visualize.findings import step_time, whys
 from ampbench.visualize.findings.explanation import Explanation
-from ampbench.visualize.judge.answer import Answer
+from ampbench.visualize.judge.answer.answer import Answer
 from ampbench.visualize.read.files import ResultsError
 from ampbench.visualize.read.frame import Results, read
 from tests.visualize.conftest import Folder, cell

@@ -13,7 +13,7 @@ import pytest
 from ampbench.bench.store.search import write_search
 from ampbench.schema.search import Line, SearchRecord, Trial
 from ampbench.visualize.findings import searched
-from ampbench.visualize.judge.search_answer import search_answers
+from ampbench.visualize.judge.answer.search_answer import search_answers
 from ampbench.visualize.read.frame import Results
 from ampbench.visualize.read.plan import Plan
 from ampbench.visualize.show import trials

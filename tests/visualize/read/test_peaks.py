@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from ampbench.schema.memory import MIB
-from ampbench.visualize.figures import memory_kinds
+from ampbench.visualize.figures.shared import memory_kinds
 from ampbench.visualize.findings.memory import explain_memory
-from ampbench.visualize.judge.across import peak_bytes
-from ampbench.visualize.judge.answer import answers
-from ampbench.visualize.judge.standing import standings
-from ampbench.visualize.judge.verdict import judge, verdicts_of
-from ampbench.visualize.judge.wishes import Wishes
+from ampbench.visualize.judge.answer.answer import answers
+from ampbench.visualize.judge.decision.across import peak_bytes
+from ampbench.visualize.judge.decision.standing import standings
+from ampbench.visualize.judge.decision.wishes import Wishes
+from ampbench.visualize.judge.verdict.verdict import judge, verdicts_of
 from ampbench.visualize.read.frame import read
 from ampbench.visualize.read.peaks import instrument_of
 from ampbench.visualize.show import table

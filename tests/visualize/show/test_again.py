@@ -11,7 +11,7 @@ import pytest
 from ampbench.bench.plan.experiment import parse_experiment
 from ampbench.bench.plan.matrix import make_plan, narrow
 from ampbench.bench.store.folder import Folder
-from ampbench.visualize.judge.standing import standings
+from ampbench.visualize.judge.decision.standing import standings
 from ampbench.visualize.read import frame
 from ampbench.visualize.show.again import commands
 

@@ -9,8 +9,8 @@ import pytest
 from ampbench.bench.store.choices import write_choices
 from ampbench.schema.choices import Choice
 from ampbench.visualize import report
-from ampbench.visualize.judge.standing import standings
-from ampbench.visualize.judge.verdict import judge
+from ampbench.visualize.judge.decision.standing import standings
+from ampbench.visualize.judge.verdict.verdict import judge
 from ampbench.visualize.read import frame
 from ampbench.visualize.show.chosen import lines_of
 from tests.visualize.conftest import Folder, cell

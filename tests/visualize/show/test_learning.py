@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 from ampbench.visualize import report
-from ampbench.visualize.judge import verdict
-from ampbench.visualize.judge.standing import standings
+from ampbench.visualize.judge.decision.standing import standings
+from ampbench.visualize.judge.verdict import verdict
 from ampbench.visualize.read import frame
 from ampbench.visualize.show import learning, table
 from ampbench.visualize.show.summary import frame_of

@@ -8,9 +8,9 @@ import re
 import pytest
 
 from ampbench.schema.recipes import RECIPE_NAMES
-from ampbench.visualize.judge import verdict
-from ampbench.visualize.judge.answer import answers
-from ampbench.visualize.judge.standing import standings
+from ampbench.visualize.judge.answer.answer import answers
+from ampbench.visualize.judge.decision.standing import standings
+from ampbench.visualize.judge.verdict import verdict
 from ampbench.visualize.read import frame
 from ampbench.visualize.show import curve_data, page_table, table
 from ampbench.visualize.show.page import render

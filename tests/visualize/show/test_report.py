@@ -144,7 +144,7 @@ def test_nothing_in_visualize_imports_bench_or_torch():
 
 
 def test_statistics_and_tables_load_no_drawing_library():
-    modules = "ampbench.visualize.judge.answer, ampbench.visualize.show.table"
+    modules = "ampbench.visualize.judge.answer.answer, ampbench.visualize.show.table"
     code = f"import sys, {modules}; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 

@@ -7,8 +7,8 @@ import warnings
 import pytest
 
 from ampbench.visualize import report
-from ampbench.visualize.judge.standing import standings
-from ampbench.visualize.judge.verdict import judge
+from ampbench.visualize.judge.decision.standing import standings
+from ampbench.visualize.judge.verdict.verdict import judge
 from ampbench.visualize.read.frame import read
 from ampbench.visualize.show import learning, pictures, table
 from tests.visualize.conftest import cell

@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from ampbench.visualize.judge import answer, verdict
-from ampbench.visualize.judge.health import Concern
-from ampbench.visualize.judge.standing import standings
+from ampbench.visualize.judge.answer import answer
+from ampbench.visualize.judge.decision.standing import standings
+from ampbench.visualize.judge.health.health import Concern
+from ampbench.visualize.judge.verdict import verdict
 from ampbench.visualize.read import frame
 from ampbench.visualize.show import table
 from ampbench.visualize.show.contenders import MOST, contenders

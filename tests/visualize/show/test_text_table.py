@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from ampbench.visualize import report
-from ampbench.visualize.judge import side, verdict
-from ampbench.visualize.judge.comparison import compare
-from ampbench.visualize.judge.standing import standings
+from ampbench.visualize.judge.compare import side
+from ampbench.visualize.judge.compare.comparison import compare
+from ampbench.visualize.judge.decision.standing import standings
+from ampbench.visualize.judge.verdict import verdict
 from ampbench.visualize.read import frame
 from ampbench.visualize.show import formats, table
 from ampbench.visualize.show.text_table import WORD, draw

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ampbench.schema.rounds import LOOKS
-from ampbench.visualize.judge.looks import Looks
+from ampbench.visualize.judge.verdict.looks import Looks
 from ampbench.visualize.stats.effect import paired
 from ampbench.visualize.stats.family import Family
 from ampbench.visualize.stats.simulate import Setting, log_ratios

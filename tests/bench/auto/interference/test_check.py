@@ -26,7 +26,7 @@ from ampbench.bench.store.folder import Folder
 from ampbench.bench.store.join import join
 from ampbench.schema.identity import Ending
 from ampbench.schema.interference import ADVICE, LOOKS, read_interference
-from ampbench.visualize.judge.interference import interference_of
+from ampbench.visualize.judge.verdict.interference import interference_of
 from tests.support.company import Lawfully
 
 

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from tests.bench.launch.local.test_fork_server import ONE, Write
-from tests.bench.train.test_images import make_folder
+from tests.bench.train.images.test_images import make_folder
 from tests.whole.line import records, rows_of, run, started, wait_until
 
 pytestmark = pytest.mark.whole

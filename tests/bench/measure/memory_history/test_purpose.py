@@ -42,7 +42,7 @@ def test_each_byte_of_a_step_is_told_by_its_stack_or_its_end(num_steps: int) -> 
     sites = {(held.category, held.call_site) for held in digested.peak.composition}
     assert ("activations", "models/vgg.py:38 forward") in sites
     assert ("backward", "autograd's own thread") in sites
-    assert ("other", "train/augment.py:60 __call__") in sites
+    assert ("other", "augmentation/augment.py:60 __call__") in sites
 
 
 @pytest.mark.parametrize("num_steps", [1, 2])
@@ -90,7 +90,7 @@ def test_what_an_operator_gives_back_itself_is_workspace() -> None:
         (["torch/autograd/graph.py:865 _engine_run_backward", "bench/train/step.py:40 train_step"], "gradients"),
         (["models/own.py:12 backward"], "gradients"),
         (["torch/nn/utils/clip_grad.py:50 _get_total_norm", "bench/train/step.py:41 train_step"], "other"),
-        (["bench/train/augment.py:60 __call__"], "other"),
+        (["bench/train/augmentation/augment.py:60 __call__"], "other"),
     ],
 )
 def test_a_stack_says_who_made_what_is_live_at_the_end(calls: list[str], category: str) -> None:
@@ -113,7 +113,7 @@ def test_frames_of_c_plus_plus_are_passed_over() -> None:
     memory.alloc(100, [native, *BATCH])
     memory.alloc(50, [native])
     found = {(held.category, held.call_site) for held in digest(memory.snapshot()).peak.composition}
-    assert found == {("other", "train/augment.py:60 __call__"), ("gradients", "autograd's own thread")}
+    assert found == {("other", "augmentation/augment.py:60 __call__"), ("gradients", "autograd's own thread")}
 
 
 def test_an_address_is_that_of_the_storage() -> None:
@@ -126,4 +126,4 @@ def test_a_digest_knows_torch_wherever_it_is_installed() -> None:
         frames = [{"filename": f"{root}nn/modules/conv.py", "line": 1, "name": "forward"}, *BATCH]
         memory = Allocator()
         memory.alloc(1, frames)
-        assert digest(memory.snapshot()).peak.composition[0].call_site == "train/augment.py:60 __call__"
+        assert digest(memory.snapshot()).peak.composition[0].call_site == "augmentation/augment.py:60 __call__"

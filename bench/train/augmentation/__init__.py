@@ -1,0 +1,1 @@
+"""Augmentations of a whole batch on the device, one kind a file."""

@@ -1,0 +1,1 @@
+"""The untimed passes after the last timed step, one question a file."""

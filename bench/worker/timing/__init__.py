@@ -1,0 +1,1 @@
+"""Timed steps, and which of them are samples of the speed."""

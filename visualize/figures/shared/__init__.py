@@ -1,0 +1,1 @@
+"""What several figures share: a kind of plot a file."""

@@ -1,0 +1,1 @@
+"""What spoils a number or a comparison, one concern each."""
