@@ -8,8 +8,11 @@ import os
 import re
 import signal
 import socket
-from collections.abc import Iterator
+import sys
+import warnings
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from ampbench.bench.plan.errors import RequestError
@@ -27,6 +30,8 @@ SETTINGS = 4
 BUSY = "start the same command again where less else runs; /tmp/ray/session_latest/logs has Ray's own words"
 """Ray gives its raylet 30 s, which two clusters that start beside a full load on two cores have overrun."""
 
+FORMS = "write auto, HOST:PORT or ray://HOST:PORT, as in 10.0.0.1:6379"
+
 ANEW = "python -m pip install --force-reinstall -r requirements-ray.txt"
 
 
@@ -43,13 +48,13 @@ def connect(address: str | None) -> Any:
         raise RequestError(f"--launcher ray: {how_to_install(['ray'])}")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
-    where = address or os.environ.get("RAY_ADDRESS") or "local"
+    where, named = named_address(address, os.environ)
     if where == "local":
         os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # a cluster that only this process knows needs no token
         os.environ.setdefault("RAY_worker_niceness", "0")
         os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")  # it would kill a cell before its memory is full
     else:
-        _require_answer(where)
+        _require_answer(where, named)
     with _own_signals():
         try:
             import ray
@@ -57,26 +62,89 @@ def connect(address: str | None) -> Any:
             raise RequestError(f"--launcher ray: Ray cannot be imported ({e}); install it anew: {ANEW}") from None
         if not ray.is_initialized():
             _silence(ray)
-            _init(ray, where)
+            if where == "auto" and (found := _last_started()):
+                where, named = found, f"{named} ({found})"
+                _require_answer(where, named)
+            _init(ray, where, named)
     return ray
 
 
-def _init(ray: Any, where: str) -> None:
+def named_address(flag: str | None, environ: Mapping[str, str]) -> tuple[str, str]:
+    """Return the address that is meant, `local` for none, and how a person gave it.
+
+    Args:
+        flag: as `--ray-address`.
+        environ: may hold RAY_ADDRESS, which is also what Ray takes for `auto`.
+
+    Raises:
+        RequestError: the flag is empty, as of a variable that is not set.
+    """
+    variable = environ.get("RAY_ADDRESS", "")
+    if flag is not None and not flag.strip():
+        raise RequestError(f"--ray-address {flag!r}: is empty; {FORMS}, or leave it out to use this machine alone")
+    if variable and flag in (None, "auto"):
+        return variable, f"RAY_ADDRESS={variable}"
+    return flag or "local", f"--ray-address {flag}"
+
+
+def _last_started() -> str | None:
+    """Return what Ray takes `auto` for; None if it cannot tell. A cluster that was killed is still named."""
+    try:
+        from ray._private.services import canonicalize_bootstrap_address
+
+        found = canonicalize_bootstrap_address("auto")
+    except Exception:  # not of Ray's public interface; ray.init says what is wrong
+        return None
+    return None if found is None else str(found)
+
+
+def _init(ray: Any, where: str, named: str) -> None:
     own: dict[str, Any] = {"include_dashboard": False} if where == "local" else {}
     try:
-        ray.init(where, log_to_driver=False, logging_level=logging.CRITICAL, **own)
+        with _quiet(where):
+            ray.init(where, log_to_driver=False, logging_level=logging.CRITICAL, **own)
     except Exception as e:
-        said = " ".join(str(e).split())
+        said = _in_a_line(str(e))
         if "ersion mismatch" in said:
-            raise RequestError(f"--ray-address {where}: {_versions(said)}") from None
+            raise RequestError(f"{named}: {_versions(said)}") from None
         if where == "local":
-            raise RequestError(
-                f"--launcher ray: no cluster could be started here: {said.rstrip('.')}; {BUSY}"
-            ) from None
-        raise RequestError(
-            f"--ray-address {where}: cannot be used ({said.rstrip('.')}); `ray status --address {where}` says whether "
-            "a cluster is there, and the command runs on one of its nodes, or gives ray://HOST:10001"
-        ) from None
+            raise RequestError(f"--launcher ray: no cluster could be started here: {said}; {BUSY}") from None
+        next_move = (
+            "is that the port of Ray's client server? It is 10001 unless `ray start` said another; on a node of the "
+            "cluster itself, give HOST:PORT as `ray start` printed it"
+            if where.startswith("ray://")
+            else f"`ray status --address {where}` says whether a cluster is there, and the command runs on one of its "
+            "nodes, or gives ray://HOST:10001"
+        )
+        raise RequestError(f"{named}: cannot be used ({said}); {next_move}") from None
+
+
+def _in_a_line(said: str) -> str:
+    """Return what Ray says without the traceback of its server, which ends in what happened."""
+    before, mark, trace = said.partition("Traceback (most recent call last)")
+    last = [line for line in trace.splitlines() if line.strip()][-1:] if mark else []
+    return " ".join(" ".join([before, *last]).split()).rstrip(".:")
+
+
+@contextmanager
+def _quiet(where: str) -> Iterator[None]:
+    """Context in which Ray's libraries say nothing on the screen while an existing cluster is sought.
+
+    They write a line for every second try, past Python; what became of it is in the exception.
+    """
+    if where == "local":
+        yield
+        return
+    with warnings.catch_warnings(), Path(os.devnull).open("wb") as nowhere:
+        warnings.simplefilter("ignore")
+        sys.stderr.flush()
+        screen = os.dup(2)
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(screen, 2)
+            os.close(screen)
 
 
 def _versions(said: str) -> str:
@@ -90,18 +158,19 @@ def _versions(said: str) -> str:
     )
 
 
-def _require_answer(where: str) -> None:
+def _require_answer(where: str, named: str) -> None:
     """Refuse an address where no server of Ray's answers, in bounded time."""
     if where == "auto":
-        return  # Ray finds it in a file, and says at once if there is none
+        return  # Ray finds out which it is
     match = re.fullmatch(r"(?:ray://)?(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):([0-9]{1,5})", where)
     if match is None or int(match[2]) > 65535:
-        raise RequestError(f"--ray-address {where}: write auto, HOST:PORT or ray://HOST:PORT, as in 10.0.0.1:6379")
+        raise RequestError(f"{named}: {FORMS}")
     why = _why_mute(match[1].strip("[]"), int(match[2]))
     if why:
+        way_out = "unset RAY_ADDRESS" if named.startswith("RAY_ADDRESS") else "leave --ray-address out"
         raise RequestError(
-            f"--ray-address {where}: no Ray cluster answers there ({why}); `ray start --head` on a machine begins one "
-            "and prints its address, or leave --ray-address out to use this machine alone"
+            f"{named}: no Ray cluster answers there ({why}); `ray start --head` on a machine begins one "
+            f"and prints its address, or {way_out} to use this machine alone"
         )
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -91,6 +94,67 @@ def test_an_address_of_another_form_is_one_line(address: str) -> None:
     assert "write auto, HOST:PORT or ray://HOST:PORT, as in 10.0.0.1:6379" in refused(address)
 
 
+@pytest.mark.parametrize(
+    ("flag", "variable", "where", "named"),
+    [
+        (None, None, "local", "--ray-address None"),
+        (None, "", "local", "--ray-address None"),
+        (None, "10.0.0.1:6379", "10.0.0.1:6379", "RAY_ADDRESS=10.0.0.1:6379"),
+        ("auto", "10.0.0.1:6379", "10.0.0.1:6379", "RAY_ADDRESS=10.0.0.1:6379"),  # so Ray takes it
+        ("auto", None, "auto", "--ray-address auto"),
+        ("10.0.0.2:1", "10.0.0.1:6379", "10.0.0.2:1", "--ray-address 10.0.0.2:1"),
+    ],
+)
+def test_an_address_is_named_as_a_person_gave_it(
+    flag: str | None, variable: str | None, where: str, named: str
+) -> None:
+    environ = {} if variable is None else {"RAY_ADDRESS": variable}
+    assert cluster.named_address(flag, environ) == (where, named)
+
+
+@pytest.mark.parametrize("flag", ["", " "])
+def test_an_empty_address_is_no_cluster_of_this_machine(flag: str) -> None:
+    with pytest.raises(RequestError, match=rf"^--ray-address '{flag}': is empty; write auto, .* or leave it out"):
+        cluster.named_address(flag, {})
+
+
+@pytest.mark.parametrize("flag", [None, "auto"])
+def test_a_variable_where_nothing_answers_is_named(flag: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    with pytest.raises(RequestError, match=r"^RAY_ADDRESS=127\.0\.0\.1:1: no Ray .* or unset RAY_ADDRESS to use this"):
+        connect(flag)
+
+
+@pytest.mark.skipif(find_spec("ray") is None, reason="ray is not installed: requirements-ray.txt")
+def test_a_cluster_that_was_killed_and_that_ray_still_takes_auto_for_is_one_line_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cluster, "_last_started", lambda: "127.0.0.1:1")
+    with pytest.raises(
+        RequestError, match=r"^--ray-address auto \(127\.0\.0\.1:1\): no Ray cluster answers there \(conn"
+    ):
+        connect("auto")
+
+
+def test_what_rays_libraries_say_while_a_cluster_is_sought_is_not_shown(capfd: pytest.CaptureFixture[str]) -> None:
+    """Their line a second, a warning of its client and the traceback of its server: one line is left."""
+
+    def init(*_: Any, **__: Any) -> None:
+        os.write(2, b"gcs_client.cc:210: Failed to get cluster ID from GCS server\n")
+        warnings.warn("Ray Client connection timed out.", stacklevel=1)
+        raise ConnectionError("Initialization failure from server:\nTraceback (most recent call last):\n  a\nE: busy\n")
+
+    with pytest.raises(RequestError) as raised:
+        cluster._init(SimpleNamespace(init=init), "ray://10.0.0.1:1", "--ray-address ray://10.0.0.1:1")
+    os.write(2, b"heard again")
+    assert capfd.readouterr().err == "heard again"
+    assert str(raised.value) == (
+        "--ray-address ray://10.0.0.1:1: cannot be used (Initialization failure from server: E: busy); is that the "
+        "port of Ray's client server? It is 10001 unless `ray start` said another; on a node of the cluster itself, "
+        "give HOST:PORT as `ray start` printed it"
+    )
+
+
 def test_ray_that_is_not_installed_is_one_line_with_what_to_type(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster.importlib.util, "find_spec", lambda name: None)
     launcher = launcher_of("ray", gpus="all", allow_shared=False)
@@ -117,7 +181,7 @@ def test_a_cluster_that_does_not_start_here_is_one_line_with_the_next_move() -> 
         raise RuntimeError("The current node timed out during startup.\nThis could happen because it is overloaded.")
 
     with pytest.raises(RequestError, match=r"^--launcher ray: no cluster .* overloaded; start the same command again"):
-        cluster._init(SimpleNamespace(init=init), "local")
+        cluster._init(SimpleNamespace(init=init), "local", "")
 
 
 def test_a_cluster_of_another_version_is_one_line_with_both(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,7 +189,7 @@ def test_a_cluster_of_another_version_is_one_line_with_both(monkeypatch: pytest.
         raise RuntimeError(MISMATCH)
 
     with pytest.raises(RequestError) as raised:
-        cluster._init(SimpleNamespace(init=init), "10.0.0.1:6379")
+        cluster._init(SimpleNamespace(init=init), "10.0.0.1:6379", "--ray-address 10.0.0.1:6379")
     assert str(raised.value) == (
         "--ray-address 10.0.0.1:6379: the cluster has Ray 2.40.0 with Python 3.12.3, and here is Ray 2.60.0 with "
         "Python 3.11.7: install the same here, as in: python -m pip install ray==2.40.0"
