@@ -61,15 +61,19 @@ def build(name: str, num_classes: int, input_shape: tuple[int, int, int], /, **a
     model = called(factory, name, arguments)
     if not isinstance(model, nn.Module):
         raise ValueError(f"{name!r} returned {type(model).__name__}; a factory returns a torch.nn.Module")
-    for attribute, wanted, field in (
-        ("input_shape", tuple(input_shape), "image_size"),
-        ("num_classes", num_classes, "data"),
+    for attribute, wanted, move in (
+        ("input_shape", tuple(input_shape), "change image_size"),
+        (
+            "num_classes",
+            num_classes,
+            f"build it for {num_classes} (model_args, if its factory takes it), or change data",
+        ),
     ):
         said = getattr(model, attribute, None)
         if said is None:
             raise ValueError(f"{name!r}: the model has no {attribute}; give it the attribute, here {wanted}")
         if (tuple(said) if isinstance(said, (tuple, list)) else said) != wanted:
-            raise ValueError(f"{name!r}: the model has {attribute} = {said}, the data {wanted}; change {field}")
+            raise ValueError(f"{name!r}: the model has {attribute} = {said}, the data {wanted}; {move}")
     return model
 
 

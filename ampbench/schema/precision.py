@@ -73,5 +73,8 @@ class Divergence:
         "First layer with a non-finite tensor, in a replay or in one more evaluation",
     )
     diverged_in: str | None = column(
-        "", "diverged in", "Where that tensor was: forward, backward, update or evaluation"
+        "",
+        "diverged in",
+        "Where that tensor was: forward, input (made by code outside of all layers), backward, update, evaluation or "
+        "evaluation input",
     )

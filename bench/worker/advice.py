@@ -27,6 +27,14 @@ MOVES = {
         "an operation that overwrites its input (+=, relu_(), x[...] = …) destroyed what backward needs: write its "
         "result to a new tensor"
     ),
+    r"Found no NVIDIA driver|not compiled with CUDA|No CUDA GPUs|invalid device ordinal": (
+        "the model asks for a GPU by itself: leave .cuda() and device='cuda' out, as it is moved to the cell's board, "
+        "and give new tensors device=x.device"
+    ),
+    r"not support sparse gradients": "let the model have dense gradients: sparse = False in its nn.Embedding",
+    r"too many indices for tensor of dimension 4|'Tensor' object has no attribute": (
+        "the model is called with the images alone, a tensor (N, 3, H, W)"
+    ),
     MIXED.pattern: (
         "all weights and buffers are in the recipe's dtype, whatever the model made them, and are to meet numbers of "
         "that dtype: x.to(layer.weight.dtype)"

@@ -44,6 +44,24 @@ class NoFiniteGradientAtTimes(Net):
         return _Burst.apply(logits) if self.num_calls % 2 else logits
 
 
+class OverflowsBetween(Net):
+    """Squares what it has, in no layer; the norm before it gets an infinite mask beside its input on purpose."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.masked = Masked()
+
+    def forward(self, x_NCHW: Tensor) -> Any:
+        features = self.features(x_NCHW)
+        features = self.masked(features, torch.full_like(features, -torch.inf))
+        return self.linear((features + 1e20) ** 2)
+
+
+class Masked(nn.Module):
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        return torch.maximum(x, mask)
+
+
 class NanInEvaluation(Net):
     """A statistic that was never updated: 0 / 0, in evaluation only."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from tests.habits.ending import Net
@@ -39,6 +40,36 @@ class HalfLayer(Net):
 
     def forward(self, x_NCHW: Tensor) -> Any:
         return self.linear(self.features(x_NCHW).half())
+
+
+class OwnAutocast(Net):
+    """Brings autocast along."""
+
+    def forward(self, x_NCHW: Tensor) -> Any:
+        with torch.autocast(x_NCHW.device.type, dtype=torch.bfloat16):
+            features = self.features(x_NCHW)
+        return self.linear(features.float())
+
+
+class SparseGradients(Net):
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(4, 10, sparse=True)
+
+    def forward(self, x_NCHW: Tensor) -> Any:
+        return super().forward(x_NCHW) + self.embedding((x_NCHW.mean((1, 2, 3)) > 0).long())
+
+
+class WantsMapping(Net):
+    """As a model that is called with a batch of its own data set's."""
+
+    def forward(self, x: Any) -> Any:
+        return super().forward(x["image"])
+
+
+class WantsObject(Net):
+    def forward(self, x: Any) -> Any:
+        return super().forward(x.image)
 
 
 class Refuses(Net):

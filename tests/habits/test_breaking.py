@@ -42,13 +42,23 @@ def test_nan_in_evaluation_is_no_accuracy(model: type[Net], num_nan: int) -> Non
     assert f"in the evaluation after epoch 1 the outputs of {num_nan} of 360 test images are NaN" in row["because"]
     assert row["test_accuracy"] is None
     assert row["best_test_accuracy"] is None
-    assert (row["diverged_step"], row["diverged_in"]) == (22, "evaluation")
+    where = "evaluation input" if model is breaking.NanInEvaluation else "evaluation"
+    assert (row["diverged_step"], row["diverged_in"]) == (22, where)
     assert row["epochs"][0]["train_loss"] > 0
     assert row["epochs"][0]["macro_f1"] is None
 
 
 def test_the_layer_that_went_first_in_evaluation_is_named() -> None:
-    assert end_once(breaking.NanInEvaluation)["diverged_layer"] == "scale"
+    row = end_once(breaking.NanInEvaluation)
+    assert row["diverged_layer"] == "scale"
+    assert "the input of scale was the first to be non-finite, and no layer's output: look at the" in row["because"]
+
+
+def test_an_overflow_in_code_between_layers_is_not_said_of_the_layer_after_it() -> None:
+    row = end(breaking.OverflowsBetween)
+    assert (row["status"], row["diverged_step"]) == ("diverged", 1)
+    assert (row["diverged_layer"], row["diverged_in"]) == ("linear", "input")
+    assert "the input of linear was the first to be non-finite" in row["because"]
 
 
 def test_skips_that_leave_no_throughput_say_so() -> None:

@@ -17,6 +17,11 @@ from tests.habits.ending import end
         (mistakes.KeepsItsGraph, r"second time .*: compute it anew in every forward, or keep x\.detach\(\)$"),
         (mistakes.Overwrites, r"by an inplace operation.*: write its result to a new tensor$"),
         (mistakes.HalfLayer, r"Half and Float \(mistakes\.py:\d+\); all weights and .*x\.to\(layer\.weight\.dtype\)$"),
+        (
+            mistakes.WantsMapping,
+            r"^IndexError: .* \(mistakes\.py:\d+\); the model is called with the images alone, a ten",
+        ),
+        (mistakes.WantsObject, r"has no attribute 'image' \(mistakes\.py:\d+\); the model is called with the images"),
         (mistakes.Refuses, r"^ValueError: expected 28x28 images \(mistakes\.py:\d+\)$"),
         (mistakes.RefusesInEvaluation, r"RefusesInEvaluation in evaluation: at most 100 images \(mistakes\.py:\d+\)$"),
     ],

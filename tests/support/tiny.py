@@ -90,7 +90,7 @@ class NoParameters(nn.Module):
 
 
 class BreaksForward(Net):
-    """After 5 steps of training its convolution's output overflows."""
+    """After 5 steps of training what its convolution is given overflows."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -141,7 +141,7 @@ class Tupled(BreaksForward):
 
 
 class Attending(BreaksForward):
-    """Attention, whose output is a tuple, overflows after 5 steps; a mask is infinite in all of them."""
+    """Attention, whose output is a tuple, is given infinite values after 5 steps; a mask is infinite in all of them."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -44,6 +44,12 @@ MULTIPLYING = (_ConvNd, nn.Linear, nn.Bilinear, nn.MultiheadAttention, *RECURREN
 BESIDE = {"float32", "float64", "complex64", "complex128"}
 """Dtypes that autocast casts from fp32 alone or not at all: the model itself chose a product in one of them."""
 
+OWN_CASTS = "leave all dtypes to the recipe: take autocast, .half() and .bfloat16() out of the model"
+"""What to do where a model multiplies in another dtype than its recipe."""
+
+MOST_LAYERS = 3
+"""Most layers that a message names."""
+
 IEEE_ERROR = 2.0**-16
 """Between the error of a matrix product in fp32, about 2^-22, and in TF32, about 2^-11, or in bf16, about 2^-8."""
 
@@ -116,14 +122,17 @@ class DtypeCheck:
         dtypes = {dtype for _, dtype in self.operators} | set(self.layers.values())
         ran = ", ".join(sorted(dtypes))
         if dtypes and wanted not in dtypes:
-            return f"the recipe computes in {wanted}, but matrix products and convolutions ran in {ran}"
+            return f"the recipe computes in {wanted}, but matrix products and convolutions ran in {ran}; {OWN_CASTS}"
         eighths = {dtype for dtype in dtypes if dtype.startswith("float8")} if fp8 else set()
         if fp8 and not eighths:
             return f"the recipe multiplies in fp8, but matrix products and convolutions ran in {ran}"
         foreign = dtypes - eighths - {wanted, *BESIDE}
         if not foreign:
             return None
-        return f"matrix products or convolutions ran in {', '.join(sorted(foreign))} under a recipe of {wanted}"
+        which = [name for name, dtype in self.layers.items() if dtype in foreign]
+        named = f" ({', '.join(which[:MOST_LAYERS])}{', …' if which[MOST_LAYERS:] else ''})" if which else ""
+        ran = f"{', '.join(sorted(foreign))}{named}"
+        return f"matrix products or convolutions ran in {ran} under a recipe of {wanted}; {OWN_CASTS}"
 
     def _witness(self, name: str) -> Any:
         def see(module: nn.Module, _inputs: Any, output: Any) -> None:

@@ -14,7 +14,7 @@ from ampbench.bench.plan.cell import Cell
 from ampbench.bench.train.images.images import Images
 from ampbench.bench.train.statuses import Diverged
 from ampbench.bench.train.training import Training
-from ampbench.bench.worker.divergence.replay import first_non_finite, watching
+from ampbench.bench.worker.divergence.replay import first_non_finite, said_of_input, watching
 from ampbench.schema.precision import Divergence
 from ampbench.schema.steps import StepRow
 
@@ -55,13 +55,14 @@ def without_update(steps: Sequence[StepRow]) -> Found | None:
 
 def broken_evaluation(training: Training, said: str, epoch: int) -> Found:
     """Return the divergence in an evaluation after an epoch, from 1; evaluate again to find the layer."""
-    layer = None
+    layer, where = None, ""
     if training.cell.gpus == 1:  # the other ranks do not take part
         with watching(training.model) as events, suppress(Diverged):
             training.evaluate()
-        layer = events[0][0] if events else None
+        layer, where = events[0] if events else (None, "")
     step = epoch * training.steps_per_epoch
-    found = Divergence(diverged_step=step, diverged_in="evaluation", diverged_layer=layer)
+    inside = "evaluation input" if where == "input" else "evaluation"
+    found = Divergence(diverged_step=step, diverged_in=inside, diverged_layer=layer)
     return found, f"in the evaluation after epoch {epoch} {said}"
 
 
@@ -86,8 +87,10 @@ def first_layer(
         max_s: give up after so many seconds.
         start: `Training.start`, where a second call of the model's factory does not build a new model.
     """
-    if found.diverged_in == "evaluation":
+    if found.diverged_in and found.diverged_in.startswith("evaluation"):
         layer = found.diverged_layer
+        if layer and found.diverged_in == "evaluation input":
+            return found, said_of_input(layer)
         return found, f"{layer}'s output was the first to be non-finite" if layer else "every layer's output was finite"
     assert found.diverged_step is not None, "a divergence has a step"
     finding = first_non_finite(

@@ -25,7 +25,8 @@ LOSS = "the loss"
 """Stands for the layer where every layer's output was finite."""
 
 Event = tuple[str, str]
-"""A layer, and the pass, forward or backward, in which one of its tensors was not finite."""
+"""A layer, and where one of its tensors was not finite: input, forward or backward. An `input` comes from code that is
+in no layer: no layer before it returned such a number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +36,21 @@ class Finding:
     step: int
     layer: str
     where: str
-    """`forward`: its output. `backward`: the gradient at its output or of its weights. `update`: its weights."""
+    """`forward`: its output. `input`: what it was given. `backward`: the gradient at its output or of its weights.
+    `update`: its weights."""
 
     def __str__(self) -> str:
         if self.layer == LOSS:
             return f"the loss was the first to be non-finite, with finite outputs of all layers, at step {self.step}"
+        if self.where == "input":
+            return f"{said_of_input(self.layer)}, at step {self.step}"
         what = {"forward": "output", "backward": "gradient", "update": "weights after the update"}[self.where]
         return f"{self.layer} was the first to be non-finite: its {what} at step {self.step}"
+
+
+def said_of_input(layer: str) -> str:
+    """Say that the code before a layer, and no layer, was the first to be non-finite."""
+    return f"the input of {layer} was the first to be non-finite, and no layer's output: look at the code before it"
 
 
 def first_non_finite(
@@ -94,7 +103,7 @@ def first_non_finite(
             was_skipped = float(scaler.num_skipped) > skipped
             own = [event for event in events if event[0] not in harmless]
             if not bool(loss.isfinite()):
-                layer, where = _first([e for e in own or events if e[1] == "forward"], (LOSS, "forward"))
+                layer, where = _first([e for e in own or events if e[1] != "backward"], (LOSS, "forward"))
                 return Finding(step, layer, where)
             counts = not was_skipped or (finite_loss and step == last_step)
             if counts and any(where == "backward" for _, where in own):
@@ -102,7 +111,7 @@ def first_non_finite(
             for name, parameter in (*training.updated.items(), *training.weights.items()):
                 if not bool(parameter.isfinite().all()):
                     return Finding(step, *_first(own, (name.rpartition(".")[0] or name, "update")))
-            harmless |= {layer for layer, where in events if where == "forward"}
+            harmless |= {layer for layer, where in events if where != "backward"}
     return None
 
 
@@ -112,17 +121,27 @@ def _first(events: Sequence[Event], otherwise: Event) -> Event:
 
 @contextmanager
 def watching(model: nn.Module) -> Iterator[list[Event]]:
-    """Context that gives a list of (layer, forward | backward), one for each tensor that was not finite, in order."""
+    """Context that gives a list of events, one for each tensor that was not finite, in order."""
     events: list[Event] = []
+    given: dict[str, bool] = {}
 
     def note(x: Tensor, layer: str, where: str) -> None:
         if x.is_floating_point() and not bool(x.isfinite().all()):
             events.append((layer, where))
 
+    def watch_input(layer: str) -> Any:
+        def watch(_module: nn.Module, inputs: Any) -> None:  # before the layer, which may overwrite it
+            found = [x for x in tensors_of(inputs) if x.is_floating_point()]
+            given[layer] = any(bool(x.isnan().any()) for x in found) or not all(
+                bool(x.isfinite().all()) for x in found[:1]
+            )
+
+        return watch
+
     def watch_output(layer: str) -> Any:
         def watch(_module: nn.Module, _inputs: Any, output: Any) -> None:
             for x in tensors_of(output):
-                note(x, layer, "forward")
+                note(x, layer, "input" if given.get(layer) else "forward")
                 if x.requires_grad:
                     x.register_hook(lambda gradient: note(gradient, layer, "backward"))
 
@@ -130,7 +149,9 @@ def watching(model: nn.Module) -> Iterator[list[Event]]:
 
     handles = []
     for name, module in model.named_modules():
-        handles.append(module.register_forward_hook(watch_output(name or "the model")))  # its layers' events come first
+        layer = name or "the model"
+        handles.append(module.register_forward_pre_hook(watch_input(layer)))
+        handles.append(module.register_forward_hook(watch_output(layer)))  # its layers' events come first
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             layer = name.rpartition(".")[0] or name

@@ -132,10 +132,10 @@ def test_layers_are_modules_in_the_models_order() -> None:
 @pytest.mark.parametrize(
     ("model", "layer", "where"),
     [
-        ("BreaksForward", "conv", "forward"),
+        ("BreaksForward", "conv", "input"),
         ("BreaksBackward", "norm", "backward"),
         ("Tupled", "lstm", "forward"),
-        ("Attending", "attention", "forward"),
+        ("Attending", "attention", "input"),
         ("BreaksLoss", "the loss", "forward"),
     ],
 )
@@ -166,7 +166,7 @@ def test_a_factory_that_returns_one_network_is_replayed_from_where_it_began(reci
     assert not broken.model.conv.weight.isfinite().all()  # type: ignore[operator, union-attr]
     finding = first_non_finite(broken.cell, images, CPU, None, last_step=20, max_s=600, start=broken.start)
     assert finding is not None
-    assert (finding.step, finding.layer, finding.where) == (6, "conv", "forward")
+    assert (finding.step, finding.layer, finding.where) == (6, "conv", "input")
 
 
 def test_a_session_that_diverged_names_the_layer_of_a_shared_network(images: Images) -> None:
@@ -175,8 +175,10 @@ def test_a_session_that_diverged_names_the_layer_of_a_shared_network(images: Ima
     measurement = Measurement(cell, MeasurementProtocol(passes=()), CPU, lambda **_: None)
     with pytest.raises(Diverged):
         measurement.take()
-    assert "conv was the first to be non-finite: its output at step 6" in find_divergence(measurement, max_s=600)
-    assert (row_of(measurement)["diverged_layer"], row_of(measurement)["diverged_in"]) == ("conv", "forward")
+    said = find_divergence(measurement, max_s=600)
+    assert "the input of conv was the first to be non-finite, and no layer's output" in said
+    assert said.endswith(", at step 6")
+    assert (row_of(measurement)["diverged_layer"], row_of(measurement)["diverged_in"]) == ("conv", "input")
 
 
 def test_a_huge_learning_rate_breaks_in_the_forward_of_the_next_steps(images: Images) -> None:
