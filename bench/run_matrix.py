@@ -110,6 +110,7 @@ def main(
         narrowed = {"--only": only, "--shard": part != (0, 1), "--predict": predict, "--summary": summary}
         for flag in (flag for flag, is_typed in narrowed.items() if is_typed):
             raise RequestError(f"{flag} is for a list of cells, and {file} searches for them; drop it")
+    statuses = tuple(status for text in again or () for status in text.split(","))
     own_gpus = gpus if launcher == "local" else None
     alone = {"--exclusive": exclusive, "--check-interference": check_interference}
     refuse_flags(
@@ -161,8 +162,8 @@ def main(
         from ampbench.bench.launch.shown.preview import dry_run
 
         shown = {"predict": predict, "summary": summary, "exclusive": exclusive}
-        lines = [*dry_run(planned, cells, results, gpus=own_gpus, **shown)]
-        lines += lines_of_jobs(launcher, planned, cells, results, slurm=slurm)
+        lines = [*dry_run(planned, cells, results, gpus=own_gpus, again=statuses, **shown)]
+        lines += lines_of_jobs(launcher, planned, cells, results, slurm=slurm, again=statuses)
         sys.stdout.write("\n".join(lines) + "\n")
         return 0
     from rich.console import Console
@@ -170,7 +171,6 @@ def main(
     from ampbench.bench.auto.rounds import run_plan
     from ampbench.bench.launch.options import Options
 
-    statuses = tuple(status for text in again or () for status in text.split(","))
     options = Options(
         results=results,
         launcher=chosen(),

@@ -87,8 +87,12 @@ def main(**typed: Any) -> int:
 
         sys.stdout.write("".join(f"{line}\n" for line in (*training.lines, *[""] * bool(training.lines))))
         own_gpus = own["gpus_chosen"] if own["launcher"] == "local" else None
-        lines = [*dry_run(plan, plan.cells, own["results"], gpus=own_gpus, summary=own["summary"])]
-        lines += lines_of_jobs(own["launcher"], plan, plan.cells, own["results"], slurm=own["slurm"])
+        again, alone = () if own["resume"] else RUN_AGAIN, own["exclusive"]
+        shown = {"summary": own["summary"], "exclusive": alone, "again": again}
+        lines = [*dry_run(plan, plan.cells, own["results"], gpus=own_gpus, **shown)]
+        lines += lines_of_jobs(
+            own["launcher"], plan, plan.cells, own["results"], slurm=own["slurm"], exclusive=alone, again=again
+        )
         sys.stdout.write("\n".join(lines) + "\n")
         return 0
 

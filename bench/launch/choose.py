@@ -81,7 +81,14 @@ def launcher_of(
 
 
 def lines_of_jobs(
-    name: str, plan: Plan, cells: Sequence[Cell], results: Path | None, *, slurm: Sequence[str] | None
+    name: str,
+    plan: Plan,
+    cells: Sequence[Cell],
+    results: Path | None,
+    *,
+    slurm: Sequence[str] | None,
+    exclusive: bool = False,
+    again: Sequence[str] = (),
 ) -> Iterator[str]:
     """Yield what `--plan` shows of the jobs that a launcher would submit; nothing where it submits none.
 
@@ -91,15 +98,20 @@ def lines_of_jobs(
         cells: those chosen on the command line.
         results: as in `Options`.
         slurm: as `--slurm`.
+        exclusive: as `--exclusive`.
+        again: as in `Options`.
 
     Raises:
         RequestError: what was asked for is not there.
     """
     if name == "slurm":
+        from ampbench.bench.launch.kept import kept
         from ampbench.bench.launch.slurm.preview import script_lines
         from ampbench.bench.launch.slurm.resources import parse_resources
+        from ampbench.bench.store.folder import Folder
 
-        yield from script_lines(parse_resources(slurm or ()), plan, cells, results)
+        resources = parse_resources(slurm or ()).of_whole_nodes(exclusive)
+        yield from script_lines(resources, plan, cells, results, done=kept(cells, Folder.of(plan, results), again))
 
 
 def refuse_flags(

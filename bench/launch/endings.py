@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from ampbench.bench.launch.kept import refuse_unknown
 from ampbench.bench.plan.cell import Cell
-from ampbench.bench.plan.errors import RequestError, did_you_mean
 from ampbench.bench.plan.matrix import Plan
 from ampbench.bench.store.folder import Folder
 from ampbench.bench.store.join import join, joined_rows
-from ampbench.schema.statuses import STATUSES
 
 MENDABLE = ("failed", "crashed", "timeout")
 """Endings that a person may have mended the cause of."""
@@ -22,9 +21,7 @@ def cells_to_run(plan: Plan, cells: Sequence[Cell], folder: Folder, again: Seque
     Raises:
         RequestError: there is no such status.
     """
-    for status in again:
-        if status not in STATUSES:
-            raise RequestError(f"--again {status}: no such status. {did_you_mean(status, STATUSES)}")
+    refuse_unknown(again)
     done = folder.done(cells)
     ids = {cell.cell_id for cell in cells if cell.cell_id not in done}
     if again and done:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from ampbench.bench.launch.kept import kept
 from ampbench.bench.launch.shown.company import in_plan
 from ampbench.bench.launch.shown.layer_table import layer_tables
 from ampbench.bench.launch.shown.prediction import predict_memory
@@ -29,6 +30,7 @@ def dry_run(
     predict: bool = False,
     summary: bool = False,
     exclusive: bool = False,
+    again: Sequence[str] = (),
 ) -> Iterator[str]:
     """Yield the lines; run nothing.
 
@@ -40,17 +42,18 @@ def dry_run(
         predict: whether every cell's peak memory is predicted.
         summary: whether every network is shown layer by layer.
         exclusive: as `--exclusive`.
+        again: statuses of which a record is replaced.
 
     Raises:
-        RequestError: there is no such board, the folder is another experiment's, or a process that loads torch ended
-            before its time.
+        RequestError: there is no such board or status, the folder is another experiment's, or a process that loads
+            torch ended before its time.
     """
     folder = Folder.of(plan, results)
     if plan.experiment.protocol.is_adaptive:  # with the rounds that earlier looks have added
         chosen = {timing_id(cell) for cell in cells}
         plan = with_rounds(plan, read_rounds(folder))
         cells = [cell for cell in plan.cells if timing_id(cell) in chosen]
-    done, cell_s = folder.done(plan.cells), folder.stamp()["cell_s"]
+    done, cell_s = kept(plan.cells, folder, again), folder.stamp()["cell_s"]
     predicted = None
     if predict:
         predicted = predict_memory(cells, lambda line: print(line, file=sys.stderr, flush=True))

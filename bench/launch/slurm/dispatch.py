@@ -23,7 +23,7 @@ from ampbench.bench.launch.slurm.scheduler import Scheduler
 from ampbench.bench.launch.slurm.script import array_stem
 from ampbench.bench.launch.slurm.standing import Standing
 from ampbench.bench.launch.slurm.states import State, how_it_ended
-from ampbench.bench.launch.slurm.waiting import Waiting
+from ampbench.bench.launch.slurm.waiting import Waiting, arrays_of
 from ampbench.bench.machine.board import Board
 from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.store.run import Run
@@ -42,8 +42,8 @@ class Dispatch:
     cluster: str
     task_of: Callable[[Waiting, Sequence[str]], Callable[[], None]]
     """What the job of a group calls, with the ids of its boards where they are known."""
-    parameters_of: Callable[[Sequence[Sequence[Run]], str], Mapping[str, Any]]
-    """Of submitit, for an array of that name."""
+    parameters_of: Callable[[Sequence[Sequence[Run]], str, Sequence[str]], Mapping[str, Any]]
+    """Of submitit, for an array of that name, beside the arrays of these ids, which are not over."""
     standing: Standing
     """Tells a person how far the jobs are."""
     watcher: Watcher
@@ -113,16 +113,17 @@ class Dispatch:
                     break  # what comes after it waits with it, or it would wait for ever
                 team, free = free[:wanted], free[wanted:]
                 self._submit_array([one], team)
-        else:
-            for gpus in dict.fromkeys(one.gpus for one in ready):
-                self._submit_array([one for one in ready if one.gpus == gpus], ())
+        elif ready:
+            for part in arrays_of(ready, self.scheduler.largest_array()):
+                self._submit_array(part, ())
 
     def _submit_array(self, part: Sequence[Waiting], boards: Sequence[str]) -> None:
         jobs = tuple(Job(group_id=one.group_id, task=i, boards=tuple(boards)) for i, one in enumerate(part))
         array = Array(
             name=f"{array_stem(self.ledger.folder.parent)}-{uuid.uuid4().hex[:8]}", cluster=self.cluster, jobs=jobs
         )
-        values = self.parameters_of([one.missing for one in part], array.name)
+        others = tuple(dict.fromkeys(str(other.array_id) for other, _ in self.ledger.live))
+        values = self.parameters_of([one.missing for one in part], array.name, others)
         self.ledger.add(array)
         try:
             submitted = self.scheduler.submit(array, [self.task_of(one, boards) for one in part], values)
@@ -152,7 +153,8 @@ class Dispatch:
             if (report and report.is_finished) or (state and state.is_over):
                 is_news = True
                 self._settle(array, job, state or State(word="COMPLETED"), report)
-        self.standing.show(states[array.job_id(job)] for array, job in ours if array.job_id(job) in states)
+        ids = [array.job_id(job) for array, job in ours]
+        self.standing.show({job_id: states[job_id] for job_id in ids if job_id in states})
         if self.board_hours is not None and self.spent_s >= 3600 * self.board_hours and not self.is_out_of_hours:
             self.is_out_of_hours = True
             self.scheduler.cancel([job_id for job_id, state in states.items() if state.is_queued])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from ampbench.bench.plan.errors import RequestError, did_you_mean
@@ -41,6 +41,10 @@ class Resources:
     setup: tuple[str, ...] = ()
     """Shell lines that a job runs first, as in `module load cuda`."""
 
+    def of_whole_nodes(self, is_exclusive: bool) -> Resources:
+        """Return them with a node for each job, if one cell at a time is to run there."""
+        return replace(self, exclusive=True) if is_exclusive else self
+
 
 def parse_resources(words: Sequence[str]) -> Resources:
     """Read the values of `--slurm`, each `key=value`.
@@ -54,6 +58,8 @@ def parse_resources(words: Sequence[str]) -> Resources:
         key = typed.strip().replace("-", "_")
         if not is_assigned or not text.strip():
             raise RequestError(f"--slurm {word}: write key=value, as in partition=gpu. Keys: {', '.join(KEYS)}")
+        if key in DECIDED:
+            raise RequestError(f"--slurm {word}: {DECIDED[key]}; drop it")
         if key not in KEYS:
             raise RequestError(f"--slurm {word}: no such key. {did_you_mean(key, KEYS)}")
         try:
@@ -136,6 +142,17 @@ KEYS: dict[str, Callable[[str], Any]] = {
     "setup": str,
 }
 """Key of `--slurm` -> how its value is read."""
+
+BY_CELLS = "jobs ask for as many GPUs as their cells, by gpus = … in the file or run_one.py --gpus-per-cell"
+BY_GROUPS = "a job is a group of cells on one node, and an array has all groups"
+BY_LEDGER = "jobs are found again by what the launcher gives here"
+
+DECIDED = {
+    **dict.fromkeys(("gres", "gpus", "gpus_per_node", "gpus_per_task", "gpus_per_socket"), BY_CELLS),
+    **dict.fromkeys(("nodes", "ntasks", "ntasks_per_node", "tasks_per_node", "array"), BY_GROUPS),
+    **dict.fromkeys(("job_name", "name", "output", "error", "requeue", "no_requeue"), BY_LEDGER),
+}
+"""Words of sbatch's that are no keys -> who decides instead."""
 
 OF_LOCAL = ("cluster", "time_min", "array_parallelism")
 """Fields that say something where jobs are processes of this machine."""

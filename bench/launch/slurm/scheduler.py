@@ -13,16 +13,23 @@ from typing import Any, Protocol
 import psutil
 
 from ampbench.bench.launch.local.fork_server import environment
+from ampbench.bench.launch.slurm import sbatch
 from ampbench.bench.launch.slurm.ledger import Array
-from ampbench.bench.launch.slurm.partitions import ask, last_words
+from ampbench.bench.launch.slurm.partitions import ask, largest_array
 from ampbench.bench.launch.slurm.script import executor_of
 from ampbench.bench.launch.slurm.states import State, array_named, states_of
-from ampbench.bench.plan.errors import RequestError
 from ampbench.path import for_children
 
 
 class Scheduler(Protocol):
     """Of one kind of cluster."""
+
+    def largest_array(self) -> int:
+        """Return how many jobs may be submitted together.
+
+        Raises:
+            RequestError: nothing is known now.
+        """
 
     def submit(self, array: Array, tasks: Sequence[Callable[[], None]], values: Mapping[str, Any]) -> Array:
         """Submit the jobs of an array; return it with its id.
@@ -60,19 +67,22 @@ class Slurmctld:
     folder: Path
     """Of the ledger."""
 
+    def largest_array(self) -> int:
+        """Ask scontrol."""
+        return largest_array()
+
     def submit(self, array: Array, tasks: Sequence[Callable[[], None]], values: Mapping[str, Any]) -> Array:
         """Submit an array by sbatch."""
-        executor = executor_of("slurm", self.folder, values)
-        try:
-            jobs = executor.submit_array(tasks)
-        except RuntimeError as e:  # submitit's, with all that sbatch said
-            said = "\n".join(line for line in str(e).splitlines() if "error:" in line)
-            raise RequestError(f"sbatch refuses the jobs: {last_words(said) or e}; change --slurm key=value") from None
-        return replace(array, array_id=jobs[0].job_id.partition("_")[0])
+        return sbatch.submit(self.folder, array, tasks, values)
 
     def find(self, array: Array) -> str | None:
         """Ask squeue for its name."""
-        return array_named(array.name)
+        array_id = array_named(array.name)
+        if array_id is None:
+            sbatch.forget(self.folder, array)
+        else:
+            sbatch.named(self.folder, replace(array, array_id=array_id))
+        return array_id
 
     def states(self, arrays: Iterable[Array]) -> dict[str, State]:
         """Ask squeue."""
@@ -99,6 +109,10 @@ class LocalProcesses:
 
     folder: Path
     """Of the ledger."""
+
+    def largest_array(self) -> int:
+        """Start each job by itself."""
+        return 1
 
     def submit(self, array: Array, tasks: Sequence[Callable[[], None]], values: Mapping[str, Any]) -> Array:
         """Start the one job of an array."""

@@ -19,6 +19,9 @@ from ampbench.path import for_children
 JOBS = "jobs"
 """In the folder of the ledger: what submitit keeps of each job, its script and its output."""
 
+PATTERNS = ("%", "\\", "\n")
+"""What has a meaning of its own to sbatch in the name of a job's output."""
+
 SPARE_MIN = 10
 """Beside what the cells may take: a job loads torch, prepares data, and may wait for a board."""
 
@@ -41,6 +44,19 @@ def require_submitit() -> Any:
     return submitit
 
 
+def require_plain(folder: Path) -> None:
+    """Refuse a folder in whose path sbatch or submitit would replace something.
+
+    Raises:
+        RequestError: with the next move.
+    """
+    if found := next((character for character in PATTERNS if character in str(folder)), None):
+        raise RequestError(
+            f"{folder.parent}: --launcher slurm cannot write there, since sbatch reads {found!r} in a path otherwise; "
+            "name another folder with --results, or the experiment's file otherwise"
+        )
+
+
 def executor_of(cluster: str, folder: Path, values: Mapping[str, Any]) -> Any:
     """Return submitit's executor, with the values of its parameters.
 
@@ -50,9 +66,10 @@ def executor_of(cluster: str, folder: Path, values: Mapping[str, Any]) -> Any:
         values: by the names of submitit's parameters.
 
     Raises:
-        RequestError: submitit is not installed, or Slurm's srun, which it looks for, is not.
+        RequestError: submitit is not installed, or Slurm's srun, which it looks for, is not; or no job can print there.
     """
     submitit = require_submitit()
+    require_plain(folder)
     if cluster != "local":
         require("srun")
     kind = submitit.LocalExecutor if cluster == "local" else submitit.SlurmExecutor
@@ -71,11 +88,24 @@ def minutes_of(resources: Resources, groups: Sequence[Sequence[Run]], limit_min:
 
 
 def parameters(
-    resources: Resources, groups: Sequence[Sequence[Run]], name: str, partition: Partition
+    resources: Resources,
+    groups: Sequence[Sequence[Run]],
+    name: str,
+    partition: Partition,
+    *,
+    after: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return submitit's parameters for an array of groups whose cells all want as many GPUs.
 
     More GPUs than any node has are not asked for, since Slurm would refuse that: the node records that it has too few.
+
+    Args:
+        resources: that are asked for.
+        groups: of cells, each for a job.
+        name: of the array.
+        partition: where they go.
+        after: ids of this experiment's arrays that are not over. Slurm counts the jobs that may run at once array by
+            array, so where they are limited the array waits for these.
     """
     num_gpus = min(groups[0][0].cell.gpus, partition.most_gpus)
     cores = resources.cpus_per_task
@@ -99,15 +129,22 @@ def parameters(
         "cpus_per_task": cores,
         "gpus_per_node": num_gpus or None,
         "array_parallelism": resources.array_parallelism or len(groups),
+        "dependency": f"afterany:{':'.join(after)}" if after and resources.array_parallelism else None,
     }
     return {key: value for key, value in said.items() if value is not None} | {
         "nodes": 1,
         "ntasks_per_node": 1,
         "stderr_to_stdout": True,
         "use_srun": False,  # one process on one node; a step more would only be something else that can fail
-        "setup": [*resources.setup, f"export PYTHONSAFEPATH=1 PYTHONPATH={shlex.quote(for_children())}"],
+        "setup": [*map(_or_end, resources.setup), f"export PYTHONSAFEPATH=1 PYTHONPATH={shlex.quote(for_children())}"],
         "additional_parameters": more,
     }
+
+
+def _or_end(line: str) -> str:
+    """Return a line of the shell that ends the job where it fails: cells would run without what it brings."""
+    said = shlex.quote(f"--slurm setup failed: {line}")
+    return f"{{ {line}\n}} || {{ echo {said}; exit 1; }}"
 
 
 def script_of(executor: Any, num_jobs: int) -> str:

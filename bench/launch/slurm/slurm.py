@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from ampbench.bench.launch.oom_guard import OomGuard
 from ampbench.bench.launch.shown.progress import PLAIN
 from ampbench.bench.launch.slurm.dispatch import Dispatch
 from ampbench.bench.launch.slurm.ledger import Ledger
-from ampbench.bench.launch.slurm.partitions import Partition, ask, find_partition
+from ampbench.bench.launch.slurm.partitions import Partition, ask, partition_for
 from ampbench.bench.launch.slurm.report import report_path
 from ampbench.bench.launch.slurm.resources import Resources
 from ampbench.bench.launch.slurm.scheduler import LocalProcesses, Scheduler, Slurmctld
@@ -75,7 +75,7 @@ class Slurm:
         if self.is_local:
             return self.local.find_boards()
         ask("sbatch", "--version")
-        partition = find_partition(self.resources.partition)
+        partition = partition_for(self.resources)
         kind = "gpu" if partition.most_gpus else "cpu"
         return Boards(used=(Board(board_id=kind, name=kind if partition.most_gpus else None, host=partition.name),))
 
@@ -132,11 +132,10 @@ class Slurm:
             report = report_path(ledger.folder, one.group_id)
             return self.task(assignment=asked, report=report, recorded_ns=one.recorded_ns, environ=visible)
 
-        def parameters_of(part: Sequence[Sequence[Run]], name: str) -> Mapping[str, Any]:
+        def parameters_of(part: Sequence[Sequence[Run]], name: str, others: Sequence[str]) -> Mapping[str, Any]:
             if partition is None:
                 return {"time": minutes_of(self.resources, part, None)}
-            asked = replace(self.resources, exclusive=True) if self.exclusive else self.resources
-            return parameters(asked, part, name, partition)
+            return parameters(self.resources.of_whole_nodes(self.exclusive), part, name, partition, after=others)
 
         dispatch = Dispatch(
             scheduler=self._scheduler(ledger.folder),
@@ -163,7 +162,7 @@ class Slurm:
             raise
 
     def _partition(self) -> Partition | None:
-        return None if self.is_local else find_partition(self.resources.partition)
+        return None if self.is_local else partition_for(self.resources)
 
     def _scheduler(self, folder: Path) -> Scheduler:
         return LocalProcesses(folder=folder) if self.is_local else Slurmctld(folder=folder)

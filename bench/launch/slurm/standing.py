@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from rich.console import Console
@@ -15,6 +15,13 @@ from ampbench.bench.launch.slurm.states import State
 
 DEAF_EVERY_S = 300.0
 """Between two lines that say that Slurm does not answer."""
+
+
+def how_to_go_on(job_id: str, state: State) -> str:
+    """Say what a person may do about a job that waits for a person."""
+    if state.reason.startswith("JobHeld"):
+        return f"to let one go on: scontrol release {job_id}"
+    return f"scontrol show job {job_id} says more, and scancel {job_id.partition('_')[0]} ends them"
 
 
 @dataclass
@@ -40,13 +47,17 @@ class Standing:
         ids = f"{array.array_id}_[0-{num - 1}]" if num > 1 else array.array_id
         self.say(f"Submitted {num} {'jobs' if num > 1 else 'job'}, {ids}, as {array.name}")
 
-    def show(self, states: Iterable[State | None]) -> None:
-        """Print how many jobs wait and work, if that has changed and the last such line is old enough."""
-        known = [state for state in states if state is not None]
-        for state in known:
+    def show(self, states: Mapping[str, State]) -> None:
+        """Print how many jobs wait and work, if that has changed and the last such line is old enough.
+
+        Args:
+            states: job id -> state, of those that are known.
+        """
+        for job_id, state in states.items():
             if state.is_stuck and state.reason not in self._stuck:
                 self._stuck.add(state.reason)
-                self.say(f"Slurm lets jobs wait: {state.reason}")
+                self.say(f"Slurm lets jobs wait: {state.reason}; {how_to_go_on(job_id, state)}")
+        known = list(states.values())
         if known:
             self._deaf_s = None
         queued = sum(state.is_queued for state in known)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ampbench.bench.launch.slurm.partitions import ask
+from ampbench.bench.launch.slurm.partitions import ask, fields_of
 from ampbench.bench.plan.errors import RequestError
 
 ENDED = (
@@ -59,10 +59,8 @@ def states_of(job_ids: Iterable[str]) -> dict[str, State]:
         RequestError: Slurm does not answer; nothing is known then.
     """
     text = ask("squeue", "--noheader", "--array", "--states=all", f"--user={os.getuid()}", "--format=%i|%T|%N|%r")
-    found = {}
-    for line in text.splitlines():
-        job_id, word, node, reason = line.split("|", 3)
-        found[job_id] = State(word=word, node=node, reason=reason)
+    rows = fields_of(text, 4)
+    found = {job_id: State(word=word, node=node, reason=reason) for job_id, word, node, reason in rows}
     return {job_id: found.get(job_id, State(word=GONE)) for job_id in job_ids}
 
 
@@ -72,8 +70,8 @@ def array_named(name: str) -> str | None:
     Raises:
         RequestError: Slurm does not answer.
     """
-    text = ask("squeue", "--noheader", "--states=all", f"--name={name}", f"--user={os.getuid()}", "--format=%F")
-    return next(iter(text.split()), None)
+    text = ask("squeue", "--noheader", "--states=all", f"--name={name}", f"--user={os.getuid()}", "--format=%F|%j")
+    return next((array_id for array_id, shown in fields_of(text, 2) if shown == name), None)
 
 
 def how_it_ended(job_id: str, state: State) -> str:

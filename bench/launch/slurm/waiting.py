@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ampbench.bench.launch.slurm.report import Listener
@@ -61,3 +61,15 @@ class Waiting:
         return tuple(
             run for run in self.runs if run.cell.cell_id not in self.ended and not is_done(run, self.recorded_ns)
         )
+
+
+def arrays_of(ready: Sequence[Waiting], most: int) -> Iterator[Sequence[Waiting]]:
+    """Yield the groups that are submitted together: of as many GPUs, and no more than an array may have jobs.
+
+    Args:
+        ready: groups.
+        most: jobs of an array.
+    """
+    for gpus in dict.fromkeys(one.gpus for one in ready):
+        part = [one for one in ready if one.gpus == gpus]
+        yield from (part[i : i + most] for i in range(0, len(part), most))

@@ -13,13 +13,17 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
+from ampbench.bench.launch.groups import groups_of
 from ampbench.bench.launch.launcher import Launcher
 from ampbench.bench.launch.options import Options
 from ampbench.bench.launch.slurm.resources import Resources
 from ampbench.bench.launch.slurm.slurm import Slurm
 from ampbench.bench.launch.sweep import sweep
+from ampbench.bench.machine.board import Board
 from ampbench.bench.plan.experiment import parse_experiment
 from ampbench.bench.plan.matrix import Plan, make_plan
+from ampbench.bench.store.folder import Folder
+from ampbench.bench.store.run import Run
 from tests.support.quick_task import QuickTask
 from tests.support.slurm_cluster import Cluster, slurm_cluster, why_missing
 
@@ -93,6 +97,14 @@ class Swept:
     def plan(self) -> Plan:
         """All cells."""
         return make_plan(parse_experiment(self.results.parent / "trial.toml", self.text))
+
+    @property
+    def groups(self) -> list[list[Run]]:
+        """The runs of all cells, by group."""
+        plan = self.plan
+        return groups_of(
+            plan, plan.cells, Folder.of(plan, self.results), Board(board_id="cpu"), command="", again=False
+        )
 
     @property
     def said(self) -> str:

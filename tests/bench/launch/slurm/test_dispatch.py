@@ -89,6 +89,11 @@ class Scripted:
     cancelled: list[str] = field(default_factory=list)
     deaf: int = 0
     """Questions that get no answer."""
+    most: int = 1001
+    """Jobs of an array."""
+
+    def largest_array(self) -> int:
+        return self.most
 
     def submit(self, array: Array, tasks: Sequence[Any], values: Mapping[str, Any]) -> Array:
         array = replace(array, array_id=str(len(self.submitted) + 1))
@@ -137,15 +142,16 @@ class Dispatched:
         plan = make_plan(parse_experiment(tmp_path / "trial.toml", QUICK))
         self.results = Folder.of(plan, tmp_path)
         ledger, self.out = Ledger.of(self.results.path), io.StringIO()
+        self.beside: list[Sequence[str]] = []
         console = Console(file=self.out, width=200)
-        self.scheduler = Scripted(ledger.folder, scripts, deaf=fields.pop("deaf", 0))
+        self.scheduler = Scripted(ledger.folder, scripts, deaf=fields.pop("deaf", 0), most=fields.pop("most", 1001))
         self.runs = groups_of(plan, plan.cells, self.results, BOARD, command="", again=False)
         self.dispatch = Dispatch(
             scheduler=self.scheduler,
             ledger=ledger,
             cluster="slurm",
             task_of=lambda one, _: one,  # type: ignore[arg-type, return-value]
-            parameters_of=lambda groups, _: {},
+            parameters_of=lambda groups, name, others: self.beside.append(others) or {},  # type: ignore[func-returns-value]
             standing=Standing(console=console, log_every_s=0.0),
             watcher=Progress(console, num_cells=4),
             oom_guard=OomGuard(),
@@ -253,6 +259,32 @@ def test_slurm_may_be_deaf_for_a_while_and_no_job_counts_as_lost(tmp_path: Path)
     assert one.run()
     assert len(one.scheduler.submitted) == 2
     assert one.said.count("squeue: Slurm did not answer; jobs go on, asking again") == 1
+
+
+def test_more_groups_than_an_array_may_have_jobs_are_several_arrays_and_each_is_told_of_the_others(
+    tmp_path: Path,
+) -> None:
+    one = Dispatched(tmp_path, everything, most=1, one_by_one=False)
+    assert one.run()
+    assert [status for status, _ in one.statuses] == ["ok"] * 4
+    assert one.scheduler.submitted == [group[0].cell.group_id for group in one.runs]
+    assert one.beside == [(), ("1",)]
+
+
+@pytest.mark.parametrize(
+    ("reason", "move"),
+    [
+        ("JobHeldUser", "to let one go on: scontrol release 1"),
+        ("PartitionConfig", "scontrol show job 1 says more, and scancel 1 ends them"),
+    ],
+)
+def test_what_a_job_waits_for_that_a_person_may_mend_is_said_once_with_the_next_move(
+    tmp_path: Path, reason: str, move: str
+) -> None:
+    one = Dispatched(tmp_path, everything)
+    for _ in range(2):
+        one.dispatch.standing.show({"1": State(word="PENDING", reason=reason)})
+    assert one.said.count(f"Slurm lets jobs wait: {reason}; {move}") == 1
 
 
 def test_hours_that_are_used_up_end_the_queue_and_not_what_is_at_work(tmp_path: Path) -> None:

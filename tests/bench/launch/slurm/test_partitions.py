@@ -10,17 +10,26 @@ from ampbench.bench.launch.slurm.partitions import Partition, last_words, partit
 @pytest.mark.parametrize(
     ("rows", "expected"),
     [
-        ([["p*", "(null)", "64", "infinite"]], Partition(name="p", most_gpus=0, fewest_cores=64, limit_min=None)),
-        ([["p", "gpu:4", "32", "2-00:00:00"]], Partition(name="p", most_gpus=4, fewest_cores=32, limit_min=2880)),
+        (
+            [["p*", "(null)", "64", "infinite"]],
+            Partition(name="p", most_gpus=0, fewest_cores=64, limit_min=None, most_cores=64),
+        ),
+        (
+            [["p", "gpu:4", "32", "2-00:00:00"]],
+            Partition(name="p", most_gpus=4, fewest_cores=32, limit_min=2880, most_cores=32),
+        ),
         (
             [["p", "gpu:a100:8(S:0-1),nvme:1", "128+", "1:00:00"], ["p", "gpu:v100:4", "16", "1:00:00"]],
             Partition(name="p", most_gpus=8, fewest_cores=128, limit_min=60),
         ),
         (
             [["p", "gpu:a100:2,gpu:h100.80gb:2", "8", "30:00"]],
-            Partition(name="p", most_gpus=4, fewest_cores=8, limit_min=30),
+            Partition(name="p", most_gpus=4, fewest_cores=8, limit_min=30, most_cores=8),
         ),
-        ([["p", "gpumem:80G,lic:3", "8", "30:00"]], Partition(name="p", most_gpus=0, fewest_cores=8, limit_min=30)),
+        (
+            [["p", "gpumem:80G,lic:3", "8", "30:00"]],
+            Partition(name="p", most_gpus=0, fewest_cores=8, limit_min=30, most_cores=8),
+        ),
     ],
 )
 def test_a_partition_has_the_gpus_of_its_largest_node_and_the_cores_beside_them(

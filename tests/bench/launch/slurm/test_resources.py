@@ -58,6 +58,8 @@ def test_each_key_fills_one_field() -> None:
         (["cpus_per_task=0"], r"--slurm cpus_per_task=0: write a whole number from 1"),
         (["exclusive=perhaps"], r"--slurm exclusive=perhaps: write true or false"),
         (["cluster=slrum"], r"--slurm cluster=slrum: no such cluster\. Did you mean 'slurm'\?"),
+        (["gres=gpu:2"], r"--slurm gres=gpu:2: jobs ask for as many GPUs as their cells, .*--gpus-per-cell; drop it"),
+        (["nodes=2"], r"--slurm nodes=2: a job is a group of cells on one node.*; drop it"),
         (["qos=a", "qos=b"], r"--slurm qos=b: qos is given twice; drop one"),
         (["cluster=local", "partition=a"], r"--slurm partition=…: cluster=local starts jobs on this machine"),
     ],

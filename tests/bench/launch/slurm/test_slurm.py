@@ -185,13 +185,15 @@ def test_more_gpus_than_any_node_has_are_not_asked_for_since_slurm_would_refuse_
 
 def test_a_plan_shows_the_script_that_sbatch_would_get_and_submits_nothing(cluster: Cluster, swept: Swept) -> None:
     before = len(cluster.jobs())
-    text = "\n".join(script_lines(parse_resources(["time=1-0", "mem=4G"]), swept.plan, swept.plan.cells, swept.results))
+    text = "\n".join(
+        script_lines(parse_resources(["time=600", "mem=1G"]), swept.plan, swept.plan.cells, swept.results, done=())
+    )
     assert "2 jobs, one a group, by sbatch:" in text
-    for line in ("array=0-1%2", "exclusive", "mem=4G", "partition=cpu", "requeue", "time=1440", "nodes=1"):
+    for line in ("array=0-1%2", "exclusive", "mem=1G", "partition=cpu", "requeue", "time=600", "nodes=1"):
         assert f"    #SBATCH --{line}\n" in text
     assert "-m submitit.core._submit" in text
     on_gpus = "\n".join(
-        script_lines(parse_resources(["partition=gpu"]), swept.plan, swept.plan.cells[:1], swept.results)
+        script_lines(parse_resources(["partition=gpu"]), swept.plan, swept.plan.cells[:1], swept.results, done=())
     )
     assert "1 job, one a group" in on_gpus
     for line in ("gpus-per-node=1", "cpus-per-task=1", "partition=gpu", "time=250"):
