@@ -87,12 +87,9 @@ def main(**typed: Any) -> int:
 
         sys.stdout.write("".join(f"{line}\n" for line in (*training.lines, *[""] * bool(training.lines))))
         own_gpus = own["gpus_chosen"] if own["launcher"] == "local" else None
-        again, alone = () if own["resume"] else RUN_AGAIN, own["exclusive"]
-        shown = {"summary": own["summary"], "exclusive": alone, "again": again}
-        lines = [*dry_run(plan, plan.cells, own["results"], gpus=own_gpus, **shown)]
-        lines += lines_of_jobs(
-            own["launcher"], plan, plan.cells, own["results"], slurm=own["slurm"], exclusive=alone, again=again
-        )
+        shown = {"exclusive": own["exclusive"], "again": () if own["resume"] else RUN_AGAIN}
+        lines = [*dry_run(plan, plan.cells, own["results"], gpus=own_gpus, summary=own["summary"], **shown)]
+        lines += lines_of_jobs(own["launcher"], plan, plan.cells, own["results"], slurm=own["slurm"], **shown)
         sys.stdout.write("\n".join(lines) + "\n")
         return 0
 
