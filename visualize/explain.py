@@ -13,7 +13,6 @@ import json
 import shutil
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -21,6 +20,7 @@ import typer
 from ampbench.terminal import WIDTH, saying_unwritten, show_everything
 from ampbench.visualize.findings import whys
 from ampbench.visualize.findings.explanation import Explanation
+from ampbench.visualize.options import Folder, Mixed, Only
 from ampbench.visualize.read import frame
 from ampbench.visualize.read.files import ResultsError
 from ampbench.visualize.show.text_table import fold
@@ -61,19 +61,14 @@ def as_json(found: Sequence[Explanation]) -> str:
 
 
 def main(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Results of one experiment, as in results/demo.")],
+    folder: Folder,
     a: Annotated[str, typer.Option(help="The recipe that B is compared with; by default fp32, or the first.")] = "",
     b: Annotated[str, typer.Option(help="The recipe to explain; by default the fastest other one.")] = "",
     model: Annotated[str, typer.Option(help="Only this model.")] = "",
     batch: Annotated[int | None, typer.Option(min=1, help="Only this batch size.")] = None,
-    only: Annotated[
-        list[str] | None,
-        typer.Option(help="Take only cells with this value, as in learning_rate=0.1. Repeat to narrow."),
-    ] = None,
+    only: Only = None,
     form: Annotated[Format, typer.Option("--format", help="How to write the explanations.")] = Format.TEXT,
-    mixed: Annotated[
-        bool, typer.Option("--mixed", help="Also read recipes that ran on different machines or versions.")
-    ] = False,
+    mixed: Mixed = False,
 ) -> None:
     """Explain why one recipe is not faster, not smaller, or not finite, from another one."""
     conditions = [*(only or ()), *([f"model={model}"] if model else []), *([f"batch_size={batch}"] if batch else [])]

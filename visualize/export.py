@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from ampbench.terminal import saying_unwritten, show_everything, unwritten
+from ampbench.visualize.options import Folder, Mixed, Only
 from ampbench.visualize.read import frame
 from ampbench.visualize.read.files import ResultsError
 from ampbench.visualize.show.exported import Form, write
@@ -42,19 +43,14 @@ def export(
 
 
 def main(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Results of one experiment, as in results/quickstart.")],
+    folder: Folder,
     table: Annotated[str, typer.Option(help=f"One of {', '.join(TABLES)}.")] = "summary",
     form: Annotated[
         Form, typer.Option("--format", help="csv and json with every digit, md and latex rounded.")
     ] = Form.CSV,
     out: Annotated[Path | None, typer.Option(help="The file to write; by default it is printed.")] = None,
-    only: Annotated[
-        list[str] | None,
-        typer.Option(help="Take only cells with this value, as in batch_size=256,128. Repeat to narrow."),
-    ] = None,
-    mixed: Annotated[
-        bool, typer.Option("--mixed", help="Also read recipes that ran on different machines or versions.")
-    ] = False,
+    only: Only = None,
+    mixed: Mixed = False,
 ) -> None:
     """Write a table of a folder of results as CSV, Markdown, LaTeX or JSON."""
     try:

@@ -12,13 +12,13 @@ import enum
 import json
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ampbench.terminal import saying_unwritten, show_everything
 from ampbench.visualize.judge.verdict.layers_to_keep import Keeping, layers_to_keep
+from ampbench.visualize.options import Folder, Mixed, Only
 from ampbench.visualize.read import frame
 from ampbench.visualize.read.files import ResultsError
 
@@ -51,15 +51,10 @@ def as_json(found: Sequence[Keeping]) -> str:
 
 
 def main(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Results of one experiment, as in results/demo.")],
-    only: Annotated[
-        list[str] | None,
-        typer.Option(help="Take only cells with this value, as in batch_size=128. Repeat to narrow."),
-    ] = None,
+    folder: Folder,
+    only: Only = None,
     form: Annotated[Format, typer.Option("--format", help="Tables of an experiment file, or JSON.")] = Format.TEXT,
-    mixed: Annotated[
-        bool, typer.Option("--mixed", help="Also read recipes that ran on different machines or versions.")
-    ] = False,
+    mixed: Mixed = False,
 ) -> None:
     """Name the few layers that are the trouble of a 16-bit recipe, and the recipe that keeps them in fp32."""
     try:

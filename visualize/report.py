@@ -26,6 +26,7 @@ from ampbench.visualize.judge.decision.standing import standings
 from ampbench.visualize.judge.decision.wishes import WANTS, Wishes, wishes_of
 from ampbench.visualize.judge.verdict import verdict
 from ampbench.visualize.judge.verdict.looks import read_looks, write_looks
+from ampbench.visualize.options import Folder, Mixed, Only
 from ampbench.visualize.read import frame
 from ampbench.visualize.read.files import ResultsError
 from ampbench.visualize.read.frame import Results
@@ -120,14 +121,9 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def main(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Results of one experiment, as in results/quickstart.")],
-    mixed: Annotated[
-        bool, typer.Option("--mixed", help="Also read recipes that ran on different machines or versions.")
-    ] = False,
-    only: Annotated[
-        list[str] | None,
-        typer.Option(help="Take only cells with this value, as in batch_size=256,128. Repeat to narrow."),
-    ] = None,
+    folder: Folder,
+    mixed: Mixed = False,
+    only: Only = None,
     save_dir: Annotated[
         Path | None, typer.Option(help="Where to write the report; by default DIR, or DIR/selected with --only.")
     ] = None,

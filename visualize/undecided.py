@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
@@ -19,6 +19,7 @@ from ampbench.visualize.judge.answer.undecided import undecided
 from ampbench.visualize.judge.decision.standing import standings
 from ampbench.visualize.judge.verdict.looks import read_looks, write_looks
 from ampbench.visualize.judge.verdict.verdict import verdicts_of
+from ampbench.visualize.options import Folder, Mixed
 from ampbench.visualize.read import frame
 from ampbench.visualize.read.files import ResultsError
 
@@ -47,10 +48,8 @@ def question_of(folder: Path, *, mixed: bool = False) -> list[dict[str, Any]]:
 
 
 def main(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Results of one experiment, as in results/quickstart.")],
-    mixed: Annotated[
-        bool, typer.Option("--mixed", help="Also read recipes that ran on different machines or versions.")
-    ] = False,
+    folder: Folder,
+    mixed: Mixed = False,
 ) -> None:
     """Say as JSON which recipes further rounds of timings would decide."""
     try:
