@@ -6,12 +6,14 @@ import dataclasses
 import inspect
 import signal
 import sys
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any
 
 import typer
+import typer.core
 
 from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.plan.flags import TABLES, flags
@@ -36,7 +38,7 @@ def run_command(
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as under nohup
         signal.signal(signal.SIGHUP, _interrupt)
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-    app.command()(main)
+    app.command(cls=_Once)(main)
     try:
         code = app(words, standalone_mode=False, prog_name=name)
         sys.stdout.flush()
@@ -60,6 +62,25 @@ def run_command(
         message = f"{e.format_message()} Try --help."
     print(message, file=sys.stderr)
     sys.exit(2)
+
+
+class _Once(typer.core.TyperCommand):
+    """A command that refuses a flag of one value given twice, of which the last would count in silence.
+
+    Some flags may be repeated, so `--gpus 0 --gpus 1` reads like both boards.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read what was typed.
+
+        Raises:
+            RequestError: a flag was given twice.
+        """
+        _, _, order = self.make_parser(ctx).parse_args(args=[*args])
+        for given, num in Counter(order).items():
+            if num > 1 and isinstance(given, typer.core.TyperOption) and not given.multiple and not given.is_flag:
+                raise RequestError(f"{given.opts[0]} is given {num} times, and takes one value: give it once")
+        return super().parse_args(ctx, args)
 
 
 def add_switches(main: Callable[..., int], helps: Mapping[str, str]) -> None:

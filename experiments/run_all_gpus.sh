@@ -7,4 +7,8 @@ if [[ $# -lt 1 ]]; then
 fi
 root=$(cd "$(dirname "$0")/.." && pwd)
 python=${PYTHON:-$root/.venv/bin/python}
+if ! command -v "$python" >/dev/null; then
+    echo "$python: no such Python; make quickstart installs it, or name your own, as in PYTHON=python3 $0 …" >&2
+    exit 2
+fi
 exec "$python" "$root/bench/run_matrix.py" "$@" --gpus all

@@ -111,8 +111,14 @@ def conclude(swept: Swept, cells: Sequence[Cell], options: Options, console: Con
     """Print the verdict, what is to be known of the runs, and what whoever listens says; return the exit code."""
     folder = swept.folder
     _count_other_runs(swept.plan, folder, console)
+    if not cells:
+        num = len(swept.plan.groups)
+        console.print(f"This shard has no cells: shards have whole groups, and the plan has {num} of them", **PLAIN)
     if options.report and not options.accumulate:
-        print_report(folder, console, mixed=options.mixed)
+        if folder.done(swept.plan.cells):
+            print_report(folder, console, mixed=options.mixed)
+        else:
+            console.print(f"No cell has a record in {folder.path} yet, so there is nothing to report", **PLAIN)
     told = publish_finished(options.sinks, folder, cells, swept.fresh, project=options.project)
     for line in chain(reminders(folder, cells, swept.fresh), told):
         console.print(line, **PLAIN)

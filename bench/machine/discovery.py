@@ -19,6 +19,8 @@ from ampbench.bench.plan.errors import RequestError
 
 SIMULATE = "AMPBENCH_CPU_BOARDS"
 
+MOST_SIMULATED = 1024
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Boards:
@@ -52,8 +54,10 @@ def find_boards(environ: Mapping[str, str], library: Any = None, root: Path = Pa
         given = given_cores()
         return tuple(with_cores(gpus, shown, given, siblings_of(given, root)))
     text = environ.get(SIMULATE, "1")
-    if not (text.isascii() and text.isdecimal() and len(text) < 10) or not 1 <= int(text) <= 1024:
-        raise RequestError(f"{SIMULATE}={text}: say how many boards to simulate, as in 2, or unset it")
+    if not (text.isascii() and text.isdecimal() and len(text) < 10) or not 1 <= int(text) <= MOST_SIMULATED:
+        raise RequestError(
+            f"{SIMULATE}={text}: say how many boards to simulate, from 1 to {MOST_SIMULATED}, or unset it"
+        )
     count = int(text)
     return tuple(Board(board_id=f"cpu:{i}/{count}" if count > 1 else "cpu") for i in range(count))
 
@@ -71,6 +75,8 @@ def surprises(environ: Mapping[str, str], boards: Sequence[Board], library: Any 
     if any(board.is_gpu for board in boards):
         if hidden[1:]:
             yield f"{VARIABLE}={variable}: CUDA stops reading at {hidden[0]!r}, so {','.join(hidden[1:])} is hidden"
+        if order := _counted_otherwise(environ, named, boards, library):
+            yield order
         if SIMULATE in environ:
             yield f"{SIMULATE}={environ[SIMULATE]} is not heeded: it simulates boards of a CPU, and there is a GPU"
     elif named:
@@ -81,6 +87,25 @@ def surprises(environ: Mapping[str, str], boards: Sequence[Board], library: Any 
     elif variable is not None and (gpus := _hidden(library)):
         counted = " and ".join(f"{count}x {name}" for name, count in Counter(board.name for board in gpus).items())
         yield f"{VARIABLE}={variable or repr('')} hides {counted}: cells run on the CPU. Unset it to use the GPU"
+
+
+def _counted_otherwise(
+    environ: Mapping[str, str], named: Sequence[str], boards: Sequence[Board], library: Any
+) -> str | None:
+    """Say that CUDA may mean other boards by the same indices; None where all are of one model, or it counts as we do.
+
+    CUDA counts the fastest first unless CUDA_DEVICE_ORDER says PCI_BUS_ID (CUDA C++ Programming Guide, "CUDA
+    Environment Variables"); nvidia-smi, NVML and --gpus count by place on the PCI bus.
+    """
+    if environ.get("CUDA_DEVICE_ORDER") == "PCI_BUS_ID" or not any(word.isdecimal() for word in named):
+        return None
+    if len({board.name for board in boards_of_driver(library)}) < 2:
+        return None
+    shown = ", ".join(map(str, boards))
+    return (
+        f"{VARIABLE}={environ[VARIABLE]} is counted as nvidia-smi counts ({shown}); CUDA alone counts the fastest "
+        "first. Write UUIDs, or set CUDA_DEVICE_ORDER=PCI_BUS_ID, if other programs are to agree"
+    )
 
 
 def _hidden(library: Any) -> tuple[Board, ...]:

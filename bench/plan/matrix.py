@@ -115,6 +115,10 @@ def narrow(plan: Plan, *, only: Sequence[str] = (), shard: tuple[int, int] = (0,
         if not wanted & present.keys():
             raise RequestError(f"--only {condition}: no cell has it; {key} takes {', '.join(present)} in this plan")
         cells = [cell for cell in cells if _text(cell.setting(key)) in wanted]
+    if not cells and only and count == 1:
+        raise RequestError(
+            f"{' '.join(f'--only {condition}' for condition in only)}: no cell has all of this; drop one"
+        )
     return tuple(cells)
 
 

@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+import typer
+from typer.testing import CliRunner
 
+from ampbench.bench import command, run_matrix
 from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.plan.study_s3 import recipe
 from tests.conftest import ROOT
@@ -142,3 +145,19 @@ def test_a_wrong_flag_is_one_line_and_exit_code_2(flags: list[str]) -> None:
     result = subprocess.run([sys.executable, "bench/run_one.py", *flags], cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 2
     assert len(result.stderr.strip().splitlines()) == 1, result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--gpus 0 --gpus 1", "--gpus is given 2 times, and takes one value: give it once"),
+        ("--shard 0/2 --only seed=0 --shard=1/2 --only seed=1", "--shard is given 2 times"),
+        ("--project a --wandb-project b --project c", "--project is given 3 times"),
+    ],
+)
+def test_a_flag_of_one_value_is_given_once_and_those_that_repeat_more_often(words: str, said: str) -> None:
+    app = typer.Typer()
+    app.command(cls=command._Once)(run_matrix.main)
+    refused = CliRunner().invoke(app, ["x.toml", *words.split()]).exception
+    assert isinstance(refused, RequestError)
+    assert str(refused).startswith(said)

@@ -37,7 +37,9 @@ def script(name: str, *words: str, python: Path) -> subprocess.CompletedProcess[
         ([MIG, "a b.toml", "--mixed"], ["a b.toml", "--gpus", MIG, "--mixed"]),
         (["MIG-GPU-5f2a/1/0", "x.toml"], ["x.toml", "--gpus", "MIG-GPU-5f2a/1/0"]),
         (["1/4", "x.toml"], ["x.toml", "--shard", "1/4", "--gpus", "1"]),
-        (["1/4", "x.toml", "--gpus", UUID], ["x.toml", "--shard", "1/4", "--gpus", "1", "--gpus", UUID]),
+        (["1/4", "x.toml", "--gpus", UUID], ["x.toml", "--shard", "1/4", "--gpus", UUID]),
+        (["1/4", "x.toml", f"--gpus={UUID}"], ["x.toml", "--shard", "1/4", f"--gpus={UUID}"]),
+        (["0", "x.toml", "--gpus", "1"], ["x.toml", "--gpus", "0", "--gpus", "1"]),  # which the command refuses
     ],
 )
 def test_a_board_or_a_shard_is_the_first_word_and_the_rest_goes_on(
@@ -64,3 +66,12 @@ def test_all_boards_are_one_command_too(python: Path) -> None:
     done = script("run_all_gpus.sh", "x.toml", "--only", "seed=0", python=python)
     assert done.stdout.splitlines()[1:] == ["x.toml", "--only", "seed=0", "--gpus", "all"]
     assert script("run_all_gpus.sh", python=python).returncode == 2
+
+
+@pytest.mark.parametrize("words", [("run_gpu.sh", "0", "x.toml"), ("run_all_gpus.sh", "x.toml")])
+def test_without_a_python_it_is_one_line_with_the_next_move(words: tuple[str, ...], tmp_path: Path) -> None:
+    done = script(*words, python=tmp_path / "none")
+    assert (done.returncode, done.stdout) == (2, "")
+    said = f"{tmp_path / 'none'}: no such Python; make quickstart installs it, or name your own, as in PYTHON=python3 "
+    assert done.stderr.startswith(said)
+    assert done.stderr.count("\n") == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -36,6 +37,9 @@ from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.store.folder import Folder
 from ampbench.bench.store.join import joined_rows
 from ampbench.bench.store.run import Run
+
+TOKEN = re.compile("\\.seen-[0-9a-f]{16}-([0-9]{1,9})")
+"""The name of a token, and the pid in it, before the name of its machine."""
 
 
 @dataclass
@@ -171,9 +175,9 @@ class Ray:
 def _token(folder: Path) -> Iterator[Path]:
     """Keep a file among the results that shows a node whether it sees them; take away those of killed launchers."""
     here = f"@{platform.node()}"
-    for path in folder.glob(f".seen-*{here}"):
-        pid = path.name.removesuffix(here).rpartition("-")[2]
-        if not psutil.pid_exists(int(pid)):
+    for path in folder.glob(".seen-*"):
+        ours = TOKEN.fullmatch(path.name.removesuffix(here)) if path.name.endswith(here) else None
+        if ours and not psutil.pid_exists(int(ours[1])):
             path.unlink(missing_ok=True)
     token = folder / f".seen-{secrets.token_hex(8)}-{os.getpid()}{here}"
     token.write_text("A node that sees this file writes its results here itself.\n")

@@ -13,8 +13,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
+from ampbench.bench.machine.file_lock import hold_file
 from ampbench.bench.store.atomic import write_json
 
 FOLDER = "slurm"
@@ -98,7 +97,7 @@ class Ledger:
     def changing(self) -> Iterator[None]:
         """Context that reads the file and keeps others from it; what is changed inside is written by `write`."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.folder / ".lock"):
+        with hold_file(self.folder / ".lock"):
             self.read()
             yield
 

@@ -109,6 +109,18 @@ def test_what_is_finished_is_not_run_again_and_a_launcher_is_not_made_ready_for_
     assert "1/1 LeNet fp32 b64 s1" in swept(retried, again=["crashed"])
 
 
+def test_a_shard_without_cells_says_so_and_makes_no_report_of_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ampbench.bench.launch.sweep.print_report", lambda *_, **__: pytest.fail("of no cell"))
+    out, options = io.StringIO(), Options(launcher=Distant(endings=ENDINGS), results=tmp_path)
+    assert sweep(plan_of(tmp_path), (), options, Console(file=out, width=200)) == 0
+    assert out.getvalue().splitlines()[-2:] == [
+        "This shard has no cells: shards have whole groups, and the plan has 2 of them",
+        f"No cell has a record in {tmp_path / 'two'} yet, so there is nothing to report",
+    ]
+
+
 def test_machines_are_mixed_by_what_the_launcher_says_of_its_own(swept: Sweep) -> None:
     first = Distant(endings={0: ("ok", None)})
     swept(first, TWO_CELLS.replace("[0, 1]", "[0]"))

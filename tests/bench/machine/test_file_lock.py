@@ -12,6 +12,7 @@ from filelock import FileLock, Timeout
 
 from ampbench.bench.launch.readiness.finding import Subject
 from ampbench.bench.launch.readiness.places import cache_writable, locks_writable, results_writable
+from ampbench.bench.launch.slurm.ledger import Array, Job, Ledger
 from ampbench.bench.machine.file_lock import hold_file, why_unlockable
 from ampbench.bench.machine.locks import hold_run
 from ampbench.bench.store.folder import Folder
@@ -49,6 +50,23 @@ def test_without_locks_nothing_waits_for_ever(tmp_path: Path) -> None:
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
     assert done.wait(20)
+
+
+@pytest.mark.usefixtures("no_locks")
+def test_jobs_are_written_down_where_nothing_can_be_locked(tmp_path: Path) -> None:
+    """Clusters with Slurm often keep results on such file systems."""
+    done = threading.Event()
+
+    def work() -> None:
+        ledger = Ledger.of(tmp_path)
+        with ledger.changing():
+            ledger.add(Array(name="a", cluster="slurm", jobs=(Job(group_id="g", task=0),)))
+        done.set()
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    assert done.wait(20)
+    assert [array.name for array in Ledger.of(tmp_path).arrays] == ["a"]
 
 
 @pytest.mark.usefixtures("no_locks")

@@ -155,6 +155,10 @@ def test_a_choice_that_cannot_be_is_one_line_with_the_next_move(
         (EIGHT, {"CUDA_VISIBLE_DEVICES": "0,-1,2,3"}, "=0,-1,2,3: CUDA stops reading at '-1', so 2,3 is hidden"),
         (EIGHT, {"CUDA_VISIBLE_DEVICES": "0,,2"}, "=0,,2: CUDA stops reading at '', so 2 is hidden"),
         (EIGHT, {"AMPBENCH_CPU_BOARDS": "2"}, "AMPBENCH_CPU_BOARDS=2 is not heeded"),
+        (FOUR, {"CUDA_VISIBLE_DEVICES": "1"}, "=1 is counted as nvidia-smi counts (RTX 3090 GPU-01aa-bb); CUDA alone"),
+        (FOUR, {"CUDA_VISIBLE_DEVICES": "1", "CUDA_DEVICE_ORDER": "FASTEST_FIRST"}, "CUDA alone counts the fastest"),
+        (FOUR, {"CUDA_VISIBLE_DEVICES": "1", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}, ""),
+        (FOUR, {"CUDA_VISIBLE_DEVICES": "GPU-01"}, ""),
     ],
 )  # fmt: skip
 def test_what_a_variable_does_that_may_not_be_meant_is_said(
@@ -167,7 +171,9 @@ def test_what_a_variable_does_that_may_not_be_meant_is_said(
 
 @pytest.mark.parametrize("text", ["", "0", "-1", "1.5", "many", "1025", "9" * 5000, "٢"])
 def test_absurd_numbers_of_simulated_boards_are_one_line(text: str) -> None:
-    with pytest.raises(RequestError, match=f"AMPBENCH_CPU_BOARDS={text[:20]}.*say how many boards to simulate"):
+    with pytest.raises(
+        RequestError, match=f"AMPBENCH_CPU_BOARDS={text[:20]}.*say how many boards to simulate, from 1 to 1024"
+    ):
         find_boards({"AMPBENCH_CPU_BOARDS": text}, NONE)
 
 

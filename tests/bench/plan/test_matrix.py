@@ -92,6 +92,10 @@ def test_only_narrows_by_value_and_refuses_what_matches_nothing() -> None:
     for condition, said in (("seed", "key=value"), ("sede=1", "Did you mean 'seed'"), ("seed=7", "takes 0, 1, 2")):
         with pytest.raises(RequestError, match=said):
             narrow(plan, only=[condition])
+    fewer = plan_of(MATRIX + FIXED + '[[exclude]]\nprecision = "bf16"\nseed = 1\nbecause = "known to fail"')
+    with pytest.raises(RequestError, match=r"^--only precision=bf16 --only seed=1: no cell has all of this; drop one"):
+        narrow(fewer, only=["precision=bf16", "seed=1"])
+    assert narrow(plan, only=["seed=0"], shard=(99, 100)) == ()  # another shell has them
 
 
 def test_the_outline_shows_cells_groups_order_reasons_and_what_is_done() -> None:

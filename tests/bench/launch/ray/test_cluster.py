@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import signal
 import socket
 import sys
@@ -21,6 +22,7 @@ from ampbench.bench.launch.choose import launcher_of
 from ampbench.bench.launch.ray import cluster
 from ampbench.bench.launch.ray.cluster import connect
 from ampbench.bench.launch.ray.code import sent_code
+from ampbench.bench.launch.ray.ray import _token
 from ampbench.bench.launch.ray.relay import digest_of, unpacked
 from ampbench.bench.launch.ray.seats import usable_nodes
 from ampbench.bench.plan.errors import RequestError
@@ -200,6 +202,17 @@ def test_a_cluster_without_anything_to_compute_with_is_one_line() -> None:
     ray = SimpleNamespace(nodes=lambda: [{"NodeID": "a", "Alive": True, "Resources": {"memory": 1.0}}])
     with pytest.raises(RequestError, match="none of the 1 nodes of the cluster has CPUs or GPUs"):
         usable_nodes(ray)
+
+
+def test_files_of_killed_launchers_go_and_no_others(tmp_path: Path) -> None:
+    """One that lives, one of another machine, and files whose names only begin alike stay."""
+    here, old = f"@{platform.node()}", f".seen-{'0' * 16}"
+    kept = [f"{old}-{os.getpid()}{here}", f"{old}-999999998@elsewhere", f".seen-a{here}", f".seen-{'9' * 30}{here}"]
+    for name in (*kept, f"{old}-999999998{here}"):
+        (tmp_path / name).touch()
+    with _token(tmp_path) as token:
+        assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*kept, token.name])
+    assert len(list(tmp_path.iterdir())) == len(kept)
 
 
 def test_signals_are_answered_as_before_whatever_ray_installs() -> None:
