@@ -102,11 +102,16 @@ class GroupTask:
 
 
 def job_id_here() -> str:
-    """Return the id of this job, as squeue shows it; with submitit's local executor the pid of what started it."""
+    """Return the id of this job, as squeue shows it; with submitit's local executor the pid of what started it.
+
+    A process of this machine may have been started within a job of Slurm, and has that one's variables, too.
+    """
+    if os.environ.get("SUBMITIT_EXECUTOR") == "local":
+        return os.environ.get("SUBMITIT_LOCAL_JOB_ID", "")
     array = os.environ.get("SLURM_ARRAY_JOB_ID")
     if array:
         return f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}"
-    return os.environ.get("SLURM_JOB_ID") or os.environ.get("SUBMITIT_LOCAL_JOB_ID", "")
+    return os.environ.get("SLURM_JOB_ID", "")
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from ampbench.bench.launch.slurm.ledger import Ledger
 from ampbench.bench.launch.slurm.resources import Resources
+from ampbench.bench.launch.slurm.task import job_id_here
 from ampbench.bench.plan.errors import RequestError
 from tests.bench.launch.slurm.conftest import Swept, quick, wait_until
 from tests.conftest import ROOT
@@ -86,3 +87,23 @@ def test_a_store_that_cannot_be_written_is_one_line_before_any_job_is_started(
         swept(quick(resources=LOCAL))
     assert not swept.starts
     wait_until(lambda: not jobs_of(swept))
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({"SUBMITIT_EXECUTOR": "slurm", "SLURM_JOB_ID": "12"}, "12"),
+        ({"SUBMITIT_EXECUTOR": "slurm", "SLURM_JOB_ID": "13", "SLURM_ARRAY_JOB_ID": "12"}, "12_1"),
+        ({"SUBMITIT_EXECUTOR": "local", "SUBMITIT_LOCAL_JOB_ID": "7"}, "7"),
+        ({"SUBMITIT_EXECUTOR": "local", "SUBMITIT_LOCAL_JOB_ID": "7", "SLURM_JOB_ID": "12"}, "7"),
+        ({"SUBMITIT_EXECUTOR": "local", "SUBMITIT_LOCAL_JOB_ID": "7", "SLURM_ARRAY_JOB_ID": "12"}, "7"),
+    ],
+)
+def test_a_job_knows_its_id_in_whatever_other_job_it_was_started(
+    monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], expected: str
+) -> None:
+    for name in ("SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SUBMITIT_LOCAL_JOB_ID"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in (environ | {"SLURM_ARRAY_TASK_ID": "1"}).items():
+        monkeypatch.setenv(name, value)
+    assert job_id_here() == expected
