@@ -131,6 +131,8 @@ class Dispatch:
             self.ledger.drop(array.name)
             raise
         self.ledger.change(array.name, array_id=submitted.array_id, started_s=submitted.started_s)
+        for one, job in zip(part, submitted.jobs, strict=True):
+            one.alive.add(submitted.job_id(job))
         self.standing.submitted(submitted)
 
     def _look(self) -> bool:
@@ -150,6 +152,8 @@ class Dispatch:
             report = report if report and report.job_id == job_id else None
             is_news |= len(one.ended) > num_ended
             state = states.get(job_id)
+            if state and not state.is_over:
+                one.alive.add(job_id)
             if (report and report.is_finished) or (state and state.is_over):
                 is_news = True
                 self._settle(array, job, state or State(word="COMPLETED"), report)
@@ -202,7 +206,7 @@ class Dispatch:
         with self.ledger.changing():
             if not any(array.name == a.name and job.task == j.task for a, j in self.ledger.live):
                 return  # another launcher on this folder has dealt with it
-            outcome, one.at_work = outcome_of(one, state, how, report, log), ()
+            outcome, one.at_work = outcome_of(one, state, how, report, log, is_news=job_id in one.alive), ()
             if outcome.row and report:
                 self._record(one, *outcome.row, report)
             self.ledger.end(array.name, job.task)

@@ -29,7 +29,9 @@ class Outcome:
     is_out_of_hours: bool = False
 
 
-def outcome_of(one: Waiting, state: State, how: str, report: Report | None, log: Path) -> Outcome:
+def outcome_of(
+    one: Waiting, state: State, how: str, report: Report | None, log: Path, *, is_news: bool = True
+) -> Outcome:
     """Decide.
 
     Args:
@@ -38,6 +40,7 @@ def outcome_of(one: Waiting, state: State, how: str, report: Report | None, log:
         how: it ended, in words.
         report: of the job; None if it has said nothing.
         log: what the job printed.
+        is_news: whether it was not over yet when this launcher came.
     """
     missing = one.missing
     if not missing:
@@ -47,7 +50,7 @@ def outcome_of(one: Waiting, state: State, how: str, report: Report | None, log:
     if report and report.is_finished and not report.is_whole:
         return Outcome(is_out_of_hours=True)
     count = f"{len(missing)} {'cell has' if len(missing) == 1 else 'cells have'} no record"
-    if state.word == "CANCELLED":
+    if state.word == "CANCELLED" and is_news:  # else a person ended it, and asks for the cells again
         return Outcome(complaint=f"{how}: {count}; the same command submits them again")
     one.attempts += 1
     lost = next((run for run in missing if report and run.cell.cell_id == report.at_work), None)

@@ -33,6 +33,8 @@ class Waiting:
     listener: Listener = field(default_factory=Listener)
     job_ids: set[str] = field(default_factory=set)
     """Jobs that this launcher has waited for: an older report is no news."""
+    alive: set[str] = field(default_factory=set)
+    """Those of them that were not over yet when this launcher saw or submitted them."""
     ended: set[str] = field(default_factory=set)
     """Cells whose end was told; on a network file system their records are seen a little later."""
     at_work: tuple[Board, ...] = ()

@@ -328,6 +328,22 @@ def test_an_array_that_was_submitted_by_a_launcher_killed_at_that_moment_is_foun
     assert "4/4 LeNet" in one.said
 
 
+def test_a_job_that_was_cancelled_before_the_launcher_came_is_submitted_again_and_one_of_its_own_is_not(
+    tmp_path: Path,
+) -> None:
+    one = Dispatched(tmp_path, everything)
+    with one.dispatch.ledger.changing():
+        old = Job(group_id=one.runs[0][0].cell.group_id, task=0)
+        one.dispatch.ledger.add(Array(name="x-1", cluster="slurm", array_id="77", jobs=(old,)))
+    one.scheduler.found["77"] = State(word="CANCELLED")
+    assert one.run()
+    assert "Slurm says CANCELLED of job 77: 2 cells have no record, and another job is submitted" in one.said
+    assert [status for status, _ in one.statuses] == ["ok"] * 4
+    other = Dispatched(tmp_path / "other", lost("CANCELLED"), everything)
+    with pytest.raises(RequestError, match=r"CANCELLED of job 1 .*: 2 cells have no record; the same command submits"):
+        other.run()
+
+
 def test_a_damaged_ledger_or_report_costs_nothing_but_what_it_said(tmp_path: Path) -> None:
     one = Dispatched(tmp_path, everything)
     one.dispatch.ledger.folder.mkdir(parents=True)
