@@ -116,6 +116,26 @@ def test_a_loss_that_fails_says_the_same_of_a_batch_in_parts(model: type[nn.Modu
         next(training.steps(0))
 
 
+def test_a_loss_that_is_bound_to_the_last_images_is_taken_batch_by_batch() -> None:
+    row = end(outputs.BoundLoss)
+    assert (row["status"], row["because"]) == ("ok", None)
+    assert row["test_loss"] == pytest.approx(end_once(Net)["test_loss"], rel=1e-6)
+    training = Training(cell_of(outputs.BoundLoss, accumulation=2), load_images("digits", 16), CPU)
+    with pytest.raises(ValueError, match=r"BoundLoss: its own loss fails for a part .*: use accumulation = 1, or let"):
+        next(training.steps(0))
+
+
+def test_a_loss_of_pairs_that_has_no_memory_for_all_images_is_taken_batch_by_batch() -> None:
+    training = Training(cell_of(outputs.PairsLoss), load_images("digits", 16), CPU)
+    images, test_loss = training.images, training.evaluate().test_loss
+    assert test_loss is not None
+    with torch.no_grad():
+        parts = zip(images.test_x_NCHW.split(128), images.test_y_N.split(128), strict=True)
+        training.model.eval()
+        losses = [training.model.loss(training.model(training.normalize(x)), y) * len(y) for x, y in parts]
+    assert test_loss == pytest.approx(float(sum(losses)) / 360, rel=1e-5)
+
+
 @pytest.mark.parametrize("model", [Net, outputs.SumLoss, outputs.WeightedLoss, outputs.LossOfShape1])
 def test_the_test_loss_does_not_depend_on_how_many_images_are_evaluated_at_once(
     model: type[nn.Module], monkeypatch: pytest.MonkeyPatch

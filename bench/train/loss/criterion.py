@@ -78,6 +78,12 @@ class Criterion:
         for buffer, before in buffers:
             if not torch.equal(buffer, before):
                 buffer.copy_(before)
+        if reduction == "bound" and self.num_parts > 1:
+            raise ValueError(
+                "its own loss fails for a part of what the model returned, as one that reads what the model kept of "
+                f"its last images; how the {self.num_parts} parts add up is not known: use accumulation = 1, or "
+                "let the model return all that its loss needs"
+            )
         if reduction == "other" and self.num_parts > 1:
             raise ValueError(
                 f"its own loss is neither a mean nor a sum over the images, so the losses of {self.num_parts} parts "

@@ -18,7 +18,9 @@ class LossSum:
     """The loss over the whole test set, whatever the size of the batches it is computed in.
 
     A mean counts for as many images as it was taken over, a sum for itself. A loss that is neither (weighted by class,
-    say) is taken once, over the outputs of all batches; of ranks, each batch counts as a mean.
+    say) is taken once, over the outputs of all batches. Of ranks, each batch counts as a mean; and so it does where the
+    loss is bound to the images that the model saw last, or fails for all at once (pairs of images may need too much
+    memory).
     """
 
     def __init__(self, loss_fn: LossFunction, is_own: bool, ranks: Ranks, device: torch.device) -> None:
@@ -44,7 +46,11 @@ class LossSum:
             return self._sum
         y_N = torch.cat([y_B for _, y_B in self._outputs])
         whole = joined([output for output, _ in self._outputs], [len(y_B) for _, y_B in self._outputs])
-        return self._loss_fn(whole, y_N).double().reshape(()) * len(y_N)
+        try:
+            return self._loss_fn(whole, y_N).double().reshape(()) * len(y_N)
+        except Exception:
+            losses = [self._loss_fn(output, y_B).double().reshape(()) * len(y_B) for output, y_B in self._outputs]
+            return torch.stack(losses).sum()
 
 
 def _own(loss_fn: LossFunction, output: Any, y_N: Tensor) -> Tensor:
