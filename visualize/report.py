@@ -58,7 +58,7 @@ def write_report(
         save_dir: where all of it is written; by default the folder itself, or its `selected/` if there are conditions.
         width: columns of the terminal; if it is not the width of summary.txt, `summary-WIDTH.txt` is written too.
         words_only: write only the summary, and leave page and figures as they are.
-        say: called with each answer in words, for the width of this terminal, before anything is drawn.
+        say: called with each answer in words, for the width of this terminal, before anything is written.
         tell: called with a line when a part is written or begun: first the summary, then the figures, then the page.
         wishes: what the answer chooses by.
 
@@ -73,6 +73,8 @@ def write_report(
     to = save_dir or (folder / "selected" if only else folder)
     advice = trials.answers(results) or whys.with_whys(results, answers(results, rows, wishes, to=to))
     legend = table.legend(results, verdicts)
+    for text in answers_text(results, advice, terminal_width()):
+        say(text)  # a folder that cannot be written is answered, too
     flags = [*wishes.flags, *(f"--only {one}" for one in only)]
     asked = f"{ASKED_WITH}{' '.join(flags)}." if flags else ""
     page = to / REPORT
@@ -85,8 +87,6 @@ def write_report(
     _write_settle(to, results, advice)
     if not only:  # a part of a folder is looked at again as a part of the whole
         write_looks(folder, read_looks(folder).and_these(v.look for v in verdicts))
-    for text in answers_text(results, advice, terminal_width()):
-        say(text)
     tell(f"Summary: {to / summary_file(width)}")
     if words_only:
         return page
@@ -161,7 +161,7 @@ def main(
         print(e, file=sys.stderr)
         raise typer.Exit(2) from None
     except OSError as e:
-        print(unwritten(e, folder), file=sys.stderr)
+        print(f"{unwritten(e, folder)}, or write elsewhere: --save-dir DIR", file=sys.stderr)
         raise typer.Exit(2) from None
     print(page)
 

@@ -77,9 +77,10 @@ class Folder:
         """Count runs on disk that the present plan does not hold."""
         ours = {cell.run_folder for cell in cells}
         try:
-            return sum(entry.name not in ours for entry in os.scandir(self.path / RUNS) if entry.is_dir())
+            others = [Path(entry.path) for entry in os.scandir(self.path / RUNS) if entry.name not in ours]
         except (FileNotFoundError, NotADirectoryError):
             return 0
+        return sum(path.is_dir() for path in others)  # False for a link in a circle, where DirEntry raises
 
     def write_plan(self, plan: Plan, *, command: str, git_commit: str | None, git_dirty: bool | None) -> None:
         """Write plan.json: every cell with its defaults, the file's text, and the commit."""

@@ -55,6 +55,8 @@ def test_runs_of_an_earlier_plan_stay_on_disk_and_out_of_the_tables(tmp_path: Pa
     slim = plan_of(TEXT.replace("seed = [0, 1]", "seed = [0]").split("[[exclude]]")[0])
     join(slim, folder)
     assert len(joined_rows(folder, ["cell_id"])) == len(slim.cells) == 3
+    (folder.path / "runs" / "circle").symlink_to("circle")
+    (folder.path / "runs" / ".DS_Store").touch()
     assert folder.num_other_runs(slim.cells) == 2
 
 

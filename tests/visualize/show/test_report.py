@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import errno
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -108,6 +109,29 @@ def test_the_words_are_there_before_the_first_figure_is_drawn(folder, run, monke
     assert done.exit_code == 0
     assert done.stderr.splitlines()[0] == f"Summary: {path / 'summary.txt'}"
     assert (path / "report.html").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_answered_and_says_where_else(folder, run, undrawn, monkeypatch, tmp_path):
+    folder.add(cell("fp32", epochs=0))
+    folder.add(cell("bf16_amp", epochs=0))
+    path = folder.write()
+    make = Path.mkdir
+
+    def mkdir(self, *arguments, **options):
+        if self.is_relative_to(path):
+            raise OSError(errno.EROFS, "Read-only file system", str(self))
+        make(self, *arguments, **options)
+
+    monkeypatch.setattr(Path, "mkdir", mkdir)
+    done = run(path)
+    assert done.exit_code == 2
+    assert done.stdout.startswith("VGG19 on Test GPU: ")
+    assert done.stderr == (
+        f"{path / 'figures'}: cannot be written (Read-only file system); mend its permissions, or write elsewhere: "
+        "--save-dir DIR\n"
+    )
+    assert run(path, "--save-dir", tmp_path / "mine").exit_code == 0
+    assert (tmp_path / "mine" / "report.html").exists()
 
 
 def test_two_models_get_figures_of_their_own(folder, run):
