@@ -53,5 +53,5 @@ def figure(results: Results, name: str) -> None:
         print(f"{kind.title}: these results hold nothing for it.")
     for part in shown:
         title = kind.title if kind.of_all else f"{kind.title} of {part.subjects[0]}"
-        sheet(kind, chosen(kind, part), title)
+        sheet(kind, chosen(kind, part), title, plt.figure())
     plt.show()

@@ -115,14 +115,11 @@ def _or_machine(results: Results) -> str:
 
 def _picture(figure: Figure, results: Results, stem: str, title: str) -> Picture:
     """Draw one sheet."""
-    import matplotlib.pyplot as plt
-
     from ampbench.visualize.figures.sheet.sheet import sheet
 
     panels = chosen(figure, results)
     fig = sheet(figure, panels, title)
     png, svg = _png(fig), _svg(fig)
-    plt.close(fig)
     words = "; ".join(
         f"{name}: {figure.describe(own)}" if name else figure.describe(own) for name, own in panels.shown.items()
     )

@@ -188,7 +188,6 @@ def test_a_sheet_has_one_legend_for_all_panels(matrix):
     assert [text.get_text() for text in fig.legends[0].get_texts()] == ["fp32", "bf16_amp"]
     assert len(fig.legends) == 1
     assert not any(ax.get_legend() for ax in drawn)
-    plt.close(fig)
 
 
 def of_one_recipe(matrix, **given):

@@ -13,6 +13,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from PIL import Image
 
@@ -61,12 +62,10 @@ def everything(tmp_path_factory):
 def drawn(everything):
     """Return the sheets of every figure, by name."""
     theme.use()
-    found = {}
-    for name in figures.NAMES:
-        figure = figures.load(name)
-        found[name] = sheet(figure, chosen(figure, everything), figure.title)
-    yield found
-    plt.close("all")
+    kinds = {name: figures.load(name) for name in figures.NAMES}
+    found = {name: sheet(kind, chosen(kind, everything), kind.title) for name, kind in kinds.items()}
+    assert plt.get_fignums() == [], "nobody has to close what pyplot does not hold"
+    return found
 
 
 def test_a_folder_that_holds_everything_has_every_figure(everything):
@@ -85,7 +84,7 @@ def test_every_sheet_names_n_machine_and_method_at_its_foot(drawn, name):
 def test_no_word_leaves_the_sheet_or_covers_another_panel(drawn, name):
     fig = drawn[name]
     fig.draw_without_rendering()
-    renderer = fig.canvas.get_renderer()
+    renderer = FigureCanvasAgg(fig).get_renderer()
     boxes = [ax.get_tightbbox(renderer) for ax in fig.axes if ax.axison]
     for box in boxes:
         assert box.x0 >= -1, "left"
@@ -237,6 +236,5 @@ def test_a_long_or_odd_name_does_not_widen_a_sheet(tmp_path: Path):
     results = read(folder.write())
     fig = sheet(speedup.FIGURE, chosen(speedup.FIGURE, results))
     assert fig.get_figwidth() == 6.4
-    fig.canvas.draw()
+    FigureCanvasAgg(fig).draw()
     assert fig.axes[0].get_window_extent().width > 0.3 * fig.bbox.width
-    plt.close(fig)

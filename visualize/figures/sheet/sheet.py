@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import textwrap
 
-import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as MatplotlibFigure
 
@@ -24,19 +23,23 @@ FOOT_WIDTH = 108
 """Characters of a line of the foot."""
 
 
-def sheet(figure: Figure, panels: Panels | dict[str, Results], title: str = "") -> MatplotlibFigure:
+def sheet(
+    figure: Figure, panels: Panels | dict[str, Results], title: str = "", fig: MatplotlibFigure | None = None
+) -> MatplotlibFigure:
     """Draw every panel under its title.
 
     Args:
         figure: of `figures.load(name)`.
         panels: those that `panels.chosen` returns, or title -> results.
         title: above all panels; the figure's own if it is empty.
+        fig: what to draw on, as one of pyplot's; left out, a figure that nobody else holds and nobody has to close.
     """
     shown, note = (panels.shown, panels.note) if isinstance(panels, Panels) else (panels, "")
     columns = 1 if figure.wide or len(shown) == 1 else 2
     several = len(shown) > 1
     heights = [figure.height_in(results) * (SMALLER if several else 1) for results in shown.values()]
-    fig = plt.figure(figsize=(WIDTH_IN, sum(heights)))
+    fig = fig or MatplotlibFigure()
+    fig.set_size_inches(WIDTH_IN, sum(heights))
     used = []
     for (name, results), height in zip(shown.items(), heights, strict=True):
         used.append(fig.add_axes((0.2, 0.1, 0.75 / columns, height / sum(heights)), label=name))  # about the final size
