@@ -10,6 +10,7 @@ import pytest
 
 from tests.habits import losses, sample
 from tests.habits.ending import end
+from tests.support import deprecated
 from tests.support.thinned import thinned
 
 LEARN = [
@@ -25,6 +26,7 @@ def name_of(model: object) -> str:
     return f"{model.__module__}:{model.__name__}"  # type: ignore[attr-defined]
 
 
+@deprecated.script
 @pytest.mark.parametrize(
     ("model", "recipe"),
     thinned(product(LEARN, RECIPES), kept=len(LEARN)),  # each model once, each recipe with a quarter of them
@@ -43,6 +45,7 @@ def test_it_trains_and_is_evaluated_on_finite_numbers(model: object, recipe: str
     assert row["num_skipped"] <= 1
 
 
+@deprecated.script
 @pytest.mark.parametrize("model", thinned(LEARN, kept=6), ids=lambda model: model.__name__)
 def test_looks_an_average_and_accumulation_leave_it_trainable(model: object) -> None:
     row = end(name_of(model), "bf16_amp", {"numerics_samples": 2}, ema_decay=0.5, accumulation=2, grad_clip=5.0)

@@ -14,7 +14,7 @@ from ampbench.bench.plan.recipe import RECIPES
 from ampbench.bench.train.ema import Ema, NoEma
 from ampbench.bench.train.images.images import Images, load_images
 from ampbench.bench.train.training import Training
-from tests.support import stateful
+from tests.support import deprecated, stateful
 from tests.support.thinned import thinned
 from tests.support.tiny import Net
 
@@ -82,6 +82,7 @@ def stateful_training(images: Images, model: str, **fields: object) -> Training:
     return trained(images, model=f"tests.support.stateful:{model}", **fields)
 
 
+@deprecated.weight_norm
 @pytest.mark.parametrize(
     ("model", "recipe"),
     thinned(itertools.product((*RESTORED, "HalfUsedUp"), ("fp32", "bf16")), kept=len(RESTORED) // 2),
@@ -93,6 +94,7 @@ def test_an_average_that_follows_at_once_is_the_network_itself(images: Images, m
     assert averaged == plain
 
 
+@deprecated.weight_norm
 @pytest.mark.parametrize("model", thinned(RESTORED, kept=len(RESTORED) // 2))
 def test_an_evaluation_of_the_average_leaves_the_training_as_it_is(images: Images, model: str) -> None:
     losses = []
@@ -124,6 +126,7 @@ class Complex(Net):
         self.linear = torch.jit.script(self.linear)
 
 
+@deprecated.script
 def test_complex_wide_and_scripted_numbers_keep_what_they_are() -> None:
     net = Complex()
     average = Ema(net, decay=0.5)

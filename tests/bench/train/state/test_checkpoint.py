@@ -21,7 +21,7 @@ from ampbench.bench.train.state.checkpoint_file import (
 )
 from ampbench.bench.train.state.model_state import load_model_state, model_state
 from ampbench.bench.train.training import Training
-from tests.support import stateful
+from tests.support import deprecated, stateful
 from tests.support.thinned import thinned
 
 CPU = torch.device("cpu")
@@ -109,6 +109,7 @@ KEPT = [kind.__name__ for kind in stateful.RESTORED if kind is not stateful.Coun
 """Of which a checkpoint has everything: what is in a class or a module's variables is not the model's."""
 
 
+@deprecated.weight_norm
 @pytest.mark.parametrize(
     ("model", "name", "ema_decay"), thinned(itertools.product(KEPT, ("fp32", "bf16"), (0.0, 0.9)), kept=len(KEPT))
 )

@@ -16,7 +16,7 @@ from ampbench.bench.plan.recipe import RECIPES
 from ampbench.bench.train.settings import read_settings
 from ampbench.bench.train.state.savepoint import CannotRollBackError, Savepoint
 from ampbench.bench.worker.measurement import Measurement
-from tests.support import stateful
+from tests.support import deprecated, stateful
 from tests.support.measuring import plain, row_of
 from tests.support.thinned import thinned
 
@@ -37,6 +37,7 @@ def outcome(measurement: Measurement) -> list[Any]:
     return [losses, [(row["test_accuracy"], row["test_loss"]) for row in plain(measurement.outcome.traces.epochs)]]
 
 
+@deprecated.weight_norm
 @pytest.mark.parametrize(
     ("model", "recipe"),
     thinned([(kind.__name__, recipe) for recipe in ("fp32", "bf16") for kind in stateful.RESTORED], kept=7),
@@ -113,6 +114,7 @@ def test_what_cannot_be_put_back_is_named(held: object, why: str) -> None:
         Savepoint({"model": net}, CPU)
 
 
+@deprecated.sparse_rows
 def test_sparse_tensors_views_and_shared_memory_come_back() -> None:
     net = stateful.Locked()
     whole = torch.arange(6.0)
