@@ -25,6 +25,7 @@ import typer
 
 from ampbench.bench.command import field_parameters, run_command
 from ampbench.bench.machine.hardware import find_hardware
+from ampbench.bench.machine.machine_lock import EXCLUSIVE_HELP
 from ampbench.bench.machine.visible import GPUS_HELP
 from ampbench.bench.plan.data_place import use_data_dir
 from ampbench.bench.plan.errors import RequestError
@@ -67,9 +68,11 @@ def main(**typed: Any) -> int:
         want=_want(own["want"]),
         max_memory_bytes=_bytes(own["max_memory"]),
         epochs=own["epochs"],
+        exclusive=own["exclusive"],
     )
     folder = (own["results"] or ROOT / "results").absolute() / request.folder_name
-    options = Options(launcher=Local(gpus=own["gpus"], allow_shared=own["allow_shared"]), results=folder)
+    launcher = Local(gpus=own["gpus"], allow_shared=own["allow_shared"], exclusive=own["exclusive"])
+    options = Options(launcher=launcher, results=folder)
     try:
         return advise(request, folder, options, Console(), hardware=lambda: find_hardware(os.environ, gpus=own["gpus"]))
     except RequestError as e:
@@ -123,6 +126,7 @@ OWN: dict[str, tuple[Any, Any, Any]] = {
         "Folder of CIFAR's archive; a missing archive is downloaded to it."))),
     "allow_shared": (bool, False, typer.Option("--allow-shared", help=(
         "Measure on a GPU even if other processes use it."))),
+    "exclusive": (bool, False, typer.Option("--exclusive", help=EXCLUSIVE_HELP)),
 }
 # fmt: on
 """Parameter -> its type, its default and its flag, for parameters that are not fields of a cell."""

@@ -34,6 +34,7 @@ from ampbench.bench.launch.choose import (
     refuse_flags,
     refuse_trials,
 )
+from ampbench.bench.machine.machine_lock import EXCLUSIVE_HELP
 from ampbench.bench.machine.visible import GPUS_HELP
 from ampbench.bench.plan.data_place import use_data_dir
 from ampbench.bench.plan.errors import RequestError
@@ -73,7 +74,7 @@ def main(
     ] = False,
     exclusive: Annotated[
         bool,
-        typer.Option("--exclusive", help="One cell at a time on the whole machine; other launchers wait meanwhile."),
+        typer.Option("--exclusive", help=EXCLUSIVE_HELP),
     ] = False,
     check_interference: Annotated[
         bool,

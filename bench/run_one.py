@@ -28,6 +28,7 @@ from ampbench.bench.auto.one_training import OneTraining, chosen_training, wante
 from ampbench.bench.command import field_parameters, run_command
 from ampbench.bench.launch.choose import PARAMETERS, launcher_of, lines_of_jobs, refuse_flags, refuse_trials
 from ampbench.bench.machine.hardware import find_hardware
+from ampbench.bench.machine.machine_lock import EXCLUSIVE_HELP
 from ampbench.bench.machine.visible import GPUS_HELP
 from ampbench.bench.plan.data_place import use_data_dir
 from ampbench.bench.plan.errors import RequestError
@@ -219,7 +220,7 @@ OWN: dict[str, tuple[Any, Any, Any]] = {
         False,
         typer.Option("--allow-shared", help="Measure on a GPU even if other processes use it."),
     ),
-    "exclusive": (bool, False, typer.Option("--exclusive", help="With no other cell on the whole machine meanwhile.")),
+    "exclusive": (bool, False, typer.Option("--exclusive", help=EXCLUSIVE_HELP)),
     **PARAMETERS,
     **{name: (bool, False, typer.Option(f"--{name}", help=sink.help)) for name, sink in SINKS.items()},
     "project": (str | None, None, typer.Option("--project", "--wandb-project", help=PROJECT_HELP)),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pandas as pd
+
 from ampbench.schema.interference import ADVICE, Interference, read_interference
 from ampbench.visualize.read.frame import Results
 from ampbench.visualize.read.words import count
@@ -10,6 +12,12 @@ from ampbench.visualize.read.words import count
 def company(results: Results) -> list[str]:
     """Return a sentence on each check of the folder, and on how the cells of its machine ran."""
     return [_sentence(one, results) for one in read_interference(results.folder)]
+
+
+def are_exclusive(cells: pd.DataFrame) -> bool:
+    """Return whether all cells that say so ran with no other cell on their machine, as by --exclusive."""
+    said = cells["exclusive"].dropna() if "exclusive" in cells else ()
+    return len(said) > 0 and all(said)
 
 
 def _sentence(one: Interference, results: Results) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ampbench.visualize.judge.decision.standing import Standing
+from ampbench.visualize.read.company import are_exclusive
 from ampbench.visualize.read.frame import Results
 from ampbench.visualize.read.selection import text_of
 
@@ -34,7 +35,8 @@ def commands(results: Results, rows: list[Standing]) -> list[str]:
         if all(statuses[i] == "excluded" for i in places):
             found.append("")
         elif planned and plan.source and not plan.source.endswith(SCRIPT):
-            found.append(_narrowed(plan.source, axes, planned))
+            alone = " --exclusive" if are_exclusive(cells.iloc[places]) else ""
+            found.append(_narrowed(plan.source, axes, planned) + alone)
         else:
             found.append(next((own[i] for i in places if isinstance(own[i], str)), ""))
     return found

@@ -36,6 +36,8 @@ class Request:
     """No batch size and recipe that needs more is advised."""
     epochs: int | None = None
     """Of the training that the person has in mind, for its hours."""
+    exclusive: bool = False
+    """Whether no other cell may be at work on the machine meanwhile; rows of both settings are not compared."""
 
     @property
     def folder_name(self) -> str:
@@ -48,6 +50,8 @@ class Request:
     def identity(self) -> dict[str, Any]:
         """What the numbers depend on, in plain JSON types. Minutes, wishes and epochs may change from call to call."""
         plain = {key: value for key, value in asdict(self).items() if key not in ("minutes", "want", "epochs")}
+        if not self.exclusive:
+            del plain["exclusive"]  # older folders lack it
         return json.loads(json.dumps(plain))  # type: ignore[no-any-return]
 
     def keep(self, folder: Path) -> None:

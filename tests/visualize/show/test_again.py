@@ -83,6 +83,19 @@ def test_the_command_of_a_row_plans_its_cells_and_no_others(text, folder):
     assert sorted(planned) == sorted(one.cell_id for one in plan.cells)
 
 
+def test_a_row_that_was_measured_exclusively_is_so_again(folder):
+    plan = make_plan(parse_experiment(Path("x.toml"), f'question = "Q?"\n{EXPERIMENTS["recipes and seeds"]}'))
+    for one in plan.cells:
+        folder.add(one, exclusive=one.precision.name == "fp32")
+    path = folder.write()
+    Folder.of(plan, path.parent).write_plan(plan, command="", git_commit=None, git_dirty=None)
+    (path.parent / "x" / "plan.json").rename(path / "plan.json")
+    results = frame.read(path)
+    rows = standings(results, [])
+    for row, command in zip(rows, commands(results, rows), strict=True):
+        assert command.endswith("--results again --exclusive" if row.recipe == "fp32" else "--results again")
+
+
 def test_a_cell_that_the_plan_leaves_out_has_no_command(folder):
     plan = make_plan(parse_experiment(Path("x.toml"), f'question = "Q?"\n{EXPERIMENTS["recipes and seeds"]}'))
     for one in plan.cells:

@@ -212,6 +212,7 @@ def health_line(decision: Decision) -> str:
 def settle_line(settle: Settle, path: Path) -> str:
     """Return the command that would settle what is open, and what it costs."""
     command = f"python bench/run_matrix.py {shlex.quote(str(path))} --results {shlex.quote(str(path.parent))}"
+    command += " --exclusive" if settle.exclusive else ""
     cost = "" if settle.hours is None else f", about {time_words(settle.hours * HOUR_S)}"
     runs = "trainings" if settle.decides.startswith("accuracy") else "timings"
     return f"to settle {settle.decides}: {command} ({settle.num_trainings} {runs}{cost})"

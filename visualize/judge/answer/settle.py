@@ -19,6 +19,7 @@ from ampbench.schema.toml_values import key_of, value_of
 from ampbench.visualize.judge.answer.cost import HOUR_S, Training
 from ampbench.visualize.judge.decision.standing import Standing
 from ampbench.visualize.judge.phrases import time_words
+from ampbench.visualize.read.company import are_exclusive
 from ampbench.visualize.read.plan import Plan
 from ampbench.visualize.stats.sample_size import more_seeds
 
@@ -42,6 +43,8 @@ class Settle:
     """About; None if no time is known."""
     decides: str
     """As in `accuracy within 0.3 points`."""
+    exclusive: bool
+    """Whether it is to run as the cells before it did: with no other cell on the machine."""
 
 
 def seeds_that_settle(standing: Standing, margin: float) -> int | None:
@@ -92,7 +95,8 @@ def settle_accuracy(
         budget={"minutes_per_cell": minutes},
         plan=plan,
     )
-    return Settle(toml=toml, num_trainings=2 * num_seeds, hours=_finite(hours), decides=decides)
+    alone = are_exclusive(cells)
+    return Settle(toml=toml, num_trainings=2 * num_seeds, hours=_finite(hours), decides=decides, exclusive=alone)
 
 
 def settle_speed(plan: Plan, cells: pd.DataFrame, base: Standing, contender: Standing) -> Settle | None:
@@ -115,7 +119,8 @@ def settle_speed(plan: Plan, cells: pd.DataFrame, base: Standing, contender: Sta
         budget={},
         plan=plan,
     )
-    return Settle(toml=toml, num_trainings=2 * rounds, hours=_finite(hours), decides=decides)
+    alone = are_exclusive(cells)
+    return Settle(toml=toml, num_trainings=2 * rounds, hours=_finite(hours), decides=decides, exclusive=alone)
 
 
 def _on(cells: pd.DataFrame) -> str:

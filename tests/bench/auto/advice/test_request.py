@@ -42,6 +42,7 @@ def test_the_same_question_goes_on_in_its_folder_with_more_minutes_or_other_wish
         ({"fixed": {}}, "its image_size is 64, here not given"),
         ({"recipes": ()}, r"its recipes is ['fp32', 'bf16'], here not given"),
         ({"max_memory_bytes": 5}, "its max_memory_bytes is not given, here 5"),
+        ({"exclusive": True}, "its exclusive is not given, here True"),
     ],
 )
 def test_another_question_is_refused_in_a_line_that_says_in_what_they_differ(

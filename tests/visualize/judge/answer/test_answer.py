@@ -204,15 +204,19 @@ def test_the_file_that_settles_the_accuracy_is_an_experiment_with_the_cells_it_p
     assert f"({settle.num_trainings} trainings, about " in line
 
 
-def test_a_speed_that_is_open_is_settled_by_more_rounds(folder):
+@pytest.mark.parametrize("exclusive", [False, True])
+def test_a_speed_that_is_open_is_settled_by_more_rounds(exclusive, folder):
     for number, ratio in enumerate((0.99, 1.1, 1.15)):
         made = [cell(r, 128, epochs=0, round=number, model="ResNet18", data="synthetic") for r in ("fp32", "bf16_amp")]
         for one, speed in zip(made, (1000.0, 1000.0 * ratio), strict=True):
-            folder.add(one, images_per_s=speed, cell_s=36.0)
+            folder.add(one, images_per_s=speed, cell_s=36.0, exclusive=exclusive)
     cells = [{"cell_id": one["cell_id"], "epochs": 0, "batch_size": 128, "model": "ResNet18", "data": "synthetic"}
              for one in folder.rows["cells"]]  # fmt: skip
     folder.plan = {"toml": TOML.format(epochs=0, data="synthetic"), "cells": cells}
-    settle = answered(folder.write()).settle
+    found = answered(folder.write())
+    settle = found.settle
+    (line,) = lines(found, "settle")
+    assert (" --exclusive (" in line) == exclusive, "cells of both settings are not compared"
     plan = make_plan(parse_experiment(Path("settle.toml"), settle.toml))
     assert len(plan.cells) == settle.num_trainings > 6
     assert {one.epochs for one in plan.cells} == {0}
