@@ -45,8 +45,8 @@ def sheet(
         used.append(fig.add_axes((0.2, 0.1, 0.75 / columns, height / sum(heights)), label=name))  # about the final size
         figure.draw(results, used[-1])
         used[-1].set_title(name if several else "")
-        if used[-1].get_legend():
-            used[-1].get_legend().remove()
+        if (own := used[-1].get_legend()) is not None:
+            own.remove()
     _share(used, figure.shared)
     for ax in used:
         curves.place_inset(ax)
