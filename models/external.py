@@ -54,6 +54,8 @@ def build(name: str, num_classes: int, input_shape: tuple[int, int, int], /, **a
             raise ImportError(f"{name!r} needs the package timm; pip install timm") from e
         return called(partial(timm.create_model, what, pretrained=False, num_classes=num_classes), name, arguments)
     factory = getattr(importlib.import_module(source), what, None)
+    if isinstance(factory, nn.Module):
+        raise ValueError(f"{name!r} is a network; name its class, or a function that returns it")
     if not callable(factory):
         raise ValueError(
             f"{name!r}: module {source!r} has no callable {what!r}; name a factory that needs no arguments"

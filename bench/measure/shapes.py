@@ -13,9 +13,19 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch._subclasses.fake_tensor import (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    FakeTensor,
+    FakeTensorMode,
+)
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_leaves
+
+READS_NUMBERS = (
+    "the network reads numbers of its tensors (.item(), an if on a tensor, a mask as an index, packed sequences), and "
+    "here tensors have only shapes"
+)
 
 
 @contextmanager
@@ -27,6 +37,9 @@ def on_shapes(
     Args:
         build: returns the network, on the CPU.
         see: lets it see its first images.
+
+    Raises:
+        RuntimeError: in the context, of a network that reads numbers of its tensors.
     """
     with torch.random.fork_rng(devices=[]):
         model = build()
@@ -44,6 +57,8 @@ def on_shapes(
                 register[name] = made.setdefault(id(x), _fake(mode, x))
         with mode, _FlagsAreReal():
             yield model, mode
+    except (DataDependentOutputException, DynamicOutputShapeException) as e:
+        raise RuntimeError(READS_NUMBERS) from e
     finally:  # a factory may return the same network at every call
         for register, name, x in real:
             register[name] = x

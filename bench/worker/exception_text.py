@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import traceback
+from itertools import takewhile
+
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of an exception's message."""
+    """Return the first line of an exception's message, with those after it up to one that does not end with a colon.
+
+    Of one without a message the line of code that raised it.
+    """
     try:
-        lines = str(error).strip().splitlines()
+        lines = [line for line in map(str.strip, str(error).splitlines()) if line]
     except Exception:  # an exception whose __str__ raises
         lines = []
-    return lines[0] if lines else "no message"
+    if not lines:
+        frames = traceback.extract_tb(error.__traceback__)
+        return f"no message, in {frames[-1].line}" if frames and frames[-1].line else "no message"
+    announcing = list(takewhile(lambda line: line.endswith(":"), lines))
+    return " ".join(lines[: len(announcing) + 1])

@@ -72,6 +72,26 @@ class WantsObject(Net):
         return super().forward(x.image)
 
 
+class Asserts(Net):
+    """Asserts without a message."""
+
+    def forward(self, x_NCHW: Tensor) -> Any:
+        assert x_NCHW.size(3) == 28
+        return super().forward(x_NCHW)
+
+
+class Announces(Net):
+    """Whose message begins with a line that says nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.load_state_dict({"conv.weight": self.conv.weight})
+
+
+network = Net()
+"""Not a factory."""
+
+
 class Refuses(Net):
     """Raises a ValueError of its own."""
 

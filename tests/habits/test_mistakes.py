@@ -22,11 +22,17 @@ from tests.habits.ending import end
             r"^IndexError: .* \(mistakes\.py:\d+\); the model is called with the images alone, a ten",
         ),
         (mistakes.WantsObject, r"has no attribute 'image' \(mistakes\.py:\d+\); the model is called with the images"),
+        (mistakes.Asserts, r"^AssertionError: no message, in assert x_NCHW\.size\(3\) == 28 \(mistakes\.py:\d+\)$"),
+        (
+            mistakes.Announces,
+            r"Error\(s\) in loading state_dict for Announces: Missing key\(s\) in state_dict: \"conv\.b",
+        ),
+        ("tests.habits.mistakes:network", r"^ValueError: '.*:network' is a network; name its class, or a fun.* it$"),
         (mistakes.Refuses, r"^ValueError: expected 28x28 images \(mistakes\.py:\d+\)$"),
         (mistakes.RefusesInEvaluation, r"RefusesInEvaluation in evaluation: at most 100 images \(mistakes\.py:\d+\)$"),
     ],
 )
-def test_it_ends_in_a_line_with_the_place_and_the_move(model: type[nn.Module], said: str) -> None:
+def test_it_ends_in_a_line_with_the_place_and_the_move(model: type[nn.Module] | str, said: str) -> None:
     row = end(model)
     assert row["status"] == "failed"
     assert re.search(said, row["because"]), row["because"]

@@ -159,11 +159,25 @@ def missing(results: Results, a: str, b: str) -> tuple[str, str]:
 
 
 def why_slower(results: Results, a: str, b: str) -> str:
-    """Return `why bf16_amp is no faster: casts +3.2 ms, …`; empty where it is faster, or there is no work by kind."""
+    """Return `why bf16_amp is no faster: casts +3.2 ms, …`.
+
+    Empty where it is faster, where the runs do not tell whether it is, or where there is no work by kind.
+    """
     found = waterfall(results, a, b)
     if found is None or found.title.endswith("phase") or found.total_a / found.total_b > LEAST_GAIN:
         return ""
+    if not _tells_apart(results, a, b):
+        return ""
     return f"why {b} is no faster than {a} ({amount(found.total_b)} and {amount(found.total_a)} ms): {_changes(found)}"
+
+
+def _tells_apart(results: Results, a: str, b: str) -> bool:
+    """Return whether every run of B took longer than every run of A, or the runs of each are alike."""
+    ok = results.ok
+    times = [ok.loc[ok["recipe"].astype(str) == recipe, "step_ms"].dropna() for recipe in (a, b)]
+    if any(own.empty for own in times):
+        return False
+    return bool(times[1].min() > times[0].max()) or all(own.max() <= own.min() * (1 + LEAST_SHARE) for own in times)
 
 
 def why_limited(results: Results, a: str, b: str) -> str:

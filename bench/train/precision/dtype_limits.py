@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 
+from ampbench import models
 from ampbench.bench.plan.recipe import Recipe
 
 SIXTEEN_BITS = re.compile(r"\b(c10::)?(BFloat16|ComplexHalf|Half|Float8\w*|bfloat16|float16|half)\b|BFloat16|half\b")
@@ -26,7 +27,7 @@ MIXED = re.compile(
 )
 MIXED_WITH_FP32 = re.compile(r"mixed dtype \(CPU\): expect parameter to have scalar type of Float")
 """Of a norm on a CPU; it names the dtype that it expects of the weights, and not the 16 bits that they have."""
-PLACES = [Path(torch.__file__).parent, Path(__file__).parents[2]]
+PLACES = [Path(torch.__file__).parent, Path(__file__).parents[2], Path(models.__file__).parent]
 OURS = tuple(f"{place}{os.sep}" for folder in PLACES for place in (folder, folder.resolve()))
 STANDARD = f"{Path(os.__file__).parent}{os.sep}"
 """Whose files no model stands in: torch and the harness, and Python's own library."""
@@ -78,5 +79,5 @@ def own_line(error: BaseException) -> str | None:
 def raised_at(error: BaseException) -> str | None:
     """Return the same of an error that a model raised, or torch in it; None of one that the harness raised itself."""
     frames = traceback.extract_tb(error.__traceback__)
-    ours = f"{PLACES[1]}{os.sep}"
+    ours = tuple(f"{place}{os.sep}" for place in PLACES[1:])
     return None if not frames or frames[-1].filename.startswith(ours) else own_line(error)

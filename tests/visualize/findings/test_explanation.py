@@ -124,6 +124,20 @@ def test_the_line_of_an_answer_that_stays_says_why_the_other_is_no_faster(folder
     assert whys.why_line(results, answer).startswith("why bf16_amp is no faster than fp32 (75 and 50 ms): casts +30 ms")
 
 
+@pytest.mark.parametrize(
+    ("fp32_ms", "bf16_ms", "is_said"),
+    [((50, 51), (49, 50), True), ((50, 90), (91, 92), True), ((50, 90), (80, 99), False), ((41, 90), (45, 70), False)],
+)
+def test_why_it_is_no_faster_is_said_only_of_runs_that_tell(
+    folder: Folder, fp32_ms: tuple[float, ...], bf16_ms: tuple[float, ...], is_said: bool
+) -> None:
+    for seed in range(2):
+        folder.add(cell("fp32", 128, seed), **work(fp32_ms[seed], matmul_conv=40, cast=10))
+        folder.add(cell("bf16_amp", 128, seed), **work(bf16_ms[seed], matmul_conv=35, cast=15))
+    answer = Answer(subject="VGG19", machine="x", action="stay", recipe="fp32", batch_size=128, headline="")
+    assert bool(whys.why_line(read(folder.write()), answer)) is is_said
+
+
 def test_no_line_is_written_of_what_was_not_measured(folder: Folder) -> None:
     answer = Answer(subject="VGG19", machine="x", action="train", recipe="bf16_amp", batch_size=128, headline="")
     assert whys.with_whys(results_of(folder, {}, {}), [answer]) == [answer]

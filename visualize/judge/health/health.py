@@ -6,6 +6,8 @@ of this file, each beside its reason, or of ampbench/schema/diagnosis.
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Collection, Iterator
 
 import pandas as pd
@@ -27,6 +29,8 @@ BARELY = 0.05
 nobody, because a recipe that learns nothing ends as near to it as one that learns as well."""
 NOTICED = 0.02
 """Share of skipped updates, and of outliers among the timing samples, that is worth a word."""
+PARTS = re.compile(r"(?:^|; )no ([^:;]+):")
+"""What is missing, in the column `passes_failed`: `no count of operations: RuntimeError: …; no phases: …`."""
 
 ALWAYS = ("status", "epochs", "images_per_s", "test_accuracy", INSTRUMENT)
 # fmt: off
@@ -210,8 +214,9 @@ def _others(ok: pd.DataFrame) -> Iterator[Concern]:
     if ok[INSTRUMENT].nunique() > 1:
         yield Concern(text="memory by two instruments", spoils=frozenset({"memory"}))
     failed = known(ok, "passes_failed")
-    if len(failed):
-        yield Concern(text=f"a part beside the measurement failed in {of_runs(len(failed), ok)}")
+    parts = Counter(part for said in failed for part in set(PARTS.findall(str(said))) or {"values of some columns"})
+    for part, number in parts.items():
+        yield Concern(text=f"no {part} in {of_runs(number, ok)}")
 
 
 def _learned_nothing(cell: pd.Series) -> bool:
