@@ -162,10 +162,10 @@ def _require_answer(where: str, named: str) -> None:
     """Refuse an address where no server of Ray's answers, in bounded time."""
     if where == "auto":
         return  # Ray finds out which it is
-    match = re.fullmatch(r"(?:ray://)?(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):([0-9]{1,5})", where)
-    if match is None or int(match[2]) > 65535:
+    parts = parts_of(where)
+    if parts is None:
         raise RequestError(f"{named}: {FORMS}")
-    why = _why_mute(match[1].strip("[]"), int(match[2]))
+    why = why_mute(*parts)
     if why:
         way_out = "unset RAY_ADDRESS" if named.startswith("RAY_ADDRESS") else "leave --ray-address out"
         raise RequestError(
@@ -174,10 +174,18 @@ def _require_answer(where: str, named: str) -> None:
         )
 
 
-def _why_mute(host: str, port: int) -> str | None:
-    """Return why no server of gRPC answers; None if one does."""
+def parts_of(where: str) -> tuple[str, int] | None:
+    """Return host and port of an address; None if it has another form."""
+    match = re.fullmatch(r"(?:ray://)?(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):([0-9]{1,5})", where)
+    return None if match is None or int(match[2]) > 65535 else (match[1].strip("[]"), int(match[2]))
+
+
+def why_mute(host: str, port: int) -> str | None:
+    """Return why no server of gRPC answers; None if one does, or one that may be asked only with a certificate."""
     try:
         with socket.create_connection((host, port), timeout=ANSWER_S) as peer:
+            if os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true"):
+                return None
             peer.settimeout(ANSWER_S)
             peer.sendall(PREFACE)
             answer = peer.recv(9)

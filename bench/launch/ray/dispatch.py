@@ -21,6 +21,7 @@ from ampbench.bench.launch.oom_guard import OomGuard
 from ampbench.bench.launch.queue.group_queue import GroupQueue
 from ampbench.bench.launch.queue.places import Team
 from ampbench.bench.launch.ray.code import Code
+from ampbench.bench.launch.ray.head import ASKED_EVERY_S, Head
 from ampbench.bench.launch.ray.lane import Lane
 from ampbench.bench.launch.ray.losses import Losses
 from ampbench.bench.launch.ray.seats import Seat
@@ -57,6 +58,7 @@ class Dispatch:
     """Kind of board -> what is known of its memory."""
     board_hours: float | None
     losses: Losses
+    head: Head = field(default_factory=Head)
     lanes: dict[Team, Lane] = field(default_factory=dict)
     spent_s: float = 0.0
 
@@ -68,7 +70,7 @@ class Dispatch:
 
         Raises:
             KeyboardInterrupt: after every relay has been killed. What was finished is kept.
-            RequestError: likewise, when a record cannot be written, or no board is left.
+            RequestError: likewise, when a record cannot be written, no board is left, or the cluster's head is gone.
         """
         try:
             while True:
@@ -85,8 +87,12 @@ class Dispatch:
             if line:
                 self.losses.say(line)
             return True
+        except ConnectionError:  # of Ray's client, whose server is on the head
+            self.head.require()
+            raise
         finally:
-            self._close()
+            if not self.head.is_gone:
+                self._close()
 
     @property
     def _used_up(self) -> bool:
@@ -140,8 +146,10 @@ class Dispatch:
         late = [lane for lane in busy if lane.started_s is None and not lane.is_waiting_told]
         left_s = min((lane.asked_s + WAITING_S - time.monotonic() for lane in late), default=None)
         by_answer = {lane.answer: lane for lane in busy}
-        timeout = None if left_s is None else max(0.0, left_s)
+        timeout = ASKED_EVERY_S if left_s is None else min(ASKED_EVERY_S, max(0.0, left_s))
         ready, _ = self.ray.wait([*by_answer], num_returns=1, timeout=timeout, fetch_local=False)
+        if not ready:
+            self.head.require()
         for answer in ready:
             lane = by_answer[answer]
             try:
@@ -194,6 +202,7 @@ class Dispatch:
 
     def _lost(self, lane: Lane, error: Exception) -> None:
         """Give the cells of a lost relay back to the queue; what was told of the cell at work is forgotten."""
+        self.head.require()  # a head takes its nodes with it, and Ray answers no further question
         run = lane.run
         assert run is not None
         self.spent_s += len(lane.team) * lane.worked_s

@@ -23,6 +23,7 @@ from ampbench.bench.launch.queue.group_queue import GroupQueue
 from ampbench.bench.launch.ray.cluster import connect
 from ampbench.bench.launch.ray.code import Code, sent_code
 from ampbench.bench.launch.ray.dispatch import Dispatch
+from ampbench.bench.launch.ray.head import Head
 from ampbench.bench.launch.ray.losses import Losses
 from ampbench.bench.launch.ray.seats import Seat, find_seats, usable_nodes
 from ampbench.bench.launch.readiness.before import refuse_unready
@@ -162,6 +163,7 @@ class Ray:
                 oom_guards=guards,
                 board_hours=board_hours,
                 losses=Losses(ray=ray, say=self._say),
+                head=Head.of(ray, self.address),
             ).run()
 
     def _ray(self) -> Any:

@@ -15,9 +15,10 @@ import pytest
 from ampbench.bench.launch.cluster.assignment import Assignment, Said
 from ampbench.bench.launch.oom_guard import OomGuard
 from ampbench.bench.launch.queue.group_queue import GroupQueue
-from ampbench.bench.launch.ray import lane
+from ampbench.bench.launch.ray import head, lane
 from ampbench.bench.launch.ray.code import Code
 from ampbench.bench.launch.ray.dispatch import Dispatch
+from ampbench.bench.launch.ray.head import Head
 from ampbench.bench.launch.ray.losses import MOST_LOSSES, Losses
 from ampbench.bench.launch.ray.seats import Seat
 from ampbench.bench.plan.cell import Cell
@@ -25,7 +26,7 @@ from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.plan.protocol import Budget, MeasurementProtocol
 from ampbench.bench.plan.recipe import RECIPES
 from ampbench.bench.store.run import Run
-from tests.support.pretended_ray import CPU, PretendedRay, RayError, begins, ends, is_lost, seat
+from tests.support.pretended_ray import CPU, PretendedRay, RayError, begins, ends, finishes, is_lost, seat
 
 Finish = Callable[[], None]
 
@@ -53,9 +54,10 @@ class Cluster:
         self.seats = {one.board: one for one in seats}
         self.heard, self.lines = Heard(), list[str]()
         self.bound: dict[str, str] = {}
+        self.head_at = ""
 
     def run(self, groups: Sequence[Sequence[Run]], board_hours: float | None = None) -> bool:
-        dispatch = Dispatch(
+        made = Dispatch(
             ray=self.ray,
             code=Code(),
             seats=self.seats,
@@ -66,8 +68,9 @@ class Cluster:
             oom_guards={one.kind: OomGuard() for one in self.seats.values()},
             board_hours=board_hours,
             losses=Losses(ray=self.ray, say=self.lines.append),
+            head=Head(address=self.head_at),
         )
-        return dispatch.run()
+        return made.run()
 
 
 @pytest.fixture
@@ -299,6 +302,23 @@ def test_what_fills_a_small_board_is_tried_on_a_large_one(
     firsts = dict(reversed(known))
     assert firsts == {"n1": None, "n2": None}
     assert any(because for _, because in known)
+
+
+def test_a_head_that_is_gone_is_one_line_and_costs_no_cell_a_row(
+    cluster: Callable[..., Cluster], groups: list[list[Run]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray would answer nothing for a minute, and end this process then."""
+    ends: list[bool] = []
+    monkeypatch.setattr(head, "AGAIN_S", 0.0)
+    monkeypatch.setattr(head, "end_without_ray", lambda: ends.append(True))
+    made = cluster(seat("n1"))
+    made.head_at = "127.0.0.1:1"
+    made.ray.scripts["n1"] = deque([finishes, is_lost])
+    with pytest.raises(RequestError, match=r"^the head of the Ray cluster at 127\.0\.0\.1:1 is gone \(connection refu"):
+        made.run(groups)
+    assert ends == [True]
+    assert [status for _, status in made.heard.ended_as] == ["ok"]
+    assert sum(run.recorded_ns is not None for group in groups for run in group) == 1
 
 
 def test_an_interrupt_kills_every_relay(cluster: Callable[..., Cluster], groups: list[list[Run]]) -> None:
