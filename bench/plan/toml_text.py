@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import codecs
 import tomllib
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ampbench.bench.plan.errors import RequestError, did_you_mean
-from ampbench.schema.toml_values import key_of, value_of
 
 MARKS = {codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}
 """Bytes that an editor puts first -> the encoding."""
@@ -63,19 +61,3 @@ def table_of(text: str, path: Path) -> dict[str, Any]:
 def too_deep(path: Path) -> RequestError:
     """Return the refusal of lists and tables that nest too deeply."""
     return RequestError(f"{path}: nests lists or tables too deeply; no field takes more than a list of lists")
-
-
-def text_of_tables(question: str, tables: Mapping[str, Mapping[str, Any]], *, comments: Sequence[str] = ()) -> str:
-    """Return the text of an experiment file that a program writes, for a person to read and to run again.
-
-    Args:
-        question: that it asks.
-        tables: name -> key -> value, in this order; an empty table is left out.
-        comments: lines at its head.
-    """
-    parts = [*(f"# {line}" for line in comments), *([""] if comments else [])]
-    parts.append(f"question = {value_of(question)}")
-    for name, table in tables.items():
-        if table:
-            parts += ["", f"[{name}]", *(f"{key_of(key)} = {value_of(value)}" for key, value in table.items())]
-    return "\n".join(parts) + "\n"

@@ -36,11 +36,11 @@ from ampbench.bench.plan.matrix import make_plan
 from ampbench.bench.plan.model_args import split_model
 from ampbench.bench.plan.recipe import RECIPES
 from ampbench.bench.plan.source import check_data, check_model
-from ampbench.bench.plan.toml_text import text_of_tables
 from ampbench.bench.store.disk import Lasting, saying_unwritable
 from ampbench.bench.store.folder import Folder
 from ampbench.bench.store.merge import merge
 from ampbench.schema.choices import Choice
+from ampbench.schema.toml_values import text_of_tables
 
 STAGES = ("machine", "batch", "settings", "speed", "start", "layers")
 WORKERS_SHARE = 0.15

@@ -12,8 +12,8 @@ from ampbench.bench.auto.advice.start import LEAST_STEPS, SEEDS, affordable, mea
 from ampbench.bench.auto.judge import Unanswered, asked
 from ampbench.bench.auto.standings import Standing
 from ampbench.bench.plan.errors import RequestError
-from ampbench.bench.plan.toml_text import text_of_tables
 from ampbench.schema.choices import Choice
+from ampbench.schema.toml_values import text_of_tables
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ampbench.bench.auto.advice.session import Part, Session
-from ampbench.bench.plan.toml_text import text_of_tables
+from ampbench.schema.toml_values import text_of_tables
 
 LEAST_S = 20.0
 """Of the time that is left: two rounds of two recipes of a small network."""

@@ -7,8 +7,8 @@ from typing import Any
 
 from ampbench.bench.auto.advice.session import Part, Session
 from ampbench.bench.auto.standings import Standing
-from ampbench.bench.plan.toml_text import text_of_tables
 from ampbench.schema.start import START_STEPS
+from ampbench.schema.toml_values import text_of_tables
 
 LEAST_STEPS = 60
 """A shorter start tells nothing; visualize/stats/start.py has the limit of what is read."""

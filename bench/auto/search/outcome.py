@@ -14,14 +14,13 @@ from ampbench.bench.plan.experiment import Experiment
 from ampbench.bench.plan.model_args import as_arguments
 from ampbench.bench.plan.recipe import RECIPES
 from ampbench.bench.plan.search import cell_of, studies_of
-from ampbench.bench.plan.toml_text import text_of_tables
 from ampbench.bench.store.atomic import write_text
 from ampbench.bench.store.choices import write_choices
 from ampbench.bench.store.folder import Folder
 from ampbench.schema.choices import Choice
 from ampbench.schema.files import BEST_SETTING
 from ampbench.schema.search import SearchRecord, Setting, settled
-from ampbench.schema.toml_values import key_of
+from ampbench.schema.toml_values import key_of, text_of_tables
 
 WORDS = {"images_per_s": "images/s", "time_to_accuracy_s": "seconds to accuracy"}
 """Objective -> its words, where they are not its name."""

@@ -14,7 +14,7 @@ import pytest
 from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.plan.experiment import read_experiment
 from ampbench.bench.plan.matrix import make_plan
-from ampbench.bench.plan.toml_text import text_of_tables
+from ampbench.schema.toml_values import text_of_tables
 from tests.conftest import ROOT
 from tests.support.experiments import FIXED, GOOD, HEAD
 from tests.support.thinned import thinned

@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from ampbench.schema.margins import RUN_SD_POINTS
-from ampbench.schema.toml_values import key_of, value_of
+from ampbench.schema.toml_values import key_of, text_of_tables
 from ampbench.visualize.judge.answer.cost import HOUR_S, Training
 from ampbench.visualize.judge.decision.standing import Standing
 from ampbench.visualize.judge.phrases import time_words
@@ -198,7 +198,6 @@ def _toml(
     }
     used = {point if isinstance(point, str) else point["precision"] for point in matrix["precision"]}
     custom = {name: row for name, row in _table(file, "precision").items() if name in used and isinstance(row, dict)}
-    parts = [*(f"# {line}" for line in comments), "", f"question = {value_of(question)}"]
     tables: dict[str, Mapping[str, Any]] = {
         "matrix": matrix,
         "fixed": fixed,
@@ -206,10 +205,7 @@ def _toml(
         "measure": {**own.get("measure", {}), **measure},
         "budget": {**own.get("budget", {}), **_no_less(budget, own.get("budget", {}))},
     }
-    for name, table in tables.items():
-        if table:
-            parts += ["", f"[{name}]", *(f"{key_of(key)} = {value_of(value)}" for key, value in table.items())]
-    return "\n".join(parts) + "\n"
+    return text_of_tables(question, tables, comments=comments)
 
 
 def _no_less(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
