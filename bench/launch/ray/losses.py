@@ -1,4 +1,8 @@
-"""What is made of relays and nodes that were lost: how often a cell is run again, and what a person is told."""
+"""What is made of relays and nodes that were lost: how often a cell is run again, and what a person is told.
+
+It is another rule than Slurm's (bench/launch/slurm/losses.py): Ray tells no cause and sets no limit of time or memory,
+so losses are only counted, of cells and of boards, while one launcher lives.
+"""
 
 from __future__ import annotations
 

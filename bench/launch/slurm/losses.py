@@ -3,6 +3,9 @@
 A job may end through no fault of the cell: somebody cancelled it, its node failed, a job of higher priority took it.
 Such a cell runs again. A cell that took more than a whole job's time or memory would do so again, and gets a row.
 Where Slurm only says that the job failed, a second loss decides. A checkpoint that moved on starts the count anew.
+
+It is another rule than Ray's (bench/launch/ray/losses.py): Slurm tells the cause and sets the limits of a job, and
+its jobs outlive the launcher, so the cause decides first, and losses are counted on disk; nodes are Slurm's own matter.
 """
 
 from __future__ import annotations
