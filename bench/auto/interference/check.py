@@ -124,6 +124,8 @@ def check_interference(
     Raises:
         RequestError: the cell cannot be timed here, or ended badly.
     """
+    if not cells:
+        raise RequestError("--check-interference: no cell is chosen that could be timed; choose with --only or --shard")
     console.file = Lasting(console.file)
     folder = Folder.of(plan, options.results)
     boards = conditions.beside.find_boards()

@@ -23,6 +23,8 @@ class Assignment:
     gpus: str | None = None
     """As `--gpus` on the node; None for all that the scheduler lets it see."""
     allow_shared: bool = False
+    on_gpu: bool = False
+    """Whether the scheduler gave the node's GPUs, so that its CPU is not meant."""
     exclusive: bool = False
     """As `--exclusive`: one cell at a time on the whole node."""
     switches: Mapping[str, str] = field(default_factory=dict)

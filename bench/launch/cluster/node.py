@@ -72,6 +72,11 @@ class Node:
 
     def _look(self, launcher: Local, asked: Assignment) -> Boards:
         found = launcher.find_boards()
+        if asked.on_gpu and not found.used[0].is_gpu:
+            raise RequestError(
+                "its scheduler gave a GPU, and NVIDIA's driver finds none there, so cells would run on its CPU; see "
+                "nvidia-smi there, or choose nodes without GPUs"
+            )
         boards = replace(found, used=tuple(replace(board, host=asked.place) for board in found.used))
         machine = launcher.machine_of(boards.used[0])
         if asked.versions:

@@ -25,6 +25,9 @@ GROUPS = "groups"
 TOLD_EVERY_S = 5.0
 """Between two writings for the numbers of a cell at work, which nobody reads more often."""
 
+WAITING = "waiting"
+"""The phase of a cell whose board is held by another one: a job that ends meanwhile has cost it nothing."""
+
 CHECKPOINT = "checkpoint.pt"
 
 
@@ -68,8 +71,14 @@ class Report:
 
     @property
     def at_work(self) -> str | None:
-        """The cell that was started and has not ended; None if there is none."""
-        return next((cell_id for cell_id, cell in self.cells.items() if not cell["is_ended"]), None)
+        """The cell that was started and has not ended; None if there is none, or it waits for its board."""
+        started = (cell_id for cell_id, cell in self.cells.items() if not cell["is_ended"])
+        return next((cell_id for cell_id in started if self.phase_of(cell_id) != WAITING), None)
+
+    def phase_of(self, cell_id: str) -> str | None:
+        """Return what a cell told last that it does; None before that."""
+        phase = self.cells.get(cell_id, {}).get("facts", {}).get("phase")
+        return None if phase is None else str(phase)
 
     @property
     def environment_id(self) -> str | None:
@@ -130,8 +139,11 @@ class Reporter:
 
     def tell(self, said: Said) -> None:
         """Take in what the node says."""
+        before = self.report.phase_of(said.cell_id)
         self.report.take(said, self.runs.get(said.cell_id))
-        if said.kind != "told" or time.monotonic() - self._written_s >= TOLD_EVERY_S:
+        now = self.report.phase_of(said.cell_id)
+        is_awaited = before != now and WAITING in (before, now)
+        if is_awaited or said.kind != "told" or time.monotonic() - self._written_s >= TOLD_EVERY_S:
             self.write()
 
     def write(self) -> None:

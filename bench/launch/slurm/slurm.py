@@ -122,6 +122,7 @@ class Slurm:
                 place="",  # the job knows
                 gpus=",".join(boards) or None,
                 allow_shared=self.allow_shared,
+                on_gpu=partition is not None and partition.most_gpus > 0,
                 exclusive=self.exclusive,
                 switches=switches_of(os.environ),
                 versions=None if self.mixed else Versions.here(),

@@ -153,6 +153,15 @@ def test_where_nothing_runs_beside_a_cell_nothing_is_checked(trial: Trial) -> No
     assert conditions.tried == []
 
 
+def test_a_shard_without_a_cell_has_nothing_to_time_and_says_so(trial: Trial, tmp_path: Path) -> None:
+    conditions = Lawfully()
+    options = Options(launcher=conditions.beside, results=tmp_path)
+    with pytest.raises(
+        RequestError, match=r"^--check-interference: no cell is chosen .*; choose with --only or --shard$"
+    ):
+        check_interference(trial.plan, (), options, conditions, Console(file=io.StringIO()))
+
+
 def test_checks_of_two_numbers_of_boards_stand_side_by_side(trial: Trial) -> None:
     trial.check(Lawfully(cost=0.0, num=2))
     trial.check(Lawfully(cost=0.3, num=4))

@@ -79,6 +79,12 @@ def test_a_group_of_another_kind_of_board_is_refused(asked: Assignment) -> None:
     assert "these cells belong to another kind" in refused(replace(asked, kinds=("0123",)))
 
 
+def test_a_node_whose_scheduler_gave_a_gpu_that_no_driver_finds_measures_no_cpu_instead(asked: Assignment) -> None:
+    assert "on n1: its scheduler gave a GPU, and NVIDIA's driver finds none there" in refused(
+        replace(asked, on_gpu=True)
+    )
+
+
 def test_what_a_scheduler_sets_goes_and_what_the_launcher_has_comes() -> None:
     node = {"OMP_NUM_THREADS": "1", "NCCL_IB_DISABLE": "1", "AMPBENCH_CACHE": "/scratch", "HOME": "/root"}
     launcher = {"MKL_NUM_THREADS": "2", "AMPBENCH_CACHE": "/home", "AMPBENCH_CPU_BOARDS": "2", "HOME": "/home/me"}

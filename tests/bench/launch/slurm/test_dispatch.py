@@ -192,6 +192,21 @@ def test_a_cell_that_took_the_whole_time_of_a_job_is_a_row_at_once_and_one_after
     assert "it alone took the job's whole time; give more with --slurm time=" in one.statuses[0][1]
 
 
+def test_a_job_whose_time_is_over_while_its_cell_waits_for_the_board_of_another_has_lost_nothing(
+    tmp_path: Path,
+) -> None:
+    def waiting(doing: Doing) -> Ending:
+        doing.start(doing.runs[0])
+        facts = {"phase": "waiting", "holder": "another cell"}
+        doing.reporter.tell(Said(kind="told", cell_id=doing.runs[0].cell.cell_id, boards=(BOARD,), facts=facts))
+        return State(word="TIMEOUT", node="n1")
+
+    one = Dispatched(tmp_path, waiting, everything)
+    assert one.run()
+    assert [status for status, _ in one.statuses] == ["ok"] * 4
+    assert "waiting for" in one.said
+
+
 def test_a_row_of_a_lost_cell_has_the_machine_that_its_job_ran_on(tmp_path: Path) -> None:
     one = Dispatched(tmp_path, lost("OUT_OF_MEMORY"), everything)
     assert one.run()
