@@ -35,7 +35,7 @@ class Network:
     model_note: str | None = column(
         "",
         "note on the model",
-        "What was replaced in a pretrained model, such as its head; else null",
+        "What was replaced in a pretrained model, such as its head, and which weights it uses and does not register",
     )
     model_output: str | None = column(
         "",

@@ -34,7 +34,12 @@ class Summary:
         measured.board_state = attempt("state of the board", self.board_state) or measured.board_state
         energy = attempt("energy to accuracy", self.energy_to_accuracy)
         measured.energy_to_accuracy = energy or measured.energy_to_accuracy
-        measured.network = replace(measured.network, model_output=self.training.criterion.taken)
+        criterion, note = self.training.criterion, measured.network.model_note
+        notes = [note] if note else []
+        if criterion.unregistered and criterion.unregistered not in (note or ""):  # a resumed training has it already
+            notes.append(criterion.unregistered)
+        model_note = "; ".join(notes) or None
+        measured.network = replace(measured.network, model_output=criterion.taken, model_note=model_note)
         traces.blocks = attempt("blocks", lambda: block_rows(self.timing.clock.blocks)) or traces.blocks
         since_s = self.outcome.stopwatch.started_s
         traces.board = attempt("samples of the board", lambda: self.timing.board.rows(since_s)) or traces.board

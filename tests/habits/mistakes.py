@@ -72,6 +72,20 @@ class WantsObject(Net):
         return super().forward(x.image)
 
 
+class HidesLayers(Net):
+    """Keeps layers in a plain list, and makes one in every forward."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.more = [nn.Linear(10, 10) for _ in range(2)]
+
+    def forward(self, x_NCHW: Tensor) -> Any:
+        logits = super().forward(x_NCHW)
+        for layer in (*self.more, nn.Linear(10, 10, bias=False)):
+            logits = logits + layer(logits)
+        return logits
+
+
 class Asserts(Net):
     """Asserts without a message."""
 

@@ -8,7 +8,7 @@ import pytest
 from torch import nn
 
 from tests.habits import mistakes
-from tests.habits.ending import end
+from tests.habits.ending import Net, end, end_once
 
 
 @pytest.mark.parametrize(
@@ -36,3 +36,13 @@ def test_it_ends_in_a_line_with_the_place_and_the_move(model: type[nn.Module] | 
     row = end(model)
     assert row["status"] == "failed"
     assert re.search(said, row["because"]), row["because"]
+
+
+def test_weights_that_a_model_hides_are_named() -> None:
+    row = end(mistakes.HidesLayers)
+    assert row["status"] == "ok"
+    assert re.search(r"HidesLayers uses weights that .* shape 10 \(2 times\), 10x10 \(3 times\): .*", row["model_note"])
+    assert end_once(Net)["model_note"] is None
+    row = end(mistakes.HidesLayers, "bf16")
+    assert row["status"] == "unsupported"
+    assert "(a layer in a plain list is none of the model's: nn.ModuleList)" in row["because"]

@@ -12,6 +12,7 @@ from ampbench.bench.plan.cell import Cell
 from ampbench.bench.train.loss.loss import has_own_loss, loss_of, own_loss_explained
 from ampbench.bench.train.loss.reduction import Reduction, reduction_of
 from ampbench.bench.train.outputs import DOCUMENTED, check_output, has_own_classes, logits_of, predicted_classes
+from ampbench.bench.train.unregistered import said_of, unregistered_weights
 
 
 class Criterion:
@@ -37,6 +38,8 @@ class Criterion:
         """Of a loss of the model's own it is tried in the first call, where a batch is computed in parts."""
         self.taken: str | None = None
         """What was taken of the model's output; None of a plain tensor."""
+        self.unregistered: str | None = None
+        """Which weights the model uses and does not register, in words; None if there are none."""
         self._is_checked = False
 
     def __call__(self, output: Any, y_N: Tensor) -> Tensor:
@@ -51,6 +54,7 @@ class Criterion:
             if self.is_own and self.num_parts * self.world_size > 1:
                 self.reduction = self._tried(output, y_N)
             loss = self._first_loss(output, y_N)
+            self.unregistered = said_of(unregistered_weights(loss, self.model), self.name)
         except ValueError as e:
             raise ValueError(f"{self.name}: {e}") from e
         self._is_checked = True

@@ -54,7 +54,8 @@ def why_not_in_16_bits(error: BaseException, recipe: Recipe, device: torch.devic
         line = own_line(error)
         return (
             f"the model mixes numbers of its own with weights of {recipe.weights}{f', in {line}' if line else ''} "
-            f"({words}); cast them to the weights' dtype there, or use a recipe that keeps weights in fp32"
+            f"({words}); cast them to the weights' dtype there (a layer in a plain list is none of the model's: "
+            "nn.ModuleList), or use a recipe that keeps weights in fp32"
         )
     return None
 
