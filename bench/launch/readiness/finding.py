@@ -49,6 +49,8 @@ class Subject:
     """Names of data sets as cells give them, each with the size of its images."""
     models: tuple[str, ...] = ()
     num_cells: int = 1
+    most_ranks: int = 1
+    """Of a cell, each a process of its own."""
     gpus: str | None = None
     """As `--gpus`."""
     asks_network: bool = False
@@ -67,6 +69,7 @@ class Subject:
             data=tuple(dict.fromkeys((cell.data, cell.image_size) for cell in cells)),
             models=tuple(dict.fromkeys(cell.model for cell in cells)),
             num_cells=len(cells),
+            most_ranks=max((cell.gpus for cell in cells), default=1),
             gpus=gpus,
         )
 

@@ -17,6 +17,8 @@ OLDEST_PYTHON = (3, 11)
 WORKER_GIB, ROOMY_GIB = 0.5, 2.0
 """A worker with torch and LeNet takes 0.53 GiB, libraries included (a CPU, torch 2.15); less than the second leaves
 little for a network and its images."""
+RANK_GIB = 0.2
+"""Less than what each further process of a cell on several GPUs takes for itself, where they share one CPU."""
 GIB = 2**30
 
 
@@ -68,6 +70,12 @@ def memory_enough(subject: Subject) -> Finding:
         return warning("unknown: /proc/meminfo cannot be read")
     if free < WORKER_GIB:
         return failed(f"{said}; a worker takes more than {WORKER_GIB:g} GiB: {more}")
+    ranks = 1 if hardware.gpus else subject.most_ranks  # on GPUs no more are started than there are boards
+    if free < (together := WORKER_GIB + RANK_GIB * (ranks - 1)):
+        return failed(
+            f"{said}; gpus = {ranks} starts {ranks} processes on one CPU, which take more than {together:.0f} GiB: "
+            "ask for fewer, or use a machine with GPUs"
+        )
     return warning(f"{said}, little for a network and its images: {more}") if free < ROOMY_GIB else ok(said)
 
 

@@ -7,6 +7,7 @@ import shutil
 import sys
 import urllib.error
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -98,6 +99,14 @@ def test_memory_is_judged_by_what_a_worker_takes(tmp_path: Path, free_gib: float
     found = memory_enough(subject(tmp_path, root=kernel(tmp_path / "k", free_gib=free_gib)))
     assert found.level == level
     assert ("stop other programs" in found.said) == (level != "ok")
+
+
+def test_more_processes_of_a_cell_than_the_memory_of_a_cpu_holds_are_refused(tmp_path: Path) -> None:
+    here = subject(tmp_path, root=kernel(tmp_path / "k", free_gib=20.0))
+    assert memory_enough(replace(here, most_ranks=4)).level == "ok"
+    found = memory_enough(replace(here, most_ranks=1000))
+    assert found.level == "failed"
+    assert "gpus = 1000 starts 1000 processes on one CPU, which take more than 200 GiB: ask for fewer" in found.said
 
 
 def test_a_container_without_memory_on_a_machine_with_much_fails(tmp_path: Path) -> None:
