@@ -53,6 +53,8 @@ class PartProfiler:
     """Part -> seconds by kind of work."""
     walls: dict[str, float] = field(default_factory=dict)
     """Part -> seconds of wall time."""
+    profile: Any = None
+    """Of the part that is open; None between two parts."""
 
     @property
     def cuda(self) -> bool:
@@ -63,26 +65,29 @@ class PartProfiler:
         """Begin a part of the step."""
         self.part = part
         activity = ProfilerActivity.CUDA if self.cuda else ProfilerActivity.CPU
-        self.profile: Any = torch.profiler.profile(activities=[activity], record_shapes=not self.cuda)
-        self.profile.__enter__()
-        self.begun = time.perf_counter()
+        profile = torch.profiler.profile(activities=[activity], record_shapes=not self.cuda)
+        profile.__enter__()
+        self.profile, self.begun = profile, time.perf_counter()
 
     def close(self) -> None:
-        """End the part that was begun last."""
+        """End the part that is open, if one is."""
+        if self.profile is None:
+            return
         if self.cuda:
             torch.cuda.synchronize(self.device)
         self.walls[self.part] = time.perf_counter() - self.begun
-        self.profile.__exit__(None, None, None)
+        profile, self.profile = self.profile, None
+        profile.__exit__(None, None, None)
         if self.cuda:
-            found = {e.key: 1e-6 * e.self_device_time_total for e in self.profile.key_averages()}
+            found = {e.key: 1e-6 * e.self_device_time_total for e in profile.key_averages()}
             # NCCL's kernels run beside the others, and spin while they wait for another rank.
             kernels = {name: s for name, s in found.items() if not name.startswith("nccl")}
             self.times[self.part] = kernels
             self.kinds[self.part] = added((kind_of_kernel(name), s) for name, s in kernels.items())
         else:
-            events = self.profile.events()
+            events, dtypes = profile.events(), input_dtypes(profile)
             self.times[self.part] = added((e.name, 1e-6 * e.self_cpu_time_total) for e in events)
-            kinds = ((kind_of(e), 1e-6 * e.self_cpu_time_total) for e in events)
+            kinds = ((kind_of(e, dtypes), 1e-6 * e.self_cpu_time_total) for e in events)
             self.kinds[self.part] = added((kind, s) for kind, s in kinds if kind)
 
     def step(self) -> ProfiledStep:
@@ -130,19 +135,28 @@ def profile_step(training: Training, batches: Iterator[tuple[Tensor, Tensor]]) -
     return profiler.step()
 
 
-def kind_of(event: Any) -> Kind | None:
+def input_dtypes(profile: Any) -> dict[int, Sequence[str]]:
+    """Return the dtypes of the inputs of every event of a CPU's profile by its id: torch 2.11 keeps none in the event."""
+    return {event.correlation_id(): event.dtypes() for event in profile.profiler.kineto_results.events()}
+
+
+def kind_of(event: Any, dtypes: Mapping[int, Sequence[str]]) -> Kind | None:
     """Return the kind of work of an event of a CPU's profile: its own, else that of what called it; None outside all.
 
     `aten::to` and its like take the kind of the copy that they call. What a product or convolution calls is a part of
     it, such as the sum over a bias's gradient, but for the casts that autocast puts in front.
+
+    Args:
+        event: of torch's profiler.
+        dtypes: by `input_dtypes`.
     """
-    own = kind_of_operator(event.name, event.input_dtypes or ())
+    own = kind_of_operator(event.name, dtypes.get(event.id, ()))
     if own in ("elementwise", "copy") and event.cpu_parent is not None and is_inside_product(event.cpu_parent):
         return "matmul_conv"
     if own is None and event.name in ("aten::to", "aten::_to_copy"):
-        own = next((kind for child in event.cpu_children if (kind := kind_of_call(child))), None)
+        own = next((kind for child in event.cpu_children if (kind := kind_of_call(child, dtypes))), None)
     if own is None and event.cpu_parent is not None:
-        return kind_of(event.cpu_parent)
+        return kind_of(event.cpu_parent, dtypes)
     return own
 
 
@@ -155,11 +169,11 @@ def is_inside_product(event: Any) -> bool:
     return False
 
 
-def kind_of_call(event: Any) -> Kind | None:
+def kind_of_call(event: Any, dtypes: Mapping[int, Sequence[str]]) -> Kind | None:
     """Return the kind of the first copy in a call of `aten::to`."""
     if event.name == "aten::copy_":
-        return kind_of_operator(event.name, event.input_dtypes or ())
-    return next((kind for child in event.cpu_children if (kind := kind_of_call(child))), None)
+        return kind_of_operator(event.name, dtypes.get(event.id, ()))
+    return next((kind for child in event.cpu_children if (kind := kind_of_call(child, dtypes))), None)
 
 
 def added(items: Any) -> dict[str, float]:

@@ -140,6 +140,13 @@ def test_three_steps_are_profiled_after_one_that_is_not(monkeypatch: pytest.Monk
     assert any(is_matmul_or_conv(name) for name in found.names)
 
 
+def test_a_profile_that_cannot_be_read_says_why_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its profiler has ended by then; to end it once more would raise something else."""
+    monkeypatch.setattr(profile, "input_dtypes", lambda _: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        profile.profile_steps(training())
+
+
 def profiled(names: dict[str, float]) -> profile.ProfiledStep:
     """Return a profiled step of these kernels, all of the network."""
     kinds = profile.added((kind_of_kernel(name), s) for name, s in names.items())

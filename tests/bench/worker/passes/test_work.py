@@ -93,11 +93,12 @@ def test_autocast_shows_as_casts_and_fp32_has_almost_none(measured: Callable[...
 
 def test_the_sum_over_the_gradient_of_a_bias_is_a_part_of_the_convolution() -> None:
     """In bf16 it may take longer than all the rest of the convolution."""
-    convolution = SimpleNamespace(name="aten::convolution_backward", input_dtypes=(), cpu_parent=None, cpu_children=[])
-    children = {"aten::sum": (), "aten::copy_": ("float", "c10::BFloat16"), "aten::empty": ()}
+    convolution = SimpleNamespace(id=1, name="aten::convolution_backward", cpu_parent=None, cpu_children=[])
+    children = {2: "aten::sum", 3: "aten::copy_", 4: "aten::empty"}
+    dtypes = {3: ("float", "c10::BFloat16")}
     kinds = [
-        kind_of(SimpleNamespace(name=name, input_dtypes=dtypes, cpu_parent=convolution, cpu_children=[]))
-        for name, dtypes in children.items()
+        kind_of(SimpleNamespace(id=number, name=name, cpu_parent=convolution, cpu_children=[]), dtypes)
+        for number, name in children.items()
     ]
     assert kinds == ["matmul_conv", "cast", "matmul_conv"]
 
