@@ -136,7 +136,7 @@ def profile_step(training: Training, batches: Iterator[tuple[Tensor, Tensor]]) -
 
 
 def input_dtypes(profile: Any) -> dict[int, Sequence[str]]:
-    """Return the dtypes of the inputs of every event of a CPU's profile by its id: torch 2.11 keeps none in the event."""
+    """Return event id -> dtypes of its inputs, of a CPU's profile: torch 2.11 keeps none in the event itself."""
     return {event.correlation_id(): event.dtypes() for event in profile.profiler.kineto_results.events()}
 
 
