@@ -49,6 +49,16 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_another_machine_is_told_where_ours_and_the_users_code_is_and_not_where_this_python_has_its_library(
+    tmp_path: Path,
+) -> None:
+    """A Python 3.12 that finds the library of a 3.11 before its own ends with `SRE module mismatch`."""
+    code = "from ampbench.path import for_nodes; print(for_nodes())"
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(tmp_path)])}
+    said = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=True).stdout
+    assert said.strip().split(os.pathsep) == [str(ROOT), str(tmp_path)]
+
+
 def experiment(project: Path, models: Sequence[str], **fields: object) -> Path:
     rows = [f"{name} = {value}" for name, value in fields.items()]
     text = ['question = "?"', "[matrix]", f"model = {list(models)}".replace("'", '"'), "[fixed]", 'data = "synthetic"']

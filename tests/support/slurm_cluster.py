@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+import shlex
 import shutil
 import signal
 import socket
@@ -57,11 +58,15 @@ SlurmdTimeout=5
 MailProg=/bin/true
 GresTypes=gpu
 NodeName=n1 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[1]} CPUs=2 RealMemory=2000
-NodeName=n2 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[2]} CPUs=2 RealMemory=2000 Gres=gpu:4
-PartitionName=cpu Nodes=n1 Default=YES MaxTime=600 State=UP
-PartitionName=gpu Nodes=n2 MaxTime=600 State=UP
+NodeName=n2 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[2]} CPUs=2 RealMemory=2000{n2}
+PartitionName=cpu Nodes={cpu_nodes} Default=YES MaxTime=600 State=UP
 """
+
+WITH_GPUS = {"n2": " Gres=gpu:4\nPartitionName=gpu Nodes=n2 MaxTime=600 State=UP", "cpu_nodes": "n1"}
 """One node of two CPUs; and in a partition of its own one that says it has four GPUs, which is a lie."""
+
+ALIKE = {"n2": "", "cpu_nodes": "n1,n2"}
+"""Two nodes of two CPUs in one partition."""
 
 
 def why_missing() -> str | None:
@@ -107,22 +112,26 @@ class Cluster:
 
 
 @contextmanager
-def slurm_cluster(*, min_job_age_s: int = 3600) -> Iterator[Cluster]:
+def slurm_cluster(
+    *, min_job_age_s: int = 3600, on_n2: Mapping[str | Path, str | Path] | None = None
+) -> Iterator[Cluster]:
     """Start a Slurm; stop it, and every process of its jobs, at the end.
 
     Args:
         min_job_age_s: how long slurmctld remembers a job that has ended.
+        on_n2: path -> another that n2 and its jobs see in its place, and nobody else; but for it the nodes are alike.
     """
     folder = Path(tempfile.mkdtemp(prefix="slurm-"))  # the path of a socket has 108 characters at most
     cluster = Cluster(folder=folder, environ={"SLURM_CONF": str(folder / "slurm.conf"), "PATH": _path()})
-    _write(folder, min_job_age_s)
+    _write(folder, min_job_age_s, WITH_GPUS if on_n2 is None else ALIKE)
     daemons: list[subprocess.Popen[bytes]] = []
     try:
         munge = [f"--{name}={folder}/munge.{suffix}" for name, suffix in MUNGE_FILES.items()]
         daemons.append(_daemon(["munged", "--foreground", "--force", *munge], cluster))
         daemons.append(_daemon(["slurmctld", "-D", "-L", f"{folder}/ctld.log"], cluster))
         for node in ("n1", "n2"):
-            daemons.append(_daemon(["slurmd", "-D", "-N", node, "-L", f"{folder}/{node}.log"], cluster))  # noqa: PERF401
+            words = ["slurmd", "-D", "-N", node, "-L", f"{folder}/{node}.log"]
+            daemons.append(_daemon(_seeing(on_n2, words) if on_n2 and node == "n2" else words, cluster))
         _wait_until_idle(cluster)
         yield cluster
     finally:
@@ -146,14 +155,22 @@ MUNGE_FILES = {
 }
 
 
-def _write(folder: Path, min_job_age_s: int) -> None:
+def _seeing(others: Mapping[str | Path, str | Path], words: list[str]) -> list[str]:
+    """Return a command in a mount namespace of its own, in which other files are in the place of some."""
+    mounts = [f"mount --bind {shlex.quote(str(other))} {shlex.quote(str(path))}" for path, other in others.items()]
+    return ["unshare", "--mount", "sh", "-c", " && ".join([*mounts, 'exec "$@"']), "sh", *words]
+
+
+def _write(folder: Path, min_job_age_s: int, nodes: Mapping[str, str]) -> None:
     (folder / "state").mkdir()
     with (folder / "munge.key").open("xb") as key:
         os.fchmod(key.fileno(), 0o400)
         key.write(os.urandom(1024))
     host = platform.node().partition(".")[0]
-    text = CONF.format(folder=folder, host=host, ports=_free_ports(3), min_job_age_s=min_job_age_s)
+    text = CONF.format(folder=folder, host=host, ports=_free_ports(3), min_job_age_s=min_job_age_s, **nodes)
     (folder / "slurm.conf").write_text(text)
+    if nodes is ALIKE:
+        return
     for i in range(4):
         (folder / f"gpu{i}").touch()
     (folder / "gres.conf").write_text(f"NodeName=n2 Name=gpu File={folder}/gpu[0-3]\n")
@@ -197,6 +214,7 @@ def _path() -> str:
     return os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
 
 
-if __name__ == "__main__":  # python -m tests.support.slurm_cluster COMMAND…: run a command where a Slurm is
-    with slurm_cluster() as one:
-        sys.exit(subprocess.run(sys.argv[1:], env=os.environ | one.environ).returncode)
+if __name__ == "__main__":  # python -m tests.support.slurm_cluster [PATH=OTHER] COMMAND…: a command where a Slurm is
+    seen, command = (sys.argv[1:2], sys.argv[2:]) if "=" in sys.argv[1] else ([], sys.argv[1:])
+    with slurm_cluster(on_n2=dict([each.split("=", 1) for each in seen]) or None) as one:
+        sys.exit(subprocess.run(command, env=os.environ | one.environ).returncode)

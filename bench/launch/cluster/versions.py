@@ -29,8 +29,13 @@ class Versions:
         """Return those of this process."""
         return cls(torch=version_of("torch"), python=platform.python_version(), method=METHOD_VERSION)
 
-    def refuse_other(self, there: Versions, place: str) -> None:
+    def refuse_other(self, there: Versions, place: str, *, leave_out: str = "") -> None:
         """Refuse a node that has others.
+
+        Args:
+            there: its versions.
+            place: its name.
+            leave_out: how to do without it, where somebody has to.
 
         Raises:
             RequestError: with the name of the node.
@@ -45,7 +50,7 @@ class Versions:
             if own not in ("none", other):
                 raise RequestError(
                     f"{place} has {what} {other}, and the launcher has {what} {own}: their rows would not be compared; "
-                    "install the same on both, or insist with --mixed"
+                    f"install the same on both, {leave_out}or insist with --mixed"
                 )
 
 

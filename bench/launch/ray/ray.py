@@ -78,7 +78,9 @@ class Ray:
                 seats = find_seats(ray, known.code, nodes)
             for seat in seats or ():
                 if not self.mixed:
-                    Versions.here().refuse_other(seat.versions, f"node {seat.board.host}")
+                    Versions.here().refuse_other(
+                        seat.versions, f"node {seat.board.host}", leave_out="take the node out of the cluster, "
+                    )
             known.nodes, known.seats = frozenset(nodes), {seat.board: seat for seat in seats or ()}
         if not known.seats:
             raise RequestError("--launcher ray: the nodes of the cluster have no boards; see `ray status`")

@@ -56,6 +56,8 @@ class Dispatch:
     """Why cells have no record in the end."""
     spent_s: float = 0.0
     is_out_of_hours: bool = False
+    num_nodes: int = 1
+    """That jobs may go to."""
 
     def run(self, groups: Sequence[Waiting], poll_s: tuple[float, float]) -> bool:
         """Run all groups; return whether the hours were enough.
@@ -123,13 +125,20 @@ class Dispatch:
             name=f"{array_stem(self.ledger.folder.parent)}-{uuid.uuid4().hex[:8]}", cluster=self.cluster, jobs=jobs
         )
         others = tuple(dict.fromkeys(str(other.array_id) for other, _ in self.ledger.live))
-        values = self.parameters_of([one.missing for one in part], array.name, others)
+        values, avoided = {**self.parameters_of([one.missing for one in part], array.name, others)}, part[0].avoided
+        if avoided:
+            values["exclude"] = ",".join([*filter(None, [values.get("exclude")]), *avoided])
         self.ledger.add(array)
         try:
             submitted = self.scheduler.submit(array, [self.task_of(one, boards) for one in part], values)
         except RequestError:
             self.ledger.drop(array.name)
-            raise
+            if not avoided:
+                raise
+            for one in part:  # no other node may have it
+                self._complain([*avoided.values()][-1])
+                self._leave(one.group_id)
+            return
         self.ledger.change(array.name, array_id=submitted.array_id, started_s=submitted.started_s)
         for one, job in zip(part, submitted.jobs, strict=True):
             one.alive.add(submitted.job_id(job))
@@ -206,18 +215,22 @@ class Dispatch:
         with self.ledger.changing():
             if not any(array.name == a.name and job.task == j.task for a, j in self.ledger.live):
                 return  # another launcher on this folder has dealt with it
-            outcome, one.at_work = outcome_of(one, state, how, report, log, is_news=job_id in one.alive), ()
+            outcome = outcome_of(one, state, how, report, log, is_news=job_id in one.alive, num_nodes=self.num_nodes)
+            one.at_work = ()
             if outcome.row and report:
                 self._record(one, *outcome.row, report)
             self.ledger.end(array.name, job.task)
         if outcome.complaint and not (self.is_out_of_hours and state.word == "CANCELLED"):
-            self.complaints.append(outcome.complaint)
-            self.standing.say(outcome.complaint)
+            self._complain(outcome.complaint)
         self.is_out_of_hours |= outcome.is_out_of_hours
         if outcome.again:
-            self.standing.say(outcome.again)
+            (self.standing.say_once if one.avoided else self.standing.say)(outcome.again)
         else:
             self._leave(job.group_id)
+
+    def _complain(self, because: str) -> None:
+        self.complaints.append(because)
+        self.standing.say_once(because)
 
     def _leave(self, group_id: str) -> None:
         """Wait no longer for a group; what another launcher has finished of it is told."""

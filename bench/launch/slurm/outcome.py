@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from ampbench.bench.launch.slurm.report import Report, checkpoint_ns
 from ampbench.bench.launch.slurm.script import JOBS
 from ampbench.bench.launch.slurm.states import State
 from ampbench.bench.launch.slurm.waiting import Waiting
+from ampbench.bench.plan.packages import MEASURING, how_to_install
 from ampbench.bench.store.run import Run
 from ampbench.schema.statuses import Status
 
@@ -29,8 +31,19 @@ class Outcome:
     is_out_of_hours: bool = False
 
 
+MOST_NODES = 3
+"""That refuse a group one after the other; what keeps it from running is then hardly the nodes' own."""
+
+
 def outcome_of(
-    one: Waiting, state: State, how: str, report: Report | None, log: Path, *, is_news: bool = True
+    one: Waiting,
+    state: State,
+    how: str,
+    report: Report | None,
+    log: Path,
+    *,
+    is_news: bool = True,
+    num_nodes: int = 1,
 ) -> Outcome:
     """Decide.
 
@@ -41,12 +54,13 @@ def outcome_of(
         report: of the job; None if it has said nothing.
         log: what the job printed.
         is_news: whether it was not over yet when this launcher came.
+        num_nodes: that its jobs may go to.
     """
     missing = one.missing
     if not missing:
         return Outcome()
     if report and report.refused:
-        return Outcome(complaint=report.refused)
+        return _elsewhere(one, report.node, report.refused, num_nodes if is_news else None)
     if report and report.is_finished and not report.is_whole:
         return Outcome(is_out_of_hours=True)
     count = f"{len(missing)} {'cell has' if len(missing) == 1 else 'cells have'} no record"
@@ -71,10 +85,34 @@ def outcome_of(
             return Outcome(row=row)
     elif not (report and report.cells) and state.word not in NOBODYS_FAULT:
         said = _last_line(log)
-        return Outcome(complaint=f"{how} before its first cell{f': {said}' if said else ''}; see {log}")
+        because = f"{how} before its first cell{f': {said}' if said else ''}{_next_move(said)}; see {log}"
+        return _elsewhere(one, state.node, because, num_nodes if is_news else None)
     if one.attempts >= MOST_ATTEMPTS:
         return Outcome(row=row, complaint=f"{how}, as did {one.attempts - 1} before it: {count}; see {log}")
     return Outcome(row=row, again=f"{how}: {count}, and another job is submitted")
+
+
+def _elsewhere(one: Waiting, node: str, because: str, num_nodes: int | None) -> Outcome:
+    """Send a group that a node cannot run to others, if there are some: such a node is free at once, and takes all.
+
+    Without a number of nodes it was so before this command, and the node may have been mended since.
+    """
+    if num_nodes is None:
+        return Outcome(again=f"{because}. That was before this command, and another job is submitted")
+    one.avoided[node] = because
+    if len(one.avoided) < min(num_nodes, MOST_NODES):
+        return Outcome(again=f"{because}. Meanwhile such cells go to other nodes")
+    return Outcome(complaint=because)
+
+
+def _next_move(said: str) -> str:
+    """Say what to do on a node whose Python, as a job's last line tells, is not the launcher's."""
+    if match := re.search(r"No module named '(\w+)", said):
+        known = [match[1]] if match[1] in (*MEASURING, "submitit") else []
+        return f"; on that node: {how_to_install(known).partition('; ')[2]}" if known else ""
+    if sys.executable in said and "No such file" in said:
+        return "; nodes need the Python of this command in the same place"
+    return ""
 
 
 def log_of(folder: Path, job_id: str) -> Path:

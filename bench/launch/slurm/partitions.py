@@ -39,6 +39,8 @@ class Partition:
     """Longest job; None if there is no limit."""
     most_cores: int | None = None
     """Of one node; None where sinfo does not say it."""
+    num_nodes: int = 1
+    """That are up, as far as sinfo says it."""
 
     def refuse(self, resources: Resources) -> None:
         """Refuse what no node here gives: Slurm would let such a job wait for ever.
@@ -139,7 +141,7 @@ def find_partition(name: str | None, *, said: str = "") -> Partition:
     Raises:
         RequestError: there is no such partition, or Slurm does not answer.
     """
-    rows = fields_of(ask("sinfo", "--noheader", "--format=%P|%G|%c|%l"), 4)
+    rows = fields_of(ask("sinfo", "--noheader", "--format=%P|%G|%c|%l|%A"), 5)
     names = list(dict.fromkeys(row[0].rstrip("*") for row in rows))
     if name is None:
         default = next((row[0] for row in rows if row[0].endswith("*")), None)
@@ -155,7 +157,7 @@ def find_partition(name: str | None, *, said: str = "") -> Partition:
 
 
 def partition_of(name: str, rows: Sequence[Sequence[str]]) -> Partition:
-    """Put together what sinfo's rows of one partition say: name, generic resources, cores, limit of time."""
+    """Put together what sinfo's rows of one partition say: name, generic resources, cores, limit of time, nodes."""
     gpus = [sum(map(int, GPUS.findall(row[1]))) for row in rows]
     is_known = not any(row[2].endswith("+") for row in rows)
     cores = [int(row[2].rstrip("+")) for row, count in zip(rows, gpus, strict=True) if count == max(gpus)]
@@ -169,4 +171,5 @@ def partition_of(name: str, rows: Sequence[Sequence[str]]) -> Partition:
         fewest_cores=min(cores),
         limit_min=limit,
         most_cores=max(int(row[2]) for row in rows) if is_known else None,
+        num_nodes=max(1, sum(int(part) for row in rows for part in re.findall("[0-9]+", row[4]))),  # allocated/idle
     )

@@ -14,7 +14,7 @@ from ampbench.bench.launch.slurm.resources import Resources
 from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.plan.packages import how_to_install
 from ampbench.bench.store.run import Run
-from ampbench.path import for_children
+from ampbench.path import for_nodes
 
 JOBS = "jobs"
 """In the folder of the ledger: what submitit keeps of each job, its script and its output."""
@@ -136,7 +136,7 @@ def parameters(
         "ntasks_per_node": 1,
         "stderr_to_stdout": True,
         "use_srun": False,  # one process on one node; a step more would only be something else that can fail
-        "setup": [*map(_or_end, resources.setup), f"export PYTHONSAFEPATH=1 PYTHONPATH={shlex.quote(for_children())}"],
+        "setup": [*map(_or_end, resources.setup), f"export PYTHONSAFEPATH=1 PYTHONPATH={shlex.quote(for_nodes())}"],
         "additional_parameters": more,
     }
 

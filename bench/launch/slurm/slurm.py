@@ -148,6 +148,7 @@ class Slurm:
             watcher=watcher,
             oom_guard=oom_guard,
             board_hours=board_hours,
+            num_nodes=partition.num_nodes if partition and not self.resources.nodelist else 1,
             boards=boards.used[: self.resources.array_parallelism] if self.is_local else (),
         )
         bound = kinds_of(results, groups)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -12,6 +13,9 @@ from rich.console import Console
 from ampbench.bench.launch.shown.progress import PLAIN
 from ampbench.bench.launch.slurm.ledger import Array
 from ampbench.bench.launch.slurm.states import State
+
+JOB = re.compile(r"\bjob [0-9_]+|\bsee /.*|/job[0-9]+/")
+"""What differs from job to job in lines that say the same."""
 
 DEAF_EVERY_S = 300.0
 """Between two lines that say that Slurm does not answer."""
@@ -34,10 +38,18 @@ class Standing:
     _shown_s: float = 0.0
     _deaf_s: float | None = None
     _stuck: set[str] = field(default_factory=set)
+    _said: set[str] = field(default_factory=set)
 
     def say(self, line: str) -> None:
         """Print a line."""
         self.console.print(line, **PLAIN)
+
+    def say_once(self, line: str) -> None:
+        """Print a line that no job has given cause for yet, whatever its number is."""
+        key = JOB.sub("", line)
+        if key not in self._said:
+            self._said.add(key)
+            self.say(line)
 
     def submitted(self, array: Array) -> None:
         """Say which jobs were submitted."""

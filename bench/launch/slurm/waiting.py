@@ -41,6 +41,8 @@ class Waiting:
     """Those of the cell that was started last, as a person was told of them; empty once it has ended."""
     attempts: int = 0
     """Jobs that were lost one after the other, and nothing moved on."""
+    avoided: dict[str, str] = field(default_factory=dict)
+    """Nodes that could not run its cells, and why: its next job goes to others."""
 
     @classmethod
     def of(cls, runs: tuple[Run, ...], kinds: frozenset[str]) -> Waiting:
@@ -66,12 +68,14 @@ class Waiting:
 
 
 def arrays_of(ready: Sequence[Waiting], most: int) -> Iterator[Sequence[Waiting]]:
-    """Yield the groups that are submitted together: of as many GPUs, and no more than an array may have jobs.
+    """Yield the groups that are submitted together, and no more than an array may have jobs.
+
+    They want as many GPUs, and keep off the same nodes.
 
     Args:
         ready: groups.
         most: jobs of an array.
     """
-    for gpus in dict.fromkeys(one.gpus for one in ready):
-        part = [one for one in ready if one.gpus == gpus]
+    for asked in dict.fromkeys((one.gpus, *one.avoided) for one in ready):
+        part = [one for one in ready if (one.gpus, *one.avoided) == asked]
         yield from (part[i : i + most] for i in range(0, len(part), most))

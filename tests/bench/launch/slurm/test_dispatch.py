@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import re
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -87,6 +89,8 @@ class Scripted:
     submitted: list[str] = field(default_factory=list)
     found: dict[str, State] = field(default_factory=dict)
     cancelled: list[str] = field(default_factory=list)
+    excluded: list[str | None] = field(default_factory=list)
+    """Nodes that each array keeps off."""
     deaf: int = 0
     """Questions that get no answer."""
     most: int = 1001
@@ -97,6 +101,7 @@ class Scripted:
 
     def submit(self, array: Array, tasks: Sequence[Any], values: Mapping[str, Any]) -> Array:
         array = replace(array, array_id=str(len(self.submitted) + 1))
+        self.excluded.append(values.get("exclude"))
         for job, task in zip(array.jobs, tasks, strict=True):
             job_id = array.job_id(job)
             script = self.scripts[min(len(self.submitted), len(self.scripts) - 1)]
@@ -258,12 +263,86 @@ def test_a_job_that_fails_before_its_first_cell_says_why_and_is_not_submitted_fo
     assert len(one.scheduler.submitted) == 2
 
 
+@pytest.mark.parametrize(
+    ("printed", "next_move"),
+    [
+        ("ModuleNotFoundError: No module named 'submitit'", "on that node: python -m pip install 'submitit>="),
+        ("ModuleNotFoundError: No module named 'mine'", "see"),
+        (f"line 22: {sys.executable}: No such file or directory", "nodes need the Python of this command in the same"),
+    ],
+)
+def test_a_node_without_this_python_or_its_packages_is_told_from_the_last_line(
+    tmp_path: Path, printed: str, next_move: str
+) -> None:
+    def broken(doing: Doing) -> Ending:
+        log = doing.reporter.path.parents[1] / "jobs" / f"{doing.reporter.report.job_id}_0_log.out"
+        log.parent.mkdir(exist_ok=True)
+        log.write_text(f"{printed}\n")
+        return State(word="FAILED", node="n1")
+
+    with pytest.raises(RequestError, match=re.escape(f"{printed}; {next_move}")):
+        Dispatched(tmp_path, broken).run()
+
+
 def test_what_a_node_refuses_is_said_and_the_other_groups_are_run(tmp_path: Path) -> None:
     def refused(doing: Doing) -> Ending:
         doing.reporter.tell(Said(kind="refused", facts={"because": "on n1: it has torch 9.9"}))
         return doing.finish(is_whole=False)
 
     one = Dispatched(tmp_path, refused, everything)
+    with pytest.raises(RequestError, match=r"^on n1: it has torch 9\.9$"):
+        one.run()
+    assert [status for status, _ in one.statuses] == ["ok", "ok"]
+
+
+def refused_on(node: str) -> Script:
+    def refused(doing: Doing) -> Ending:
+        doing.reporter.report.node = node
+        doing.reporter.tell(Said(kind="refused", facts={"because": f"on {node}: it has torch 9.9"}))
+        return doing.finish(is_whole=False)
+
+    return refused
+
+
+def test_a_group_that_a_node_refuses_goes_to_another_and_the_line_is_said_once(tmp_path: Path) -> None:
+    one = Dispatched(tmp_path, refused_on("n1"), everything, refused_on("n1"), everything)
+    one.dispatch.num_nodes = 2
+    assert one.run()
+    assert [status for status, _ in one.statuses] == ["ok"] * 4
+    assert one.scheduler.excluded == [None, "n1", None, "n1"]
+    assert one.said.count("on n1: it has torch 9.9. Meanwhile such cells go to other nodes") == 1
+
+
+@pytest.mark.parametrize(("num_nodes", "jobs"), [(2, 2), (9, 3)])
+def test_a_group_that_every_node_refuses_is_not_submitted_for_ever(tmp_path: Path, num_nodes: int, jobs: int) -> None:
+    nodes = [refused_on(f"n{i}") for i in range(jobs)]
+    one = Dispatched(tmp_path, *nodes, *nodes)
+    one.dispatch.num_nodes = num_nodes
+    with pytest.raises(RequestError, match=rf"^on n{jobs - 1}: it has torch 9\.9 \(1 more like this\)$"):
+        one.run()
+    assert len(one.scheduler.submitted) == 2 * jobs
+
+
+def test_what_a_node_refused_before_this_command_is_asked_again_for_it_may_be_mended(tmp_path: Path) -> None:
+    one = Dispatched(tmp_path, everything)
+    group = one.runs[0]
+    job = Job(group_id=group[0].cell.group_id, task=0)
+    with one.dispatch.ledger.changing():
+        one.dispatch.ledger.add(Array(name="x-1", cluster="slurm", array_id="77", jobs=(job,)))
+    one.scheduler.found["77"] = State(word="COMPLETED", node="n1")
+    path = report_path(one.dispatch.ledger.folder, job.group_id)
+    refused_on("n1")(Doing(group, Reporter(path, Report(job_id="77"), {run.cell.cell_id: run for run in group})))
+    assert one.run()
+    assert [status for status, _ in one.statuses] == ["ok"] * 4
+    assert "on n1: it has torch 9.9. That was before this command, and another job is submitted" in one.said
+
+
+def test_where_slurm_has_no_other_node_for_a_group_what_the_one_said_is_the_error(tmp_path: Path) -> None:
+    def none_left(doing: Doing) -> Ending:
+        return RequestError("sbatch refuses the jobs: Requested node configuration is not available")
+
+    one = Dispatched(tmp_path, refused_on("n1"), none_left, everything)
+    one.dispatch.num_nodes = 2
     with pytest.raises(RequestError, match=r"^on n1: it has torch 9\.9$"):
         one.run()
     assert [status for status, _ in one.statuses] == ["ok", "ok"]

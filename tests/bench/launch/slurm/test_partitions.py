@@ -11,23 +11,23 @@ from ampbench.bench.launch.slurm.partitions import Partition, last_words, partit
     ("rows", "expected"),
     [
         (
-            [["p*", "(null)", "64", "infinite"]],
+            [["p*", "(null)", "64", "infinite", "0/1"]],
             Partition(name="p", most_gpus=0, fewest_cores=64, limit_min=None, most_cores=64),
         ),
         (
-            [["p", "gpu:4", "32", "2-00:00:00"]],
+            [["p", "gpu:4", "32", "2-00:00:00", "0/1"]],
             Partition(name="p", most_gpus=4, fewest_cores=32, limit_min=2880, most_cores=32),
         ),
         (
-            [["p", "gpu:a100:8(S:0-1),nvme:1", "128+", "1:00:00"], ["p", "gpu:v100:4", "16", "1:00:00"]],
-            Partition(name="p", most_gpus=8, fewest_cores=128, limit_min=60),
+            [["p", "gpu:a100:8(S:0-1),nvme:1", "128+", "1:00:00", "1/1"], ["p", "gpu:v100:4", "16", "1:00:00", "0/1"]],
+            Partition(name="p", most_gpus=8, fewest_cores=128, limit_min=60, num_nodes=3),
         ),
         (
-            [["p", "gpu:a100:2,gpu:h100.80gb:2", "8", "30:00"]],
+            [["p", "gpu:a100:2,gpu:h100.80gb:2", "8", "30:00", "0/1"]],
             Partition(name="p", most_gpus=4, fewest_cores=8, limit_min=30, most_cores=8),
         ),
         (
-            [["p", "gpumem:80G,lic:3", "8", "30:00"]],
+            [["p", "gpumem:80G,lic:3", "8", "30:00", "0/1"]],
             Partition(name="p", most_gpus=0, fewest_cores=8, limit_min=30, most_cores=8),
         ),
     ],

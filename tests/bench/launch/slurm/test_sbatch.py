@@ -169,7 +169,7 @@ def test_what_no_node_of_a_partition_gives_is_refused_since_slurm_would_let_it_w
 
 
 def test_a_plan_shows_what_would_be_submitted_beside_what_is_queued_already(commands: Path, tmp_path: Path) -> None:
-    program(commands, "sinfo", "echo 'cpu*|(null)|2|1:00:00'")
+    program(commands, "sinfo", "echo 'cpu*|(null)|2|1:00:00|0/1'")
     program(commands, "scontrol", "echo 'MaxArraySize            = 1'")
     program(commands, "squeue", "echo '12|RUNNING|n1|None'")
     swept = Swept(tmp_path, QUICK.replace("[0, 1]", "[0, 1, 2]"))
