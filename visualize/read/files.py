@@ -44,6 +44,9 @@ WORDS = {
 REJOINS = "run the experiment again to rejoin it from runs/"
 """What to do about a joined table that is missing or does not match the cells."""
 
+NO_CELLS = "holds no cells; run the experiment first"
+TAKEN_AWAY = f"was taken away while it was read; {REJOINS}"
+
 
 class ResultsError(ValueError):
     """The results cannot be read or compared. The message is one line that ends with what to do next."""
@@ -152,6 +155,8 @@ def _schema(path: Path) -> pa.Schema:
 
 
 def _damaged(path: Path, error: Exception) -> ResultsError:
+    if isinstance(error, FileNotFoundError):
+        return ResultsError(f"{path}: {TAKEN_AWAY}")
     reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(". ")
     return ResultsError(
         f"{path}: is damaged or not a Parquet file ({reason}); delete it and run the experiment again, which rejoins "

@@ -25,7 +25,7 @@ from ampbench.schema.files import CELLS
 from ampbench.schema.search import SearchRecord, read_search
 from ampbench.schema.version import METHOD_VERSION
 from ampbench.visualize.read import environments
-from ampbench.visualize.read.files import ResultsError, missing, read_labels, read_table, to_frame
+from ampbench.visualize.read.files import NO_CELLS, TAKEN_AWAY, ResultsError, missing, read_labels, read_table, to_frame
 from ampbench.visualize.read.plan import OwnBatches, Plan, read_plan
 from ampbench.visualize.read.recipes import in_order
 from ampbench.visualize.read.selection import selected
@@ -205,7 +205,7 @@ def read(folder: Path | str, *, mixed: bool = False, only: Sequence[str] = ()) -
 
 def _check(cells: pd.DataFrame, folder: Path, mixed: bool) -> None:
     if cells.empty:
-        raise ResultsError(f"{folder / CELLS}: holds no cells; run the experiment first")
+        raise ResultsError(f"{folder / CELLS}: {NO_CELLS if (folder / CELLS).exists() else TAKEN_AWAY}")
     if cells["cell_id"].duplicated().any():
         raise ResultsError(f"{folder / CELLS}: holds a cell twice; run the experiment again to rejoin it")
     newest = cells["method_version"].max()

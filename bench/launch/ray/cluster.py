@@ -104,7 +104,7 @@ def _init(ray: Any, where: str, named: str) -> None:
         with _quiet(where):
             ray.init(where, log_to_driver=False, logging_level=logging.CRITICAL, **own)
     except Exception as e:
-        said = _in_a_line(str(e))
+        said = _in_a_line(str(e) or str(e.__context__ or "")) or type(e).__name__
         if "ersion mismatch" in said:
             raise RequestError(f"{named}: {_versions(said)}") from None
         if where == "local":
@@ -113,8 +113,8 @@ def _init(ray: Any, where: str, named: str) -> None:
             "is that the port of Ray's client server? It is 10001 unless `ray start` said another; on a node of the "
             "cluster itself, give HOST:PORT as `ray start` printed it"
             if where.startswith("ray://")
-            else f"`ray status --address {where}` says whether a cluster is there, and the command runs on one of its "
-            "nodes, or gives ray://HOST:10001"
+            else f"`ray status --address {where}` says whether a cluster is there; its Ray must be {ray.__version__} "
+            "as here, and the command runs on one of its nodes, or gives ray://HOST:10001"
         )
         raise RequestError(f"{named}: cannot be used ({said}); {next_move}") from None
 

@@ -94,6 +94,22 @@ def test_a_truncated_file_is_refused_by_name(matrix):
         read(path.parent)
 
 
+def test_a_table_that_is_taken_away_while_it_is_read_is_not_called_damaged_or_empty(matrix, monkeypatch):
+    path = matrix() / "cells.parquet"
+    read_table, said = frame.read_table, r"cells\.parquet: was taken away while it was read; run the experiment again"
+
+    def vanishes(*_, **__):
+        raise FileNotFoundError(2, "No such file or directory")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("ampbench.visualize.read.files.pq.read_table", vanishes)
+        with pytest.raises(ResultsError, match=said):
+            read(path.parent)
+    monkeypatch.setattr(frame, "read_table", lambda *of: (path.unlink(), read_table(*of))[1])
+    with pytest.raises(ResultsError, match=said):
+        read(path.parent)
+
+
 def test_a_truncated_table_of_steps_is_refused_before_anything_is_drawn(matrix):
     path = matrix() / "steps.parquet"
     path.write_bytes(b"PAR1 and no more")

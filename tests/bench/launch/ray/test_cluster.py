@@ -198,6 +198,24 @@ def test_a_cluster_of_another_version_is_one_line_with_both(monkeypatch: pytest.
     )
 
 
+def test_an_error_of_ray_without_words_is_said_by_its_cause() -> None:
+    """As Ray 2.54 answers where the cluster has 2.60."""
+
+    def init(*_: Any, **__: Any) -> None:
+        try:
+            raise ConnectionError("Could not read 'temp_dir' from GCS.")
+        except ConnectionError:
+            raise ConnectionError  # noqa: B904
+
+    with pytest.raises(RequestError) as raised:
+        cluster._init(SimpleNamespace(init=init, __version__="2.54.0"), "10.0.0.1:6379", "--ray-address 10.0.0.1:6379")
+    assert str(raised.value) == (
+        "--ray-address 10.0.0.1:6379: cannot be used (Could not read 'temp_dir' from GCS); `ray status --address "
+        "10.0.0.1:6379` says whether a cluster is there; its Ray must be 2.54.0 as here, and the command runs on one "
+        "of its nodes, or gives ray://HOST:10001"
+    )
+
+
 def test_a_cluster_without_anything_to_compute_with_is_one_line() -> None:
     ray = SimpleNamespace(nodes=lambda: [{"NodeID": "a", "Alive": True, "Resources": {"memory": 1.0}}])
     with pytest.raises(RequestError, match="none of the 1 nodes of the cluster has CPUs or GPUs"):
