@@ -94,6 +94,12 @@ class Ray:
         sent = "; not all nodes have this code in its place, so it is sent" if self._known.code.archive else ""
         machines = f"{len(hosts)} machine{'s' * (len(hosts) > 1)}"
         lines = [f"Ray cluster of {machines}, {len(seats)} board{'s' * (len(seats) > 1)}{several}{sent}"]
+        lines += dict.fromkeys(
+            f"{seat.board.host}: Ray hands out {seat.missing_gpus} GPUs there, and NVIDIA's driver finds none: cells "
+            "run on its CPU; look at nvidia-smi there, or take the node out of the cluster"
+            for seat in seats
+            if seat.missing_gpus
+        )
         late = {seat.board.host: seat.niceness for seat in seats}
         lines += [
             f"{host}: cells run at niceness {niceness}, after all else there; start Ray with RAY_worker_niceness=0"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -42,6 +42,8 @@ class Seat:
     """As `--gpus` on the node; None for what Ray lets it see."""
     niceness: int = 0
     """Of what measures there."""
+    missing_gpus: int = 0
+    """GPUs that Ray hands out on its node, where NVIDIA's driver finds none."""
 
     @cached_property
     def kind(self) -> str:
@@ -112,7 +114,8 @@ def find_seats(ray: Any, code: Code, nodes: Mapping[str, Mapping[str, Any]]) -> 
             if one.because:
                 raise RequestError(f"node {names[node_id]}: {one.because}; or take the node out of the cluster")
         sharing = _sharing(found)
-        totals = {node_id: sum(len(found[other].boards) for other in ids) for node_id, ids in sharing.items()}
+        own = {node_id: len(one.boards) for node_id, one in found.items()}
+        totals = {node_id: sum(own[other] for other in ids) for node_id, ids in sharing.items()}
         for node_id, num in totals.items():
             if len(sharing[node_id]) > 1:
                 look = Look(switches=switches_of(os.environ), cpu_boards=num)
@@ -120,7 +123,13 @@ def find_seats(ray: Any, code: Code, nodes: Mapping[str, Mapping[str, Any]]) -> 
         return [
             seat
             for node_id, one in found.items()
-            for seat in _seats(node_id, nodes[node_id]["Resources"], names[node_id], one, sharing.get(node_id, ()))
+            for seat in _seats(
+                node_id,
+                nodes[node_id]["Resources"],
+                names[node_id],
+                one,
+                {other: own[other] for other in sharing.get(node_id, ())},
+            )
         ]
     finally:
         for probe in probes.values():
@@ -188,7 +197,18 @@ def _sharing(found: Mapping[str, Found]) -> dict[str, list[str]]:
     }
 
 
-def _seats(node_id: str, resources: Mapping[str, float], host: str, found: Found, sharing: Sequence[str]) -> list[Seat]:
+def _seats(
+    node_id: str, resources: Mapping[str, float], host: str, found: Found, sharing: Mapping[str, int]
+) -> list[Seat]:
+    """Return the seats of a node.
+
+    Args:
+        node_id: as Ray calls it.
+        resources: of it, as Ray says.
+        host: its name.
+        found: what it has.
+        sharing: id -> number of boards of all nodes on the same cores, itself among them; empty for one with GPUs.
+    """
     num_cpus = resources.get("CPU", 0)
     places: list[tuple[Board, int, str | None, dict[str, str | None]]]
     if not sharing:
@@ -202,8 +222,9 @@ def _seats(node_id: str, resources: Mapping[str, float], host: str, found: Found
         places = [(board, 1, None, {}) for board in found.boards[:num]]
         share: float = int(num_cpus / num) if num else 0
     else:
-        own = len(found.boards) // len(sharing)
-        first = sharing.index(node_id) * own
+        own = sharing[node_id]
+        before = [*sharing][: [*sharing].index(node_id)]
+        first = sum(sharing[other] for other in before)
         environ: dict[str, str | None] = {"AMPBENCH_CPU_BOARDS": str(len(found.boards))}
         indices = range(first, first + own)
         places = [(found.boards[i], 0, str(i), environ) for i in indices]
@@ -219,6 +240,7 @@ def _seats(node_id: str, resources: Mapping[str, float], host: str, found: Found
             environ={**_environ(resources), **own_environ},
             gpus=gpus,
             niceness=found.niceness,
+            missing_gpus=int(resources.get("GPU", 0)) if sharing else 0,
         )
         for board, num_gpus, gpus, own_environ in places
     ]

@@ -109,6 +109,28 @@ def test_nodes_that_share_cores_share_them_as_boards_and_others_have_all_of_thei
     assert len(nodes.killed) == 4
 
 
+def test_a_node_keeps_its_own_number_of_boards_among_those_that_share_its_cores(find: Find) -> None:
+    more = tuple(Board(board_id=f"cpu:{i}/3") for i in range(3))
+    nodes = Nodes(a=cpu("x", 0, 1), a_2=replace(cpu("x", 0, 1), boards=more, machines=(CPU,)), a_3=cpu("x", 1))
+    assert [(seat.node_id, str(seat.board)) for seat in find(nodes) or []] == [
+        ("a", "a cpu:0/5"),
+        ("a_2", "a cpu:1/5"),
+        ("a_2", "a cpu:2/5"),
+        ("a_2", "a cpu:3/5"),
+        ("a_3", "a cpu:4/5"),
+    ]
+
+
+def test_gpus_that_ray_hands_out_and_nobody_finds_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    nodes = Nodes(a=cpu("x", 0), b=cpu("y", 0))
+    nodes.resources["b"] = {"CPU": 8.0, "GPU": 2.0}
+    monkeypatch.setattr(launcher, "connect", lambda address: nodes)
+    monkeypatch.setattr(seats, "relay_on", nodes.relay_on)
+    ray = Ray()
+    _, said = ray.notes(ray.find_boards())
+    assert said.startswith("b: Ray hands out 2 GPUs there, and NVIDIA's driver finds none: cells run on its CPU; look")
+
+
 def test_two_machines_of_one_name_are_told_apart(find: Find) -> None:
     found = find(Nodes(localhost_1=cpu("x", 0), localhost_2=cpu("y", 0))) or []
     assert [str(seat.board) for seat in found] == ["localhost/10.0.0.0 cpu", "localhost/10.0.0.1 cpu"]
