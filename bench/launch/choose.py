@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from ampbench.bench.launch.slurm.resources import KEYS
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.errors import RequestError, did_you_mean
 from ampbench.bench.plan.matrix import Plan
@@ -28,7 +29,7 @@ SLURM = typer.Option(
     "--slurm",
     metavar="KEY=VALUE",
     help="With --launcher slurm: what a job asks for, as in partition=gpu, time=2:00:00, account=me; "
-    "cluster=local tries it on this machine. Repeat.",
+    f"cluster=local tries it on this machine. Repeat. Keys: {', '.join(KEYS)}.",
 )
 
 PARAMETERS: dict[str, tuple[Any, Any, Any]] = {
