@@ -45,6 +45,10 @@ def action_of(decision: Decision, wishes: Wishes) -> str:
     if not decision.base_fits:
         unfit = f"{decision.reference} is not known to fit"
         return f"nothing can be advised{limit}: {unfit}, and {_why_stay(decision, wishes)}"
+    if decision.action == "none":
+        return (
+            f"nothing can be advised: {_why_stay(decision, wishes)}; mend what ended it, and add --again failed,crashed"
+        )
     return f"stay with {stay_with(decision)}; {_why_stay(decision, wishes)}"
 
 

@@ -113,8 +113,9 @@ def decide(
         )
     )
     chosen = next((one for one in found if one.advisable), None) if reference in REFERENCES else None
+    errs = reference not in REFERENCES and any(row.measured.status in ("failed", "crashed") for row in ended)
     return Decision(
-        action="train" if chosen else "none" if base in too_large else "stay",
+        action="train" if chosen else "none" if base in too_large or errs else "stay",
         reference=reference,
         base=base,
         chosen=chosen,

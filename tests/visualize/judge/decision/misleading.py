@@ -159,6 +159,13 @@ def diverged_reference(folder: Folder) -> None:
         folder.add(cell("fp16_amp", 128, seed), images_per_s=1500.0)
 
 
+def failed_reference(folder: Folder) -> None:
+    for seed in range(3):
+        folder.add(cell("fp32", 128, seed), "failed")
+        folder.add(cell("bf16_amp", 128, seed), images_per_s=1800.0)
+        folder.add(cell("fp16_amp", 128, seed), images_per_s=1500.0)
+
+
 def one_failed(folder: Folder) -> None:
     pairs(folder, points=EQUAL)
     folder.add(cell("fp32", 128, 9), images_per_s=1000.0, test_accuracy=0.93)

@@ -28,6 +28,7 @@ from tests.visualize.judge.decision.misleading import (
     collapsed_without_partners,
     diverged_at_64,
     diverged_reference,
+    failed_reference,
     half_never_reach,
     harm_at_64,
     large_batch_learns_less,
@@ -144,6 +145,12 @@ TABLE = [
     ),
     Misleading(
         looks="fp32 diverged in every run", make=diverged_reference, truth="stay fp32", says="no run of fp32 or tf32"
+    ),
+    Misleading(
+        looks="fp32 failed by an error of the model's: it is nothing to stay with",
+        make=failed_reference,
+        truth="none ",
+        says="nothing can be advised: no run of fp32 or tf32 ended well (fp32 failed), and 16 bits vouch for nothing",
     ),
     Misleading(
         looks="every recipe is slower",
