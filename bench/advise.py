@@ -19,14 +19,11 @@ if __name__ == "__main__":
 import inspect
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
-
-from ampbench.bench.command import field_parameters, run_command
+from ampbench.bench.command import field_parameters, own_parameters, run_command
 from ampbench.bench.machine.hardware import find_hardware
-from ampbench.bench.machine.machine_lock import EXCLUSIVE_HELP
-from ampbench.bench.machine.visible import GPUS_HELP
+from ampbench.bench.options import ALLOW_SHARED, DATA_DIR, EXCLUSIVE, GPUS, RESULTS, below
 from ampbench.bench.plan.data_place import use_data_dir
 from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.plan.flags import in_words_typed, value_typed
@@ -106,27 +103,27 @@ def _bytes(text: str | None) -> int | None:
 CHOSEN_HERE = ("model", "data", "epochs", "seed", "loss_scale", "gpus")
 """Fields of a cell that are no flags of this command, or flags of another meaning."""
 
+asked = below("What is asked")
+"""A flag of this command alone."""
+
 # fmt: off
 OWN: dict[str, tuple[Any, Any, Any]] = {
-    "model": (str, ..., typer.Option("--model", help=(
+    "model": (str, ..., asked("--model", help=(
         "A name of the zoo, torchvision:NAME, timm:NAME, hf:PATH or package.module:factory."))),
-    "data": (str, "cifar10", typer.Option("--data", help="digits, cifar10, cifar100, synthetic or folder:PATH.")),
-    "minutes": (float, 10.0, typer.Option("--minutes", help="How long it may take.")),
-    "want": (str, "speed", typer.Option("--want", help=f"What the advice goes by: {', '.join(WANTS)}.")),
-    "max_memory": (str | None, None, typer.Option("--max-memory", help=(
+    "data": (str, "cifar10", asked("--data", help="digits, cifar10, cifar100, synthetic or folder:PATH.")),
+    "minutes": (float, 10.0, asked("--minutes", help="How long it may take.")),
+    "want": (str, "speed", asked("--want", help=f"What the advice goes by: {', '.join(WANTS)}.")),
+    "max_memory": (str | None, None, asked("--max-memory", help=(
         "Advise nothing that needs more, as in 24GiB, 16GB or 800MiB."))),
-    "recipes": (str | None, None, typer.Option("--recipes", metavar="A,B", help=(
+    "recipes": (str | None, None, asked("--recipes", metavar="A,B", help=(
         "The recipes to compare; by default those that could win on this machine."))),
-    "epochs": (int | None, None, typer.Option("--epochs", min=1, help=(
+    "epochs": (int | None, None, asked("--epochs", min=1, help=(
         "Of the training that you have in mind, for its hours and for the experiment that settles its accuracy."))),
-    "gpus": (str, "all", typer.Option("--gpus", help=GPUS_HELP)),
-    "results": (Path | None, None, typer.Option("--results", "--out-dir", help=(
-        "Folder for results; by default results/ of the repository."))),
-    "data_dir": (Path | None, None, typer.Option("--data-dir", help=(
-        "Folder of CIFAR's archive; a missing archive is downloaded to it."))),
-    "allow_shared": (bool, False, typer.Option("--allow-shared", help=(
-        "Measure on a GPU even if other processes use it."))),
-    "exclusive": (bool, False, typer.Option("--exclusive", help=EXCLUSIVE_HELP)),
+    "gpus": (str, "all", GPUS),
+    "allow_shared": (bool, False, ALLOW_SHARED),
+    "exclusive": (bool, False, EXCLUSIVE),
+    "data_dir": (Path | None, None, DATA_DIR),
+    "results": (Path | None, None, RESULTS),
 }
 # fmt: on
 """Parameter -> its type, its default and its flag, for parameters that are not fields of a cell."""
@@ -134,9 +131,7 @@ OWN: dict[str, tuple[Any, Any, Any]] = {
 
 def parameters() -> Iterator[inspect.Parameter]:
     """Yield the parameters of the command: its own first, then the fields of a cell that a person may set."""
-    keyword = inspect.Parameter.KEYWORD_ONLY
-    for name, (kind, default, option) in OWN.items():
-        yield inspect.Parameter(name, keyword, default=default, annotation=Annotated[kind, option])
+    yield from own_parameters(OWN)
     yield from field_parameters(tables=("fixed",), without=CHOSEN_HERE)
 
 

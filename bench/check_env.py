@@ -25,7 +25,7 @@ from typing import Annotated
 import typer
 
 from ampbench.bench.command import run_command
-from ampbench.bench.machine.visible import GPUS_HELP
+from ampbench.bench.options import GPUS
 from ampbench.bench.plan.data_place import use_data_dir
 from ampbench.path import ROOT
 
@@ -39,7 +39,7 @@ def main(
     ] = "digits",
     model: Annotated[str, typer.Option(help="Network to train, as in an experiment.")] = "LeNet",
     image_size: Annotated[int, typer.Option(min=1, help="Height and width of the images in pixels.")] = 32,
-    gpus: Annotated[str, typer.Option(help=GPUS_HELP)] = "all",
+    gpus: Annotated[str, GPUS] = "all",
     results: Annotated[
         Path | None, typer.Option(help="Folder for results; by default results/ of the repository.")
     ] = None,

@@ -38,7 +38,7 @@ def run_command(
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as under nohup
         signal.signal(signal.SIGHUP, _interrupt)
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-    app.command(cls=_Once)(main)
+    app.command(cls=_Command)(main)
     try:
         code = app(words, standalone_mode=False, prog_name=name)
         sys.stdout.flush()
@@ -64,11 +64,22 @@ def run_command(
     sys.exit(2)
 
 
-class _Once(typer.core.TyperCommand):
-    """A command that refuses a flag of one value given twice, of which the last would count in silence.
+class _Command(typer.core.TyperCommand):
+    """A command whose --help has headings, and which refuses a flag of one value given twice.
 
-    Some flags may be repeated, so `--gpus 0 --gpus 1` reads like both boards.
+    Of two values the last would count in silence; some flags may be repeated, so `--gpus 0 --gpus 1` reads like both.
     """
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """List arguments and options below the headings that their options name."""
+        lists: dict[str, list[tuple[str, str]]] = {}
+        for param in self.get_params(ctx):
+            if record := param.get_help_record(ctx):
+                usual = "Arguments" if param.param_type_name == "argument" else "Options"
+                lists.setdefault(getattr(param, "rich_help_panel", None) or usual, []).append(record)
+        for heading, records in lists.items():
+            with formatter.section(heading):
+                formatter.write_dl(records)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read what was typed.
@@ -83,8 +94,8 @@ class _Once(typer.core.TyperCommand):
         return super().parse_args(ctx, args)
 
 
-def add_switches(main: Callable[..., int], helps: Mapping[str, str]) -> None:
-    """Give a command that takes further keywords a switch `--name` for each name of `helps`."""
+def add_switches(main: Callable[..., int], helps: Mapping[str, str], heading: str) -> None:
+    """Give a command that takes further keywords a switch `--name` for each name of `helps`, below one heading."""
     own = inspect.signature(main)
     named = [p for p in own.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
     switches = [
@@ -92,12 +103,19 @@ def add_switches(main: Callable[..., int], helps: Mapping[str, str]) -> None:
             name,
             inspect.Parameter.KEYWORD_ONLY,
             default=False,
-            annotation=Annotated[bool, typer.Option(f"--{name}", help=text)],
+            annotation=Annotated[bool, typer.Option(f"--{name}", help=text, rich_help_panel=heading)],
         )
         for name, text in helps.items()
     ]
     main.__signature__ = own.replace(parameters=[*named, *switches])  # type: ignore[attr-defined]
     main.__annotations__ = {p.name: p.annotation for p in (*named, *switches)}
+
+
+def own_parameters(own: Mapping[str, tuple[Any, Any, Any]]) -> Iterator[inspect.Parameter]:
+    """Yield a parameter of a typer command for every name -> its type, its default and its option."""
+    for name, (kind, default, option) in own.items():
+        annotation: Any = Annotated[kind, option]
+        yield inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
 METAVARS = {"switch": None, "integer": "INT", "number": "NUMBER", "list": "A,B", "table": "KEY=VALUE,…", "text": "TEXT"}
@@ -123,7 +141,9 @@ def field_parameters(
         if flag.kind == "switch":
             words = [f"{word}/{word.replace('--', '--no-', 1)}" for word in words]
         shown = flag.help + ("" if default in (None, dataclasses.MISSING) else f" [{_shown(default)}]")
-        option = typer.Option(*words, help=shown, metavar="|".join(flag.choices) or METAVARS[flag.kind])
+        option = typer.Option(
+            *words, help=shown, metavar="|".join(flag.choices) or METAVARS[flag.kind], rich_help_panel=flag.heading
+        )
         kind = bool | None if flag.kind == "switch" else str | None
         yield inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind, option])
 

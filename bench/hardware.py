@@ -12,13 +12,13 @@ import typer
 
 from ampbench.bench.machine.hardware import find_hardware
 from ampbench.bench.machine.report import as_json, report
-from ampbench.bench.machine.visible import GPUS_HELP
+from ampbench.bench.options import GPUS
 from ampbench.bench.plan.data_place import cache_folder
 from ampbench.path import ROOT
 
 
 def main(
-    gpus: Annotated[str, typer.Option(help=GPUS_HELP)] = "all",
+    gpus: Annotated[str, GPUS] = "all",
     results: Annotated[
         Path | None, typer.Option(help="Folder for results; by default results/ of the repository.")
     ] = None,

@@ -25,60 +25,57 @@ from typing import Annotated
 import typer
 
 from ampbench.bench.command import add_switches, run_command
-from ampbench.bench.launch.choose import (
+from ampbench.bench.launch.choose import launcher_of, lines_of_jobs, refuse_flags, refuse_trials
+from ampbench.bench.options import (
+    ALLOW_SHARED,
+    DATA_DIR,
+    EXCLUSIVE,
+    GPUS,
+    HEARD,
     LAUNCHER,
+    MIXED,
+    PLAN,
+    PROJECT,
     RAY_ADDRESS,
+    RESULTS,
     SLURM,
-    launcher_of,
-    lines_of_jobs,
-    refuse_flags,
-    refuse_trials,
+    SUMMARY,
+    run,
+    where,
 )
-from ampbench.bench.machine.machine_lock import EXCLUSIVE_HELP
-from ampbench.bench.machine.visible import GPUS_HELP
 from ampbench.bench.plan.data_place import use_data_dir
 from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.plan.experiment import read_experiment
 from ampbench.bench.plan.matrix import make_plan, narrow, words_of
-from ampbench.bench.sinks.sink import PROJECT_HELP, SINKS, project_of
+from ampbench.bench.sinks.sink import SINKS, project_of
 
 
 def main(
     file: Annotated[Path, typer.Argument(help="The experiment file, as in experiments/quickstart.toml.")],
-    plan: Annotated[bool, typer.Option("--plan", help="Print what would run, and run nothing.")] = False,
+    plan: Annotated[bool, PLAN] = False,
     predict: Annotated[
         bool,
-        typer.Option("--predict", help="With --plan: predict the peak memory of each cell; about one second per cell."),
+        run("--predict", help="With --plan: predict the peak memory of each cell; about one second per cell."),
     ] = False,
-    summary: Annotated[
-        bool, typer.Option("--summary", help="With --plan: show every network layer by layer, with its parameters.")
-    ] = False,
+    summary: Annotated[bool, SUMMARY] = False,
     only: Annotated[
         list[str] | None,
-        typer.Option(help="Run only cells with this value, as in precision=fp32,bf16_amp. Repeat to narrow."),
+        run(help="Run only cells with this value, as in precision=fp32,bf16_amp. Repeat to narrow."),
     ] = None,
-    shard: Annotated[str, typer.Option(help="Run part i of n, as in 0/2; a part has whole groups.")] = "0/1",
+    shard: Annotated[str, run(help="Run part i of n, as in 0/2; a part has whole groups.")] = "0/1",
     again: Annotated[
-        list[str] | None, typer.Option(help="Run cells with this status again, as in crashed,timeout,oom.")
+        list[str] | None,
+        run(help="Run cells with this status again, as in crashed,timeout,oom."),
     ] = None,
-    gpus: Annotated[str, typer.Option(help=GPUS_HELP)] = "all",
-    results: Annotated[
-        Path | None, typer.Option(help="Folder for results; by default results/ of the repository.")
-    ] = None,
-    data_dir: Annotated[
-        Path | None, typer.Option(help="Folder of CIFAR's archive; a missing archive is downloaded to it.")
-    ] = None,
-    mixed: Annotated[bool, typer.Option("--mixed", help="Join rows of different machines or versions.")] = False,
-    allow_shared: Annotated[
-        bool, typer.Option("--allow-shared", help="Measure on a GPU even if other processes use it.")
-    ] = False,
-    exclusive: Annotated[
-        bool,
-        typer.Option("--exclusive", help=EXCLUSIVE_HELP),
-    ] = False,
+    gpus: Annotated[str, GPUS] = "all",
+    results: Annotated[Path | None, RESULTS] = None,
+    data_dir: Annotated[Path | None, DATA_DIR] = None,
+    mixed: Annotated[bool, MIXED] = False,
+    allow_shared: Annotated[bool, ALLOW_SHARED] = False,
+    exclusive: Annotated[bool, EXCLUSIVE] = False,
     check_interference: Annotated[
         bool,
-        typer.Option(
+        where(
             "--check-interference",
             help="Run no cell of the file, but see whether one is slower while the other boards work; about 5 minutes.",
         ),
@@ -86,7 +83,7 @@ def main(
     launcher: Annotated[str, LAUNCHER] = "local",
     ray_address: Annotated[str | None, RAY_ADDRESS] = None,
     slurm: Annotated[list[str] | None, SLURM] = None,
-    project: Annotated[str | None, typer.Option("--project", "--wandb-project", help=PROJECT_HELP)] = None,
+    project: Annotated[str | None, PROJECT] = None,
     **sinks: bool,
 ) -> int:
     """Run every cell of an experiment file that has no record yet, each alone in a clean process.
@@ -200,7 +197,7 @@ def parse_shard(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-add_switches(main, {name: sink.help for name, sink in SINKS.items()})
+add_switches(main, {name: sink.help for name, sink in SINKS.items()}, HEARD)
 
 if __name__ == "__main__":
     run_command(main)

@@ -20,23 +20,36 @@ import dataclasses
 import inspect
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from ampbench.bench.auto.one_training import OneTraining, chosen_training, wanted_rules, with_chosen
-from ampbench.bench.command import field_parameters, run_command
-from ampbench.bench.launch.choose import PARAMETERS, launcher_of, lines_of_jobs, refuse_flags, refuse_trials
+from ampbench.bench.command import field_parameters, own_parameters, run_command
+from ampbench.bench.launch.choose import launcher_of, lines_of_jobs, refuse_flags, refuse_trials
 from ampbench.bench.machine.hardware import find_hardware
-from ampbench.bench.machine.machine_lock import EXCLUSIVE_HELP
-from ampbench.bench.machine.visible import GPUS_HELP
+from ampbench.bench.options import (
+    ALLOW_SHARED,
+    DATA_DIR,
+    EXCLUSIVE,
+    GPUS,
+    LAUNCHER,
+    MIXED,
+    PLAN,
+    PROJECT,
+    RAY_ADDRESS,
+    RESULTS,
+    SLURM,
+    SUMMARY,
+    below,
+    heard,
+    run,
+)
 from ampbench.bench.plan.data_place import use_data_dir
 from ampbench.bench.plan.errors import RequestError
 from ampbench.bench.plan.experiment import parse_experiment
 from ampbench.bench.plan.flags import file_of, in_words_typed
 from ampbench.bench.plan.matrix import make_plan
 from ampbench.bench.plan.study_s3 import STUDY_S3, is_named, named
-from ampbench.bench.sinks.sink import PROJECT_HELP, SINKS, project_of
+from ampbench.bench.sinks.sink import SINKS, project_of
 
 STATUSES = ("ok", "oom", "diverged", "timeout", "unsupported", "throttled", "crashed", "failed")
 
@@ -169,77 +182,62 @@ def settings_of(typed: Mapping[str, Any], own: Mapping[str, Any]) -> OneTraining
     return with_chosen(hardware, {**STUDY_S3, **typed}, recipe)
 
 
-OWN: dict[str, tuple[Any, Any, Any]] = {
+of_recipe = below("Precision")
+"""A flag by which study S3 names a recipe."""
+
+RECIPE: dict[str, tuple[Any, Any, Any]] = {
     "precision": (
         str | None,
         None,
-        typer.Option("--precision", help="The name of a recipe, instead of the next four flags."),
+        of_recipe("--precision", help="The name of a recipe, instead of the next four flags."),
     ),
     "dtype": (
         str | None,
         None,
-        typer.Option("--dtype", help="fp32, fp16 or bf16; without --amp, weights have it too. [fp32]"),
+        of_recipe("--dtype", help="fp32, fp16 or bf16; without --amp, weights have it too. [fp32]"),
     ),
-    "amp": (bool, False, typer.Option("--amp", help="fp32 weights, with autocast to the dtype.")),
+    "amp": (bool, False, of_recipe("--amp", help="fp32 weights, with autocast to the dtype.")),
     "loss_scale_s3": (
         bool,
         False,
-        typer.Option("--loss-scale", help="A dynamic loss scale with --amp, a static one for pure fp16."),
+        of_recipe("--loss-scale", help="A dynamic loss scale with --amp, a static one for pure fp16."),
     ),
     "tf32": (
         bool,
         False,
-        typer.Option("--tf32", help="With --dtype fp32: compute matrix products and convolutions in TF32."),
+        of_recipe("--tf32", help="With --dtype fp32: compute matrix products and convolutions in TF32."),
     ),
+}
+OWN: dict[str, tuple[Any, Any, Any]] = RECIPE | {
     "auto": (
         bool | None,
         None,
-        typer.Option("--auto/--disable-auto", help="Choose all that is not given for this machine. [if none is given]"),
+        run("--auto/--disable-auto", help="Choose all that is not given for this machine. [if none is given]"),
     ),
-    "resume": (bool, False, typer.Option("--resume", "-r", help="Keep the record of this cell if it is finished.")),
-    "plan": (bool, False, typer.Option("--plan", help="Print what would run, and run nothing.")),
-    "summary": (
-        bool,
-        False,
-        typer.Option("--summary", help="With --plan: show the network layer by layer, with its parameters."),
-    ),
-    "gpus_chosen": (str, "all", typer.Option("--gpus", help=GPUS_HELP)),
-    "results": (
-        Path | None,
-        None,
-        typer.Option("--results", "--out-dir", help="Folder for results; by default results/ of the repository."),
-    ),
-    "data_dir": (
-        Path | None,
-        None,
-        typer.Option("--data-dir", help="Folder of CIFAR's archive; a missing archive is downloaded to it."),
-    ),
-    "mixed": (bool, False, typer.Option("--mixed", help="Join rows of different machines or versions.")),
-    "allow_shared": (
-        bool,
-        False,
-        typer.Option("--allow-shared", help="Measure on a GPU even if other processes use it."),
-    ),
-    "exclusive": (bool, False, typer.Option("--exclusive", help=EXCLUSIVE_HELP)),
-    **PARAMETERS,
-    **{name: (bool, False, typer.Option(f"--{name}", help=sink.help)) for name, sink in SINKS.items()},
-    "project": (str | None, None, typer.Option("--project", "--wandb-project", help=PROJECT_HELP)),
-    "progress_bar": (
-        bool,
-        False,
-        typer.Option("--progress-bar", help="Show progress every two seconds, also in a log file."),
-    ),
+    "resume": (bool, False, run("--resume", "-r", help="Keep the record of this cell if it is finished.")),
+    "plan": (bool, False, PLAN),
+    "summary": (bool, False, SUMMARY),
+    "progress_bar": (bool, False, run("--progress-bar", help="Show progress every two seconds, also in a log file.")),
+    "gpus_chosen": (str, "all", GPUS),
+    "allow_shared": (bool, False, ALLOW_SHARED),
+    "exclusive": (bool, False, EXCLUSIVE),
+    "launcher": (str, "local", LAUNCHER),
+    "ray_address": (str | None, None, RAY_ADDRESS),
+    "slurm": (list[str] | None, None, SLURM),
+    "data_dir": (Path | None, None, DATA_DIR),
+    "results": (Path | None, None, RESULTS),
+    "mixed": (bool, False, MIXED),
+    "project": (str | None, None, PROJECT),
+    **{name: (bool, False, heard(f"--{name}", help=sink.help)) for name, sink in SINKS.items()},
 }
 """Parameter -> its type, its default and its flag, for parameters that are not fields."""
 
 
 def parameters() -> Iterator[inspect.Parameter]:
-    """Yield the parameters of the command: first all fields, then those of `OWN`, with the flags of study S3."""
+    """Yield the parameters of the command: the recipe's with the flags of study S3, all fields, and the others."""
+    yield from own_parameters(RECIPE)
     yield from field_parameters(defaults=STUDY_S3)
-    for name, (kind, default, option) in OWN.items():
-        yield inspect.Parameter(
-            name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, option]
-        )
+    yield from own_parameters({name: own for name, own in OWN.items() if name not in RECIPE})
 
 
 main.__signature__ = inspect.Signature(list(parameters()), return_annotation=int)  # type: ignore[attr-defined]

@@ -1,14 +1,11 @@
-"""Which launcher a command runs its cells with, and the flags by which a person says so: one place for all commands."""
+"""Which launcher a command runs its cells with: one place for all commands."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import typer
-
-from ampbench.bench.launch.slurm.resources import KEYS
 from ampbench.bench.plan.cell import Cell
 from ampbench.bench.plan.errors import RequestError, did_you_mean
 from ampbench.bench.plan.matrix import Plan
@@ -17,27 +14,6 @@ if TYPE_CHECKING:
     from ampbench.bench.launch.launcher import Launcher  # brings Arrow, which a machine that only plans may lack
 
 LAUNCHERS = ("local", "ray", "slurm")
-
-LAUNCHER = typer.Option("--launcher", help=f"Where cells run: {' or '.join(LAUNCHERS)}; local is this machine.")
-RAY_ADDRESS = typer.Option(
-    "--ray-address",
-    help="With --launcher ray: an existing cluster, as in auto, 10.0.0.1:6379 or ray://10.0.0.1:10001; RAY_ADDRESS "
-    "says the same. Without it a cluster of this machine alone is started.",
-)
-
-SLURM = typer.Option(
-    "--slurm",
-    metavar="KEY=VALUE",
-    help="With --launcher slurm: what a job asks for, as in partition=gpu, time=2:00:00, account=me; "
-    f"cluster=local tries it on this machine. Repeat. Keys: {', '.join(KEYS)}.",
-)
-
-PARAMETERS: dict[str, tuple[Any, Any, Any]] = {
-    "launcher": (str, "local", LAUNCHER),
-    "ray_address": (str | None, None, RAY_ADDRESS),
-    "slurm": (list[str] | None, None, SLURM),
-}
-"""Parameter -> its type, its default and its flag, for a command that makes its parameters."""
 
 
 def launcher_of(

@@ -15,7 +15,6 @@ from pathlib import Path
 
 from ampbench.bench.machine.locks import file_for, holder_text, lock_folder, name_holder
 
-EXCLUSIVE_HELP = "One cell at a time on the whole machine; other launchers wait meanwhile."
 """Of `--exclusive`, in every command."""
 
 OTHERS = "other cells of this machine, which are to end first"

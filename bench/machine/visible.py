@@ -15,7 +15,6 @@ from ampbench.bench.machine.board import Board
 from ampbench.bench.plan.errors import RequestError
 
 VARIABLE = "CUDA_VISIBLE_DEVICES"
-GPUS_HELP = "The boards to use: all, or indices among the visible ones, UUIDs and MIG slices, as in 0,2 or GPU-5f2a."
 """Of `--gpus`, in every command."""
 
 

@@ -39,6 +39,16 @@ WORDS = {
 
 LEFT_OUT = ("round",)
 
+HEADINGS = {
+    "model": "Network and data",
+    "seed": "Training",
+    "image_size": "Images",
+    "channels_last": "How torch computes",
+    "target_ci": "Measurement",
+    "minutes_per_cell": "Limits",
+}
+"""Field -> the heading of it and of those below it."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Flag:
@@ -53,6 +63,8 @@ class Flag:
     kind: Kind
     choices: tuple[str, ...]
     """Of a word that must be one of these."""
+    heading: str
+    """In --help."""
     help: str
     """The first sentence of the field's docstring."""
     default: Any
@@ -91,8 +103,9 @@ def in_words_typed(message: str) -> str:
 
 
 def _flags_of(table: str, kind: type) -> Iterator[Flag]:
-    hints, words = typing.get_type_hints(kind), _docstrings(kind)
+    hints, words, heading = typing.get_type_hints(kind), _docstrings(kind), ""
     for f in dataclasses.fields(kind):
+        heading = HEADINGS.get(f.name, heading)
         if f.name not in (*LEFT_OUT, "precision"):
             yield Flag(
                 name=f.name,
@@ -100,6 +113,7 @@ def _flags_of(table: str, kind: type) -> Iterator[Flag]:
                 words=WORDS.get(f.name, ("--" + f.name.replace("_", "-"),)),
                 kind=_kind_of(f.name, hints[f.name]),
                 choices=typing.get_args(hints[f.name]) if typing.get_origin(hints[f.name]) is Literal else (),
+                heading=heading,
                 help=words.get(f.name, ""),
                 default=f.default,
             )

@@ -91,9 +91,6 @@ SINKS = {
 }
 """By the word of the flag: `--wandb`. A further one is its module and a row here."""
 
-PROJECT_HELP = "With --wandb or --swanlab: the project there [ampbench- and the experiment's name]."
-"""Of the flag --project, also written --wandb-project."""
-
 
 def project_of(project: str | None, names: Sequence[str]) -> str:
     """Return the project that was typed for sinks, empty if none was.

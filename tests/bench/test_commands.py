@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import re
 import shlex
 import subprocess
 import sys
@@ -157,7 +159,19 @@ def test_a_wrong_flag_is_one_line_and_exit_code_2(flags: list[str]) -> None:
 )
 def test_a_flag_of_one_value_is_given_once_and_those_that_repeat_more_often(words: str, said: str) -> None:
     app = typer.Typer()
-    app.command(cls=command._Once)(run_matrix.main)
+    app.command(cls=command._Command)(run_matrix.main)
     refused = CliRunner().invoke(app, ["x.toml", *words.split()]).exception
     assert isinstance(refused, RequestError)
     assert str(refused).startswith(said)
+
+
+@pytest.mark.parametrize("name", ["run_matrix", "run_one", "advise"])
+def test_help_lists_every_flag_once_below_a_heading(name: str) -> None:
+    app = typer.Typer(rich_markup_mode=None)
+    app.command(cls=command._Command)(importlib.import_module(f"ampbench.bench.{name}").main)
+    said = CliRunner().invoke(app, ["--help"]).output
+    own, _, last = said.partition("\nOptions:\n")
+    assert re.findall(r"^  (--\S+)", last, re.MULTILINE) == ["--install-completion", "--show-completion", "--help"]
+    listed = re.findall(r"^  (?:-\w, )?(--[\w-]+)", own, re.MULTILINE)
+    assert len(listed) == len(set(listed)) > 15
+    assert len(re.findall(r"^\S.*:$", own, re.MULTILINE)) > 4
