@@ -135,7 +135,7 @@ def find_partition(name: str | None, *, said: str = "") -> Partition:
     """Return a partition by name, or the one that jobs go to by default.
 
     Args:
-        name: as it was said.
+        name: as it was said; several, with commas between, are taken as one.
         said: where, if not by `--slurm`.
 
     Raises:
@@ -150,10 +150,12 @@ def find_partition(name: str | None, *, said: str = "") -> Partition:
                 f"this cluster has no default partition; name one of {', '.join(names)}, as in --slurm partition=NAME"
             )
         name = default.rstrip("*")
-    if name not in names:
-        said = said or f"--slurm partition={name}"
-        raise RequestError(f"{said}: no such partition here. {did_you_mean(name, names)}")
-    return partition_of(name, [row for row in rows if row[0].rstrip("*") == name])
+    parts = name.split(",")  # a job goes to whichever of them is free first
+    for part in parts:
+        if part not in names:
+            said = said or f"--slurm partition={name}"
+            raise RequestError(f"{said}: no such partition here. {did_you_mean(part, names)}")
+    return partition_of(name, [row for row in rows if row[0].rstrip("*") in parts])
 
 
 def partition_of(name: str, rows: Sequence[Sequence[str]]) -> Partition:
@@ -162,7 +164,7 @@ def partition_of(name: str, rows: Sequence[Sequence[str]]) -> Partition:
     is_known = not any(row[2].endswith("+") for row in rows)
     cores = [int(row[2].rstrip("+")) for row, count in zip(rows, gpus, strict=True) if count == max(gpus)]
     try:
-        limit = minutes(rows[0][3])
+        limit = max(minutes(row[3]) for row in rows)
     except ValueError:  # infinite
         limit = None
     return Partition(

@@ -27,6 +27,10 @@ from ampbench.bench.launch.slurm.partitions import Partition, last_words, partit
             Partition(name="p", most_gpus=4, fewest_cores=8, limit_min=30, most_cores=8),
         ),
         (
+            [["p", "gpu:2", "8", "1:00:00", "0/1"], ["q*", "(null)", "16", "infinite", "0/2"]],
+            Partition(name="p", most_gpus=2, fewest_cores=8, limit_min=None, most_cores=16, num_nodes=3),
+        ),
+        (
             [["p", "gpumem:80G,lic:3", "8", "30:00", "0/1"]],
             Partition(name="p", most_gpus=0, fewest_cores=8, limit_min=30, most_cores=8),
         ),

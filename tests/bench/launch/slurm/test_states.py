@@ -68,6 +68,12 @@ def test_a_partition_is_found_by_its_name_or_as_the_default() -> None:
     assert find_partition(None).name == "cpu"
     gpus = find_partition("gpu")
     assert (gpus.most_gpus, gpus.fewest_cores, gpus.limit_min) == (4, 2, 600)
+    both = find_partition("cpu,gpu")
+    assert (both.name, both.most_gpus) == ("cpu,gpu", 4)
+    with pytest.raises(
+        RequestError, match=r"--slurm partition=cpu,gpus: no such partition here\. Did you mean 'gpu'\?"
+    ):
+        find_partition("cpu,gpus")
     with pytest.raises(RequestError, match=r"--slurm partition=gpus: no such partition here\. Did you mean 'gpu'\?"):
         find_partition("gpus")
 
