@@ -110,13 +110,12 @@ def main(
             raise RequestError(f"{flag} is for a list of cells, and {file} searches for them; drop it")
     statuses = tuple(status for text in again or () for status in text.split(","))
     own_gpus = gpus if launcher == "local" else None
-    alone = {"--exclusive": exclusive, "--check-interference": check_interference}
     refuse_flags(
         launcher,
         gpus=gpus,
         ray_address=ray_address,
         slurm=slurm,
-        of_one_machine=[flag for flag in alone if alone[flag]],
+        of_one_machine=["--check-interference"] if check_interference else (),
     )
     if check_interference:
         others = {"--plan": plan, "--exclusive": exclusive, "--again": again, "[search]": experiment.search}

@@ -7,6 +7,10 @@ from typing import Any
 
 import pytest
 
+from ampbench.bench.launch.choose import LAUNCHERS, launcher_of
+from ampbench.bench.launch.local.local import Local
+from ampbench.bench.launch.ray.ray import Ray
+from ampbench.bench.launch.slurm.slurm import Slurm
 from ampbench.bench.machine.board import Board
 from ampbench.bench.machine.provenance import environment_id, machine_with
 from ampbench.bench.plan.errors import RequestError
@@ -46,9 +50,11 @@ def test_a_check_takes_no_flag_of_a_run(more: dict[str, Any], said: str, file: P
     assert not (tmp_path / "results").exists()
 
 
-def test_exclusive_is_about_one_machine(file: Path, tmp_path: Path) -> None:
-    with pytest.raises(RequestError, match="--exclusive is about the boards of one machine, and --launcher slurm has"):
-        main(file, exclusive=True, launcher="slurm", results=tmp_path)
+@pytest.mark.parametrize("name", LAUNCHERS)
+def test_every_launcher_runs_cells_exclusively(name: str) -> None:
+    launcher = launcher_of(name, gpus="all", allow_shared=False, exclusive=True)
+    assert isinstance(launcher, Local | Ray | Slurm)
+    assert launcher.exclusive
 
 
 def checked(verdict: Any, num_boards: int) -> Interference:
