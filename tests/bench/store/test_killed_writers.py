@@ -6,6 +6,7 @@ import multiprocessing
 import random
 import time
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -20,8 +21,13 @@ from ampbench.schema.files import RECORD
 from ampbench.schema.partial import sweep
 from tests.support.many_runs import plan_of_many, write_one
 
-FORK = multiprocessing.get_context("fork")
+FORK, SPAWN = multiprocessing.get_context("fork"), multiprocessing.get_context("spawn")
 PATIENCE_S = 300
+
+
+def unlockable(_: object) -> str:
+    """Say so of every file."""
+    return "No locks available"
 
 
 def write_all(folder: Folder, num_cells: int, seed: int) -> None:
@@ -43,8 +49,13 @@ def write_all(folder: Folder, num_cells: int, seed: int) -> None:
             join(plan, folder)
 
 
-def written_and_killed(folder: Folder, num_cells: int, num_writers: int) -> dict[str, bytes]:
-    """Let writers work until every cell has a record, and kill one after another; return the records as first seen."""
+def written_and_killed(folder: Folder, num_cells: int, num_writers: int, locks: bool) -> dict[str, bytes]:
+    """Let writers work until every cell has a record, and kill one after another; return the records as first seen.
+
+    Called in a process of its own: a writer that is forked beside another library's threads, such as Ray's, may hang.
+    """
+    if not locks:
+        file_lock.why_unlockable = unlockable
     chance = random.Random(0)
     plan = plan_of_many(num_cells)
     seeds = iter(range(10**6))
@@ -89,9 +100,10 @@ def test_writers_killed_at_random_leave_every_row_once_and_whole(
     locks: bool, num_writers: int, num_cells: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not locks:
-        monkeypatch.setattr(file_lock, "why_unlockable", lambda _: "No locks available")
+        monkeypatch.setattr(file_lock, "why_unlockable", unlockable)
     folder, plan = Folder(path=tmp_path / "trial"), plan_of_many(num_cells)
-    seen = written_and_killed(folder, num_cells, num_writers)
+    with ProcessPoolExecutor(1, SPAWN) as clean:
+        seen = clean.submit(written_and_killed, folder, num_cells, num_writers, locks).result()
     join(plan, folder)
     assert not join(plan, folder), "what a killed join left is mended by the next one"
     assert damaged_files(folder) == {}
