@@ -32,6 +32,7 @@ from tests.habits.ending import Net, end, end_once
         (mistakes.RefusesInEvaluation, r"RefusesInEvaluation in evaluation: at most 100 images \(mistakes\.py:\d+\)$"),
     ],
 )
+@pytest.mark.filterwarnings("ignore:Using a non-tuple sequence:UserWarning")
 def test_it_ends_in_a_line_with_the_place_and_the_move(model: type[nn.Module] | str, said: str) -> None:
     row = end(model)
     assert row["status"] == "failed"

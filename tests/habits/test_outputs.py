@@ -116,8 +116,9 @@ def test_a_loss_that_fails_says_the_same_of_a_batch_in_parts(model: type[nn.Modu
         next(training.steps(0))
 
 
-def test_a_loss_that_is_bound_to_the_last_images_is_taken_batch_by_batch() -> None:
+def test_a_loss_that_is_bound_to_the_last_images_is_taken_batch_by_batch(recwarn: pytest.WarningsRecorder) -> None:
     row = end(outputs.BoundLoss)
+    assert not [one for one in recwarn if "target size" in str(one.message)], "it is tried on parts in silence"
     assert (row["status"], row["because"]) == ("ok", None)
     assert row["test_loss"] == pytest.approx(end_once(Net)["test_loss"], rel=1e-6)
     training = Training(cell_of(outputs.BoundLoss, accumulation=2), load_images("digits", 16), CPU)
