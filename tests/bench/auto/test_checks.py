@@ -189,12 +189,27 @@ def test_the_training_of_a_check_takes_no_more_images_than_there_are(
 
 
 @pytest.mark.whole
-def test_what_fails_in_a_worker_is_said_with_the_end_of_its_log(tmp_path: Path) -> None:
+def test_what_fails_in_a_worker_is_said_with_its_reason(tmp_path: Path) -> None:
     done = check("--model", "tests.support.tiny:NoParameters", "--image-size", "8", TMPDIR=str(tmp_path))
     assert done.returncode == 1, done.stdout + done.stderr
     [training] = [line for line in done.stdout.splitlines() if " training " in line]
     assert training.startswith("FAILED  training   tests.support.tiny:NoParameters on digits")
-    assert "its log ends with: " in training
+    assert training.endswith(": failed: ValueError: the model has no parameter that trains; give it one, or time its "
+                             "inference elsewhere")  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("log", "said"),
+    [
+        (None, "; it wrote no log"),
+        ("a line\nSegmentation fault\n", "; its log ends with: Segmentation fault"),
+        ("a line\nthe reason\n", ""),
+    ],
+)
+def test_the_end_of_the_log_is_said_where_it_is_not_the_reason(log: str | None, said: str, tmp_path: Path) -> None:
+    if log is not None:
+        (tmp_path / "log.txt").write_text(log)
+    assert trial._end_of_log(tmp_path, "the reason") == said
 
 
 @pytest.mark.whole
