@@ -7,6 +7,7 @@ import sys
 import time
 from functools import partial
 from multiprocessing.connection import Connection
+from signal import SIGKILL
 from typing import Any
 
 import torch._dynamo  # noqa: F401  # the first optimizer imports it, 900 modules: the fork server does so once for all
@@ -46,7 +47,14 @@ def serve(run: Run, messages: Connection) -> None:
 
 
 def _send(messages: Connection, **facts: Any) -> None:
-    messages.send(facts)
+    """Report to the launcher; end without a record where it no longer listens, for it has started this run again.
+
+    A launcher does so when its fork server is killed in the moment of a start, and only believes that it did not start.
+    """
+    try:
+        messages.send(facts)
+    except BrokenPipeError:
+        os.killpg(0, SIGKILL)
 
 
 def run_cell(run: Run, report: Report) -> None:

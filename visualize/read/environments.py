@@ -93,7 +93,7 @@ def _short(machine: str) -> str:
 
 def _ids(cells: pd.DataFrame) -> pd.Series:
     """Return the environment_id of each cell; of one that never ended well that of its group."""
-    own, ok = cells["environment_id"], cells["status"] == "ok"
+    own, ok = cells["environment_id"].astype(object), cells["status"] == "ok"
     by_group = cells["group_id"].map
     of_ok: Mapping[str, str] = own[ok].groupby(cells["group_id"][ok]).first()
     of_any: Mapping[str, str] = own.groupby(cells["group_id"]).first()
@@ -101,7 +101,7 @@ def _ids(cells: pd.DataFrame) -> pd.Series:
     # One machine that was changed after a failure is shown as it is now.
     now = cells[ok & own.notna()].drop_duplicates("machine").set_index("machine")["environment_id"]
     failed = ~found.isin(set(own[ok].dropna()))
-    found = found.where(~failed, cells["machine"].map(now).fillna(found))
+    found = found.where(~failed, cells["machine"].map(now).astype(object).fillna(found))
     # What was excluded as a whole has none: it is shown once, where most of the same network is.
     most = found.groupby([cells["model"], cells["data"]]).agg(lambda ids: next(iter(ids.mode()), None))
     place = pd.Series(list(zip(cells["model"], cells["data"], strict=True)), cells.index)

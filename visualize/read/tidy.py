@@ -70,7 +70,8 @@ def tidy(table: pa.Table, environments: Mapping[str, str] | None = None) -> pd.D
     # Most axes have one value: that is asked once, and of a column, not of its groups, in a hundredth of the time.
     asked = dict.fromkeys(["data", *settings(table.schema)])
     axes = [axis for axis in asked if axis not in NAMED_APART and cells[axis].nunique(dropna=False) > 1]
-    cells["measured_on"] = cells["cell_id"].map(environments or {}).fillna("").astype(str)
+    measured_on = environments or {}
+    cells["measured_on"] = [measured_on.get(cell_id, "") for cell_id in cells["cell_id"]]
     on = (" on " + cells["measured_on"]).where(cells["measured_on"] != "", "")
     cells["workload"] = _workloads(cells, axes)
     cells["subject"] = cells["workload"] + on

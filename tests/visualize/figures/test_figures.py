@@ -20,7 +20,7 @@ from ampbench.visualize.figures import accuracy, loss, memory, theme, throughput
 from ampbench.visualize.figures.loss import windows
 from ampbench.visualize.figures.panels import chosen
 from ampbench.visualize.figures.shared import batch_sizes, curves
-from ampbench.visualize.figures.sheet import sheet
+from ampbench.visualize.figures.sheet.sheet import sheet
 from ampbench.visualize.read.frame import read
 
 pytestmark = pytest.mark.whole

@@ -118,7 +118,8 @@ def _texts(side: Side, axes: Sequence[str]) -> pd.DataFrame:
     if len(environments) == 1:  # a cell that never started has none; it belongs to the others
         texts["environment_id"] = str(environments[0])
     elif several := {name: one for one, name in _names(side).items()}:
-        texts["environment_id"] = side.cells["measured_on"].map(several).fillna(texts["environment_id"])
+        of_cells = side.cells["measured_on"].map(several).astype(object)
+        texts["environment_id"] = of_cells.fillna(texts["environment_id"])
     return texts
 
 

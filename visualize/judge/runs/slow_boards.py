@@ -53,7 +53,7 @@ def places_of(cells: pd.DataFrame) -> pd.Series:
     """Return the host and the board of each cell; boards alone where a host is unknown, as in older rows."""
     are_known = "host" in cells and cells["host"].notna().all()
     hosts = cells["host"].astype(str) if are_known else pd.Series("", cells.index)
-    boards = cells["board"].fillna("").astype(str) if "board" in cells else pd.Series("", cells.index)
+    boards = cells["board"].astype(object).fillna("").astype(str) if "board" in cells else pd.Series("", cells.index)
     return pd.Series(list(zip(hosts, boards, strict=True)), cells.index, dtype=object)
 
 
