@@ -169,13 +169,18 @@ def test_after_a_launcher_was_killed_the_same_command_goes_on(
     assert not list((tmp_path / "on_ray").glob(".seen-*"))
 
 
-@pytest.mark.parametrize("way", ["kill", pytest.param("remove", marks=pytest.mark.whole)])
+@pytest.mark.parametrize(
+    ("way", "epochs"),
+    [("kill", 1), pytest.param("remove", 40, marks=pytest.mark.whole)],  # Ray takes seconds to remove one
+    ids=["kill", "remove"],
+)
 def test_a_lost_node_costs_the_cell_in_flight_which_runs_again_on_the_other(
     cluster: RayCluster,
     on_ray: Launcher,
     swept: Callable[..., str],
     tmp_path: Path,
     way: str,
+    epochs: int,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     victim = cluster.cluster.list_all_nodes()[-1]
@@ -187,7 +192,7 @@ def test_a_lost_node_costs_the_cell_in_flight_which_runs_again_on_the_other(
     thread = threading.Thread(target=lose_one)
     thread.start()
     try:
-        said = swept(on_ray, SLOW)
+        said = swept(on_ray, SLOW.replace("epochs = 1", f"epochs = {epochs}"))
     finally:
         thread.join()
         cluster.drop(victim)
