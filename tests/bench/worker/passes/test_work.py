@@ -106,7 +106,7 @@ def test_the_sum_over_the_gradient_of_a_bias_is_a_part_of_the_convolution() -> N
 def test_the_augmentation_is_data_and_not_element_wise_work_of_the_network(measured: Callable[..., Row]) -> None:
     plain, augmented = (shares(measured("Quick", augment=kinds)) for kinds in ((), ("rotation:15", "jitter")))
     assert augmented["data"] > max(0.5, plain["data"])
-    assert augmented["elementwise"] < plain["elementwise"]
+    assert augmented["elementwise"] < 0.5 * augmented["data"], "the larger of the two if it were counted there"
 
 
 def profiled(kinds: dict[str, float], data_s: float, update_s: float, wall_s: float = 0.02) -> ProfiledStep:
