@@ -8,6 +8,7 @@ from typing import Any
 
 import typer
 
+from ampbench.bench.launch.choose import LAUNCHERS
 from ampbench.bench.launch.slurm.resources import KEYS
 
 HEARD = "Who else hears of it"
@@ -29,7 +30,7 @@ GPUS = where(
 )
 ALLOW_SHARED = where("--allow-shared", help="Measure on a GPU even if other processes use it.")
 EXCLUSIVE = where("--exclusive", help="One cell at a time on the whole machine; other launchers wait meanwhile.")
-LAUNCHER = where("--launcher", help="Where cells run: local or ray or slurm; local is this machine.")
+LAUNCHER = where("--launcher", help=f"Where cells run: {' or '.join(LAUNCHERS)}; local is this machine.")
 RAY_ADDRESS = where(
     "--ray-address",
     help="With --launcher ray: an existing cluster, as in auto, 10.0.0.1:6379 or ray://10.0.0.1:10001; RAY_ADDRESS "
